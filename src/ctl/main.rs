@@ -1,0 +1,3 @@
+//! `rgunicornctl`: see the library.
+
+fn main() {}

@@ -1,0 +1,218 @@
+//! A link: a `SOCK_SEQPACKET` pair that carries messages and descriptors.
+
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// The longest message in bytes. Below the kernel's default for a socket's
+/// send buffer (`net.core.wmem_default`, 212,992), so that it always fits.
+const LONGEST: usize = 128 * 1024;
+
+/// The most descriptors in one message (the kernel's `SCM_MAX_FD` is 253).
+const MOST_FDS: usize = 64;
+
+/// One end of a link.
+///
+/// Sending never blocks: a peer that does not read is an error
+/// ([`io::ErrorKind::WouldBlock`]), not a standstill.
+#[derive(Debug)]
+pub struct Link(OwnedFd);
+
+/// What came over a link.
+#[derive(Debug)]
+pub enum Received<M> {
+    /// A message and the descriptors that came with it, owned from here on.
+    Message(M, Vec<OwnedFd>),
+    /// Nothing is there now.
+    Nothing,
+    /// The other end is closed.
+    Closed,
+}
+
+impl Link {
+    /// Two ends that are connected. Both are close-on-exec and non-blocking.
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let (one, other) = rustix::net::socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+            None,
+        )?;
+        Ok((Self(one), Self(other)))
+    }
+
+    /// The end that `fd` is: one that came by inheritance or in a message.
+    pub fn from_fd(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
+    /// Sends `message`. `fds` are lent for the length of the call.
+    pub fn send<M: Serialize>(&self, message: &M, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let bytes = serde_json::to_vec(message)?;
+        if bytes.len() > LONGEST || fds.len() > MOST_FDS {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "message too long for a link",
+            ));
+        }
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if !fds.is_empty() {
+            ancillary.push(SendAncillaryMessage::ScmRights(fds));
+        }
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        loop {
+            match rustix::net::sendmsg(&self.0, &[IoSlice::new(&bytes)], &mut ancillary, flags) {
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Takes the next message, if there is one.
+    pub fn receive<M: DeserializeOwned>(&self) -> io::Result<Received<M>> {
+        let mut bytes = vec![0; LONGEST];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+        let received = loop {
+            let buffers = &mut [IoSliceMut::new(&mut bytes)];
+            match rustix::net::recvmsg(&self.0, buffers, &mut ancillary, flags) {
+                Ok(received) => break received,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(Received::Nothing),
+                Err(Errno::CONNRESET | Errno::PIPE) => return Ok(Received::Closed),
+                Err(error) => return Err(error.into()),
+            }
+        };
+        // Owned before anything can fail, so that an early return closes them.
+        let fds: Vec<OwnedFd> = ancillary
+            .drain()
+            .filter_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        if received.bytes == 0 {
+            return Ok(Received::Closed);
+        }
+        if received
+            .flags
+            .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
+        {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "message was cut short",
+            ));
+        }
+        let message = serde_json::from_slice(&bytes[..received.bytes])?;
+        Ok(Received::Message(message, fds))
+    }
+
+    /// Waits for the next message.
+    pub fn wait<M: DeserializeOwned>(&self) -> io::Result<Received<M>> {
+        loop {
+            match self.receive()? {
+                Received::Nothing => {}
+                received => return Ok(received),
+            }
+            let mut poll = [rustix::event::PollFd::new(
+                &self.0,
+                rustix::event::PollFlags::IN,
+            )];
+            match rustix::event::poll(&mut poll, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl From<Link> for OwnedFd {
+    fn from(link: Link) -> Self {
+        link.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{FromWorker, Spawn, ToForkServer, ToWorker};
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_message_arrives_with_its_descriptors() {
+        let (one, other) = Link::pair().unwrap();
+        let (mut near, far) = UnixStream::pair().unwrap();
+        let spawn = ToForkServer::Spawn(Spawn { worker: 7, row: 3 });
+
+        one.send(&spawn, &[far.as_fd()]).unwrap();
+        drop(far);
+
+        let Received::Message(message, mut fds) = other.receive::<ToForkServer>().unwrap() else {
+            panic!("no message");
+        };
+        assert_eq!(message, spawn);
+        let mut far = UnixStream::from(fds.pop().unwrap());
+        far.write_all(b"x").unwrap();
+        drop(far);
+        let mut text = String::new();
+        near.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "x");
+    }
+
+    #[test]
+    fn an_empty_link_has_nothing_and_a_closed_one_says_so() {
+        let (one, other) = Link::pair().unwrap();
+
+        assert!(matches!(
+            other.receive::<FromWorker>().unwrap(),
+            Received::Nothing
+        ));
+        drop(one);
+
+        assert!(matches!(
+            other.wait::<FromWorker>().unwrap(),
+            Received::Closed
+        ));
+    }
+
+    #[test]
+    fn a_peer_that_does_not_read_never_blocks_the_sender() {
+        let (one, _other) = Link::pair().unwrap();
+
+        let refused = (0..100_000)
+            .map(|_| one.send(&ToWorker::Retire { within_ms: 1 }, &[]))
+            .find_map(Result::err)
+            .unwrap();
+
+        assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_message_that_is_none_is_an_error_and_leaks_no_descriptor() {
+        let (one, other) = Link::pair().unwrap();
+        let (mut near, far) = UnixStream::pair().unwrap();
+
+        one.send(&"no such order", &[far.as_fd()]).unwrap();
+        drop(far);
+
+        assert!(other.receive::<ToWorker>().is_err());
+        assert_eq!(near.read(&mut [0]).unwrap(), 0);
+    }
+}

@@ -1,0 +1,170 @@
+//! The messages on the links: facts in the past tense, orders in the
+//! imperative. They never leave the machine nor outlive an upgrade, so they
+//! carry no version: a master only talks to fork servers it started itself.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The master's orders to a fork server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToForkServer {
+    /// The first message: what to serve. Carries the scoreboard's descriptor.
+    Configure(Box<Site>),
+    /// Fork a worker. Carries the worker's end of its own link, then, if the
+    /// master reads the app's output, a pipe for stdout and one for stderr.
+    Spawn(Spawn),
+}
+
+/// One worker to be forked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spawn {
+    /// The worker's number: counts up from 1 for as long as the master lives.
+    pub worker: u32,
+    /// Its row on the scoreboard.
+    pub row: usize,
+}
+
+/// What a fork server tells the master.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromForkServer {
+    /// It can fork workers; with `preload` the application is loaded.
+    Ready,
+    /// The preloaded application could not be loaded.
+    LoadFailed(LoadFailure),
+    /// The operating system would not give another process.
+    ForkFailed {
+        /// The worker that was ordered.
+        worker: u32,
+        /// The operating system's reason.
+        reason: String,
+    },
+    /// A log record.
+    Log(Record),
+}
+
+/// The master's orders to a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// Start to serve. Carries one descriptor for each listener named.
+    Listen(Vec<ListenerInfo>),
+    /// Leave the listeners, finish what is under way, and exit.
+    Retire {
+        /// After so many milliseconds the master kills what is left.
+        within_ms: u64,
+    },
+}
+
+/// What a worker tells the master.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// The process exists. The application is not loaded yet.
+    Started {
+        /// Its process id.
+        pid: i32,
+    },
+    /// The application is loaded; the listeners may come.
+    Ready,
+    /// The application could not be loaded; the worker exits.
+    LoadFailed(LoadFailure),
+    /// A log record.
+    Log(Record),
+}
+
+/// Why an application could not be loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadFailure {
+    /// The exit status that says so: 3, it failed to boot; 4, there is no such
+    /// application object, or it cannot be called.
+    pub status: u8,
+    /// One line for the operator.
+    pub summary: String,
+    /// The Python traceback, or empty where it would tell nothing.
+    pub traceback: String,
+}
+
+/// How much a log record matters, in the names the configuration uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// What only a developer wants.
+    Debug,
+    /// A state changed.
+    Info,
+    /// It was coped with.
+    Warning,
+    /// Somebody must act.
+    Error,
+}
+
+/// One log record on its way to the master, which writes all logs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// How much it matters.
+    pub level: Level,
+    /// What to say; may have several lines.
+    pub text: String,
+    /// Records that were dropped before this one because the link was full.
+    pub dropped: u64,
+}
+
+/// A listener, as a worker needs to know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerInfo {
+    /// The name systemd gave it (`FileDescriptorName=`), or `http`.
+    pub name: String,
+    /// Where it listens.
+    pub address: ListenAddress,
+}
+
+/// Where a listener listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ListenAddress {
+    /// TCP over IPv4 or IPv6.
+    Tcp {
+        /// The numeric address.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// A unix socket; empty for an unnamed one.
+    Unix(String),
+}
+
+/// What a fork server and its workers need to know of the configuration.
+///
+/// The environment and the working directory are not here: the master sets
+/// them when it starts the fork server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Site {
+    /// The generation's number, from 1.
+    pub generation: u32,
+    /// `module`, `module:callable` or `module:factory("argument")`.
+    pub app: String,
+    /// Entries for the front of `sys.path`, after the working directory.
+    pub pythonpath: Vec<PathBuf>,
+    /// Load the application in the fork server, once for all workers.
+    pub preload: bool,
+    /// What the processes are called in a process listing.
+    pub proc_name: String,
+    /// Whether more than one worker is wanted (`wsgi.multiprocess`).
+    pub multiprocess: bool,
+    /// The least level of records worth sending to the master.
+    pub loglevel: Level,
+    /// Milliseconds a kept-alive connection may be idle; 0 closes after each answer.
+    pub keepalive_ms: u64,
+    /// Milliseconds a client may take for a request head, or be silent in the
+    /// middle of a body or while an answer waits to be taken.
+    pub client_timeout_ms: u64,
+    /// The most connections one worker holds.
+    pub worker_connections: usize,
+    /// The longest request line in bytes.
+    pub limit_request_line: usize,
+    /// The most header fields of a request.
+    pub limit_request_fields: usize,
+    /// The longest header field in bytes.
+    pub limit_request_field_size: usize,
+    /// The largest request body in bytes.
+    pub limit_request_body: u64,
+    /// Peers (addresses or networks) whose forwarding headers are believed; `*` for all.
+    pub forwarded_allow_ips: Vec<String>,
+}

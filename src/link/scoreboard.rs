@@ -1,0 +1,260 @@
+//! The scoreboard: shared memory with one row for each worker.
+//!
+//! A worker writes its own row with plain stores while it serves; the master
+//! reads all rows whenever it likes. So the master knows stuck workers, load
+//! and totals without a single message, and a worker that is killed in the
+//! middle of a store leaves a number, not a lock.
+
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::mm::{MapFlags, ProtFlags};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// How many rows there are: the most workers at one time, retiring ones included.
+pub const ROWS: usize = 2048;
+
+/// One worker's row: two cache lines, so that no worker slows another's stores.
+#[derive(Debug, Default)]
+#[repr(C, align(128))]
+pub struct Row {
+    /// When the worker last proved that it lives, in milliseconds of the
+    /// monotonic clock; 0 before its first sign of life.
+    beat_ms: AtomicU64,
+    /// When the request under way began, likewise; 0 while idle.
+    busy_since_ms: AtomicU64,
+    /// Connections it holds.
+    connections: AtomicU64,
+    /// Requests answered.
+    requests: AtomicU64,
+    /// Requests answered with a status of 500 or more, and those cut off.
+    errors: AtomicU64,
+    /// Bytes sent.
+    bytes: AtomicU64,
+}
+
+/// What a row said at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// Milliseconds of the monotonic clock at the last sign of life; 0 for none yet.
+    pub beat_ms: u64,
+    /// Milliseconds of the monotonic clock when the request under way began; 0 while idle.
+    pub busy_since_ms: u64,
+    /// Connections it holds.
+    pub connections: u64,
+    /// Requests answered.
+    pub requests: u64,
+    /// Requests answered with a status of 500 or more, and those cut off.
+    pub errors: u64,
+    /// Bytes sent.
+    pub bytes: u64,
+}
+
+impl Row {
+    /// A sign of life while idle.
+    pub fn beat(&self, now_ms: u64, connections: u64) {
+        self.beat_ms.store(now_ms, Relaxed);
+        self.connections.store(connections, Relaxed);
+    }
+
+    /// A request goes to the application.
+    pub fn begin(&self, now_ms: u64) {
+        self.beat_ms.store(now_ms, Relaxed);
+        self.busy_since_ms.store(now_ms, Relaxed);
+    }
+
+    /// The request was answered. Only the row's own worker writes, so a load
+    /// and a store do what an atomic addition would, for less.
+    pub fn end(&self, now_ms: u64, bytes: u64, outcome: Outcome) {
+        self.beat_ms.store(now_ms, Relaxed);
+        self.busy_since_ms.store(0, Relaxed);
+        self.requests
+            .store(self.requests.load(Relaxed) + 1, Relaxed);
+        self.bytes.store(self.bytes.load(Relaxed) + bytes, Relaxed);
+        match outcome {
+            Outcome::Fine => {}
+            Outcome::Error => self.errors.store(self.errors.load(Relaxed) + 1, Relaxed),
+        }
+    }
+
+    /// What the row says now.
+    pub fn read(&self) -> Reading {
+        Reading {
+            beat_ms: self.beat_ms.load(Relaxed),
+            busy_since_ms: self.busy_since_ms.load(Relaxed),
+            connections: self.connections.load(Relaxed),
+            requests: self.requests.load(Relaxed),
+            errors: self.errors.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+        }
+    }
+
+    /// Makes the row ready for the next worker.
+    pub fn clear(&self) {
+        for counter in [
+            &self.beat_ms,
+            &self.busy_since_ms,
+            &self.connections,
+            &self.requests,
+            &self.errors,
+            &self.bytes,
+        ] {
+            counter.store(0, Relaxed);
+        }
+    }
+}
+
+/// How a request ended, for the counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Answered with a status below 500.
+    Fine,
+    /// Answered with 500 or more, or cut off.
+    Error,
+}
+
+/// The shared memory, mapped.
+#[derive(Debug)]
+pub struct Scoreboard {
+    rows: NonNull<Row>,
+    memory: OwnedFd,
+}
+
+// SAFETY: the mapping belongs to the process, not to a thread, and is only
+// ever reached through `&Row`, whose fields are atomics.
+#[expect(unsafe_code, reason = "shared memory is reached through a pointer")]
+unsafe impl Send for Scoreboard {}
+// SAFETY: as above; `&Row` may be shared between threads.
+#[expect(unsafe_code, reason = "shared memory is reached through a pointer")]
+unsafe impl Sync for Scoreboard {}
+
+impl Scoreboard {
+    /// The mapping's length in bytes.
+    const LENGTH: usize = ROWS * size_of::<Row>();
+
+    /// A new scoreboard with all rows empty.
+    pub fn create() -> io::Result<Self> {
+        let memory = rustix::fs::memfd_create(
+            "rgunicorn-scoreboard",
+            MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
+        )?;
+        rustix::fs::ftruncate(&memory, Self::LENGTH as u64)?;
+        // A worker that shrank it would kill the master with SIGBUS.
+        rustix::fs::fcntl_add_seals(
+            &memory,
+            SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL,
+        )?;
+        Self::map(memory)
+    }
+
+    /// The scoreboard that came over a link.
+    pub fn open(memory: OwnedFd) -> io::Result<Self> {
+        let seals = rustix::fs::fcntl_get_seals(&memory)?;
+        let length = u64::try_from(rustix::fs::fstat(&memory)?.st_size).unwrap_or(0);
+        if !seals.contains(SealFlags::SHRINK) || length != Self::LENGTH as u64 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "not a scoreboard",
+            ));
+        }
+        Self::map(memory)
+    }
+
+    #[expect(unsafe_code, reason = "mapping memory")]
+    fn map(memory: OwnedFd) -> io::Result<Self> {
+        // SAFETY: a fresh mapping at an address the kernel chooses replaces
+        // nothing. It is page-aligned, which is more than `Row` asks for, as
+        // long as all rows, and sealed against shrinking, so every access is
+        // backed by memory.
+        let start = unsafe {
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                Self::LENGTH,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED,
+                &memory,
+                0,
+            )
+        }?;
+        let rows = NonNull::new(start.cast::<Row>())
+            .ok_or_else(|| io::Error::other("the kernel mapped the scoreboard at zero"))?;
+        Ok(Self { rows, memory })
+    }
+
+    /// The row with this number, if there is one.
+    #[expect(unsafe_code, reason = "shared memory is reached through a pointer")]
+    pub fn row(&self, number: usize) -> Option<&Row> {
+        if number >= ROWS {
+            return None;
+        }
+        // SAFETY: in range of the mapping, which lives as long as `self`; all
+        // bit patterns are valid atomics, and other processes change them only
+        // by atomic stores.
+        Some(unsafe { self.rows.add(number).as_ref() })
+    }
+}
+
+impl Drop for Scoreboard {
+    #[expect(unsafe_code, reason = "unmapping memory")]
+    fn drop(&mut self) {
+        // SAFETY: mapped by `map` with this length; every `&Row` borrows `self`.
+        // An error could only mean that the arguments are not those of `map`.
+        let _ = unsafe { rustix::mm::munmap(self.rows.as_ptr().cast(), Self::LENGTH) };
+    }
+}
+
+impl AsFd for Scoreboard {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.memory.as_fd()
+    }
+}
+
+/// Milliseconds of the monotonic clock: the scoreboard's time, the same in all processes.
+pub fn now_ms() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1000
+        + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_mapping_writes_the_other_reads() {
+        let master = Scoreboard::create().unwrap();
+        let worker = Scoreboard::open(master.as_fd().try_clone_to_owned().unwrap()).unwrap();
+
+        let row = worker.row(5).unwrap();
+        row.begin(1000);
+        row.end(1002, 300, Outcome::Error);
+        row.beat(1010, 4);
+
+        assert_eq!(
+            master.row(5).unwrap().read(),
+            Reading {
+                beat_ms: 1010,
+                busy_since_ms: 0,
+                connections: 4,
+                requests: 1,
+                errors: 1,
+                bytes: 300,
+            }
+        );
+        assert_eq!(master.row(4).unwrap().read(), Reading::default());
+    }
+
+    #[test]
+    fn there_is_no_row_past_the_last() {
+        assert!(Scoreboard::create().unwrap().row(ROWS).is_none());
+    }
+
+    #[test]
+    fn memory_that_may_shrink_is_no_scoreboard() {
+        let memory = rustix::fs::memfd_create("other", MemfdFlags::CLOEXEC).unwrap();
+        rustix::fs::ftruncate(&memory, Scoreboard::LENGTH as u64).unwrap();
+
+        assert!(Scoreboard::open(memory).is_err());
+    }
+}

@@ -1,0 +1,3 @@
+//! `rgunicorn`: see the library.
+
+fn main() {}

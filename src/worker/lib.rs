@@ -1,0 +1,1 @@
+//! Introduced by the commits that follow.
