@@ -1,0 +1,551 @@
+//! The head of a request: from bytes to a judged [`Head`].
+//!
+//! ```text
+//!          whole at once                     judged
+//! Fresh ──────────────────────────────────▶ Done
+//!   │ in pieces, or with something wrong      ▲
+//!   └──▶ Scanning ── the end is found ────────┘
+//! ```
+//!
+//! Most heads arrive whole: those are split by httparse and judged at once. All
+//! others go through [`Scan`], line by line, until their end is known. The verdict is
+//! the same on either way: whatever is not plainly good the first time is scanned.
+
+use std::mem::MaybeUninit;
+
+use httparse::{Header, Request, Status};
+
+use crate::fields::Meaning;
+use crate::limits::Limits;
+use crate::refusal::Refusal;
+use crate::response::Answering;
+use crate::scan::Scan;
+use crate::span::Span;
+use crate::target;
+
+/// So many fields are split without asking for memory.
+const USUAL_FIELDS: usize = 128;
+
+/// The protocol version of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// HTTP/1.0
+    Http10,
+    /// HTTP/1.1
+    Http11,
+}
+
+impl Version {
+    /// As it stands in the request line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+        }
+    }
+}
+
+/// How the body of a request is delimited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// There is no body.
+    None,
+    /// So many bytes follow the head.
+    Length(u64),
+    /// Chunks follow the head.
+    Chunked,
+}
+
+impl Framing {
+    /// Whether anything follows the head.
+    pub fn has_body(self) -> bool {
+        match self {
+            Self::None | Self::Length(0) => false,
+            Self::Length(_) | Self::Chunked => true,
+        }
+    }
+}
+
+/// One field of a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// The name, as the client wrote it.
+    pub name: Span,
+    /// The value, without the blanks around it.
+    pub value: Span,
+}
+
+/// The head of a request. Made once for a connection and used again for each of its
+/// requests; all spans belong to the buffer that was given to [`Head::parse`].
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// The method.
+    pub method: Span,
+    /// The request target as the client wrote it.
+    pub target: Span,
+    /// The path in the target, still percent-encoded; `/` if a URL has none.
+    pub path: Span,
+    /// The query in the target, without its `?`.
+    pub query: Span,
+    /// The protocol version.
+    pub version: Version,
+    /// The fields in their order.
+    pub fields: Vec<Field>,
+    /// How the body is delimited.
+    pub framing: Framing,
+    /// Whether the client allows another request on this connection.
+    pub keep_alive: bool,
+    /// Whether the client waits for [`CONTINUE`](crate::CONTINUE) before it sends
+    /// its body.
+    pub expect_continue: bool,
+    /// The value of Host, or the authority of the URL in the request line (they are
+    /// the same when both are there). Absent only with HTTP/1.0.
+    pub host: Option<Span>,
+    /// The value of Content-Type.
+    pub content_type: Option<Span>,
+    /// How many bytes of the buffer the head takes, from a leading empty line to
+    /// the empty line that ends it.
+    pub length: usize,
+    stage: Stage,
+    scan: Scan,
+}
+
+/// Where the parsing of a head stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// No byte was seen.
+    Fresh,
+    /// Bytes were seen that were not a whole good head.
+    Scanning,
+    /// The head is complete; the next call begins another.
+    Done,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Head {
+    /// A head that waits for its first byte.
+    pub fn new() -> Self {
+        Self {
+            method: Span::default(),
+            target: Span::default(),
+            path: Span::default(),
+            query: Span::default(),
+            version: Version::Http11,
+            fields: Vec::new(),
+            framing: Framing::None,
+            keep_alive: false,
+            expect_continue: false,
+            host: None,
+            content_type: None,
+            length: 0,
+            stage: Stage::Fresh,
+            scan: Scan::default(),
+        }
+    }
+
+    /// Forgets the request, keeps the memory. Needed only to give up a head that is
+    /// not complete: after a complete one the next `parse` begins a new one.
+    pub fn reset(&mut self) {
+        self.fields.clear();
+        self.framing = Framing::None;
+        self.keep_alive = false;
+        self.expect_continue = false;
+        self.host = None;
+        self.content_type = None;
+        self.length = 0;
+        self.stage = Stage::Fresh;
+        self.scan = Scan::default();
+    }
+
+    /// Whether bytes were seen of a head that is not complete.
+    pub fn is_begun(&self) -> bool {
+        self.stage == Stage::Scanning
+    }
+
+    /// Parses the head at the start of `buffer`: `true` if it is complete, `false` if
+    /// more bytes are needed. Then call again with the same bytes and more.
+    pub fn parse(&mut self, buffer: &[u8], limits: &Limits) -> Result<bool, Refusal> {
+        let mut slots = [const { MaybeUninit::uninit() }; USUAL_FIELDS];
+        let usual = &mut slots[..limits.fields.min(USUAL_FIELDS)];
+
+        if self.stage == Stage::Done {
+            self.reset();
+        }
+        if self.stage == Stage::Fresh {
+            if buffer.is_empty() {
+                return Ok(false);
+            }
+            let mut request = Request::new(&mut []);
+            let outcome = request.parse_with_uninit_headers(buffer, usual);
+            if let Ok(Status::Complete(length)) = outcome {
+                if self.take(buffer, &request, length, limits) {
+                    return self.judge(buffer, limits).map(|()| true);
+                }
+            }
+            self.stage = Stage::Scanning;
+        }
+
+        let Some(length) = self.scan.find_end(buffer, limits)? else {
+            return Ok(false);
+        };
+        let head = &buffer[..length];
+        if limits.fields <= USUAL_FIELDS {
+            self.split(head, &mut slots[..limits.fields], limits)?;
+        } else {
+            let mut many = vec![MaybeUninit::uninit(); limits.fields];
+            self.split(head, &mut many, limits)?;
+        }
+        self.judge(buffer, limits).map(|()| true)
+    }
+
+    /// Splits a complete head that was scanned.
+    fn split<'buffer>(
+        &mut self,
+        head: &'buffer [u8],
+        slots: &mut [MaybeUninit<Header<'buffer>>],
+        limits: &Limits,
+    ) -> Result<(), Refusal> {
+        let mut request = Request::new(&mut []);
+        match request.parse_with_uninit_headers(head, slots) {
+            Ok(Status::Complete(length)) if self.take(head, &request, length, limits) => Ok(()),
+            // The scan found an end and httparse another: nothing to build on.
+            Ok(Status::Complete(_) | Status::Partial) => Err(Refusal::BadRequestLine),
+            Err(error) => Err(reason(head, error)),
+        }
+    }
+
+    /// Takes over what httparse found, as far as its lines are proper: each ended by
+    /// CR LF (httparse is content with LF) and within the limits.
+    fn take(
+        &mut self,
+        buffer: &[u8],
+        request: &Request<'_, '_>,
+        length: usize,
+        limits: &Limits,
+    ) -> bool {
+        let (Some(method), Some(target), Some(version)) =
+            (request.method, request.path, request.version)
+        else {
+            return false;
+        };
+        if length > limits.head() {
+            return false;
+        }
+        self.length = length;
+        self.method = Span::locate(buffer, method.as_bytes());
+        self.target = Span::locate(buffer, target.as_bytes());
+        self.version = match version {
+            0 => Version::Http10,
+            _ => Version::Http11,
+        };
+        self.fields.clear();
+
+        let start = self.method.start();
+        let line_end = self.target.end() + " HTTP/1.1".len();
+        let mut good = match start {
+            0 => true,
+            2 => buffer.starts_with(b"\r\n"),
+            _ => false,
+        };
+        good &= line_end - start <= limits.line;
+        good &= follows_line_break(buffer, line_end + 2);
+        good &= follows_line_break(buffer, length);
+
+        let mut line = line_end + 2;
+        for header in request.headers.iter() {
+            let field = Field {
+                name: Span::locate(buffer, header.name.as_bytes()),
+                value: Span::locate(buffer, header.value),
+            };
+            let begin = field.name.start();
+            good &= follows_line_break(buffer, begin);
+            // The line before this one: for the first field that has no length.
+            good &= begin.saturating_sub(line) <= limits.field_size;
+            line = begin;
+            self.fields.push(field);
+        }
+        // The empty line follows the last one.
+        good &= follows_line_break(buffer, length - 2);
+        good &= (length - 2).saturating_sub(line) <= limits.field_size;
+        good
+    }
+
+    /// Judges what the head says, once its form is known to be good.
+    fn judge(&mut self, buffer: &[u8], limits: &Limits) -> Result<(), Refusal> {
+        self.stage = Stage::Done;
+        let method = self.method.of(buffer);
+        if !target::is_method(method) {
+            return Err(Refusal::BadMethod);
+        }
+        if method == b"CONNECT" {
+            return Err(Refusal::Connect);
+        }
+        if !target::is_visible(self.target.of(buffer)) {
+            return Err(Refusal::BadTarget);
+        }
+        let target = target::read(buffer, method, self.target)?;
+        self.path = target.path;
+        self.query = target.query;
+
+        let mut meaning = Meaning::default();
+        for field in &self.fields {
+            meaning.note(buffer, field)?;
+        }
+        self.host = match (target.authority, meaning.host) {
+            (_, None) if self.version == Version::Http11 => return Err(Refusal::MissingHost),
+            (Some(authority), Some(host))
+                if !authority.of(buffer).eq_ignore_ascii_case(host.of(buffer)) =>
+            {
+                return Err(Refusal::OtherHost);
+            }
+            (authority, host) => host.or(authority),
+        };
+        self.content_type = meaning.content_type;
+        self.framing = meaning.framing(self.version, limits)?;
+        self.keep_alive = meaning.keep_alive(self.version);
+        self.expect_continue = meaning.expect_continue(self.version, self.framing)?;
+        Ok(())
+    }
+
+    /// What its answer has to know of this request. `keep_alive` is what the client
+    /// allows: the server may have reasons of its own to close.
+    pub fn answering(&self, buffer: &[u8]) -> Answering {
+        Answering {
+            version: self.version,
+            head_only: self.method.of(buffer) == b"HEAD",
+            keep_alive: self.keep_alive,
+        }
+    }
+}
+
+/// Whether CR LF is right before `position`.
+fn follows_line_break(buffer: &[u8], position: usize) -> bool {
+    position >= 2 && buffer.get(position - 2..position) == Some(b"\r\n")
+}
+
+/// Why httparse did not like `head`, which is complete and whose lines are properly
+/// ended.
+fn reason(head: &[u8], error: httparse::Error) -> Refusal {
+    use httparse::Error;
+
+    let lead = if head.starts_with(b"\r\n") { 2 } else { 0 };
+    match error {
+        Error::Token | Error::Version | Error::Status => request_line_reason(&head[lead..]),
+        Error::HeaderName => {
+            let folded = head
+                .windows(2)
+                .any(|pair| matches!(pair, [b'\n', b' ' | b'\t']));
+            if folded {
+                Refusal::FoldedField
+            } else {
+                Refusal::BadFieldName
+            }
+        }
+        Error::HeaderValue => Refusal::BadFieldValue,
+        Error::NewLine => Refusal::BareCarriageReturn,
+        Error::TooManyHeaders => Refusal::TooManyFields,
+    }
+}
+
+/// What is wrong with the request line at the start of `head`.
+fn request_line_reason(head: &[u8]) -> Refusal {
+    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let mut words = line.split(|byte| *byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Refusal::BadRequestLine;
+    };
+    if !target::is_method(method) {
+        return Refusal::BadMethod;
+    }
+    if !target::is_visible(target) {
+        return Refusal::BadTarget;
+    }
+    match version {
+        b"HTTP/1.0" | b"HTTP/1.1" => Refusal::BadRequestLine,
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+            Refusal::UnsupportedVersion
+        }
+        [..] => Refusal::BadVersion,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The verdict on a head that must be complete, and that it is the same whether
+    /// it comes whole or byte by byte.
+    fn parsed(bytes: &[u8], limits: &Limits) -> Result<Head, Refusal> {
+        let mut whole = Head::new();
+        let outcome = whole.parse(bytes, limits);
+        let mut pieces = Head::new();
+        let in_pieces = (0..=bytes.len())
+            .map(|length| pieces.parse(&bytes[..length], limits))
+            .find(|outcome| *outcome != Ok(false))
+            .unwrap_or(Ok(false));
+        assert_eq!(outcome, in_pieces, "{}", bytes.escape_ascii());
+        match outcome {
+            Ok(true) => {
+                assert_eq!(whole.fields, pieces.fields);
+                assert_eq!(whole.length, pieces.length);
+                Ok(whole)
+            }
+            Ok(false) => panic!("not complete: {}", bytes.escape_ascii()),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    fn refused(bytes: &[u8], limits: &Limits) -> Option<Refusal> {
+        parsed(bytes, limits).err()
+    }
+
+    #[test]
+    fn a_head_is_read_where_it_lies() {
+        let bytes =
+            b"GET /a%20b?c=d HTTP/1.1\r\nHost: a.b\r\nAccept:  x, y \t\r\nEmpty:\r\n\r\nnext";
+
+        let head = parsed(bytes, &Limits::default()).unwrap();
+
+        assert_eq!(head.method.of(bytes), b"GET");
+        assert_eq!(head.target.of(bytes), b"/a%20b?c=d");
+        assert_eq!(head.path.of(bytes), b"/a%20b");
+        assert_eq!(head.query.of(bytes), b"c=d");
+        assert_eq!(head.version, Version::Http11);
+        let fields: Vec<(&[u8], &[u8])> = head
+            .fields
+            .iter()
+            .map(|field| (field.name.of(bytes), field.value.of(bytes)))
+            .collect();
+        assert_eq!(
+            fields,
+            [
+                (&b"Host"[..], &b"a.b"[..]),
+                (b"Accept", b"x, y"),
+                (b"Empty", b"")
+            ]
+        );
+        assert_eq!(head.host.map(|host| host.of(bytes)), Some(&b"a.b"[..]));
+        assert_eq!(&bytes[head.length..], b"next");
+        assert_eq!(head.framing, Framing::None);
+        assert!(head.keep_alive);
+    }
+
+    #[test]
+    fn the_next_head_finds_nothing_of_the_last() {
+        let mut head = Head::new();
+        let first = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: b\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
+        let second = b"GET /a HTTP/1.0\r\n\r\n";
+
+        assert_eq!(head.parse(first, &Limits::default()), Ok(true));
+        assert_eq!(head.parse(&second[..9], &Limits::default()), Ok(false));
+        assert_eq!(head.parse(second, &Limits::default()), Ok(true));
+
+        assert_eq!(head.path.of(second), b"/a");
+        assert_eq!((head.host, head.content_type), (None, None));
+        assert_eq!(head.framing, Framing::None);
+        assert!(head.fields.is_empty() && !head.expect_continue && !head.keep_alive);
+    }
+
+    #[test]
+    fn a_head_that_was_given_up_leaves_nothing() {
+        let mut head = Head::new();
+        assert_eq!(head.parse(b"GET / HT", &Limits::default()), Ok(false));
+        assert!(head.is_begun());
+
+        head.reset();
+
+        assert!(!head.is_begun());
+        let next = b"PUT / HTTP/1.0\r\n\r\n";
+        assert_eq!(head.parse(next, &Limits::default()), Ok(true));
+        assert_eq!(head.method.of(next), b"PUT");
+    }
+
+    #[test]
+    fn limits_hold_to_the_byte() {
+        let limits = Limits {
+            line: 14,
+            fields: 2,
+            field_size: 9,
+            body: 10,
+        };
+
+        for good in [
+            &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..],
+            b"\r\nGET / HTTP/1.1\r\nHost: a\r\nb: 3456\r\n\r\n",
+        ] {
+            assert_eq!(refused(good, &limits), None);
+        }
+        for (bad, refusal) in [
+            (
+                &b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"[..],
+                Refusal::LineTooLong,
+            ),
+            (
+                b"GET / HTTP/1.1\r\nHost: ab\r\n\r\n",
+                Refusal::FieldTooLarge,
+            ),
+            (
+                b"GET / HTTP/1.1\r\nHost: a\r\nb:  3456\r\n\r\n",
+                Refusal::FieldTooLarge,
+            ),
+            (
+                b"GET / HTTP/1.1\r\nHost: a\r\nb:3456 \t\r\n\r\n",
+                Refusal::FieldTooLarge,
+            ),
+            (
+                b"GET / HTTP/1.1\r\nHost: a\r\nb:c\r\nd:e\r\n\r\n",
+                Refusal::TooManyFields,
+            ),
+        ] {
+            assert_eq!(
+                refused(bad, &limits),
+                Some(refusal),
+                "{}",
+                bad.escape_ascii()
+            );
+        }
+    }
+
+    #[test]
+    fn many_fields_are_read_if_they_are_allowed() {
+        let limits = Limits {
+            fields: 1000,
+            ..Limits::default()
+        };
+        let mut bytes = b"GET / HTTP/1.0\r\n".to_vec();
+        for number in 0..1000 {
+            bytes.extend_from_slice(format!("a{number}: b\r\n").as_bytes());
+        }
+        bytes.extend_from_slice(b"\r\n");
+
+        assert_eq!(parsed(&bytes, &limits).unwrap().fields.len(), 1000);
+        assert_eq!(
+            refused(&bytes, &Limits::default()),
+            Some(Refusal::TooManyFields)
+        );
+    }
+
+    #[test]
+    fn fields_too_large_together_are_refused_before_their_end() {
+        let limits = Limits::default();
+        let mut bytes = b"GET / HTTP/1.0\r\n".to_vec();
+        while bytes.len() < limits.head() {
+            bytes.extend_from_slice(b"a: ");
+            bytes.resize(bytes.len() + 8000, b'b');
+            bytes.extend_from_slice(b"\r\n");
+        }
+
+        assert_eq!(
+            Head::new().parse(&bytes, &limits),
+            Err(Refusal::HeadTooLarge)
+        );
+        assert_eq!(Head::new().parse(&bytes[..60_000], &limits), Ok(false));
+    }
+}
