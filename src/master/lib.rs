@@ -1,1 +1,3 @@
 //! The rgunicorn master.
+
+pub mod pool;

@@ -1,0 +1,83 @@
+//! What the loop may ask the arbiter.
+
+use super::arbiter::Course;
+use super::worker::{Standing, Worker, WorkerId};
+use super::{Arbiter, GenerationId};
+
+/// The pool in a few numbers, for `STATUS=` and for whoever asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// What the whole is doing.
+    pub phase: Phase,
+    /// The generation that serves.
+    pub generation: GenerationId,
+    /// How many workers are wanted.
+    pub wanted: usize,
+    /// Workers that serve, of any generation.
+    pub ready: usize,
+    /// Workers that are ordered or loading the application.
+    pub starting: usize,
+    /// Workers that were asked or told to go and have not gone.
+    pub retiring: usize,
+}
+
+/// What the whole is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The first workers are coming.
+    Starting,
+    /// Serving, and nothing else.
+    Serving,
+    /// Serving, and a reload is under way.
+    Reloading,
+    /// On the way to the end.
+    Stopping,
+}
+
+impl Arbiter {
+    /// The pool in a few numbers.
+    pub fn summary(&self) -> Summary {
+        Summary {
+            phase: match self.course {
+                Course::Starting | Course::Filling => Phase::Starting,
+                Course::Serving if self.reloads() => Phase::Reloading,
+                Course::Serving => Phase::Serving,
+                Course::Stopping(..) | Course::Over => Phase::Stopping,
+            },
+            generation: self.current,
+            wanted: self.count,
+            ready: self.ready(),
+            starting: self.standing(Standing::Coming),
+            retiring: self.standing(Standing::Going),
+        }
+    }
+
+    /// A worker that is not reaped.
+    pub fn worker(&self, id: WorkerId) -> Option<&Worker> {
+        self.workers.get(&id)
+    }
+
+    /// Every worker that is not reaped, the oldest first.
+    pub fn workers(&self) -> impl Iterator<Item = (WorkerId, &Worker)> {
+        self.workers.iter().map(|(&id, worker)| (id, worker))
+    }
+
+    /// The workers whose silence a [`Tick`](super::Event::Tick) has to tell.
+    pub fn with_heartbeat(&self) -> impl Iterator<Item = WorkerId> {
+        self.workers()
+            .filter(|(_, worker)| worker.state.beats_since().is_some())
+            .map(|(id, _)| id)
+    }
+
+    /// How many workers serve, of any generation.
+    pub(super) fn ready(&self) -> usize {
+        self.standing(Standing::Serving)
+    }
+
+    fn standing(&self, standing: Standing) -> usize {
+        self.workers
+            .values()
+            .filter(|worker| worker.state.standing() == standing)
+            .count()
+    }
+}

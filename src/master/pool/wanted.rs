@@ -1,0 +1,35 @@
+//! What the configuration wants of the pool.
+
+use std::time::Duration;
+
+/// The most workers one can ask for. Half of the scoreboard's rows: the other
+/// half is for the next generation and for those that retire.
+pub const MOST_WORKERS: u16 = 1024;
+
+/// The settings that decide how the pool is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// How many workers serve. Less than 1 counts as 1.
+    pub workers: u16,
+    /// A worker that is silent for longer is stuck; `None` for never.
+    pub timeout: Option<Duration>,
+    /// How long a worker that is asked to leave may finish its requests.
+    pub graceful_timeout: Duration,
+    /// How long a fork server or a worker may load the application; `None` for ever.
+    pub boot_timeout: Option<Duration>,
+    /// How many workers more than `workers` there may be during a reload. Less
+    /// than 1 counts as 1: with none, a reload would cost capacity.
+    pub surge: u16,
+}
+
+impl Wanted {
+    /// The count of workers, within the limits.
+    pub(super) fn count(&self) -> usize {
+        usize::from(self.workers.clamp(1, MOST_WORKERS))
+    }
+
+    /// The surge, within the limits.
+    pub(super) fn room_to_roll(&self) -> usize {
+        usize::from(self.surge.clamp(1, MOST_WORKERS))
+    }
+}

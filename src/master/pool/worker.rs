@@ -1,0 +1,248 @@
+//! The life of a worker.
+//!
+//! ```text
+//!           Started           Ready           Retire            (reaped)
+//! Ordered ──────────▶ Starting ──────▶ Serving ──────▶ Retiring ────────▶ gone
+//!    │                  │    │            │  │           │  │              ▲
+//!    │  Refused or Quit ▼    │ late       │  ▼ Quit      │  ▼ Quit         │
+//!    │               Leaving │            │  Leaving     │  Leaving ───────┤
+//!    │                  │    ▼            ▼ stuck        ▼ stuck           │
+//!    │                  │   Aborted ◀─────┴──────────────┘ ────────────────┤
+//!    │ given up         ▼ late  ▼ late                                     │
+//!    └───────────────▶ Killed ◀─┴──────── (Retiring, late) ────────────────┘
+//! ```
+//!
+//! A worker is only ever *asked* to leave, and killed when it had its time. One
+//! that is stuck cannot hear: it is told to dump its stacks and die.
+
+use super::GenerationId;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// How long the fork server may take to fork.
+pub(super) const FORK_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a worker that was asked to exit at once, or told to dump its stacks, may take.
+pub(super) const QUICK: Duration = Duration::from_secs(2);
+/// A killed process that is not reaped by then is killed again. It hangs in the
+/// kernel, and nothing else can be done than to wait.
+pub(super) const KILL_AGAIN: Duration = Duration::from_secs(10);
+
+/// A worker's number. Counts up from 1 for as long as the master lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub u32);
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(to)
+    }
+}
+
+/// A worker that was ordered and is not reaped.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    /// Whose code it runs.
+    pub generation: GenerationId,
+    /// Where in its life it is.
+    pub state: State,
+}
+
+/// Where in its life a worker is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// The fork server was told to fork it. There may be no process yet.
+    Ordered {
+        /// Then the fork server is stuck.
+        until: Instant,
+    },
+    /// Loading the application. Holds no socket yet.
+    Starting {
+        /// Then it has taken too long.
+        until: Option<Instant>,
+    },
+    /// Accepting requests.
+    Serving {
+        /// When it was ready.
+        since: Instant,
+    },
+    /// Finishing the requests it has.
+    Retiring {
+        /// When it was ready.
+        since: Instant,
+        /// Then it is killed.
+        until: Instant,
+    },
+    /// Asked to exit at once, or about to exit because it could not load.
+    Leaving {
+        /// Then it is killed.
+        until: Instant,
+    },
+    /// Told to dump its stacks and die.
+    Aborted {
+        /// Then it is killed.
+        until: Instant,
+    },
+    /// Sent SIGKILL. Nothing leads out: the process has to be reaped.
+    Killed {
+        /// Then it is sent another.
+        until: Instant,
+    },
+}
+
+/// What happens to a worker in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Its process exists; how long it may load.
+    Started(Option<Duration>),
+    /// It has loaded the application.
+    Ready,
+    /// It could not.
+    Refused,
+    /// It is not wanted any more, and has this time to finish.
+    Retire(Duration),
+    /// It has to leave at once.
+    Quit,
+    /// It gives no sign of life.
+    Stuck,
+    /// No process came of it.
+    GiveUp,
+    /// Time went by.
+    Tick,
+}
+
+/// What has to be done to a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deed {
+    /// Nothing.
+    Nothing,
+    /// Lend it the listeners.
+    Lend,
+    /// Ask it to finish and leave.
+    Retire(Duration),
+    /// Ask it to leave at once.
+    Quit,
+    /// Let it dump its stacks and die.
+    Abort,
+    /// Kill it.
+    Kill,
+}
+
+impl State {
+    pub(super) fn on(self, turn: Turn, now: Instant) -> (Self, Deed) {
+        use Turn::{GiveUp, Quit, Ready, Refused, Retire, Started, Stuck, Tick};
+        match (self, turn) {
+            (Self::Ordered { .. }, Started(boot)) => {
+                let until = boot.map(|boot| later(now, boot));
+                (Self::Starting { until }, Deed::Nothing)
+            }
+            (Self::Starting { .. }, Ready) => (Self::Serving { since: now }, Deed::Lend),
+            (Self::Starting { .. }, Refused) => (Self::leaving(now), Deed::Nothing),
+
+            (Self::Serving { since }, Retire(within)) => {
+                let until = later(now, within);
+                (Self::Retiring { since, until }, Deed::Retire(within))
+            }
+            // It has nothing to finish.
+            (Self::Starting { .. }, Retire(_) | Quit)
+            | (Self::Serving { .. } | Self::Retiring { .. }, Quit) => {
+                (Self::leaving(now), Deed::Quit)
+            }
+            // It can be asked only once it exists.
+            (Self::Ordered { until }, Retire(_) | Quit) => {
+                let until = until.min(now + QUICK);
+                (Self::Ordered { until }, Deed::Nothing)
+            }
+
+            (Self::Serving { .. } | Self::Retiring { .. }, Stuck) => {
+                (Self::aborted(now), Deed::Abort)
+            }
+            (Self::Starting { until: Some(until) }, Tick) if now >= until => {
+                (Self::aborted(now), Deed::Abort)
+            }
+
+            (Self::Ordered { until }, Tick) if now >= until => {
+                let until = now + FORK_PATIENCE;
+                (Self::Ordered { until }, Deed::Nothing)
+            }
+            (Self::Ordered { .. }, GiveUp) => (Self::killed(now), Deed::Kill),
+            (
+                Self::Retiring { until, .. }
+                | Self::Leaving { until }
+                | Self::Aborted { until }
+                | Self::Killed { until },
+                Tick,
+            ) if now >= until => (Self::killed(now), Deed::Kill),
+
+            (state, Started(_) | Ready | Refused | Retire(_) | Quit | Stuck | GiveUp | Tick) => {
+                (state, Deed::Nothing)
+            }
+        }
+    }
+
+    /// When time will tell something new.
+    pub(super) fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::Serving { .. } => None,
+            Self::Starting { until } => until,
+            Self::Ordered { until }
+            | Self::Retiring { until, .. }
+            | Self::Leaving { until }
+            | Self::Aborted { until }
+            | Self::Killed { until } => Some(until),
+        }
+    }
+
+    /// Since when it beats on the scoreboard, if it has to.
+    pub(super) fn beats_since(self) -> Option<Instant> {
+        match self {
+            Self::Serving { since } | Self::Retiring { since, .. } => Some(since),
+            Self::Ordered { .. }
+            | Self::Starting { .. }
+            | Self::Leaving { .. }
+            | Self::Aborted { .. }
+            | Self::Killed { .. } => None,
+        }
+    }
+
+    /// What it is for the pool.
+    pub(super) fn standing(self) -> Standing {
+        match self {
+            Self::Ordered { .. } | Self::Starting { .. } => Standing::Coming,
+            Self::Serving { .. } => Standing::Serving,
+            Self::Retiring { .. }
+            | Self::Leaving { .. }
+            | Self::Aborted { .. }
+            | Self::Killed { .. } => Standing::Going,
+        }
+    }
+
+    fn leaving(now: Instant) -> Self {
+        Self::Leaving { until: now + QUICK }
+    }
+
+    fn aborted(now: Instant) -> Self {
+        Self::Aborted { until: now + QUICK }
+    }
+
+    fn killed(now: Instant) -> Self {
+        Self::Killed {
+            until: now + KILL_AGAIN,
+        }
+    }
+}
+
+/// What a worker is for the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Will serve.
+    Coming,
+    /// Serves.
+    Serving,
+    /// Will not serve again.
+    Going,
+}
+
+/// `now + span`, or the end of time as far as an operator can tell.
+pub(super) fn later(now: Instant, span: Duration) -> Instant {
+    const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    now + span.min(A_YEAR)
+}
