@@ -1,3 +1,8 @@
 //! The rgunicorn master.
 
+pub mod listeners;
+pub mod log;
+pub mod message;
 pub mod pool;
+pub mod sys;
+pub mod systemd;

@@ -1,0 +1,212 @@
+//! Where to listen, as it is written: `bind = "127.0.0.1:8000"`.
+
+use super::Listener;
+use rgunicorn_link::message::ListenAddress;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// The port of an address that names none.
+const DEFAULT_PORT: u16 = 8000;
+
+/// The host of an address that names none: all of IPv4.
+const DEFAULT_HOST: &str = "0.0.0.0";
+
+/// The longest path or name of a unix socket.
+const LONGEST_PATH: usize = 107;
+
+/// Where to listen.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum BindAddress {
+    /// TCP: `HOST`, `HOST:PORT`, `:PORT`, `[IPV6]:PORT`.
+    Tcp {
+        /// A name or a numeric address, IPv6 without brackets.
+        host: String,
+        /// The port; 0 lets the kernel choose.
+        port: u16,
+    },
+    /// A unix socket in the file system: `unix:PATH`.
+    Unix(PathBuf),
+    /// A unix socket without a file: `unix:@NAME`.
+    Abstract(Vec<u8>),
+    /// A descriptor that is open already: `fd://N`.
+    Fd(RawFd),
+}
+
+/// A text that is no address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadAddress {
+    /// Nothing is there.
+    #[error("empty; write HOST:PORT, unix:PATH or fd://NUMBER")]
+    Empty,
+    /// The port is not one.
+    #[error("{0:?} is not a port; it must be a number from 0 to 65535")]
+    Port(String),
+    /// Digits only.
+    #[error("{0:?} is only a number; for a port write \":{0}\"")]
+    OnlyNumber(String),
+    /// An IPv6 address without brackets.
+    #[error("an IPv6 address needs brackets: \"[{0}]:{DEFAULT_PORT}\"")]
+    NoBrackets(String),
+    /// Brackets without an IPv6 address in them, or something behind them.
+    #[error("{0:?} is not an IPv6 address in brackets with a port behind, as \"[::1]:8000\"")]
+    Brackets(String),
+    /// A host name cannot look like this.
+    #[error("{0:?} is not a host name or an address")]
+    Host(String),
+    /// `unix:` with nothing behind.
+    #[error("unix: needs a path, as \"unix:/run/shop.sock\"")]
+    NoPath,
+    /// A path the kernel does not take.
+    #[error("the path of a unix socket can have {LONGEST_PATH} bytes, and this has {0}")]
+    LongPath(usize),
+    /// A path with a zero byte.
+    #[error("the path of a unix socket cannot have a zero byte")]
+    ZeroByte,
+    /// `fd://` without a usable number.
+    #[error("{0:?} is not a descriptor to listen on; it must be a number from 3 up")]
+    Descriptor(String),
+    /// A scheme nobody knows.
+    #[error("{0:?} is not known; write HOST:PORT, unix:PATH or fd://NUMBER")]
+    Scheme(String),
+}
+
+impl BindAddress {
+    /// Reads an address that need not be valid UTF-8, as paths need not.
+    pub fn parse(text: &OsStr) -> Result<Self, BadAddress> {
+        if let Some(path) = strip(text.as_bytes(), &[b"unix://", b"unix:"]) {
+            return Self::unix(path);
+        }
+        match text.to_str() {
+            Some(text) => text.parse(),
+            None => Err(BadAddress::Host(text.to_string_lossy().into_owned())),
+        }
+    }
+
+    fn unix(path: &[u8]) -> Result<Self, BadAddress> {
+        if path.is_empty() || path == b"@" {
+            return Err(BadAddress::NoPath);
+        }
+        if path.len() > LONGEST_PATH {
+            return Err(BadAddress::LongPath(path.len()));
+        }
+        if path.contains(&0) {
+            return Err(BadAddress::ZeroByte);
+        }
+        Ok(match path {
+            [b'@', name @ ..] => Self::Abstract(name.to_vec()),
+            _ => Self::Unix(PathBuf::from(OsString::from_vec(path.to_vec()))),
+        })
+    }
+
+    fn tcp(text: &str) -> Result<Self, BadAddress> {
+        if let Some(rest) = text.strip_prefix('[') {
+            let wrong = || BadAddress::Brackets(text.to_owned());
+            let (host, rest) = rest.split_once(']').ok_or_else(wrong)?;
+            let number = host.split_once('%').map_or(host, |(number, _)| number);
+            number.parse::<Ipv6Addr>().map_err(|_| wrong())?;
+            let port = match rest.strip_prefix(':') {
+                Some(port) => parse_port(port)?,
+                None if rest.is_empty() => DEFAULT_PORT,
+                None => return Err(wrong()),
+            };
+            return Ok(Self::Tcp {
+                host: host.to_owned(),
+                port,
+            });
+        }
+        if text.parse::<Ipv6Addr>().is_ok() {
+            return Err(BadAddress::NoBrackets(text.to_owned()));
+        }
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(BadAddress::OnlyNumber(text.to_owned()));
+        }
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) => (host, parse_port(port)?),
+            None => (text, DEFAULT_PORT),
+        };
+        let host = if host.is_empty() { DEFAULT_HOST } else { host };
+        let allowed = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+        if !host.chars().all(allowed) {
+            return Err(BadAddress::Host(host.to_owned()));
+        }
+        Ok(Self::Tcp {
+            host: host.to_ascii_lowercase(),
+            port,
+        })
+    }
+
+    /// Whether it may be listed twice: a port that the kernel chooses.
+    pub(super) fn may_repeat(&self) -> bool {
+        matches!(self, Self::Tcp { port: 0, .. })
+    }
+
+    /// Whether `listener` listens here.
+    pub(super) fn is(&self, listener: &Listener) -> bool {
+        match (self, &listener.address) {
+            (Self::Fd(number), _) => listener.fd.as_raw_fd() == *number,
+            (Self::Tcp { host, port }, ListenAddress::Tcp { host: h, port: p }) => {
+                host == h && port == p
+            }
+            (Self::Unix(path), ListenAddress::Unix(name)) => path == Path::new(name),
+            (Self::Abstract(own), ListenAddress::Unix(name)) => {
+                name.as_bytes().strip_prefix(b"@") == Some(own)
+            }
+            (Self::Tcp { .. }, ListenAddress::Unix(_))
+            | (Self::Unix(_) | Self::Abstract(_), ListenAddress::Tcp { .. }) => false,
+        }
+    }
+}
+
+fn strip<'a>(text: &'a [u8], prefixes: &[&[u8]]) -> Option<&'a [u8]> {
+    prefixes
+        .iter()
+        .find_map(|prefix| text.strip_prefix(*prefix))
+}
+
+fn parse_port(text: &str) -> Result<u16, BadAddress> {
+    let wrong = || BadAddress::Port(text.to_owned());
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    text.parse().map_err(|_| wrong())
+}
+
+impl FromStr for BindAddress {
+    type Err = BadAddress;
+
+    fn from_str(text: &str) -> Result<Self, BadAddress> {
+        if let Some(path) = strip(text.as_bytes(), &[b"unix://", b"unix:"]) {
+            return Self::unix(path);
+        }
+        if let Some(number) = text.strip_prefix("fd://") {
+            return match number.parse() {
+                Ok(number @ 3..) => Ok(Self::Fd(number)),
+                Ok(_) | Err(_) => Err(BadAddress::Descriptor(number.to_owned())),
+            };
+        }
+        match text.strip_prefix("tcp://").unwrap_or(text) {
+            "" => Err(BadAddress::Empty),
+            text => match text.split_once("://") {
+                Some((scheme, _)) => Err(BadAddress::Scheme(format!("{scheme}://"))),
+                None => Self::tcp(text),
+            },
+        }
+    }
+}
+
+impl fmt::Display for BindAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Abstract(name) => write!(f, "unix:@{}", String::from_utf8_lossy(name)),
+            Self::Fd(number) => write!(f, "fd://{number}"),
+        }
+    }
+}

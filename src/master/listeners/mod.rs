@@ -1,0 +1,104 @@
+//! The listening sockets: taken over from systemd, or bound here.
+//!
+//! Every one of them is non-blocking and close-on-exec, and TCP listeners have
+//! `TCP_NODELAY`, which accepted connections inherit. The master owns them
+//! and never accepts.
+
+mod activated;
+mod address;
+mod bind;
+mod error;
+mod socket;
+
+pub use activated::{Activated, CONTROL};
+pub use address::{BadAddress, BindAddress};
+pub use bind::SocketFile;
+pub use error::Error;
+
+use rgunicorn_link::message::ListenAddress;
+use std::os::fd::OwnedFd;
+
+/// The name of a listener that nobody named.
+pub const UNNAMED: &str = "http";
+
+/// One listening socket.
+#[derive(Debug)]
+pub struct Listener {
+    /// `FileDescriptorName=` of the socket unit, or [`UNNAMED`].
+    pub name: String,
+    /// Where it listens.
+    pub address: ListenAddress,
+    /// The socket.
+    pub fd: OwnedFd,
+    /// Who opened it.
+    pub origin: Origin,
+}
+
+/// Who opened a listener.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// systemd, which keeps it open while the service is down.
+    Systemd,
+    /// Whoever started this program (`fd://N`).
+    Inherited,
+    /// This program. The file of a unix socket is removed with the listener.
+    Own(Option<SocketFile>),
+}
+
+/// All sockets the master starts with.
+#[derive(Debug)]
+pub struct Sockets {
+    /// What workers are lent.
+    pub listeners: Vec<Listener>,
+    /// The socket for control clients, if systemd opened one (named `control`).
+    pub control: Option<OwnedFd>,
+    /// Configured addresses that are not bound because systemd opened sockets.
+    pub ignored: Vec<BindAddress>,
+}
+
+/// Opens all listeners.
+///
+/// Sockets from systemd win: then `configured` addresses are not bound, except
+/// that a further inherited descriptor is taken. Without any, `configured` is
+/// bound, or `default` if that is empty. `backlog` is for sockets bound here.
+pub fn open(
+    activated: Activated,
+    configured: &[BindAddress],
+    default: &BindAddress,
+    backlog: u16,
+) -> Result<Sockets, Error> {
+    let Activated {
+        mut listeners,
+        control,
+    } = activated;
+    let mut ignored = Vec::new();
+    if listeners.is_empty() {
+        let wanted = if configured.is_empty() {
+            std::slice::from_ref(default)
+        } else {
+            configured
+        };
+        for (index, address) in wanted.iter().enumerate() {
+            if !address.may_repeat() && wanted[..index].contains(address) {
+                return Err(Error::Twice(address.clone()));
+            }
+            listeners.push(bind::listener(address, wanted, backlog)?);
+        }
+    } else {
+        for address in configured {
+            if listeners.iter().any(|known| address.is(known)) {
+                continue;
+            }
+            if let BindAddress::Fd(_) = address {
+                listeners.push(bind::listener(address, configured, backlog)?);
+            } else {
+                ignored.push(address.clone());
+            }
+        }
+    }
+    Ok(Sockets {
+        listeners,
+        control,
+        ignored,
+    })
+}

@@ -1,0 +1,106 @@
+//! What is the same for every listening socket, whoever opened it.
+
+use rgunicorn_link::message::ListenAddress;
+use rustix::fs::OFlags;
+use rustix::io::FdFlags;
+use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType, sockopt};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// What a descriptor is to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It can be served.
+    Listening,
+    /// A connection, where a listening socket was expected.
+    Connection,
+    /// It takes single datagrams.
+    Datagram,
+    /// A stream of packets.
+    Packets,
+    /// A socket of a family other than IPv4, IPv6 and unix, or of a rare type.
+    Foreign,
+    /// No socket at all.
+    NoSocket,
+}
+
+impl Kind {
+    pub(super) fn of(fd: BorrowedFd<'_>) -> Self {
+        let Ok(kind) = sockopt::socket_type(fd) else {
+            return Self::NoSocket;
+        };
+        let family = sockopt::socket_domain(fd);
+        let known = [
+            AddressFamily::INET,
+            AddressFamily::INET6,
+            AddressFamily::UNIX,
+        ];
+        if !family.is_ok_and(|family| known.contains(&family)) {
+            return Self::Foreign;
+        }
+        match kind {
+            SocketType::STREAM => match sockopt::socket_acceptconn(fd) {
+                Ok(true) => Self::Listening,
+                Ok(false) | Err(_) => Self::Connection,
+            },
+            SocketType::DGRAM => Self::Datagram,
+            SocketType::SEQPACKET => Self::Packets,
+            _ => Self::Foreign,
+        }
+    }
+
+    pub(super) fn describe(self) -> &'static str {
+        match self {
+            Self::Listening => "a listening stream socket",
+            Self::Connection => "a stream socket that does not listen",
+            Self::Datagram => "a datagram socket",
+            Self::Packets => "a sequential packet socket",
+            Self::Foreign => "not a TCP or unix stream socket",
+            Self::NoSocket => "not a socket",
+        }
+    }
+
+    /// What to write in the socket unit.
+    pub(super) fn remedy(self) -> &'static str {
+        match self {
+            Self::Connection => "set Accept=no in the socket unit",
+            Self::Listening | Self::Datagram | Self::Packets | Self::Foreign | Self::NoSocket => {
+                "only TCP and unix stream sockets are served, use ListenStream= in the socket unit"
+            }
+        }
+    }
+}
+
+/// Makes a listening socket what all ours are, and says where it listens.
+pub(super) fn prepare(fd: impl AsFd) -> io::Result<ListenAddress> {
+    let fd = fd.as_fd();
+    let flags = rustix::io::fcntl_getfd(fd)?;
+    rustix::io::fcntl_setfd(fd, flags | FdFlags::CLOEXEC)?;
+    let flags = rustix::fs::fcntl_getfl(fd)?;
+    rustix::fs::fcntl_setfl(fd, flags | OFlags::NONBLOCK)?;
+    let address = address(rustix::net::getsockname(fd)?)?;
+    match address {
+        ListenAddress::Tcp { .. } => sockopt::set_tcp_nodelay(fd, true)?,
+        ListenAddress::Unix(_) => {}
+    }
+    Ok(address)
+}
+
+fn address(name: SocketAddrAny) -> io::Result<ListenAddress> {
+    if let Ok(name) = SocketAddr::try_from(name.clone()) {
+        return Ok(ListenAddress::Tcp {
+            host: name.ip().to_string(),
+            port: name.port(),
+        });
+    }
+    let name = SocketAddrUnix::try_from(name)?;
+    let text = if let Some(path) = name.path() {
+        path.to_string_lossy().into_owned()
+    } else if let Some(abstract_name) = name.abstract_name() {
+        format!("@{}", String::from_utf8_lossy(abstract_name))
+    } else {
+        String::new()
+    };
+    Ok(ListenAddress::Unix(text))
+}

@@ -1,0 +1,421 @@
+//! From the bytes an application writes to stdout and stderr to records.
+//!
+//! A line is a record, except where several lines are one thing to a reader:
+//! a traceback with all that is chained to it, the report of a fatal error with
+//! the stacks of all threads, and lines that begin with white space, which
+//! belong to the line before them. A line may say its priority with `<N>` in
+//! front, as sd-daemon(3) has it.
+//!
+//! Python prints a traceback line by line, so one that has begun waits for its
+//! rest over several reads; ordinary lines never wait. Pure: the caller reads,
+//! keeps the time and writes.
+//!
+//! ```text
+//!             Traceback          unindented line
+//! (any) ────────────────▶ Frames ───────────────▶ Ended ──▶ (written)
+//!   │                       ▲                     │  ▲
+//!   │ Exception in thread   │ Traceback           │  │ unindented line
+//!   ├─▶ Announced ──────────┤     "During the     ▼  │
+//!   │                       └──── handling …" ── Chained
+//!   │ + Exception Group                           ▲  │
+//!   ├─▶ Group ────────────────────────────────────┘  │
+//!   │     ▲──────────────────────────────────────────┘
+//!   └─▶ Dump
+//! ```
+
+use super::Priority;
+use std::time::{Duration, Instant};
+
+/// The longest record in bytes. What is longer becomes several records.
+const LONGEST: usize = 48 * 1024;
+
+/// How long an unfinished line or traceback waits for its rest.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// Stands at the end of a record whose rest is in the next one.
+const CUT: &str = " [cut]";
+
+/// Stands at the start of a record that is the rest of the one before.
+const REST: &str = "[rest] ";
+
+/// One record of an application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppRecord {
+    /// What the line said with `<N>`, or what its form suggests.
+    pub priority: Priority,
+    /// One line or several, without the last line end.
+    pub text: String,
+}
+
+/// Makes records from one stream of one process.
+#[derive(Debug, Default)]
+pub struct Assembler {
+    /// The beginning of a line whose end has not come.
+    partial: Vec<u8>,
+    /// What comes is the rest of a line that was too long.
+    in_long_line: bool,
+    /// The record that may still grow.
+    open: Option<Open>,
+    /// When what waits has waited long enough.
+    deadline: Option<Instant>,
+    /// What is complete and not yet handed out.
+    done: Vec<AppRecord>,
+}
+
+#[derive(Debug)]
+struct Open {
+    shape: Shape,
+    /// What `<N>` said.
+    said: Option<Priority>,
+    text: String,
+    /// Empty lines that belong to it only if more of it follows.
+    blanks: usize,
+}
+
+/// What a record is, and so which lines may follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// A line, and those under it that begin with white space.
+    Plain,
+    /// A line after which Python prints a traceback.
+    Announced,
+    /// A traceback, before the line that names the exception.
+    Frames,
+    /// A traceback that may be over.
+    Ended,
+    /// Between two tracebacks that belong together.
+    Chained,
+    /// The tree of an exception group.
+    Group,
+    /// The stacks of threads.
+    Dump,
+    /// The same after a fatal error.
+    FatalDump,
+}
+
+/// What a line looks like by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Blank,
+    Traceback,
+    GroupTraceback,
+    /// Part of the tree of an exception group.
+    Branch,
+    Chain,
+    Announcement,
+    /// `  File "shop.py", line 3`: a frame, or a syntax error without more.
+    File,
+    /// Begins with white space.
+    Indented,
+    /// `Stack (most recent call last):`, which `logging` puts under a message.
+    StackInfo,
+    Fatal,
+    /// `Thread 0x… (most recent call first):`
+    Thread,
+    /// What else a dump has without white space in front.
+    DumpDetail,
+    Other,
+}
+
+impl Assembler {
+    /// Takes what one read gave. Records that are complete come back.
+    pub fn receive(&mut self, bytes: &[u8], now: Instant) -> Vec<AppRecord> {
+        let partial_before = !self.partial.is_empty();
+        let mut rest = bytes;
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            self.partial.extend_from_slice(&rest[..end]);
+            self.cut_long_line();
+            let line = std::mem::take(&mut self.partial);
+            self.line(&line);
+            self.in_long_line = false;
+            rest = &rest[end + 1..];
+        }
+        let new_partial = rest.len() < bytes.len() || !partial_before;
+        self.partial.extend_from_slice(rest);
+        self.cut_long_line();
+
+        if !self.in_long_line && matches!(&self.open, Some(open) if open.shape == Shape::Plain) {
+            self.close();
+        }
+        self.deadline = if self.open.is_some() {
+            Some(now + QUIET)
+        } else if self.partial.is_empty() {
+            None
+        } else if new_partial {
+            Some(now + QUIET)
+        } else {
+            self.deadline
+        };
+        std::mem::take(&mut self.done)
+    }
+
+    /// When to call [`Self::flush`], if anything waits.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Gives up what has waited long enough.
+    pub fn flush(&mut self, now: Instant) -> Vec<AppRecord> {
+        match self.deadline {
+            Some(deadline) if now >= deadline => self.finish(),
+            Some(_) | None => Vec::new(),
+        }
+    }
+
+    /// Gives up everything: the stream is at its end.
+    pub fn finish(&mut self) -> Vec<AppRecord> {
+        if !self.partial.is_empty() {
+            let line = std::mem::take(&mut self.partial);
+            self.line(&line);
+        }
+        self.close();
+        self.deadline = None;
+        std::mem::take(&mut self.done)
+    }
+
+    /// Takes pieces off a line that is longer than a record.
+    fn cut_long_line(&mut self) {
+        while self.partial.len() > LONGEST {
+            let rest = self.partial.split_off(boundary(&self.partial, LONGEST));
+            let piece = std::mem::replace(&mut self.partial, rest);
+            self.line(&piece);
+            self.in_long_line = true;
+        }
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        let line = String::from_utf8_lossy(line);
+        let line = on_screen(&line);
+        if self.in_long_line {
+            self.append("", line);
+            return;
+        }
+        let (said, line) = split_priority(line);
+        let kind = Line::of(line);
+        let Some(open) = &mut self.open else {
+            self.start(kind, said, line);
+            return;
+        };
+        if kind == Line::Blank && open.shape != Shape::Plain {
+            open.blanks += 1;
+            return;
+        }
+        if let Some(shape) = open.shape.then(kind, open.blanks, &open.text) {
+            open.shape = shape;
+            let glue = "\n".repeat(1 + std::mem::take(&mut open.blanks));
+            self.append(&glue, line);
+        } else {
+            self.close();
+            self.start(kind, said, line);
+        }
+    }
+
+    fn start(&mut self, kind: Line, said: Option<Priority>, line: &str) {
+        if kind == Line::Blank {
+            return;
+        }
+        self.open = Some(Open {
+            shape: Shape::first(kind),
+            said,
+            text: String::new(),
+            blanks: 0,
+        });
+        self.append("", line);
+    }
+
+    /// Adds to the open record, and begins another where it would get too long.
+    fn append(&mut self, glue: &str, mut text: &str) {
+        let open = self.open.get_or_insert_with(|| Open {
+            shape: Shape::Plain,
+            said: None,
+            text: REST.to_owned(),
+            blanks: 0,
+        });
+        if open.text.len() + glue.len() < LONGEST {
+            open.text.push_str(glue);
+        }
+        while open.text.len() + text.len() > LONGEST {
+            let room = boundary(text.as_bytes(), LONGEST.saturating_sub(open.text.len()));
+            open.text.push_str(&text[..room]);
+            open.text.push_str(CUT);
+            text = &text[room..];
+            let full = std::mem::replace(&mut open.text, REST.to_owned());
+            self.done.push(AppRecord {
+                priority: open.priority(),
+                text: full,
+            });
+        }
+        open.text.push_str(text);
+    }
+
+    fn close(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.done.push(AppRecord {
+                priority: open.priority(),
+                text: open.text,
+            });
+        }
+    }
+}
+
+impl Open {
+    fn priority(&self) -> Priority {
+        self.said.unwrap_or(match self.shape {
+            Shape::Plain | Shape::Announced => Priority::Info,
+            Shape::Frames | Shape::Ended | Shape::Chained | Shape::Group | Shape::Dump => {
+                Priority::Error
+            }
+            Shape::FatalDump => Priority::Critical,
+        })
+    }
+}
+
+impl Shape {
+    /// The shape of a record that begins with such a line.
+    fn first(line: Line) -> Self {
+        match line {
+            Line::Traceback | Line::File => Self::Frames,
+            Line::GroupTraceback => Self::Group,
+            Line::Announcement => Self::Announced,
+            Line::Fatal => Self::FatalDump,
+            Line::Thread => Self::Dump,
+            Line::Blank
+            | Line::Branch
+            | Line::Chain
+            | Line::Indented
+            | Line::StackInfo
+            | Line::DumpDetail
+            | Line::Other => Self::Plain,
+        }
+    }
+
+    /// The shape of a record after `line`, or nothing if the line is no part of
+    /// it. `blanks` empty lines are between; `text` is the record so far.
+    fn then(self, line: Line, blanks: usize, text: &str) -> Option<Self> {
+        let indented = matches!(line, Line::File | Line::Indented | Line::Branch);
+        match self {
+            Self::Plain => match line {
+                Line::Traceback if is_log_line(text) => Some(Self::Frames),
+                Line::GroupTraceback if is_log_line(text) => Some(Self::Group),
+                Line::StackInfo => Some(Self::Plain),
+                _ if indented => Some(Self::Plain),
+                _ => None,
+            },
+            Self::Announced => match line {
+                Line::Traceback => Some(Self::Frames),
+                Line::GroupTraceback => Some(Self::Group),
+                _ if indented => Some(Self::Announced),
+                _ => None,
+            },
+            Self::Frames => match line {
+                Line::Traceback | Line::GroupTraceback | Line::Announcement => None,
+                _ if indented => Some(Self::Frames),
+                _ => Some(Self::Ended),
+            },
+            Self::Ended => match line {
+                Line::Chain if blanks > 0 => Some(Self::Chained),
+                _ if indented && blanks == 0 => Some(Self::Ended),
+                _ => None,
+            },
+            Self::Chained => match line {
+                Line::Traceback => Some(Self::Frames),
+                Line::GroupTraceback => Some(Self::Group),
+                _ if indented => Some(Self::Frames),
+                _ => Some(Self::Ended),
+            },
+            Self::Group => match line {
+                Line::Branch => Some(Self::Group),
+                Line::Chain if blanks > 0 => Some(Self::Chained),
+                _ => None,
+            },
+            Self::Dump | Self::FatalDump => match line {
+                Line::Thread | Line::StackInfo | Line::DumpDetail => Some(self),
+                Line::Fatal => Some(Self::FatalDump),
+                _ if indented => Some(self),
+                _ => None,
+            },
+        }
+    }
+}
+
+impl Line {
+    fn of(line: &str) -> Self {
+        let bare = line.trim_start();
+        if bare.is_empty() {
+            return Self::Blank;
+        }
+        if bare.len() < line.len() {
+            return if bare.starts_with("+ Exception Group Traceback (most recent call last):") {
+                Self::GroupTraceback
+            } else if bare.starts_with(['|', '+']) {
+                Self::Branch
+            } else if bare.starts_with("File \"") {
+                Self::File
+            } else {
+                Self::Indented
+            };
+        }
+        let begins = |starts: &[&str]| starts.iter().any(|start| line.starts_with(start));
+        if begins(&["Traceback (most recent call last):"]) {
+            Self::Traceback
+        } else if begins(&[
+            "During handling of the above exception, another exception occurred:",
+            "The above exception was the direct cause of the following exception:",
+        ]) {
+            Self::Chain
+        } else if begins(&["Exception in thread ", "Exception ignored "]) {
+            Self::Announcement
+        } else if begins(&["Fatal Python error: "]) {
+            Self::Fatal
+        } else if begins(&["Stack (most recent call last):"]) {
+            Self::StackInfo
+        } else if line.ends_with("(most recent call first):")
+            || (begins(&["Timeout ("]) && line.ends_with(")!"))
+        {
+            Self::Thread
+        } else if begins(&[
+            "Python runtime state: ",
+            "Extension modules: ",
+            "<Cannot show all threads ",
+        ]) {
+            Self::DumpDetail
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// Whether a line under which a traceback came in the same piece is the
+/// message it was logged with, and not something printed before.
+fn is_log_line(text: &str) -> bool {
+    const WORDS: [&str; 5] = ["error", "critical", "exception", "fatal", "warning"];
+    let text = text.to_ascii_lowercase();
+    WORDS.iter().any(|word| text.contains(word))
+}
+
+/// What a terminal would show of a line: what follows the last carriage return.
+fn on_screen(line: &str) -> &str {
+    let line = line.trim_end_matches('\r');
+    line.rsplit('\r').next().unwrap_or(line)
+}
+
+/// `<3>disk full` is `disk full` with priority 3.
+fn split_priority(line: &str) -> (Option<Priority>, &str) {
+    let said = match line.as_bytes() {
+        [b'<', digit @ b'0'..=b'7', b'>', ..] => Priority::from_number(u64::from(digit - b'0')),
+        _ => None,
+    };
+    match said {
+        Some(_) => (said, &line[3..]),
+        None => (None, line),
+    }
+}
+
+/// The largest index up to `at` that does not lie inside a character.
+fn boundary(bytes: &[u8], at: usize) -> usize {
+    let inside = |index: usize| bytes.get(index).is_some_and(|byte| byte & 0xC0 == 0x80);
+    (at.saturating_sub(3)..=at)
+        .rev()
+        .find(|index| !inside(*index))
+        .unwrap_or(at)
+}

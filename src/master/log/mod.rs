@@ -1,0 +1,27 @@
+//! The log: every record of master, fork servers, workers and applications is
+//! written here, to the journal with fields or as lines on stderr.
+//!
+//! ```text
+//! tracing macros ──▶ Log ──▶ Journal    datagrams of the native protocol
+//!      ▲                └──▶ Console    lines on stderr
+//!  message.rs
+//!      ▲
+//!  Assembler ◀── bytes of an application's stdout and stderr
+//! ```
+//!
+//! Writing a record never blocks for long and never fails: what nobody takes is
+//! dropped, counted, and told with the next record that gets through.
+
+mod app_output;
+mod console;
+mod journal;
+mod layer;
+mod priority;
+mod sink;
+
+pub use app_output::{AppRecord, Assembler};
+pub use console::Console;
+pub use journal::{JOURNAL_SOCKET, Journal, connected_to_journal};
+pub use layer::{APP, Handle, Log, init};
+pub use priority::Priority;
+pub use sink::{Entry, Sink};

@@ -1,0 +1,94 @@
+//! How urgent a record is: syslog's eight priorities, which the journal uses.
+
+use rgunicorn_link::message;
+
+/// A syslog priority; the smaller, the more urgent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// The system is unusable.
+    Emergency,
+    /// Act immediately.
+    Alert,
+    /// A process is lost.
+    Critical,
+    /// Somebody must act.
+    Error,
+    /// It was coped with.
+    Warning,
+    /// Normal, but worth a look.
+    Notice,
+    /// A state changed.
+    Info,
+    /// What only a developer wants.
+    Debug,
+}
+
+impl Priority {
+    /// The number that the journal, syslog and `<N>` prefixes use.
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The priority with this number, if it is one.
+    pub fn from_number(number: u64) -> Option<Self> {
+        Some(match number {
+            0 => Self::Emergency,
+            1 => Self::Alert,
+            2 => Self::Critical,
+            3 => Self::Error,
+            4 => Self::Warning,
+            5 => Self::Notice,
+            6 => Self::Info,
+            7 => Self::Debug,
+            _ => return None,
+        })
+    }
+
+    /// The word for it on the console, in the names Python's `logging` has.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Emergency | Self::Alert | Self::Critical => "CRITICAL",
+            Self::Error => "ERROR",
+            Self::Warning => "WARNING",
+            Self::Notice | Self::Info => "INFO",
+            Self::Debug => "DEBUG",
+        }
+    }
+}
+
+impl From<tracing::Level> for Priority {
+    fn from(level: tracing::Level) -> Self {
+        match level {
+            tracing::Level::ERROR => Self::Error,
+            tracing::Level::WARN => Self::Warning,
+            tracing::Level::INFO => Self::Info,
+            tracing::Level::DEBUG | tracing::Level::TRACE => Self::Debug,
+        }
+    }
+}
+
+impl From<message::Level> for Priority {
+    fn from(level: message::Level) -> Self {
+        match level {
+            message::Level::Error => Self::Error,
+            message::Level::Warning => Self::Warning,
+            message::Level::Info => Self::Info,
+            message::Level::Debug => Self::Debug,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_names_the_priority_that_has_it() {
+        let numbers: Vec<_> = (0..=7)
+            .map(|number| Priority::from_number(number).unwrap().number())
+            .collect();
+
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(Priority::from_number(8), None);
+    }
+}
