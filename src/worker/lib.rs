@@ -1,1 +1,49 @@
-//! Introduced by the commits that follow.
+//! The Python side: an extension module that makes a Python process a fork
+//! server, and its children workers.
+//!
+//! ```text
+//! __main__.py ─▶ main() ─▶ fork_server ─ fork ─▶ worker ─▶ wsgi ─▶ the application
+//!                                                  └─ engine (no Python in there)
+//! ```
+//!
+//! There is no test binary of this crate (no interpreter could be linked to
+//! it), so it is thin: what can be decided without Python is decided in the
+//! engine, and the rest is tested by the stories that run the real thing.
+
+mod application;
+mod environ;
+mod fork_server;
+mod forwarded;
+mod latin1;
+mod report;
+mod signals;
+mod title;
+mod worker;
+mod wsgi;
+
+use pyo3::prelude::*;
+
+/// What `Server:` and `SERVER_SOFTWARE` say.
+const SERVER_SOFTWARE: &str = concat!("rgunicorn/", env!("CARGO_PKG_VERSION"));
+
+/// The extension module `rgunicorn._worker`.
+#[pymodule]
+mod _worker {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use super::main;
+    #[pymodule_export]
+    use crate::wsgi::FileWrapper;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}
+
+/// Runs a fork server and, in its children, the workers. Returns the process's exit status.
+#[pyfunction]
+fn main(py: Python<'_>) -> PyResult<u8> {
+    fork_server::run(py)
+}

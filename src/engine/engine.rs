@@ -1,0 +1,486 @@
+//! The engine: one epoll instance and all that hangs on it.
+
+use crate::clock::Clock;
+use crate::connection::{Connection, Interest, Next, Peer, Stage, millis};
+use crate::exchange::Exchange;
+use crate::listener::{Accepted, Listener};
+use crate::refused::Refused;
+use crate::settings::Settings;
+use crate::work::Pool;
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::io::Errno;
+use slab::Slab;
+use std::collections::VecDeque;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The most events one turn handles.
+const EVENTS: usize = 64;
+
+/// The most connections one turn accepts from one listener: the other workers
+/// want their share.
+const ACCEPTS: usize = 2;
+
+/// The most notices kept until they are taken.
+const NOTICES: usize = 32;
+
+/// So long no connection is accepted after the system had no room for one, in milliseconds.
+const ACCEPT_PAUSE_MS: u64 = 200;
+
+// A token is a kind and a number; of a connection, the place and how often it
+// was used before, so that an event for a closed one finds nothing.
+const LISTENER: u64 = 1 << 63;
+const WATCH: u64 = 1 << 62;
+const PLACE: u64 = (1 << 32) - 1;
+const USES: u64 = (1 << 30) - 1;
+
+/// A descriptor of the worker's that the engine watches, by the worker's own number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token(pub u32);
+
+/// Something a worker may want to log.
+#[derive(Debug)]
+pub enum Notice {
+    /// A request was refused.
+    Refused(Peer, Refused),
+    /// The process or the machine has no room for another connection.
+    CannotAccept(io::Error),
+    /// The connection limit was reached and no idle connection could make room.
+    Crowded,
+}
+
+/// One worker's sockets.
+pub struct Engine {
+    epoll: OwnedFd,
+    settings: Arc<Settings>,
+    clock: Clock,
+    listeners: Vec<Listener>,
+    /// `None` while the connection is lent.
+    connections: Slab<Option<Box<Connection>>>,
+    /// How many connections there were before: the upper part of the next token.
+    uses: u64,
+    /// Places of connections whose request is complete.
+    ready: VecDeque<u64>,
+    /// Places of connections that had their share of a turn and have more to do.
+    again: Vec<u64>,
+    watched: Vec<Token>,
+    notices: Vec<Notice>,
+    notices_dropped: u64,
+    pool: Pool,
+    /// When the next deadline may be due.
+    sweep_ms: u64,
+    /// When accepting goes on after a pause.
+    accept_ms: Option<u64>,
+    retiring: bool,
+}
+
+impl Engine {
+    /// An engine without listeners.
+    pub fn new(settings: Settings) -> io::Result<Self> {
+        Ok(Self {
+            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            settings: Arc::new(settings),
+            clock: Clock::new(),
+            listeners: Vec::new(),
+            connections: Slab::new(),
+            uses: 0,
+            ready: VecDeque::new(),
+            again: Vec::new(),
+            watched: Vec::new(),
+            notices: Vec::new(),
+            notices_dropped: 0,
+            pool: Pool::default(),
+            sweep_ms: u64::MAX,
+            accept_ms: None,
+            retiring: false,
+        })
+    }
+
+    /// Accepts connections from `socket`, which has to be non-blocking, from now on.
+    pub fn listen(&mut self, socket: OwnedFd) -> io::Result<()> {
+        let mut listener = Listener::new(socket);
+        let data = EventData::new_u64(LISTENER | self.listeners.len() as u64);
+        listener.watch(self.epoll.as_fd(), data)?;
+        self.listeners.push(listener);
+        Ok(())
+    }
+
+    /// Tells by [`Self::take_watched`] when `fd` is readable.
+    pub fn watch(&mut self, fd: impl AsFd, token: Token) -> io::Result<()> {
+        let data = EventData::new_u64(WATCH | u64::from(token.0));
+        Ok(epoll::add(&self.epoll, fd, data, EventFlags::IN)?)
+    }
+
+    /// Tells of `fd` no longer.
+    pub fn ignore(&mut self, fd: impl AsFd) -> io::Result<()> {
+        Ok(epoll::delete(&self.epoll, fd)?)
+    }
+
+    /// The watched descriptors that were readable since the last call.
+    pub fn take_watched(&mut self) -> Vec<Token> {
+        std::mem::take(&mut self.watched)
+    }
+
+    /// What happened since the last call, and how much more there was than was kept.
+    pub fn take_notices(&mut self) -> (Vec<Notice>, u64) {
+        let dropped = std::mem::take(&mut self.notices_dropped);
+        (std::mem::take(&mut self.notices), dropped)
+    }
+
+    /// The time as of the last turn.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Reads the clock in the middle of a turn: after an application took its time.
+    pub fn update_clock(&mut self) {
+        self.clock.update();
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// How long a turn may wait before a deadline is due, at most `most`.
+    pub fn patience(&self, most: Duration) -> Duration {
+        if !self.again.is_empty() || !self.ready.is_empty() {
+            return Duration::ZERO;
+        }
+        let due = self.sweep_ms.min(self.accept_ms.unwrap_or(u64::MAX));
+        // One millisecond more: the coarse clock must have passed the deadline.
+        let left = due.saturating_sub(self.clock.now_ms()).saturating_add(1);
+        most.min(Duration::from_millis(left))
+    }
+
+    /// Handles what is ready, after waiting for it at most `wait`. Returns how
+    /// many events there were.
+    pub fn turn(&mut self, wait: Duration) -> io::Result<usize> {
+        let timeout = Timespec::try_from(wait).ok();
+        let mut space = [const { MaybeUninit::uninit() }; EVENTS];
+        let events = match epoll::wait(&self.epoll, &mut space, timeout.as_ref()) {
+            Ok((events, _)) => events,
+            Err(Errno::INTR) => &mut [],
+            Err(error) => return Err(error.into()),
+        };
+        self.clock.update();
+        let count = events.len();
+        for event in events {
+            self.handle(event.data.u64(), event.flags)?;
+        }
+        for token in std::mem::take(&mut self.again) {
+            self.progress(token);
+        }
+        if self.clock.now_ms() >= self.sweep_ms {
+            self.sweep();
+        }
+        if self.accept_ms.is_some_and(|at| self.clock.now_ms() >= at) {
+            self.accept_ms = None;
+            self.watch_listeners()?;
+        }
+        Ok(count)
+    }
+
+    fn handle(&mut self, token: u64, flags: EventFlags) -> io::Result<()> {
+        if token & LISTENER != 0 {
+            let number = usize::try_from(token & PLACE).unwrap_or(usize::MAX);
+            self.accept(number)
+        } else if token & WATCH != 0 {
+            let number = u32::try_from(token & PLACE).unwrap_or(u32::MAX);
+            self.watched.push(Token(number));
+            Ok(())
+        } else {
+            let ended = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
+            if let Some(connection) = self.connection(token) {
+                let readable = flags.intersects(EventFlags::IN | ended);
+                connection.note(readable, flags.intersects(ended));
+                self.progress(token);
+            }
+            Ok(())
+        }
+    }
+
+    /// The connection with this token, unless it is gone or lent.
+    fn connection(&mut self, token: u64) -> Option<&mut Connection> {
+        self.connections
+            .get_mut(place(token))?
+            .as_deref_mut()
+            .filter(|connection| connection.token == token)
+    }
+
+    fn accept(&mut self, number: usize) -> io::Result<()> {
+        for _ in 0..ACCEPTS {
+            if self.connections.len() >= self.settings.connections && !self.make_room() {
+                self.pause(Notice::Crowded)?;
+                return Ok(());
+            }
+            let Some(listener) = self.listeners.get(number) else {
+                return Ok(());
+            };
+            match listener.accept()? {
+                Accepted::Connection(socket, peer) => {
+                    let token = self.insert(socket, peer, number);
+                    self.progress(token);
+                }
+                Accepted::Nothing => break,
+                Accepted::NoRoom(error) => {
+                    self.pause(Notice::CannotAccept(error))?;
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, socket: OwnedFd, peer: Peer, listener: usize) -> u64 {
+        self.uses = (self.uses + 1) & USES;
+        let entry = self.connections.vacant_entry();
+        let token = self.uses << 32 | entry.key() as u64;
+        let deadline_ms = self.clock.now_ms() + millis(self.settings.client_timeout);
+        let settings = Arc::clone(&self.settings);
+        let connection = Connection::new(socket, peer, listener, settings, token, deadline_ms);
+        entry.insert(Some(Box::new(connection)));
+        token
+    }
+
+    /// Closes the idle connection that would be closed next. `false`: there is none.
+    fn make_room(&mut self) -> bool {
+        let idle = self
+            .connections
+            .iter()
+            .filter_map(|(_, connection)| connection.as_deref())
+            .filter(|connection| connection.stage == Stage::Idle)
+            .min_by_key(|connection| connection.deadline_ms)
+            .map(|connection| connection.token);
+        idle.is_some_and(|token| {
+            self.close(token);
+            true
+        })
+    }
+
+    /// Stops accepting for a moment.
+    fn pause(&mut self, notice: Notice) -> io::Result<()> {
+        self.notice(notice);
+        self.accept_ms = Some(self.clock.now_ms() + ACCEPT_PAUSE_MS);
+        self.ignore_listeners()
+    }
+
+    fn watch_listeners(&mut self) -> io::Result<()> {
+        if self.retiring {
+            return Ok(());
+        }
+        let epoll = self.epoll.as_fd();
+        for (number, listener) in self.listeners.iter_mut().enumerate() {
+            listener.watch(epoll, EventData::new_u64(LISTENER | number as u64))?;
+        }
+        Ok(())
+    }
+
+    fn ignore_listeners(&mut self) -> io::Result<()> {
+        let epoll = self.epoll.as_fd();
+        self.listeners
+            .iter_mut()
+            .try_for_each(|listener| listener.ignore(epoll))
+    }
+
+    /// Lets a connection do what it can without waiting.
+    fn progress(&mut self, token: u64) {
+        let now_ms = self.clock.now_ms();
+        let Some(Some(connection)) = self.connections.get_mut(place(token)) else {
+            return;
+        };
+        let was_ready = connection.stage == Stage::Ready;
+        let next = connection
+            .progress(now_ms, &mut self.pool)
+            .or_else(|refused| {
+                connection.refuse(&refused, now_ms, self.clock.date());
+                let peer = connection.peer;
+                keep_notice(
+                    &mut self.notices,
+                    &mut self.notices_dropped,
+                    Notice::Refused(peer, refused),
+                );
+                connection.progress(now_ms, &mut self.pool)
+            })
+            .unwrap_or(Next::Close);
+        match next {
+            Next::Wait => self.wait(token),
+            Next::Again => self.again.push(token),
+            Next::Request if was_ready => {}
+            Next::Request => self.ready.push_back(token),
+            Next::Close => self.close(token),
+        }
+    }
+
+    /// Leaves a connection until epoll or its deadline calls.
+    fn wait(&mut self, token: u64) {
+        let Some(Some(connection)) = self.connections.get_mut(place(token)) else {
+            return;
+        };
+        self.sweep_ms = self.sweep_ms.min(connection.deadline_ms);
+        let wants = connection.wants();
+        let asked = match connection.interest {
+            Some(interest) if interest == wants => Ok(()),
+            Some(_) => epoll::modify(
+                &self.epoll,
+                &*connection,
+                EventData::new_u64(token),
+                flags(wants),
+            ),
+            None => epoll::add(
+                &self.epoll,
+                &*connection,
+                EventData::new_u64(token),
+                flags(wants),
+            ),
+        };
+        match asked {
+            Ok(()) => {
+                connection.interest = Some(wants);
+                if let Some(work) = connection.release_work() {
+                    self.pool.keep(work);
+                }
+            }
+            Err(error) => {
+                self.notice(Notice::CannotAccept(error.into()));
+                self.close(token);
+            }
+        }
+    }
+
+    fn close(&mut self, token: u64) {
+        if let Some(connection) = self.connections.try_remove(place(token)).flatten()
+            && let Some(work) = connection.into_work()
+        {
+            self.pool.keep(work);
+        }
+    }
+
+    /// Ends what took too long, and finds out when to look next.
+    fn sweep(&mut self) {
+        let now_ms = self.clock.now_ms();
+        let mut due = Vec::new();
+        self.sweep_ms = u64::MAX;
+        for (_, connection) in &self.connections {
+            if let Some(connection) = connection {
+                if connection.deadline_ms <= now_ms {
+                    due.push(connection.token);
+                } else {
+                    self.sweep_ms = self.sweep_ms.min(connection.deadline_ms);
+                }
+            }
+        }
+        for token in due {
+            let Some(connection) = self.connection(token) else {
+                continue;
+            };
+            match connection.timed_out() {
+                Some(refused) => {
+                    let peer = connection.peer;
+                    if let Some(Some(connection)) = self.connections.get_mut(place(token)) {
+                        connection.refuse(&refused, now_ms, self.clock.date());
+                    }
+                    self.notice(Notice::Refused(peer, refused));
+                    self.progress(token);
+                }
+                None => self.close(token),
+            }
+        }
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        keep_notice(&mut self.notices, &mut self.notices_dropped, notice);
+    }
+
+    /// The next request that is here as a whole.
+    pub fn next_request(&mut self) -> Option<Exchange> {
+        while let Some(token) = self.ready.pop_front() {
+            let Some(slot) = self.connections.get_mut(place(token)) else {
+                continue;
+            };
+            let Some(mut connection) = slot.take_if(|connection| connection.token == token) else {
+                continue;
+            };
+            match connection.lend() {
+                Some(work) => {
+                    return Some(Exchange {
+                        connection,
+                        work,
+                        last: self.retiring,
+                    });
+                }
+                None => *slot = Some(connection),
+            }
+        }
+        None
+    }
+
+    /// Takes an answered exchange back: sends the rest of the answer and goes on
+    /// with the connection.
+    pub fn give_back(&mut self, exchange: Exchange) {
+        let Exchange {
+            mut connection,
+            work,
+            ..
+        } = exchange;
+        let token = connection.token;
+        connection.answered(work, self.clock.now_ms());
+        if let Some(slot) = self.connections.get_mut(place(token)) {
+            *slot = Some(connection);
+            self.progress(token);
+        }
+    }
+
+    /// Leaves the listeners. Each connection gets one more answer, with
+    /// `Connection: close`, or runs out its keep-alive time.
+    pub fn retire(&mut self) -> io::Result<()> {
+        self.retiring = true;
+        self.accept_ms = None;
+        let latest = self.clock.now_ms() + millis(self.settings.keepalive);
+        for (_, connection) in &mut self.connections {
+            if let Some(connection) = connection
+                && connection.stage == Stage::Idle
+            {
+                connection.deadline_ms = connection.deadline_ms.min(latest);
+                self.sweep_ms = self.sweep_ms.min(connection.deadline_ms);
+            }
+        }
+        self.ignore_listeners()
+    }
+
+    /// Whether it was told to retire.
+    pub fn is_retiring(&self) -> bool {
+        self.retiring
+    }
+}
+
+impl AsFd for Engine {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+}
+
+fn place(token: u64) -> usize {
+    usize::try_from(token & PLACE).unwrap_or(usize::MAX)
+}
+
+/// Edge-triggered: asked once, told of each change, no system call per request.
+fn flags(interest: Interest) -> EventFlags {
+    let reading = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+    match interest {
+        Interest::Reading => reading,
+        Interest::ReadingAndWriting => reading | EventFlags::OUT,
+    }
+}
+
+fn keep_notice(notices: &mut Vec<Notice>, dropped: &mut u64, notice: Notice) {
+    if notices.len() < NOTICES {
+        notices.push(notice);
+    } else {
+        *dropped += 1;
+    }
+}

@@ -1,0 +1,78 @@
+//! Bytes that wait: in memory up to a limit, then in an unlinked file.
+
+use std::fs::File;
+use std::io::{self, Write};
+
+/// Bytes in the order they came. Reading them is positional, so the place
+/// where the next ones go is always the end.
+#[derive(Debug, Default)]
+pub struct Spool {
+    memory: Vec<u8>,
+    file: Option<File>,
+    length: u64,
+}
+
+impl Spool {
+    /// Adds `bytes`; moves everything to a file when `in_memory` is exceeded.
+    /// The file lies in `$TMPDIR`, or /tmp, and has no name.
+    pub fn push(&mut self, bytes: &[u8], in_memory: usize) -> io::Result<()> {
+        match &mut self.file {
+            Some(file) => file.write_all(bytes)?,
+            None if self.memory.len() + bytes.len() <= in_memory => {
+                self.memory.extend_from_slice(bytes);
+            }
+            None => {
+                let mut file = tempfile::tempfile()?;
+                file.write_all(&self.memory)?;
+                file.write_all(bytes)?;
+                self.memory = Vec::new();
+                self.file = Some(file);
+            }
+        }
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// How many bytes there are.
+    pub fn len(&self) -> u64 {
+        self.length
+    }
+
+    /// The bytes, as long as they are in memory.
+    pub fn memory(&self) -> &[u8] {
+        &self.memory
+    }
+
+    /// The file, once there is one. It then holds all the bytes, from 0 on.
+    pub fn file(&self) -> Option<&File> {
+        self.file.as_ref()
+    }
+
+    /// Forgets everything; memory is kept for the next use.
+    pub fn clear(&mut self) {
+        self.memory.clear();
+        self.file = None;
+        self.length = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::FileExt;
+
+    #[test]
+    fn bytes_stay_in_memory_until_there_are_too_many() {
+        let mut spool = Spool::default();
+
+        spool.push(b"hello ", 10).unwrap();
+        assert!(spool.file().is_none());
+        spool.push(b"world!", 10).unwrap();
+
+        assert!(spool.file().is_some());
+        assert_eq!(spool.len(), 12);
+        let mut bytes = [0; 12];
+        spool.file().unwrap().read_exact_at(&mut bytes, 0).unwrap();
+        assert_eq!(&bytes, b"hello world!");
+    }
+}

@@ -1,0 +1,62 @@
+//! Loading the application, and telling why it could not be.
+
+use pyo3::prelude::*;
+use rgunicorn_link::message::{LoadFailure, Site};
+
+/// Exit status: an exception while the application was loaded.
+const FAILED_TO_BOOT: u8 = 3;
+/// Exit status: no such application object, or it cannot be called.
+const NO_SUCH_APPLICATION: u8 = 4;
+
+/// Makes the interpreter ready for applications.
+pub fn prepare(py: Python<'_>, site: &Site) -> PyResult<()> {
+    module(py)?.call_method1("prepare", (&site.pythonpath,))?;
+    Ok(())
+}
+
+/// Loads the application that `site` names.
+pub fn load(py: Python<'_>, site: &Site) -> Result<Py<PyAny>, LoadFailure> {
+    let loaded = module(py).and_then(|module| module.call_method1("load", (&site.app,)));
+    loaded
+        .map(Bound::unbind)
+        .map_err(|error| explain(py, &error))
+}
+
+/// Why loading failed, in the operator's words.
+pub fn explain(py: Python<'_>, error: &PyErr) -> LoadFailure {
+    let explained = module(py).and_then(|module| {
+        let kind = module.getattr("NoSuchApplication")?;
+        let (summary, traceback): (String, String) = module
+            .call_method1("explain", (error.value(py),))?
+            .extract()?;
+        let status = if error.matches(py, kind)? {
+            NO_SUCH_APPLICATION
+        } else {
+            FAILED_TO_BOOT
+        };
+        Ok(LoadFailure {
+            status,
+            summary,
+            traceback,
+        })
+    });
+    explained.unwrap_or_else(|_| LoadFailure {
+        status: FAILED_TO_BOOT,
+        summary: error.to_string(),
+        traceback: String::new(),
+    })
+}
+
+/// The traceback of an exception the application raised while it served.
+pub fn traceback(py: Python<'_>, error: &PyErr) -> String {
+    let failure = explain(py, error);
+    if failure.traceback.is_empty() {
+        failure.summary
+    } else {
+        failure.traceback
+    }
+}
+
+fn module(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    py.import("rgunicorn.application")
+}

@@ -1,0 +1,214 @@
+//! The fork server: one process for each generation. It reads orders, loads the
+//! application if told to preload it, and forks workers. It serves nobody.
+
+use crate::report::{Reporter, Sender};
+use crate::worker::Worker;
+use crate::{application, signals, title};
+use nix::sys::signal::SigSet;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use rgunicorn_link::message::{FromForkServer, Level, LoadFailure, Site, Spawn, ToForkServer};
+use rgunicorn_link::{Link, Received, Scoreboard};
+use rustix::io::FdFlags;
+use rustix::net::SocketType;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::rc::Rc;
+
+/// Where the master put the link.
+const LINK: i32 = 3;
+
+/// What the process does after an order was carried out.
+enum Then {
+    /// It waits for the next order.
+    GoOn,
+    /// It is the child now: a worker.
+    Become(Worker),
+    /// It leaves with this status.
+    Exit(u8),
+}
+
+/// A configured fork server.
+struct ForkServer {
+    site: Rc<Site>,
+    scoreboard: Rc<Scoreboard>,
+    /// The preloaded application.
+    app: Option<Py<PyAny>>,
+}
+
+/// Obeys the master until it closes the link.
+pub fn run(py: Python<'_>) -> PyResult<u8> {
+    // The master's own signals are blocked there, and a blocked signal stays
+    // blocked through fork and exec.
+    SigSet::empty()
+        .thread_set_mask()
+        .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+    let link = Rc::new(inherited_link()?);
+    signals::outlive(py)?;
+    let mut server = None;
+    loop {
+        let waiting: &Link = &link;
+        let (message, fds) = match py.detach(|| waiting.wait())? {
+            Received::Message(message, fds) => (message, fds),
+            Received::Nothing => continue,
+            Received::Closed => return Ok(0),
+        };
+        let then = match (message, &mut server) {
+            (ToForkServer::Configure(site), None) => configure(py, &link, *site, fds, &mut server)?,
+            (ToForkServer::Spawn(spawn), Some(server)) => server.spawn(py, &link, spawn, fds)?,
+            (ToForkServer::Configure(_), Some(_)) | (ToForkServer::Spawn(_), None) => {
+                return Err(PyRuntimeError::new_err("orders came in the wrong order"));
+            }
+        };
+        match then {
+            Then::GoOn => {}
+            Then::Exit(status) => return Ok(status),
+            Then::Become(worker) => {
+                // What is the fork server's alone: its end of the link above all.
+                drop((server, link));
+                return worker.run(py);
+            }
+        }
+    }
+}
+
+#[expect(unsafe_code, reason = "a descriptor that was inherited is a number")]
+fn inherited_link() -> PyResult<Link> {
+    // SAFETY: nothing in this process has used descriptor 3 yet, and nothing
+    // else will own it: this runs once, as the first thing. Whether it is open,
+    // and a link, is looked at before it is used.
+    let fd = unsafe { OwnedFd::from_raw_fd(LINK) };
+    if rustix::net::sockopt::socket_type(&fd) != Ok(SocketType::SEQPACKET) {
+        // Not ours, so it must not be closed either.
+        std::mem::forget(fd);
+        return Err(PyRuntimeError::new_err(
+            "this is started by the rgunicorn master, not by hand",
+        ));
+    }
+    rustix::io::fcntl_setfd(&fd, FdFlags::CLOEXEC).map_err(std::io::Error::from)?;
+    Ok(Link::from_fd(fd))
+}
+
+fn configure(
+    py: Python<'_>,
+    link: &Rc<Link>,
+    site: Site,
+    fds: Vec<OwnedFd>,
+    server: &mut Option<ForkServer>,
+) -> PyResult<Then> {
+    let Some(scoreboard) = fds.into_iter().next() else {
+        return Err(PyRuntimeError::new_err("the scoreboard did not come"));
+    };
+    let scoreboard = Rc::new(Scoreboard::open(scoreboard)?);
+    title::set(&format!("rgunicorn: fork server [{}]", site.proc_name));
+    application::prepare(py, &site)?;
+    let mut app = None;
+    if site.preload {
+        match application::load(py, &site) {
+            Ok(loaded) => app = Some(loaded),
+            Err(failure) => return Ok(refuse(link, failure)),
+        }
+        // What is loaded now is never garbage: keep the collector from writing
+        // to it, so that the workers go on sharing its memory.
+        let gc = py.import("gc")?;
+        gc.call_method0("collect")?;
+        gc.call_method0("freeze")?;
+        warn_of_threads(
+            py,
+            &Reporter::new(Rc::clone(link), site.loglevel, Sender::ForkServer),
+        )?;
+    }
+    *server = Some(ForkServer {
+        site: Rc::new(site),
+        scoreboard,
+        app,
+    });
+    link.send(&FromForkServer::Ready, &[])?;
+    Ok(Then::GoOn)
+}
+
+fn refuse(link: &Link, failure: LoadFailure) -> Then {
+    let status = failure.status;
+    // The master reads it before it sees the end; if it is gone, nobody cares.
+    let _ = link.send(&FromForkServer::LoadFailed(failure), &[]);
+    Then::Exit(status)
+}
+
+/// A thread does not survive a fork: an application that starts one while it
+/// is loaded will miss it in the workers.
+fn warn_of_threads(py: Python<'_>, reporter: &Reporter) -> PyResult<()> {
+    let count: usize = py
+        .import("threading")?
+        .call_method0("active_count")?
+        .extract()?;
+    if count > 1 {
+        let text = format!(
+            "The preloaded application started {} threads; they do not exist in the workers. \
+             Start them later, or set preload = false",
+            count - 1
+        );
+        reporter.log(Level::Warning, text);
+    }
+    Ok(())
+}
+
+impl ForkServer {
+    /// Forks a worker. Returns in the fork server and in the worker.
+    fn spawn(
+        &self,
+        py: Python<'_>,
+        link: &Link,
+        spawn: Spawn,
+        fds: Vec<OwnedFd>,
+    ) -> PyResult<Then> {
+        let mut fds = fds.into_iter();
+        let Some(worker_link) = fds.next() else {
+            return Err(PyRuntimeError::new_err("the worker's link did not come"));
+        };
+        let os = py.import("os")?;
+        // Twice, with the process in between gone at once: the worker becomes
+        // the child of the master, which has made itself the subreaper.
+        let between: i32 = match os.call_method0("fork").and_then(|pid| pid.extract()) {
+            Ok(pid) => pid,
+            Err(error) => {
+                let reason = error.value(py).to_string();
+                let worker = spawn.worker;
+                link.send(&FromForkServer::ForkFailed { worker, reason }, &[])?;
+                return Ok(Then::GoOn);
+            }
+        };
+        if between > 0 {
+            os.call_method1("waitpid", (between, 0))?;
+            return Ok(Then::GoOn);
+        }
+        match os.call_method0("fork").and_then(|pid| pid.extract::<i32>()) {
+            Ok(0) => {}
+            Ok(_) => leave(py, 0)?,
+            Err(error) => {
+                let reason = error.value(py).to_string();
+                let worker = spawn.worker;
+                let _ = link.send(&FromForkServer::ForkFailed { worker, reason }, &[]);
+                leave(py, 1)?;
+            }
+        }
+        if let Some(stdout) = fds.next() {
+            rustix::stdio::dup2_stdout(&stdout).map_err(std::io::Error::from)?;
+        }
+        if let Some(stderr) = fds.next() {
+            rustix::stdio::dup2_stderr(&stderr).map_err(std::io::Error::from)?;
+        }
+        Ok(Then::Become(Worker {
+            number: spawn.worker,
+            row: spawn.row,
+            site: Rc::clone(&self.site),
+            scoreboard: Rc::clone(&self.scoreboard),
+            link: Rc::new(Link::from_fd(worker_link)),
+            app: self.app.as_ref().map(|app| app.clone_ref(py)),
+        }))
+    }
+}
+
+/// Ends the process without running anything that belongs to the fork server.
+fn leave(py: Python<'_>, status: i32) -> PyResult<()> {
+    py.import("os")?.call_method1("_exit", (status,))?;
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! Log records on their way to the master, which writes all logs.
+
+use rgunicorn_link::Link;
+use rgunicorn_link::message::{FromForkServer, FromWorker, Level, Record};
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// The longest text in bytes: a record has to fit on the link with room to spare,
+/// also when JSON doubles its line ends and quotes.
+const LONGEST: usize = 32 * 1024;
+
+/// Sends log records; never waits. What the link does not take is counted and
+/// said with the next record that it does.
+#[derive(Debug, Clone)]
+pub struct Reporter {
+    link: Rc<Link>,
+    level: Level,
+    sender: Sender,
+    dropped: Rc<Cell<u64>>,
+}
+
+/// Whose link it is.
+#[derive(Debug, Clone, Copy)]
+pub enum Sender {
+    /// A fork server's.
+    ForkServer,
+    /// A worker's.
+    Worker,
+}
+
+impl Reporter {
+    /// A reporter that leaves out what is below `level`.
+    pub fn new(link: Rc<Link>, level: Level, sender: Sender) -> Self {
+        Self {
+            link,
+            level,
+            sender,
+            dropped: Rc::default(),
+        }
+    }
+
+    /// Logs `text`, which may have several lines.
+    pub fn log(&self, level: Level, mut text: String) {
+        if level < self.level {
+            return;
+        }
+        if text.len() > LONGEST {
+            let end = (0..=LONGEST).rev().find(|end| text.is_char_boundary(*end));
+            text.truncate(end.unwrap_or(0));
+            text.push_str("\n… (cut)");
+        }
+        let record = Record {
+            level,
+            text,
+            dropped: self.dropped.get(),
+        };
+        let sent = match self.sender {
+            Sender::ForkServer => self.link.send(&FromForkServer::Log(record), &[]),
+            Sender::Worker => self.link.send(&FromWorker::Log(record), &[]),
+        };
+        self.dropped.set(match sent {
+            Ok(()) => 0,
+            Err(_) => self.dropped.get() + 1,
+        });
+    }
+}

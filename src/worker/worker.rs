@@ -1,0 +1,286 @@
+//! A worker: loads the application, borrows the listeners, and serves until it
+//! is asked to leave. This is the `sync` class: the application is called in
+//! line, one request after the other, in the thread that runs the engine.
+
+use crate::application;
+use crate::report::{Reporter, Sender};
+use crate::signals::Signals;
+use crate::title;
+use crate::wsgi::{Answered, Wsgi};
+use pyo3::exceptions::PySystemExit;
+use pyo3::prelude::*;
+use rgunicorn_engine::http::Limits;
+use rgunicorn_engine::{Engine, Notice, Peer, Settings, Token};
+use rgunicorn_link::message::{FromWorker, Level, ListenerInfo, LoadFailure, Site, ToWorker};
+use rgunicorn_link::scoreboard::{Row, now_ms};
+use rgunicorn_link::{Link, Received, Scoreboard};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The engine's number for the link to the master.
+const LINK: Token = Token(0);
+/// The engine's number for the descriptor that signals make readable.
+const WAKE: Token = Token(1);
+
+/// A worker gives a sign of life at least this often.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// How long a worker finishes when nobody said, in milliseconds: its master is gone.
+const ORPHAN_MS: u64 = 30_000;
+
+/// A retiring worker leaves this much before it would be killed, in milliseconds.
+const MARGIN_MS: u64 = 500;
+
+/// What makes a worker.
+pub struct Worker {
+    /// Its number.
+    pub number: u32,
+    /// Its row on the scoreboard.
+    pub row: usize,
+    /// What it serves.
+    pub site: Rc<Site>,
+    /// The scoreboard.
+    pub scoreboard: Rc<Scoreboard>,
+    /// The link to the master.
+    pub link: Rc<Link>,
+    /// The application, if it was preloaded.
+    pub app: Option<Py<PyAny>>,
+}
+
+impl Worker {
+    /// Works until it is asked to leave. Returns the process's exit status.
+    pub fn run(self, py: Python<'_>) -> PyResult<u8> {
+        let pid = i32::try_from(std::process::id())?;
+        self.link.send(&FromWorker::Started { pid }, &[])?;
+        let (name, number) = (&self.site.proc_name, self.number);
+        title::set(&format!("rgunicorn: worker {number} [{name}]"));
+        let signals = Signals::install(py)?;
+        let reporter = Reporter::new(Rc::clone(&self.link), self.site.loglevel, Sender::Worker);
+        let app = match &self.app {
+            Some(app) => app.clone_ref(py),
+            None => match application::load(py, &self.site) {
+                Ok(app) => app,
+                Err(_) if signals.quit() => return Ok(0),
+                Err(failure) => return Ok(self.refuse(failure)),
+            },
+        };
+        let mut engine = Engine::new(settings(&self.site))?;
+        engine.watch(&*self.link, LINK)?;
+        engine.watch(signals.wake(), WAKE)?;
+        self.link.send(&FromWorker::Ready, &[])?;
+        let Some(row) = self.scoreboard.row(self.row) else {
+            return Ok(self.refuse(LoadFailure {
+                status: 3,
+                summary: format!("the scoreboard has no row {}", self.row),
+                traceback: String::new(),
+            }));
+        };
+        row.beat(now_ms(), 0);
+        let mut serving = Serving {
+            worker: &self,
+            row,
+            wsgi: Wsgi::new(py, app, &self.site)?,
+            engine,
+            reporter,
+            signals,
+            leave_ms: None,
+        };
+        match serving.serve(py) {
+            // A signal's exception found no application to interrupt.
+            Err(error) if error.is_instance_of::<PySystemExit>(py) && serving.signals.quit() => {
+                Ok(0)
+            }
+            Err(error) => {
+                let text = format!("Worker stops: {}", application::traceback(py, &error));
+                serving.reporter.log(Level::Error, text);
+                Ok(1)
+            }
+            Ok(()) => Ok(0),
+        }
+    }
+
+    fn refuse(&self, failure: LoadFailure) -> u8 {
+        let status = failure.status;
+        // If the master is gone, nobody wants to know.
+        let _ = self.link.send(&FromWorker::LoadFailed(failure), &[]);
+        status
+    }
+}
+
+/// A worker that serves.
+struct Serving<'a> {
+    worker: &'a Worker,
+    row: &'a Row,
+    wsgi: Wsgi,
+    engine: Engine,
+    reporter: Reporter,
+    signals: Signals,
+    /// When it leaves, finished or not; `None` while it is not retiring.
+    leave_ms: Option<u64>,
+}
+
+impl Serving<'_> {
+    fn serve(&mut self, py: Python<'_>) -> PyResult<()> {
+        loop {
+            // The GIL is let go only when nothing is there: under load each
+            // system call and each hand-over of the GIL saved counts.
+            if self.engine.turn(Duration::ZERO)? == 0 {
+                self.row.beat(
+                    self.engine.clock().now_ms(),
+                    self.engine.connections() as u64,
+                );
+                let wait = self.engine.patience(BEAT);
+                if !wait.is_zero() {
+                    let engine = &mut self.engine;
+                    py.detach(|| engine.turn(wait))?;
+                }
+                py.check_signals()?;
+            }
+            self.look_around(py)?;
+            while let Some(exchange) = self.engine.next_request() {
+                let now_ms = self.engine.clock().now_ms();
+                self.row.begin(now_ms);
+                let answered = self
+                    .wsgi
+                    .answer(py, exchange, self.engine.clock(), &self.reporter);
+                self.engine.update_clock();
+                let now_ms = self.engine.clock().now_ms();
+                if let Some(Answered { exchange, outcome }) = answered {
+                    self.row.end(now_ms, exchange.bytes(), outcome);
+                    self.engine.give_back(exchange);
+                }
+                if self.signals.quit() {
+                    return Ok(());
+                }
+            }
+            if self.is_done() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whatever is not a request: the master's orders, signals, what the engine noticed.
+    fn look_around(&mut self, py: Python<'_>) -> PyResult<()> {
+        for token in self.engine.take_watched() {
+            if token == LINK {
+                self.obey(py)?;
+            } else {
+                self.signals.drain();
+                py.check_signals()?;
+            }
+        }
+        if self.signals.retire() && self.leave_ms.is_none() {
+            self.retire(ORPHAN_MS)?;
+        }
+        let (notices, dropped) = self.engine.take_notices();
+        if !notices.is_empty() {
+            self.report(notices, dropped);
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self, py: Python<'_>) -> PyResult<()> {
+        loop {
+            match self.worker.link.receive()? {
+                Received::Message(ToWorker::Listen(infos), fds) => self.listen(py, &infos, fds)?,
+                Received::Message(ToWorker::Retire { within_ms }, _) => self.retire(within_ms)?,
+                Received::Nothing => return Ok(()),
+                // Without a master there is nobody to reload, restart or stop it.
+                Received::Closed => {
+                    if self.leave_ms.is_some() {
+                        self.leave_ms = Some(0);
+                        return Ok(());
+                    }
+                    self.engine.ignore(&*self.worker.link)?;
+                    return self.retire(ORPHAN_MS);
+                }
+            }
+        }
+    }
+
+    fn listen(
+        &mut self,
+        py: Python<'_>,
+        infos: &[ListenerInfo],
+        fds: Vec<OwnedFd>,
+    ) -> PyResult<()> {
+        for (info, fd) in infos.iter().zip(fds) {
+            self.wsgi.add_listener(py, info)?;
+            self.engine.listen(fd)?;
+        }
+        Ok(())
+    }
+
+    fn retire(&mut self, within_ms: u64) -> PyResult<()> {
+        let leave_ms = now_ms() + within_ms.saturating_sub(MARGIN_MS);
+        self.leave_ms = Some(
+            self.leave_ms
+                .map_or(leave_ms, |earlier| earlier.min(leave_ms)),
+        );
+        Ok(self.engine.retire()?)
+    }
+
+    fn is_done(&self) -> bool {
+        self.leave_ms
+            .is_some_and(|at| self.engine.connections() == 0 || self.engine.clock().now_ms() >= at)
+    }
+
+    fn report(&self, notices: Vec<Notice>, dropped: u64) {
+        for notice in notices {
+            let (level, text) = match notice {
+                Notice::Refused(peer, refusal) => {
+                    let status = refusal.status();
+                    (
+                        Level::Warning,
+                        format!(
+                            "Refused a request from {} with {status}: {refusal}",
+                            name(peer)
+                        ),
+                    )
+                }
+                Notice::CannotAccept(error) => (
+                    Level::Error,
+                    format!("Cannot accept connections for a moment: {error}"),
+                ),
+                Notice::Crowded => (
+                    Level::Warning,
+                    format!(
+                        "All {} connections of this worker (worker_connections) are in use; \
+                         new ones wait",
+                        self.worker.site.worker_connections
+                    ),
+                ),
+            };
+            self.reporter.log(level, text);
+        }
+        if dropped > 0 {
+            self.reporter.log(
+                Level::Warning,
+                format!("{dropped} more refusals in the same moment are not shown"),
+            );
+        }
+    }
+}
+
+fn name(peer: Peer) -> String {
+    match peer {
+        Peer::Tcp(address) => address.to_string(),
+        Peer::Unix => "a unix socket".to_owned(),
+    }
+}
+
+fn settings(site: &Site) -> Settings {
+    Settings {
+        keepalive: Duration::from_millis(site.keepalive_ms),
+        client_timeout: Duration::from_millis(site.client_timeout_ms),
+        connections: site.worker_connections.max(1),
+        limits: Limits {
+            line: site.limit_request_line,
+            fields: site.limit_request_fields,
+            field_size: site.limit_request_field_size,
+            body: site.limit_request_body,
+        },
+        ..Settings::default()
+    }
+}

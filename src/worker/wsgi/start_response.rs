@@ -1,0 +1,249 @@
+//! `start_response` and the `write` callable it returns (PEP 3333, "The
+//! `start_response()` Callable").
+
+use crate::latin1;
+use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use rgunicorn_engine::http::Fault;
+use rgunicorn_engine::{Exchange, Flow, SendError};
+
+/// One answer in the making. It holds the exchange while the application runs.
+#[pyclass(module = "rgunicorn")]
+pub struct StartResponse {
+    exchange: Option<Exchange>,
+    status: Option<Py<PyString>>,
+    headers: Option<Py<PyList>>,
+    write: Option<Py<Write>>,
+    date: [u8; 29],
+    /// The status the application gave was 500 or more.
+    is_error: bool,
+}
+
+/// The `write` callable.
+#[pyclass(module = "rgunicorn")]
+pub struct Write {
+    start_response: Py<StartResponse>,
+}
+
+/// Why an answer does not go on.
+pub enum Failure {
+    /// The client is gone: nobody is to blame, nothing more is to be done.
+    ClientGone,
+    /// The application or the server failed: it is logged, and answered with 500 where still possible.
+    Python(PyErr),
+}
+
+impl From<PyErr> for Failure {
+    fn from(error: PyErr) -> Self {
+        Self::Python(error)
+    }
+}
+
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        match &error {
+            SendError::Gone(_) => Self::ClientGone,
+            SendError::Spool(source) => {
+                Self::Python(PyRuntimeError::new_err(format!("{error}: {source}")))
+            }
+        }
+    }
+}
+
+impl StartResponse {
+    /// One that can be used for any number of exchanges, one after the other.
+    pub fn create(py: Python<'_>) -> PyResult<Py<Self>> {
+        let this = Py::new(
+            py,
+            Self {
+                exchange: None,
+                status: None,
+                headers: None,
+                write: None,
+                date: [b' '; 29],
+                is_error: false,
+            },
+        )?;
+        let start_response = this.clone_ref(py);
+        let write = Py::new(py, Write { start_response })?;
+        this.borrow_mut(py).write = Some(write);
+        Ok(this)
+    }
+
+    /// Whether nobody but its owner (and its own `write`) knows it any more. If
+    /// not, it is cut loose: late calls find no exchange.
+    pub fn is_reusable(this: &Py<Self>, py: Python<'_>) -> bool {
+        let mut inner = this.borrow_mut(py);
+        let known_write = inner
+            .write
+            .as_ref()
+            .is_some_and(|write| references(write) > 1);
+        // The owner's reference, `write`'s, and the one `borrow_mut` holds.
+        if known_write || references(this) > 3 {
+            inner.write = None;
+            return false;
+        }
+        true
+    }
+
+    /// Begins with an exchange.
+    pub fn begin(&mut self, exchange: Exchange, date: [u8; 29]) {
+        self.exchange = Some(exchange);
+        self.date = date;
+        self.is_error = false;
+    }
+
+    /// Ends with it.
+    pub fn finish(&mut self) -> Option<Exchange> {
+        self.status = None;
+        self.headers = None;
+        self.exchange.take()
+    }
+
+    /// Whether the answer's status was 500 or more.
+    pub fn is_error(&self) -> bool {
+        self.is_error
+    }
+
+    /// The exchange, as long as the request is not over.
+    pub fn exchange(&mut self) -> PyResult<&mut Exchange> {
+        self.exchange
+            .as_mut()
+            .ok_or_else(|| PyRuntimeError::new_err("the request is over"))
+    }
+
+    /// Writes the head if that was not done: now it is settled.
+    pub fn start(&mut self, py: Python<'_>, length: Option<u64>) -> Result<(), Failure> {
+        let Some(exchange) = &mut self.exchange else {
+            return Err(PyRuntimeError::new_err("the request is over").into());
+        };
+        if exchange.is_started() {
+            return Ok(());
+        }
+        let (Some(status), Some(headers)) = (&self.status, &self.headers) else {
+            let message = "the application sent a body before it called start_response";
+            return Err(PyAssertionError::new_err(message).into());
+        };
+        let mut scratch = (Vec::new(), Vec::new());
+        let status = latin1::encode(status.bind(py), &mut scratch.0)?;
+        self.is_error = status.first().is_some_and(|digit| *digit >= b'5');
+        let mut head = exchange.head(status).map_err(|fault| refused(&fault))?;
+        for header in headers.bind(py) {
+            let header = header.cast_into::<PyTuple>().map_err(PyErr::from)?;
+            let (name, value) = (header.get_item(0)?, header.get_item(1)?);
+            let name = name.cast::<PyString>().map_err(PyErr::from)?;
+            let value = value.cast::<PyString>().map_err(PyErr::from)?;
+            let name = latin1::encode(name, &mut scratch.0)?;
+            let value = latin1::encode(value, &mut scratch.1)?;
+            head.field(name, value).map_err(|fault| refused(&fault))?;
+        }
+        head.finish(length, &self.date);
+        Ok(())
+    }
+
+    /// Adds a piece to the body. Does not send it yet, if it is small.
+    pub fn push(&mut self, piece: &[u8]) -> Result<Flow, Failure> {
+        Ok(self.exchange()?.push(piece)?)
+    }
+
+    /// Sends what there is. Waits, with the GIL released, if the client does
+    /// not take it and there is no more room to keep it.
+    pub fn flush(&mut self, py: Python<'_>) -> Result<(), Failure> {
+        let exchange = self.exchange()?;
+        while exchange.flush()? == Flow::Full {
+            let waiting = &*exchange;
+            py.detach(|| waiting.wait_writable())?;
+            py.check_signals()?;
+        }
+        Ok(())
+    }
+}
+
+/// How many references there are to an object. Needs the GIL, which whoever
+/// decides by it holds anyway.
+#[expect(unsafe_code, reason = "PyO3 offers it as a C function only")]
+fn references<T>(object: &Py<T>) -> isize {
+    // SAFETY: a `Py` holds a reference, so the object is alive; reading its count changes nothing.
+    unsafe { pyo3::ffi::Py_REFCNT(object.as_ptr()) }
+}
+
+fn refused(fault: &Fault) -> Failure {
+    Failure::Python(pyo3::exceptions::PyValueError::new_err(fault.to_string()))
+}
+
+#[pymethods]
+impl StartResponse {
+    #[pyo3(signature = (status, headers, exc_info=None, /))]
+    fn __call__<'py>(
+        &mut self,
+        py: Python<'py>,
+        status: &Bound<'py, PyAny>,
+        headers: &Bound<'py, PyAny>,
+        exc_info: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Py<Write>>> {
+        let is_started = self.exchange()?.is_started();
+        if let Some(exc_info) = exc_info.filter(|exc_info| !exc_info.is_none()) {
+            if is_started {
+                // Too late for another answer: the exception goes on its way.
+                return Err(reraise(exc_info)?);
+            }
+        } else if self.status.is_some() {
+            return Err(PyAssertionError::new_err(
+                "start_response was called twice without exc_info",
+            ));
+        }
+        let status = status
+            .cast::<PyString>()
+            .map_err(|_| PyTypeError::new_err("the status must be a str"))?;
+        let headers = headers
+            .cast::<PyList>()
+            .map_err(|_| PyTypeError::new_err("the headers must be a list"))?;
+        for header in headers {
+            let pair = header.cast::<PyTuple>().ok().filter(|pair| pair.len() == 2);
+            let is_pair = pair.is_some_and(|pair| {
+                pair.iter_borrowed()
+                    .all(|part| part.is_instance_of::<PyString>())
+            });
+            if !is_pair {
+                return Err(PyTypeError::new_err(format!(
+                    "a header must be a tuple of two str, not {}",
+                    header.repr()?
+                )));
+            }
+        }
+        self.status = Some(status.clone().unbind());
+        self.headers = Some(headers.clone().unbind());
+        Ok(self.write.as_ref().map(|write| write.clone_ref(py)))
+    }
+}
+
+/// The exception of an `exc_info` tuple, with its traceback.
+fn reraise(exc_info: &Bound<'_, PyAny>) -> PyResult<PyErr> {
+    let value = exc_info.get_item(1)?;
+    let traceback = exc_info.get_item(2)?;
+    let value = value.call_method1("with_traceback", (traceback,))?;
+    Ok(PyErr::from_value(value))
+}
+
+#[pymethods]
+impl Write {
+    #[pyo3(signature = (data, /))]
+    fn __call__(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let data = data
+            .cast::<PyBytes>()
+            .map_err(|_| PyTypeError::new_err("write() takes bytes"))?;
+        let mut response = self.start_response.borrow_mut(py);
+        let written = response
+            .start(py, None)
+            .and_then(|()| response.push(data.as_bytes()))
+            .and_then(|_| response.flush(py));
+        match written {
+            Ok(()) => Ok(()),
+            Err(Failure::Python(error)) => Err(error),
+            Err(Failure::ClientGone) => Err(pyo3::exceptions::PyConnectionResetError::new_err(
+                "the client is gone",
+            )),
+        }
+    }
+}
