@@ -1,5 +1,8 @@
 //! The rgunicorn master.
 
+pub mod cli;
+pub mod config;
+pub mod control;
 pub mod listeners;
 pub mod log;
 pub mod message;

@@ -1,0 +1,439 @@
+//! The command line: what the words mean, and `--help`. The settings in it
+//! come from the table in [`crate::config`].
+
+use crate::config::{
+    ConfigError, Origin, Partial, SETTINGS, Setting, Sources, Start, Takes, unknown_flag,
+};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::{env, io};
+
+/// What rgunicorn is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Serve the application.
+    Serve,
+    /// Load configuration and application, say whether they are good, and exit.
+    CheckConfig,
+    /// Print the effective configuration and exit.
+    PrintConfig,
+}
+
+/// An understood command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandLine {
+    /// What to do.
+    pub task: Task,
+    /// Where the configuration comes from, now and at each reload.
+    pub sources: Sources,
+}
+
+/// Why there is nothing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// Help or the version was asked for; here it is.
+    Say(String),
+    /// The command line is not understood; one line says why.
+    Refuse(String),
+}
+
+impl Stop {
+    /// Says it where it belongs, after the name of the program, and gives the
+    /// exit status.
+    pub fn finish(&self, program: &str) -> ExitCode {
+        const USAGE: u8 = 64;
+        // A reader that has gone away is none of our business.
+        match self {
+            Self::Say(text) => {
+                let _ = io::stdout().lock().write_all(text.as_bytes());
+                ExitCode::SUCCESS
+            }
+            Self::Refuse(line) => {
+                let _ = writeln!(io::stderr().lock(), "{program}: {line}");
+                ExitCode::from(USAGE)
+            }
+        }
+    }
+}
+
+/// Understands the words this process was started with.
+pub fn parse() -> Result<CommandLine, Stop> {
+    let start = Start::here()
+        .map_err(|cause| Stop::Refuse(format!("cannot tell the current directory: {cause}")))?;
+    parse_from(env::args_os(), start)
+}
+
+/// Understands `words`, the first of which is the program's name.
+pub fn parse_from<I>(words: I, start: Start) -> Result<CommandLine, Stop>
+where
+    I: IntoIterator,
+    I::Item: Into<OsString> + Clone,
+{
+    let matches = command()
+        .try_get_matches_from(words)
+        .map_err(|error| stop(&error))?;
+    let task = if matches.get_flag("print_config") {
+        Task::PrintConfig
+    } else if matches.get_flag("check_config") {
+        Task::CheckConfig
+    } else {
+        Task::Serve
+    };
+    Ok(CommandLine {
+        task,
+        sources: Sources {
+            start,
+            file: matches.get_one::<PathBuf>("config").cloned(),
+            command_line: settings(&matches).map_err(|error| Stop::Refuse(error.to_string()))?,
+        },
+    })
+}
+
+fn settings(matches: &ArgMatches) -> Result<Partial, ConfigError> {
+    let mut partial = Partial::default();
+    for setting in SETTINGS {
+        let words: Vec<String> = match setting.takes {
+            Takes::Nothing if matches.get_flag(setting.key) => Vec::new(),
+            Takes::Nothing => continue,
+            Takes::One | Takes::Many => match matches.get_many::<String>(setting.key) {
+                Some(words) => words.cloned().collect(),
+                None => continue,
+            },
+        };
+        partial
+            .set_from_words(setting, &words)
+            .map_err(|problem| ConfigError::Unusable {
+                key: setting.key,
+                origin: Origin::CommandLine(setting.flag()),
+                problem,
+            })?;
+    }
+    Ok(partial)
+}
+
+/// The command line as clap knows it.
+pub fn command() -> Command {
+    Command::new("rgunicorn")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Serves a Python web application with a pool of worker processes.")
+        .override_usage("rgunicorn [OPTIONS] [APP_MODULE]")
+        .after_help(
+            "Every option but these last can stand in the file, under its name in brackets.\n\
+             \n\
+             Examples:\n\
+             \x20 rgunicorn -w 4 -b 127.0.0.1:8000 site:app\n\
+             \x20 rgunicorn --python venv/bin/python --preload 'site:create_app(\"production\")'\n\
+             \x20 rgunicorn -c /etc/rgunicorn/site.toml --check-config\n\
+             \n\
+             See rgunicorn(1), rgunicorn.toml(5).",
+        )
+        .infer_long_args(true)
+        .args_override_self(true)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .args(SETTINGS.iter().map(argument))
+        .next_help_heading("Options")
+        .args([
+            Arg::new("config")
+                .short('c')
+                .long("config")
+                .value_name("PATH")
+                .value_parser(clap::value_parser!(PathBuf))
+                .help("The file to read settings from [default: ./rgunicorn.toml if there is one]"),
+            Arg::new("check_config")
+                .long("check-config")
+                .action(ArgAction::SetTrue)
+                .help("Load configuration and application, and exit"),
+            Arg::new("print_config")
+                .long("print-config")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("check_config")
+                .help("Print the effective configuration as a file, and exit"),
+            Arg::new("version")
+                .short('V')
+                .short_alias('v')
+                .long("version")
+                .action(ArgAction::Version)
+                .help("Print the version"),
+            Arg::new("help")
+                .short('h')
+                .long("help")
+                .action(ArgAction::Help)
+                .help("Print this"),
+        ])
+}
+
+fn argument(setting: &'static Setting) -> Arg {
+    let mut argument = Arg::new(setting.key)
+        .help(help(setting))
+        .value_name(setting.value_name);
+    if let Some(short) = setting.short_flag() {
+        argument = argument.short(short);
+    }
+    let mut long = setting
+        .long_flags()
+        .map(|flag| flag.trim_start_matches('-'));
+    if let Some(shown) = long.next() {
+        argument = argument.long(shown).aliases(long);
+    }
+    if !setting.flags.is_empty() {
+        argument = argument.help_heading(setting.group.heading());
+    }
+    match setting.takes {
+        Takes::Nothing => argument.action(ArgAction::SetTrue),
+        Takes::One => argument.action(ArgAction::Set).allow_negative_numbers(true),
+        Takes::Many => argument
+            .action(ArgAction::Append)
+            .allow_negative_numbers(true),
+    }
+}
+
+fn help(setting: &Setting) -> String {
+    let summary = setting.summary().replace('`', "");
+    let default = match (setting.default)() {
+        Some(toml::Value::Boolean(_) | toml::Value::Table(_)) => return summary,
+        Some(value) => plain(&value),
+        None => setting.otherwise.to_owned(),
+    };
+    if default.is_empty() {
+        return summary;
+    }
+    format!("{summary} [default: {default}]")
+}
+
+/// A value as one would type it on the command line.
+fn plain(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(","),
+        toml::Value::Integer(_)
+        | toml::Value::Float(_)
+        | toml::Value::Boolean(_)
+        | toml::Value::Datetime(_)
+        | toml::Value::Table(_) => value.to_string(),
+    }
+}
+
+/// What clap has to say, in one line.
+fn stop(error: &clap::Error) -> Stop {
+    let said = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => Some(texts.join(" ")),
+        Some(_) | None => None,
+    };
+    let argument = said(ContextKind::InvalidArg);
+    Stop::Refuse(match (error.kind(), argument) {
+        (ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, _) => {
+            return Stop::Say(error.to_string());
+        }
+        (ErrorKind::UnknownArgument, Some(flag)) if flag.starts_with('-') => unknown_flag(&flag),
+        (ErrorKind::UnknownArgument, Some(word)) => format!(
+            "{word:?} is one word too many: APP_MODULE is given once, and a value that has spaces needs quotes"
+        ),
+        (ErrorKind::InvalidValue, Some(option)) => format!("{option}: a value is missing"),
+        (ErrorKind::TooManyValues | ErrorKind::ArgumentConflict, Some(option)) => {
+            match said(ContextKind::PriorArg) {
+                Some(other) if other != option => format!("{option} does not go with {other}"),
+                Some(_) | None => format!("{option}: takes no value"),
+            }
+        }
+        (ErrorKind::InvalidUtf8, _) => "the command line has a word that is no UTF-8".into(),
+        (_, _) => {
+            let text = error.to_string();
+            let line = text.lines().next().unwrap_or_default();
+            line.strip_prefix("error: ").unwrap_or(line).to_owned()
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Group, load};
+
+    fn start() -> Start {
+        Start {
+            directory: "/".into(),
+            search_path: env::var_os("PATH").unwrap_or_default(),
+            runtime_directory: None,
+        }
+    }
+
+    fn parsed(words: &str) -> Result<CommandLine, Stop> {
+        parse_from(
+            ["rgunicorn"].into_iter().chain(words.split_whitespace()),
+            start(),
+        )
+    }
+
+    fn refusal(words: &str) -> String {
+        match parsed(words) {
+            Err(Stop::Refuse(line)) if !line.contains('\n') => line,
+            other => panic!("{words}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn clap_finds_no_fault_with_the_table() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn a_gunicorn_users_command_line_works_as_typed() {
+        let line = parsed("-w 4 -b :8000 -b unix:/run/x -e A=1 --env B=2 --timeout=60 --log-level debug --preload -n shop shop:app").unwrap();
+        assert_eq!(line.task, Task::Serve);
+
+        let config = load(&line.sources).unwrap();
+
+        assert_eq!(config.app.as_str(), "shop:app");
+        assert_eq!(config.workers.count(), 4);
+        let addresses = config.bind.as_ref().map(|bind| {
+            bind.addresses()
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        });
+        assert_eq!(
+            addresses,
+            Some(vec!["0.0.0.0:8000".to_owned(), "unix:/run/x".to_owned()])
+        );
+        assert_eq!(
+            config.env.iter().collect::<Vec<_>>(),
+            [("A", "1"), ("B", "2")]
+        );
+        assert!(config.preload);
+        assert_eq!(config.process_name(), "shop");
+        assert_eq!(
+            config.origin("workers").to_string(),
+            "--workers on the command line"
+        );
+    }
+
+    #[test]
+    fn the_last_of_several_counts_and_the_start_of_a_name_is_enough() {
+        let line = parsed("-w 4 -w 2 --workers 3 --limit-request-field_size 10 --limit-request-field-size 20 --sur 7 a:b").unwrap();
+        let config = load(&line.sources).unwrap();
+        assert_eq!(config.workers.count(), 3);
+        assert_eq!(config.limit_request_field_size.get(), 20);
+        assert_eq!(config.surge.get(), 7);
+    }
+
+    #[test]
+    fn a_refused_word_is_one_line_that_names_its_flag() {
+        for (words, says) in [
+            (
+                "-w 0 a:b",
+                "--workers: must be \"auto\" or between 1 and 1024, not 0",
+            ),
+            (
+                "-w -1 a:b",
+                "--workers: must be \"auto\" or between 1 and 1024, not -1",
+            ),
+            (
+                "--workers=many a:b",
+                "--workers: must be \"auto\" or between 1 and 1024, not \"many\"",
+            ),
+            (
+                "-b 8000 a:b",
+                "--bind: \"8000\" is no address; did you mean \":8000\"?",
+            ),
+            (
+                "-e A a:b",
+                "--env: must be KEY=VALUE, or in a file a table of strings, not \"A\"",
+            ),
+            (
+                "./site.py",
+                "APP_MODULE: must be \"module:callable\" as Python would import it, not \"./site.py\"",
+            ),
+            (
+                "--wokers 4 a:b",
+                "unknown option --wokers; did you mean --workers?",
+            ),
+            (
+                "-k gevent a:b",
+                "Gunicorn's option -k is not supported yet; leave it out",
+            ),
+            (
+                "--reload a:b",
+                "Gunicorn's option --reload is not supported yet; leave it out",
+            ),
+            (
+                "--daemon a:b",
+                "Gunicorn's option --daemon is not supported yet; leave it out",
+            ),
+            (
+                "a:b c:d",
+                "\"c:d\" is one word too many: APP_MODULE is given once, and a value that has spaces needs quotes",
+            ),
+            ("a:b -w", "--workers <NUMBER>: a value is missing"),
+            ("--preload=yes a:b", "--preload: takes no value"),
+            (
+                "--check-config --print-config",
+                "--check-config does not go with --print-config",
+            ),
+            (
+                "--limit a:b",
+                "--limit may be --limit-request-line, --limit-request-fields, --limit-request-field_size, --limit-request-body: write more of it",
+            ),
+            (
+                "--zzz=1 a:b",
+                "unknown option --zzz; --help lists those there are",
+            ),
+            ("-x a:b", "unknown option -x; --help lists those there are"),
+        ] {
+            assert_eq!(refusal(words), says);
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_said_and_nothing_is_done() {
+        for words in ["-V", "-v", "--version"] {
+            let version = format!("rgunicorn {}\n", env!("CARGO_PKG_VERSION"));
+            assert_eq!(parsed(words), Err(Stop::Say(version)));
+        }
+        for words in ["-h", "--help", "--he"] {
+            let Err(Stop::Say(help)) = parsed(words) else {
+                panic!("{words}")
+            };
+            for setting in SETTINGS {
+                assert!(
+                    help.contains(&setting.summary().replace('`', "")),
+                    "{}",
+                    setting.key
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_done_is_told() {
+        assert_eq!(
+            parsed("--check-config a:b").map(|line| line.task),
+            Ok(Task::CheckConfig)
+        );
+        assert_eq!(
+            parsed("--print-config a:b").map(|line| line.task),
+            Ok(Task::PrintConfig)
+        );
+        let file = parsed("-c x.toml").map(|line| line.sources.file);
+        assert_eq!(file, Ok(Some("x.toml".into())));
+    }
+
+    #[test]
+    fn every_group_of_settings_is_a_heading_of_the_help() {
+        let help = command().render_help().to_string();
+        for group in [
+            Group::Application,
+            Group::Sockets,
+            Group::Workers,
+            Group::Limits,
+            Group::Server,
+        ] {
+            assert!(help.contains(&format!("{}:\n", group.heading())), "{help}");
+        }
+    }
+}

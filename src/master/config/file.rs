@@ -1,0 +1,239 @@
+//! The configuration file: TOML in, settings out, each with its place.
+
+use super::error::ConfigError;
+use super::gunicorn::unknown_key;
+use super::origin::{Origin, Place};
+use super::settings::{Partial, Setting};
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+use toml::de::DeTable;
+
+/// Reads the file at `path`, which the operator calls `name`.
+pub(super) fn read(path: &Path, name: &Path) -> Result<Partial, ConfigError> {
+    let bytes = fs::read(path).map_err(|cause| ConfigError::Unreadable {
+        file: name.to_owned(),
+        cause,
+    })?;
+    match String::from_utf8(bytes) {
+        Ok(text) => parse(&text, name),
+        Err(error) => {
+            let valid = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes());
+            Err(ConfigError::InFile {
+                place: Place::at(name, &text, valid),
+                problem: "this is no UTF-8; save the file in that encoding".into(),
+            })
+        }
+    }
+}
+
+/// Reads `text`, the contents of the file called `name`.
+pub(super) fn parse(text: &str, name: &Path) -> Result<Partial, ConfigError> {
+    let place = |at: Range<usize>| Place::at(name, text, at.start);
+    let table = DeTable::parse(text).map_err(|error| ConfigError::InFile {
+        place: place(error.span().unwrap_or(0..0)),
+        problem: one_line(error.message()),
+    })?;
+
+    let mut entries: Vec<_> = table.get_ref().iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    let mut partial = Partial::default();
+    for (key, value) in entries {
+        let Some(setting) = Setting::find(key.get_ref()) else {
+            return Err(ConfigError::InFile {
+                place: place(key.span()),
+                problem: unknown_key(key.get_ref()),
+            });
+        };
+        // A table has no place of its own where it is written as `[key]`.
+        let at = if value.get_ref().is_table() {
+            key.span()
+        } else {
+            value.span()
+        };
+        partial
+            .set_from_file(setting, value.get_ref(), Origin::File(place(at.clone())))
+            .map_err(|refusal| ConfigError::Unusable {
+                key: setting.key,
+                origin: Origin::File(place(refusal.part.unwrap_or(at))),
+                problem: refusal.says,
+            })?;
+    }
+    Ok(partial)
+}
+
+fn one_line(message: &str) -> String {
+    message
+        .lines()
+        .map(str::trim)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaint(text: &str) -> String {
+        let error = parse(text, Path::new("/etc/rgunicorn/site.toml")).unwrap_err();
+        assert_eq!(error.exit_code(), 78);
+        let line = error.to_string();
+        assert!(!line.contains('\n'), "{line}");
+        line
+    }
+
+    #[test]
+    fn every_complaint_names_file_line_and_column() {
+        for (text, says) in [
+            (
+                "wokers = 4\n",
+                "1:1: unknown setting \"wokers\"; did you mean \"workers\"?",
+            ),
+            (
+                "\n# x\n  wokers = 4\nfoo = 1",
+                "3:3: unknown setting \"wokers\"; did you mean \"workers\"?",
+            ),
+            (
+                "\nworkers = 0\n",
+                "2:11: workers: must be \"auto\" or between 1 and 1024, not 0",
+            ),
+            (
+                "workers = 1.5",
+                "1:11: workers: must be \"auto\" or between 1 and 1024, not 1.5",
+            ),
+            (
+                "workers = \"4\"",
+                "1:11: workers: must be \"auto\" or between 1 and 1024, not \"4\"",
+            ),
+            (
+                "workers = 99999999999999999999",
+                "1:11: workers: must be \"auto\" or between 1 and 1024, not 99999999999999999999",
+            ),
+            (
+                "workers = [4]",
+                "1:11: workers: must be \"auto\" or between 1 and 1024, not a list",
+            ),
+            (
+                "[workers]\ncount = 4",
+                "1:2: workers: must be \"auto\" or between 1 and 1024, not a table",
+            ),
+            (
+                "timeout = \"30\"",
+                "1:11: timeout: must be a whole number of seconds up to 31536000, or 0 for no limit, not \"30\"",
+            ),
+            (
+                "timeout = 2026-01-01",
+                "1:11: timeout: must be a whole number of seconds up to 31536000, or 0 for no limit, not 2026-01-01",
+            ),
+            (
+                "preload = \"yes\"",
+                "1:11: preload: must be true or false, not \"yes\"",
+            ),
+            (
+                "app = true",
+                "1:7: app: must be \"module:callable\" as Python would import it, not true",
+            ),
+            (
+                "bind = [\":80\",\n  8000]",
+                "2:3: bind: must be HOST, HOST:PORT, unix:PATH or fd://NUMBER, or a list of these, not a list with a number",
+            ),
+            (
+                "bind = [\":80\",\n  \":x\"]",
+                "2:3: bind: \"x\" in \":x\" is no port: use 0 to 65535",
+            ),
+            (
+                "bind = []",
+                "1:8: bind: must be HOST, HOST:PORT, unix:PATH or fd://NUMBER, or a list of these, not an empty list",
+            ),
+            (
+                "pythonpath = [\"\"]",
+                "1:15: pythonpath: must be directories separated by commas, or a list of them, not \"\"",
+            ),
+            (
+                "[env]\nA = \"1\"\nB = 2",
+                "3:5: env: the value of B must be a string, not a number: put it in quotes",
+            ),
+            (
+                "[env]\n\"A=B\" = \"1\"",
+                "2:1: env: \"A=B\" cannot be the name of a variable",
+            ),
+            (
+                "env = [\"A\"]",
+                "1:8: env: must be KEY=VALUE, or in a file a table of strings, not \"A\"",
+            ),
+            (
+                "forwarded_allow_ips = [\"*\", \"x\"]",
+                "1:29: forwarded_allow_ips: must be IP addresses or networks such as 10.0.0.0/8, separated by commas, or *, not \"x\"",
+            ),
+            (
+                "threads = 4",
+                "1:1: Gunicorn's setting \"threads\" is not supported yet; remove it",
+            ),
+            ("workers = 1\nworkers = 2", "2:1: duplicate key"),
+            ("workers 4", "1:9: key with no value, expected `=`"),
+            (
+                "workers =",
+                "1:10: string values must be quoted, expected literal string",
+            ),
+            ("app = \"x", "1:9: invalid basic string, expected `\"`"),
+        ] {
+            assert_eq!(complaint(text), format!("/etc/rgunicorn/site.toml:{says}"));
+        }
+    }
+
+    #[test]
+    fn a_file_may_say_everything() {
+        let text = r#"
+            app = "site:app"
+            bind = ["[::1]:80", "unix:/run/x"]
+            workers = 0x10
+            timeout = 0
+            limit_request_body = "10M"
+            forwarded_allow_ips = "10.0.0.0/8, ::1"
+            [env]
+            A = "1"
+        "#;
+
+        let config = Partial::defaults()
+            .overlaid(parse(text, Path::new("x.toml")).unwrap())
+            .complete()
+            .unwrap();
+
+        assert_eq!(config.workers.count(), 16);
+        assert_eq!(config.timeout.get(), None);
+        assert_eq!(config.limit_request_body.bytes(), 10 << 20);
+        assert_eq!(
+            config.bind.as_ref().map(|bind| bind.addresses().len()),
+            Some(2)
+        );
+        assert_eq!(config.env.iter().collect::<Vec<_>>(), [("A", "1")]);
+        assert_eq!(config.origin("workers").to_string(), "x.toml:4:23");
+        assert_eq!(config.origin("env").to_string(), "x.toml:8:14");
+        assert_eq!(config.origin("surge").to_string(), "default");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named_with_the_reason() {
+        let complaint = |path: &Path| read(path, path).unwrap_err().to_string();
+        assert_eq!(
+            complaint(Path::new("/nowhere/x.toml")),
+            "cannot read /nowhere/x.toml: No such file or directory"
+        );
+        assert_eq!(
+            complaint(Path::new("/etc")),
+            "cannot read /etc: Is a directory"
+        );
+    }
+
+    #[test]
+    fn a_file_in_another_encoding_is_refused_at_the_first_strange_byte() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.toml");
+        fs::write(&path, b"# ok\nproc_name = \"Gr\xfc\xdfe\"\n").unwrap();
+        assert_eq!(
+            read(&path, Path::new("x.toml")).unwrap_err().to_string(),
+            "x.toml:2:16: this is no UTF-8; save the file in that encoding"
+        );
+    }
+}

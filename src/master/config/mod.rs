@@ -1,0 +1,30 @@
+//! The configuration: what may be set ([`SETTINGS`]), where it is read from
+//! ([`load`]), and what comes out ([`Config`]).
+//!
+//! To add a setting, add a row to the table in `settings.rs`, a type in
+//! `values` if none fits, and a test. The command line, `--help`,
+//! `--print-config`, the manual pages and the example file follow.
+
+pub mod cpus;
+mod error;
+mod file;
+mod gunicorn;
+mod load;
+mod origin;
+mod print;
+mod settings;
+mod value;
+mod values;
+
+pub use error::ConfigError;
+pub use load::{Sources, Start, load};
+pub use origin::{Origin, Place};
+pub use print::print;
+pub use settings::{Applies, Config, Group, Partial, SETTINGS, Setting};
+pub use value::{Takes, Value};
+pub use values::{
+    App, Bind, Binds, BodyLimit, Directory, Environment, LogLevel, Peer, Peers, ProcName, Python,
+    PythonPath, Seconds, Timeout, Within, Workers,
+};
+
+pub(crate) use gunicorn::unknown_flag;

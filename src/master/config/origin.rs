@@ -1,0 +1,131 @@
+//! Where a value came from, so that every complaint can name the place.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// A place in a file, counted from 1 as editors do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as the operator called it.
+    pub file: PathBuf,
+    /// The line.
+    pub line: usize,
+    /// The column, in characters.
+    pub column: usize,
+}
+
+impl Place {
+    /// The place of the byte at `offset` in `text`, the contents of `file`.
+    pub fn at(file: &Path, text: &str, offset: usize) -> Self {
+        let before: Vec<char> = text
+            .char_indices()
+            .take_while(|(at, _)| *at < offset)
+            .map(|(_, letter)| letter)
+            .collect();
+        let is_break = |letter: &&char| **letter == '\n';
+        Self {
+            file: file.to_owned(),
+            line: before.iter().filter(is_break).count() + 1,
+            column: before
+                .iter()
+                .rev()
+                .take_while(|letter| !is_break(letter))
+                .count()
+                + 1,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{}:{}:{}", self.file.display(), self.line, self.column)
+    }
+}
+
+/// The source of a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody said anything.
+    Default,
+    /// The environment variable of this name.
+    Environment(&'static str),
+    /// The file, there.
+    File(Place),
+    /// The command line, by this flag.
+    CommandLine(&'static str),
+}
+
+impl Origin {
+    /// `problem` of the setting `key`, with the place it came from in front.
+    pub fn blame(&self, key: &str, problem: &str) -> String {
+        match self {
+            Self::Default => format!("{key}: {problem}"),
+            Self::Environment(name) => format!("{key} (from ${name}): {problem}"),
+            Self::File(place) => format!("{place}: {key}: {problem}"),
+            Self::CommandLine(flag) => format!("{flag}: {problem}"),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => to.write_str("default"),
+            Self::Environment(name) => write!(to, "${name}"),
+            Self::File(place) => write!(to, "{place}"),
+            Self::CommandLine(flag) => write!(to, "{flag} on the command line"),
+        }
+    }
+}
+
+/// The origin of each setting, by its key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Origins(BTreeMap<&'static str, Origin>);
+
+impl Origins {
+    pub(super) fn get(&self, key: &str) -> &Origin {
+        self.0.get(key).unwrap_or(&Origin::Default)
+    }
+
+    pub(super) fn set(&mut self, key: &'static str, origin: Origin) {
+        self.0.insert(key, origin);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_counted_as_editors_do() {
+        let place = |offset| Place::at(Path::new("f"), "ab\nä = 1\n", offset).to_string();
+        assert_eq!(place(0), "f:1:1");
+        assert_eq!(place(1), "f:1:2");
+        assert_eq!(place(3), "f:2:1");
+        assert_eq!(place(5), "f:2:2");
+        assert_eq!(place(99), "f:3:1");
+    }
+
+    #[test]
+    fn blame_names_the_place() {
+        let place = Place {
+            file: "/etc/x.toml".into(),
+            line: 2,
+            column: 11,
+        };
+        assert_eq!(
+            Origin::File(place).blame("bind", "no"),
+            "/etc/x.toml:2:11: bind: no"
+        );
+        assert_eq!(
+            Origin::CommandLine("--bind").blame("bind", "no"),
+            "--bind: no"
+        );
+        assert_eq!(Origin::Default.blame("bind", "no"), "bind: no");
+        assert_eq!(
+            Origin::Environment("RUN").blame("bind", "no"),
+            "bind (from $RUN): no"
+        );
+    }
+}

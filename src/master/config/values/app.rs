@@ -1,0 +1,140 @@
+//! The application's name, and what its processes are called.
+
+use crate::config::value::{Value, misfit};
+use std::fmt;
+
+/// `module`, `module:callable` or `module:factory("argument")`.
+///
+/// Whether there is such a module only the application's own interpreter can
+/// tell; here its name is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct App(String);
+
+impl App {
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for App {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(&self.0)
+    }
+}
+
+impl TryFrom<&str> for App {
+    type Error = String;
+
+    fn try_from(text: &str) -> Result<Self, String> {
+        let (module, callable) = match text.split_once(':') {
+            Some((module, callable)) => (module, Some(callable)),
+            None => (text, None),
+        };
+        let is_name = |name: &str| {
+            !name.is_empty()
+                && !name.starts_with(|first: char| first.is_ascii_digit())
+                && name
+                    .chars()
+                    .all(|letter| letter.is_alphanumeric() || letter == '_')
+        };
+        let usable = module.split('.').all(is_name)
+            && callable.is_none_or(|callable| !callable.trim().is_empty())
+            && !text.contains(char::is_control);
+        if usable {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(misfit::<Self>(&format!("{text:?}")))
+        }
+    }
+}
+
+impl Value for App {
+    fn expects() -> String {
+        r#""module:callable" as Python would import it"#.into()
+    }
+
+    fn to_toml(&self) -> Option<toml::Value> {
+        Some(self.0.as_str().into())
+    }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        Self::try_from(text)
+    }
+}
+
+/// What the processes are called in a process listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcName(String);
+
+impl ProcName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for ProcName {
+    fn expects() -> String {
+        "a name of one line".into()
+    }
+
+    fn to_toml(&self) -> Option<toml::Value> {
+        Some(self.0.as_str().into())
+    }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.is_empty() || text.contains(char::is_control) {
+            return Err(misfit::<Self>(&format!("{text:?}")));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_is_named_as_python_would_import_it() {
+        for app in [
+            "site",
+            "site:app",
+            "shop.web.wsgi:application",
+            "site:make(\"a:b\", debug=True)",
+            "größe:app",
+            "_x1:a.b",
+        ] {
+            assert_eq!(
+                App::from_text(app).map(|app| app.to_string()),
+                Ok(app.to_owned())
+            );
+        }
+        for app in [
+            "",
+            ":app",
+            "site:",
+            "site: ",
+            "./site.py",
+            "srv/site:app",
+            "site..x:app",
+            "my-site:app",
+            "1st:app",
+            "site:a\nb",
+        ] {
+            assert_eq!(
+                App::from_text(app),
+                Err(format!(
+                    "must be \"module:callable\" as Python would import it, not {app:?}"
+                ))
+            );
+        }
+    }
+
+    #[test]
+    fn a_process_name_is_one_line() {
+        assert!(ProcName::from_text("the shop").is_ok());
+        assert!(ProcName::from_text("").is_err());
+        assert!(ProcName::from_text("a\nb").is_err());
+    }
+}

@@ -1,0 +1,19 @@
+//! The types of the settings. No value can exist that its setting forbids.
+
+mod app;
+mod bind;
+mod environment;
+mod loglevel;
+mod number;
+mod path;
+mod peers;
+mod workers;
+
+pub use app::{App, ProcName};
+pub use bind::{Bind, Binds};
+pub use environment::Environment;
+pub use loglevel::LogLevel;
+pub use number::{BodyLimit, Seconds, Timeout, Within};
+pub use path::{Directory, Python, PythonPath};
+pub use peers::{Peer, Peers};
+pub use workers::Workers;

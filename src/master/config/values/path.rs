@@ -1,0 +1,280 @@
+//! Directories, and the interpreter.
+
+use crate::config::value::{Refusal, Value, misfit, quoted, texts};
+use rustix::fs::{Access, access};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use toml::Spanned;
+use toml::de::DeValue;
+
+fn path<T: Value>(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() || text.contains('\0') {
+        return Err(misfit::<T>(&format!("{text:?}")));
+    }
+    Ok(PathBuf::from(text))
+}
+
+fn to_toml(path: &Path) -> toml::Value {
+    path.to_string_lossy().into_owned().into()
+}
+
+/// A place in the file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directory(PathBuf);
+
+impl Directory {
+    /// Where one is already.
+    pub fn here() -> Self {
+        Self(PathBuf::from("."))
+    }
+
+    /// The path; absolute once the configuration is loaded.
+    pub fn as_path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The same place seen from `base`, as it is written: symbolic links are
+    /// followed when it is used, not before.
+    #[must_use]
+    pub fn seen_from(&self, base: &Path) -> Self {
+        Self(joined(base, &self.0))
+    }
+}
+
+/// `base.join(path)`, without the `.` that says nothing.
+fn joined(base: &Path, path: &Path) -> PathBuf {
+    base.join(path).components().collect()
+}
+
+impl Value for Directory {
+    fn expects() -> String {
+        "a path".into()
+    }
+
+    fn to_toml(&self) -> Option<toml::Value> {
+        Some(to_toml(&self.0))
+    }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        path::<Self>(text).map(Self)
+    }
+}
+
+/// Directories that the application's modules are looked for in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PythonPath(Vec<PathBuf>);
+
+impl PythonPath {
+    /// The directories; absolute once the configuration is loaded.
+    pub fn entries(&self) -> &[PathBuf] {
+        &self.0
+    }
+
+    /// The same directories seen from `base`.
+    #[must_use]
+    pub fn seen_from(&self, base: &Path) -> Self {
+        Self(self.0.iter().map(|entry| joined(base, entry)).collect())
+    }
+
+    fn with(mut self, text: &str) -> Result<Self, String> {
+        for entry in text
+            .split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty())
+        {
+            self.0.push(path::<Self>(entry)?);
+        }
+        Ok(self)
+    }
+}
+
+impl Value for PythonPath {
+    fn expects() -> String {
+        "directories separated by commas, or a list of them".into()
+    }
+
+    fn to_toml(&self) -> Option<toml::Value> {
+        Some(
+            self.0
+                .iter()
+                .map(|entry| to_toml(entry))
+                .collect::<Vec<_>>()
+                .into(),
+        )
+    }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        Self::default().with(text)
+    }
+
+    fn from_list(items: &[Spanned<DeValue<'_>>]) -> Result<Self, Refusal> {
+        texts::<Self>(items)?
+            .into_iter()
+            .map(|(text, place)| {
+                path::<Self>(text).map_err(|says| Refusal {
+                    part: Some(place),
+                    says,
+                })
+            })
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
+/// The interpreter that runs the application: a path, or a name that is
+/// looked for in `PATH`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Python(PathBuf);
+
+impl Python {
+    /// The one that `PATH` leads to.
+    pub fn python3() -> Self {
+        Self(PathBuf::from("python3"))
+    }
+
+    /// As it was given; a path is absolute once the configuration is loaded.
+    pub fn as_path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A path seen from `base`; a bare name stays one.
+    #[must_use]
+    pub fn seen_from(&self, base: &Path) -> Self {
+        if self.is_bare_name() {
+            self.clone()
+        } else {
+            Self(joined(base, &self.0))
+        }
+    }
+
+    /// The program to execute, or the reason why there is none.
+    ///
+    /// Links are not followed: a virtual environment is told by the name its
+    /// interpreter is called by.
+    pub fn find(&self, search_path: &OsStr) -> Result<PathBuf, String> {
+        if self.is_bare_name() {
+            return std::env::split_paths(search_path)
+                .map(|directory| directory.join(&self.0))
+                .find(|candidate| candidate.is_file() && access(candidate, Access::EXEC_OK).is_ok())
+                .ok_or_else(|| {
+                    format!(
+                        "no program {} in PATH; give the path of an interpreter, such as \"/srv/site/venv/bin/python\"", quoted(&self.0)
+                    )
+                });
+        }
+        let reason = if self.0.is_dir() {
+            "it is a directory".to_owned()
+        } else {
+            match access(&self.0, Access::EXEC_OK) {
+                Ok(()) => return Ok(self.0.clone()),
+                Err(errno) => crate::config::error::reason(&errno.into()),
+            }
+        };
+        Err(format!(
+            "cannot run {}: {reason}; give the path of a Python interpreter",
+            quoted(&self.0)
+        ))
+    }
+
+    fn is_bare_name(&self) -> bool {
+        !self.0.as_os_str().as_encoded_bytes().contains(&b'/')
+    }
+}
+
+impl Value for Python {
+    fn expects() -> String {
+        "the name or path of a Python interpreter".into()
+    }
+
+    fn to_toml(&self) -> Option<toml::Value> {
+        Some(to_toml(&self.0))
+    }
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        path::<Self>(text).map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn paths_are_seen_from_where_they_belong() {
+        let base = Path::new("/srv/site");
+        let directory = |text| Directory::from_text(text).unwrap().seen_from(base);
+        assert_eq!(directory(".").as_path(), base);
+        assert_eq!(directory("app").as_path(), Path::new("/srv/site/app"));
+        assert_eq!(directory("/else").as_path(), Path::new("/else"));
+        assert_eq!(
+            PythonPath::from_text("lib, /opt/lib,")
+                .unwrap()
+                .seen_from(base)
+                .entries(),
+            [Path::new("/srv/site/lib"), Path::new("/opt/lib")]
+        );
+        assert_eq!(
+            Python::python3().seen_from(base).as_path(),
+            Path::new("python3")
+        );
+        let venv = Python::from_text("venv/bin/python")
+            .unwrap()
+            .seen_from(base);
+        assert_eq!(venv.as_path(), Path::new("/srv/site/venv/bin/python"));
+    }
+
+    #[test]
+    fn an_empty_path_is_refused() {
+        assert_eq!(
+            Directory::from_text(""),
+            Err("must be a path, not \"\"".into())
+        );
+        assert_eq!(
+            Python::from_text(""),
+            Err("must be the name or path of a Python interpreter, not \"\"".into())
+        );
+    }
+
+    #[test]
+    fn an_interpreter_by_name_is_the_first_executable_one_in_the_search_path() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, mode) in [("a", 0o644), ("b", 0o755), ("c", 0o755)] {
+            let program = folder.path().join(name).join("snake");
+            fs::create_dir(folder.path().join(name)).unwrap();
+            fs::write(&program, "").unwrap();
+            fs::set_permissions(&program, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let in_folder = |name: &str| folder.path().join(name);
+        let search_path = std::env::join_paths(["a", "b", "c"].map(in_folder)).unwrap();
+
+        let found = Python::from_text("snake").unwrap().find(&search_path);
+
+        assert_eq!(found, Ok(folder.path().join("b/snake")));
+    }
+
+    #[test]
+    fn a_missing_interpreter_is_named_with_the_reason() {
+        let find = |text| {
+            Python::from_text(text)
+                .unwrap()
+                .find(OsStr::new("/nowhere"))
+        };
+        assert_eq!(
+            find("python9"),
+            Err("no program \"python9\" in PATH; give the path of an interpreter, such as \"/srv/site/venv/bin/python\"".into())
+        );
+        assert_eq!(
+            find("/nowhere/python"),
+            Err("cannot run \"/nowhere/python\": No such file or directory; give the path of a Python interpreter".into())
+        );
+        assert_eq!(
+            find("/usr/"),
+            Err(
+                "cannot run \"/usr/\": it is a directory; give the path of a Python interpreter"
+                    .into()
+            )
+        );
+    }
+}

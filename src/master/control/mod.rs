@@ -1,0 +1,3 @@
+//! The control socket: what `rgunicornctl` asks of a running master.
+
+pub mod message;
