@@ -82,6 +82,8 @@ mod event;
 mod generation;
 mod pause;
 mod reconcile;
+#[cfg(test)]
+mod simulation;
 mod summary;
 mod wanted;
 mod worker;
