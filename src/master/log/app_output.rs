@@ -120,7 +120,6 @@ enum Line {
 impl Assembler {
     /// Takes what one read gave. Records that are complete come back.
     pub fn receive(&mut self, bytes: &[u8], now: Instant) -> Vec<AppRecord> {
-        let partial_before = !self.partial.is_empty();
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             self.partial.extend_from_slice(&rest[..end]);
@@ -130,21 +129,22 @@ impl Assembler {
             self.in_long_line = false;
             rest = &rest[end + 1..];
         }
-        let new_partial = rest.len() < bytes.len() || !partial_before;
+        let new_line = rest.len() < bytes.len();
         self.partial.extend_from_slice(rest);
         self.cut_long_line();
 
-        if !self.in_long_line && matches!(&self.open, Some(open) if open.shape == Shape::Plain) {
+        let grows = self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.shape != Shape::Plain);
+        if self.partial.is_empty() && !self.in_long_line && !grows {
             self.close();
         }
-        self.deadline = if self.open.is_some() {
-            Some(now + QUIET)
-        } else if self.partial.is_empty() {
-            None
-        } else if new_partial {
-            Some(now + QUIET)
-        } else {
-            self.deadline
+        self.deadline = match self.deadline {
+            _ if self.open.is_none() && self.partial.is_empty() => None,
+            // A line waits from its beginning, a traceback from its last line.
+            Some(deadline) if !grows && !new_line => Some(deadline),
+            _ => Some(now + QUIET),
         };
         std::mem::take(&mut self.done)
     }
@@ -419,3 +419,6 @@ fn boundary(bytes: &[u8], at: usize) -> usize {
         .find(|index| !inside(*index))
         .unwrap_or(at)
 }
+
+#[cfg(test)]
+mod tests;
