@@ -1,3 +1,5 @@
 //! `rgunicornctl`: see the library.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    rgunicorn::ctl::main()
+}

@@ -4,13 +4,11 @@
 use crate::config::{
     ConfigError, Origin, Partial, SETTINGS, Setting, Sources, Start, Takes, unknown_flag,
 };
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use crate::usage::{Stop, one_line};
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::env;
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
-use std::{env, io};
 
 /// What rgunicorn is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,39 +30,9 @@ pub struct CommandLine {
     pub sources: Sources,
 }
 
-/// Why there is nothing to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stop {
-    /// Help or the version was asked for; here it is.
-    Say(String),
-    /// The command line is not understood; one line says why.
-    Refuse(String),
-}
-
-impl Stop {
-    /// Says it where it belongs, after the name of the program, and gives the
-    /// exit status.
-    pub fn finish(&self, program: &str) -> ExitCode {
-        const USAGE: u8 = 64;
-        // A reader that has gone away is none of our business.
-        match self {
-            Self::Say(text) => {
-                let _ = io::stdout().lock().write_all(text.as_bytes());
-                ExitCode::SUCCESS
-            }
-            Self::Refuse(line) => {
-                let _ = writeln!(io::stderr().lock(), "{program}: {line}");
-                ExitCode::from(USAGE)
-            }
-        }
-    }
-}
-
 /// Understands the words this process was started with.
 pub fn parse() -> Result<CommandLine, Stop> {
-    let start = Start::here()
-        .map_err(|cause| Stop::Refuse(format!("cannot tell the current directory: {cause}")))?;
-    parse_from(env::args_os(), start)
+    parse_from(env::args_os(), Start::here())
 }
 
 /// Understands `words`, the first of which is the program's name.
@@ -75,7 +43,7 @@ where
 {
     let matches = command()
         .try_get_matches_from(words)
-        .map_err(|error| stop(&error))?;
+        .map_err(|error| one_line(&error, unknown_flag, "APP_MODULE"))?;
     let task = if matches.get_flag("print_config") {
         Task::PrintConfig
     } else if matches.get_flag("check_config") {
@@ -216,38 +184,6 @@ fn plain(value: &toml::Value) -> String {
         | toml::Value::Datetime(_)
         | toml::Value::Table(_) => value.to_string(),
     }
-}
-
-/// What clap has to say, in one line.
-fn stop(error: &clap::Error) -> Stop {
-    let said = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => Some(text.clone()),
-        Some(ContextValue::Strings(texts)) => Some(texts.join(" ")),
-        Some(_) | None => None,
-    };
-    let argument = said(ContextKind::InvalidArg);
-    Stop::Refuse(match (error.kind(), argument) {
-        (ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, _) => {
-            return Stop::Say(error.to_string());
-        }
-        (ErrorKind::UnknownArgument, Some(flag)) if flag.starts_with('-') => unknown_flag(&flag),
-        (ErrorKind::UnknownArgument, Some(word)) => format!(
-            "{word:?} is one word too many: APP_MODULE is given once, and a value that has spaces needs quotes"
-        ),
-        (ErrorKind::InvalidValue, Some(option)) => format!("{option}: a value is missing"),
-        (ErrorKind::TooManyValues | ErrorKind::ArgumentConflict, Some(option)) => {
-            match said(ContextKind::PriorArg) {
-                Some(other) if other != option => format!("{option} does not go with {other}"),
-                Some(_) | None => format!("{option}: takes no value"),
-            }
-        }
-        (ErrorKind::InvalidUtf8, _) => "the command line has a word that is no UTF-8".into(),
-        (_, _) => {
-            let text = error.to_string();
-            let line = text.lines().next().unwrap_or_default();
-            line.strip_prefix("error: ").unwrap_or(line).to_owned()
-        }
-    })
 }
 
 #[cfg(test)]

@@ -26,15 +26,16 @@ pub struct Start {
 
 impl Start {
     /// As it is now, in this process.
-    pub fn here() -> io::Result<Self> {
+    pub fn here() -> Self {
         let runtime_directory = env::var_os("RUNTIME_DIRECTORY")
             .and_then(|list| env::split_paths(&list).next())
             .filter(|first| first.is_absolute());
-        Ok(Self {
-            directory: env::current_dir()?,
+        Self {
+            // Whoever stands in a directory that is gone still reaches absolute paths.
+            directory: env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
             search_path: env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()),
             runtime_directory,
-        })
+        }
     }
 }
 

@@ -27,4 +27,5 @@ pub use values::{
     PythonPath, Seconds, Timeout, Within, Workers,
 };
 
+pub(crate) use error::reason;
 pub(crate) use gunicorn::unknown_flag;
