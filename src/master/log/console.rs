@@ -251,3 +251,6 @@ fn date(days: u64) -> (u64, u64, u64) {
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     (year, month, day)
 }
+
+#[cfg(test)]
+mod tests;

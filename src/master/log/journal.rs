@@ -191,3 +191,6 @@ fn field_name(name: &str) -> String {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
