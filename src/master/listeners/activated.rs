@@ -142,3 +142,6 @@ fn nonsense(variable: &'static str, value: &str) -> Error {
         value: value.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -210,3 +210,144 @@ impl fmt::Display for BindAddress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp(host: &str, port: u16) -> BindAddress {
+        BindAddress::Tcp {
+            host: host.to_owned(),
+            port,
+        }
+    }
+
+    #[test]
+    fn every_form_is_understood_and_shown_again() {
+        for (text, address, shown) in [
+            ("127.0.0.1:8080", tcp("127.0.0.1", 8080), "127.0.0.1:8080"),
+            ("tcp://127.0.0.1:80", tcp("127.0.0.1", 80), "127.0.0.1:80"),
+            ("LocalHost", tcp("localhost", 8000), "localhost:8000"),
+            (":9000", tcp("0.0.0.0", 9000), "0.0.0.0:9000"),
+            ("[::]:8000", tcp("::", 8000), "[::]:8000"),
+            ("[::1]", tcp("::1", 8000), "[::1]:8000"),
+            (
+                "[fe80::1%eth0]:1",
+                tcp("fe80::1%eth0", 1),
+                "[fe80::1%eth0]:1",
+            ),
+            (
+                "unix:/run/shop.sock",
+                BindAddress::Unix("/run/shop.sock".into()),
+                "unix:/run/shop.sock",
+            ),
+            (
+                "unix:///run/shop.sock",
+                BindAddress::Unix("/run/shop.sock".into()),
+                "unix:/run/shop.sock",
+            ),
+            (
+                "unix:shop.sock",
+                BindAddress::Unix("shop.sock".into()),
+                "unix:shop.sock",
+            ),
+            (
+                "unix:@shop",
+                BindAddress::Abstract(b"shop".to_vec()),
+                "unix:@shop",
+            ),
+            ("fd://3", BindAddress::Fd(3), "fd://3"),
+        ] {
+            let parsed: BindAddress = text.parse().unwrap();
+
+            assert_eq!(parsed, address);
+            assert_eq!(parsed.to_string(), shown);
+            assert_eq!(shown.parse(), Ok(address));
+        }
+    }
+
+    #[test]
+    fn a_wrong_address_says_what_is_wrong_with_it() {
+        for (text, complaint) in [
+            ("", "empty; write HOST:PORT, unix:PATH or fd://NUMBER"),
+            (
+                "localhost:http",
+                "\"http\" is not a port; it must be a number from 0 to 65535",
+            ),
+            (
+                "localhost:65536",
+                "\"65536\" is not a port; it must be a number from 0 to 65535",
+            ),
+            (
+                "localhost:",
+                "\"\" is not a port; it must be a number from 0 to 65535",
+            ),
+            (
+                "localhost:+80",
+                "\"+80\" is not a port; it must be a number from 0 to 65535",
+            ),
+            (
+                "8000",
+                "\"8000\" is only a number; for a port write \":8000\"",
+            ),
+            ("::1", "an IPv6 address needs brackets: \"[::1]:8000\""),
+            (
+                "[::1]8000",
+                "\"[::1]8000\" is not an IPv6 address in brackets with a port behind, as \
+                 \"[::1]:8000\"",
+            ),
+            (
+                "[localhost]:8000",
+                "\"[localhost]:8000\" is not an IPv6 address in brackets with a port behind, as \
+                 \"[::1]:8000\"",
+            ),
+            ("my host:80", "\"my host\" is not a host name or an address"),
+            ("unix:", "unix: needs a path, as \"unix:/run/shop.sock\""),
+            ("unix:@", "unix: needs a path, as \"unix:/run/shop.sock\""),
+            (
+                "unix:a\0b",
+                "the path of a unix socket cannot have a zero byte",
+            ),
+            (
+                "fd://2",
+                "\"2\" is not a descriptor to listen on; it must be a number from 3 up",
+            ),
+            (
+                "fd://x",
+                "\"x\" is not a descriptor to listen on; it must be a number from 3 up",
+            ),
+            (
+                "http://localhost",
+                "\"http://\" is not known; write HOST:PORT, unix:PATH or fd://NUMBER",
+            ),
+        ] {
+            let error = text.parse::<BindAddress>().unwrap_err().to_string();
+
+            assert_eq!(error, complaint, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_as_long_as_the_kernel_takes() {
+        let longest = format!("unix:/{}", "x".repeat(LONGEST_PATH - 1));
+
+        assert!(longest.parse::<BindAddress>().is_ok());
+        assert_eq!(
+            format!("{longest}x").parse::<BindAddress>(),
+            Err(BadAddress::LongPath(LONGEST_PATH + 1))
+        );
+    }
+
+    #[test]
+    fn a_path_need_not_be_utf_8() {
+        let text = OsStr::from_bytes(b"unix:/run/caf\xe9");
+
+        assert_eq!(
+            BindAddress::parse(text),
+            Ok(BindAddress::Unix(
+                OsString::from_vec(b"/run/caf\xe9".to_vec()).into()
+            ))
+        );
+        assert!(BindAddress::parse(OsStr::from_bytes(b"caf\xe9:80")).is_err());
+    }
+}

@@ -226,3 +226,6 @@ fn descriptor(address: &BindAddress, number: RawFd) -> Result<OwnedFd, Error> {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;

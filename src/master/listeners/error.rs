@@ -49,7 +49,7 @@ pub enum Error {
     Unresolved(BindAddress, #[source] io::Error),
 
     /// Somebody listens there.
-    #[error("{address} is in use by another process (to see which: {command})")]
+    #[error("{address} is in use already (to see by whom: {command})")]
     InUse {
         /// The address.
         address: BindAddress,

@@ -210,3 +210,160 @@ fn one_line(text: &str) -> String {
     let words: Vec<_> = text.split_whitespace().collect();
     words.join(" ").replace(char::is_control, " ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    use std::time::Instant;
+
+    /// What arrives, one word after the other.
+    fn heard(systemd: &UnixDatagram) -> Option<String> {
+        let mut buffer = [0; 4096];
+        let length = systemd.recv(&mut buffer).ok()?;
+        Some(String::from_utf8(buffer[..length].to_vec()).unwrap())
+    }
+
+    fn systemd() -> (tempfile::TempDir, UnixDatagram, Notifier) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let systemd = UnixDatagram::bind(&path).unwrap();
+        systemd.set_nonblocking(true).unwrap();
+        let notifier = Notifier::to(path.as_os_str()).unwrap();
+        (folder, systemd, notifier)
+    }
+
+    #[test]
+    fn what_is_said_together_arrives_in_one_piece() {
+        let (_folder, systemd, mut notifier) = systemd();
+
+        notifier
+            .notify(&[State::Ready, State::Status("4 workers ready".to_owned())])
+            .unwrap();
+        notifier.notify(&[State::Watchdog]).unwrap();
+
+        assert_eq!(
+            heard(&systemd).unwrap(),
+            "READY=1\nSTATUS=4 workers ready\n"
+        );
+        assert_eq!(heard(&systemd).unwrap(), "WATCHDOG=1\n");
+        assert_eq!(heard(&systemd), None);
+    }
+
+    #[test]
+    fn an_abstract_socket_is_heard_too() {
+        let name = format!("rgunicorn-test-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        let systemd = UnixDatagram::bind_addr(&address).unwrap();
+        let mut notifier = Notifier::to(OsStr::new(&format!("@{name}"))).unwrap();
+
+        notifier.notify(&[State::Stopping]).unwrap();
+
+        assert_eq!(heard(&systemd).unwrap(), "STOPPING=1\n");
+    }
+
+    #[test]
+    fn every_state_has_its_words() {
+        let reload = State::Reloading(Duration::from_micros(1_234_567));
+        for (state, words) in [
+            (State::Ready, "READY=1\n"),
+            (reload, "RELOADING=1\nMONOTONIC_USEC=1234567\n"),
+            (State::Stopping, "STOPPING=1\n"),
+            (State::Status("ok".to_owned()), "STATUS=ok\n"),
+            (State::Watchdog, "WATCHDOG=1\n"),
+            (
+                State::ExtendTimeout(Duration::from_secs(30)),
+                "EXTEND_TIMEOUT_USEC=30000000\n",
+            ),
+            (State::MainPid(7), "MAINPID=7\n"),
+            (State::Errno(98), "ERRNO=98\n"),
+            (State::ExitStatus(3), "EXIT_STATUS=3\n"),
+        ] {
+            assert_eq!(text(&[state]), words);
+        }
+    }
+
+    #[test]
+    fn a_status_cannot_say_anything_else() {
+        let status = State::Status("ValueError: a\nREADY=1\r\n\tMAINPID=1\0".to_owned());
+
+        assert_eq!(text(&[status]), "STATUS=ValueError: a READY=1 MAINPID=1 \n");
+    }
+
+    #[test]
+    fn the_time_of_a_reload_is_now() {
+        let (State::Reloading(one), State::Reloading(other)) =
+            (State::reloading_now(), State::reloading_now())
+        else {
+            panic!("not reloading");
+        };
+
+        assert!(Duration::ZERO < one && one <= other);
+    }
+
+    #[test]
+    fn a_busy_systemd_stops_nobody_and_hears_everything_in_order_later() {
+        let (_folder, systemd, mut notifier) = systemd();
+        let started = Instant::now();
+        let mut said = 0;
+        while !notifier.is_waiting() {
+            notifier.notify(&[State::MainPid(said)]).unwrap();
+            said += 1;
+        }
+        notifier.notify(&[State::Watchdog]).unwrap();
+        notifier
+            .notify(&[State::Status("first".to_owned())])
+            .unwrap();
+        notifier
+            .notify(&[State::Status("second".to_owned())])
+            .unwrap();
+        notifier.notify(&[State::Ready]).unwrap();
+        assert!(started.elapsed() < Duration::from_secs(5));
+
+        let mut all = Vec::new();
+        while let Some(words) = heard(&systemd) {
+            all.push(words);
+            notifier.retry().unwrap();
+        }
+
+        let mut expected: Vec<_> = (0..said).map(|pid| format!("MAINPID={pid}\n")).collect();
+        expected.push("STATUS=second\n".to_owned());
+        expected.push("READY=1\n".to_owned());
+        assert_eq!(all, expected);
+        assert!(!notifier.is_waiting());
+    }
+
+    #[test]
+    fn a_systemd_that_is_not_there_is_an_error_and_nothing_waits() {
+        let (folder, systemd, mut notifier) = systemd();
+        drop((folder, systemd));
+
+        let error = notifier.notify(&[State::Ready]).unwrap_err();
+
+        assert!(matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+        ));
+        assert!(!notifier.is_waiting());
+    }
+
+    #[test]
+    fn an_address_that_is_no_unix_socket_is_refused() {
+        let error = Notifier::to(OsStr::new("vsock:2:1234")).unwrap_err();
+
+        assert_eq!(
+            error.to_string(),
+            "NOTIFY_SOCKET=vsock:2:1234 is not a unix socket"
+        );
+    }
+
+    #[test]
+    fn where_nobody_listens_nothing_is_said() {
+        let mut notifier = Notifier(None);
+
+        notifier.notify(&[State::Ready]).unwrap();
+
+        assert!(!notifier.is_heard() && !notifier.is_waiting());
+    }
+}
