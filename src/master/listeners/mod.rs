@@ -45,6 +45,17 @@ pub enum Origin {
     Own(Option<SocketFile>),
 }
 
+impl Origin {
+    /// Who it was, in a word for the log.
+    pub fn opener(&self) -> &'static str {
+        match self {
+            Self::Systemd => "systemd",
+            Self::Inherited => "the parent process",
+            Self::Own(_) => "rgunicorn",
+        }
+    }
+}
+
 /// All sockets the master starts with.
 #[derive(Debug)]
 pub struct Sockets {
