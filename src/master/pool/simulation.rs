@@ -283,7 +283,7 @@ impl World {
     fn act(&mut self, actions: Vec<Action>) {
         let served: BTreeSet<_> = self.serving().map(|(id, _)| id).collect();
         let mut dismissed = false;
-        let mut spawned = false;
+        let mut spawned = BTreeSet::new();
         for action in actions {
             self.story.push(format!("          -> {action:?}"));
             assert_eq!(self.exit, None, "an action after Exit: {action:?}");
@@ -291,7 +291,9 @@ impl World {
                 Action::Retire { worker: id, .. } | Action::Quit(id) => {
                     dismissed |= served.contains(id);
                 }
-                Action::Spawn { .. } => spawned = true,
+                Action::Spawn { generation, .. } => {
+                    spawned.insert(*generation);
+                }
                 _ => {}
             }
             self.act_one(action);
@@ -303,21 +305,26 @@ impl World {
                 "capacity was lost by our own doing"
             );
         }
-        if spawned {
+        if spawned.contains(&summary.generation) {
             let surge = usize::from(self.current.wanted.surge.max(1));
-            let probe = 1;
             let there = self.serving().count() + self.coming(summary.generation);
             assert!(
-                there <= summary.wanted + surge + probe,
+                there <= summary.wanted + surge,
                 "more workers than there is room for"
+            );
+        }
+        for generation in spawned {
+            assert!(
+                generation == summary.generation || self.coming(generation) == 1,
+                "more than one probe"
             );
         }
     }
 
-    /// Workers of this generation and of later ones that may still come to serve.
-    fn coming(&self, least: GenerationId) -> usize {
+    /// Workers of this generation that may still come to serve.
+    fn coming(&self, generation: GenerationId) -> usize {
         (self.workers.values())
-            .filter(|one| one.generation >= least && one.life != Life::Reaped)
+            .filter(|one| one.generation == generation && one.life != Life::Reaped)
             .filter(|one| !one.lent && !one.asked && !one.aborted && !one.killed)
             .count()
     }
