@@ -333,21 +333,21 @@ fn follows_line_break(buffer: &[u8], position: usize) -> bool {
 fn reason(head: &[u8], error: httparse::Error) -> Refusal {
     use httparse::Error;
 
+    let has_pair =
+        |wanted: fn(u8, u8) -> bool| head.windows(2).any(|pair| wanted(pair[0], pair[1]));
     let lead = if head.starts_with(b"\r\n") { 2 } else { 0 };
     match error {
-        Error::Token | Error::Version | Error::Status => request_line_reason(&head[lead..]),
-        Error::HeaderName => {
-            let folded = head
-                .windows(2)
-                .any(|pair| matches!(pair, [b'\n', b' ' | b'\t']));
-            if folded {
-                Refusal::FoldedField
-            } else {
-                Refusal::BadFieldName
-            }
+        Error::NewLine if has_pair(|byte, next| byte == b'\r' && next != b'\n') => {
+            Refusal::BareCarriageReturn
         }
+        Error::Token | Error::Version | Error::Status | Error::NewLine => {
+            request_line_reason(&head[lead..])
+        }
+        Error::HeaderName if has_pair(|byte, next| byte == b'\n' && b" \t".contains(&next)) => {
+            Refusal::FoldedField
+        }
+        Error::HeaderName => Refusal::BadFieldName,
         Error::HeaderValue => Refusal::BadFieldValue,
-        Error::NewLine => Refusal::BareCarriageReturn,
         Error::TooManyHeaders => Refusal::TooManyFields,
     }
 }

@@ -1,0 +1,8 @@
+//! The room from outside: cases from files, properties, and answers as a client
+//! reads them.
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+mod answers;
+mod cases;
+mod properties;
+mod reader;

@@ -1,0 +1,96 @@
+//! Reads a request as the engine does: the head, then the body, from bytes that
+//! arrive in any pieces.
+
+use rgunicorn_http::{Body, Framing, Head, Limits, Refusal};
+
+/// Everything a request said, owned, so that two readings can be compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    pub method: Vec<u8>,
+    pub target: Vec<u8>,
+    pub path: Vec<u8>,
+    pub query: Vec<u8>,
+    pub version: &'static str,
+    pub fields: Vec<(Vec<u8>, Vec<u8>)>,
+    pub framing: Framing,
+    pub keep_alive: bool,
+    pub expect_continue: bool,
+    pub host: Option<Vec<u8>>,
+    pub content_type: Option<Vec<u8>>,
+    pub body: Vec<u8>,
+    /// What was not consumed.
+    pub rest: Vec<u8>,
+}
+
+/// What came of some bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Complete(Box<Reading>),
+    /// Neither complete nor refused.
+    Wanting,
+    Refused(Refusal),
+}
+
+/// Reads `bytes`, of which the first `ends[0]` are there at first, then the first
+/// `ends[1]`, and so on, and all of them at last.
+pub fn read(bytes: &[u8], ends: &[usize], limits: &Limits) -> Outcome {
+    match try_read(bytes, ends, limits) {
+        Ok(Some(reading)) => Outcome::Complete(Box::new(reading)),
+        Ok(None) => Outcome::Wanting,
+        Err(refusal) => Outcome::Refused(refusal),
+    }
+}
+
+fn try_read(bytes: &[u8], ends: &[usize], limits: &Limits) -> Result<Option<Reading>, Refusal> {
+    let mut ends = ends.iter().copied().chain([bytes.len()]);
+    let mut head = Head::new();
+    let end = loop {
+        let Some(end) = ends.next() else {
+            return Ok(None);
+        };
+        if head.parse(&bytes[..end], limits)? {
+            break end;
+        }
+    };
+    let mut body = Body::of(head.framing, limits);
+    let mut data = Vec::new();
+    let mut at = head.length;
+    for end in [end].into_iter().chain(ends) {
+        loop {
+            let decoded = body.decode(&bytes[at..end])?;
+            data.extend_from_slice(&bytes[at..end][decoded.data]);
+            at += decoded.consumed;
+            if decoded.complete {
+                return Ok(Some(reading(&head, bytes, data, at)));
+            }
+            if decoded.consumed == 0 {
+                break;
+            }
+        }
+        assert_eq!(at, end, "what was not complete was not consumed");
+    }
+    Ok(None)
+}
+
+fn reading(head: &Head, bytes: &[u8], body: Vec<u8>, at: usize) -> Reading {
+    let owned = |span: rgunicorn_http::Span| span.of(bytes).to_vec();
+    Reading {
+        method: owned(head.method),
+        target: owned(head.target),
+        path: owned(head.path),
+        query: owned(head.query),
+        version: head.version.as_str(),
+        fields: head
+            .fields
+            .iter()
+            .map(|field| (owned(field.name), owned(field.value)))
+            .collect(),
+        framing: head.framing,
+        keep_alive: head.keep_alive,
+        expect_continue: head.expect_continue,
+        host: head.host.map(owned),
+        content_type: head.content_type.map(owned),
+        body,
+        rest: bytes[at..].to_vec(),
+    }
+}
