@@ -1,3 +1,5 @@
 //! `rgunicorn`: see the library.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    rgunicorn::start::main()
+}

@@ -314,14 +314,12 @@ pub fn load_failed(speaker: Speaker, failure: &LoadFailure) {
 }
 
 /// Workers failed `failures` times in a row; the next starts after `pause`.
-pub fn respawn_delayed(failures: u32, pause: Duration) {
+pub fn respawn_delayed(pause: Duration) {
     warn!(
         message_id = RESPAWN_DELAYED,
-        failures,
         pause_usec = micros(pause),
-        "The next worker starts in {}: {} failed in a row",
+        "Workers fail one after the other: the next is tried in {}",
         seconds(pause),
-        counted(failures, "worker"),
     );
 }
 

@@ -1,3 +1,6 @@
 //! The control socket: what `rgunicornctl` asks of a running master.
 
 pub mod message;
+mod server;
+
+pub use server::{Asked, Server};

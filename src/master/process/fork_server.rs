@@ -1,0 +1,144 @@
+//! A fork server: one Python process for each generation.
+
+use super::output::{self, Pipes};
+use super::{Handle, WorkerFolder};
+use crate::config::{Config, Start};
+use crate::message::Speaker;
+use crate::pool::GenerationId;
+use crate::systemd::PRIVATE_VARIABLES;
+use command_fds::{CommandFdExt, FdMapping};
+use rgunicorn_link::message::{Site, ToForkServer};
+use rgunicorn_link::{Link, Scoreboard};
+use std::io;
+use std::os::fd::AsFd;
+use std::process::{Command, Stdio};
+
+/// The descriptor a fork server finds its link at.
+const LINK: i32 = 3;
+
+/// A command line of this length leaves room for the titles that the processes
+/// show instead of it.
+const TITLE_ROOM: usize = 96;
+
+/// All that a fork server is started with.
+#[derive(Debug, Clone, Copy)]
+pub struct Outfit<'a> {
+    /// The configuration of its generation.
+    pub config: &'a Config,
+    /// What was true when the master started.
+    pub start: &'a Start,
+    /// Where the worker's files are.
+    pub folder: &'a WorkerFolder,
+    /// Whether its output is read through pipes.
+    pub read_output: bool,
+}
+
+/// A fork server's process, from the master's side.
+#[derive(Debug)]
+pub struct ForkServerProcess {
+    /// Its generation.
+    pub generation: GenerationId,
+    /// Its process.
+    pub handle: Handle,
+    /// `None` once it was told to leave.
+    pub link: Option<Link>,
+    /// Its output, if that is read.
+    pub pipes: Pipes,
+}
+
+impl ForkServerProcess {
+    /// Starts Python and tells it what to serve.
+    pub fn start(
+        generation: GenerationId,
+        outfit: Outfit<'_>,
+        scoreboard: &Scoreboard,
+        preload: bool,
+    ) -> io::Result<Self> {
+        let Outfit {
+            config,
+            start,
+            folder,
+            read_output,
+        } = outfit;
+        let (ours, theirs) = Link::pair()?;
+        let python = config
+            .python
+            .find(&start.search_path)
+            .map_err(|reason| io::Error::new(io::ErrorKind::NotFound, reason))?;
+        let title = format!("[{}]", config.process_name());
+        let mut command = Command::new(python);
+        command
+            .arg(folder.as_path())
+            .arg(format!("{title:TITLE_ROOM$}"))
+            .current_dir(config.chdir.as_path())
+            .envs(config.env.iter())
+            .stdin(Stdio::null());
+        for variable in PRIVATE_VARIABLES {
+            command.env_remove(variable);
+        }
+        let mut pipes = None;
+        if read_output {
+            let (ends, [stdout, stderr]) = output::pipes()?;
+            command.stdout(stdout).stderr(stderr);
+            pipes = Some(ends);
+        }
+        command
+            .fd_mappings(vec![FdMapping {
+                parent_fd: theirs.into(),
+                child_fd: LINK,
+            }])
+            .map_err(io::Error::other)?;
+        let child = command.spawn().map_err(|error| {
+            let program = command.get_program().to_string_lossy();
+            io::Error::new(error.kind(), format!("cannot run {program}: {error}"))
+        })?;
+        let configure = ToForkServer::Configure(Box::new(site(generation, config, preload)));
+        let process = Self {
+            generation,
+            handle: Handle::of(child.id())?,
+            link: Some(ours),
+            pipes,
+        };
+        if let Some(link) = &process.link {
+            link.send(&configure, &[scoreboard.as_fd()])?;
+        }
+        Ok(process)
+    }
+
+    /// As records name it.
+    pub fn speaker(&self) -> Speaker {
+        Speaker::ForkServer {
+            pid: self.handle.pid,
+            generation: self.generation.0,
+        }
+    }
+}
+
+/// What a generation has to know of the configuration.
+fn site(generation: GenerationId, config: &Config, preload: bool) -> Site {
+    let millis =
+        |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    Site {
+        generation: generation.0,
+        app: config.app.as_str().to_owned(),
+        pythonpath: config.pythonpath.entries().to_vec(),
+        preload,
+        proc_name: config.process_name().to_owned(),
+        multiprocess: config.workers.count() > 1,
+        loglevel: config.loglevel.level(),
+        keepalive_ms: millis(config.keepalive.get()),
+        client_timeout_ms: millis(config.client_timeout.get()),
+        worker_connections: count(config.worker_connections.get()),
+        limit_request_line: count(config.limit_request_line.get()),
+        limit_request_fields: count(config.limit_request_fields.get()),
+        limit_request_field_size: count(config.limit_request_field_size.get()),
+        limit_request_body: config.limit_request_body.bytes(),
+        forwarded_allow_ips: config
+            .forwarded_allow_ips
+            .all()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+    }
+}

@@ -1,0 +1,45 @@
+//! Fork servers and workers as processes: how they are started, spoken to and
+//! signalled, what their output says, and how they ended.
+
+mod exit;
+mod fork_server;
+mod output;
+mod reap;
+mod worker;
+mod worker_folder;
+
+pub use fork_server::{ForkServerProcess, Outfit};
+pub use output::{Output, Pipes};
+pub use reap::reap;
+pub use worker::WorkerProcess;
+pub use worker_folder::{NoWorkerFolder, WorkerFolder, find};
+
+use rustix::process::{Pid, PidfdFlags, Signal};
+use std::io;
+use std::os::fd::OwnedFd;
+
+/// A child that can be signalled without ever hitting another process.
+#[derive(Debug)]
+pub struct Handle {
+    /// Its process id.
+    pub pid: u32,
+    pidfd: OwnedFd,
+}
+
+impl Handle {
+    /// For a child that is not reaped yet, so that its pid is its own.
+    pub fn of(pid: u32) -> io::Result<Self> {
+        let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let raw = raw.ok_or(io::ErrorKind::InvalidInput)?;
+        let pidfd = rustix::process::pidfd_open(raw, PidfdFlags::empty())?;
+        Ok(Self { pid, pidfd })
+    }
+
+    /// Sends a signal. That the process is gone already is no error.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        match rustix::process::pidfd_send_signal(&self.pidfd, signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! A worker, from the master's side: known by its link before it has a pid.
+
+use super::Handle;
+use super::output::{self, Pipes};
+use crate::message::{self, Speaker};
+use crate::pool::{GenerationId, WorkerId};
+use rgunicorn_link::Link;
+use rgunicorn_link::message::{Spawn, ToForkServer};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
+
+/// A worker that was ordered and is not reaped.
+#[derive(Debug)]
+pub struct WorkerProcess {
+    /// Its number.
+    pub id: WorkerId,
+    /// Its generation.
+    pub generation: GenerationId,
+    /// Its row on the scoreboard.
+    pub row: usize,
+    /// When it was ordered.
+    pub since: Instant,
+    /// `None` once it closed it.
+    pub link: Option<Link>,
+    /// `None` until it said that it exists.
+    pub handle: Option<Handle>,
+    /// Its output, if that is read.
+    pub pipes: Pipes,
+}
+
+impl WorkerProcess {
+    /// Orders a worker from a fork server.
+    pub fn order(
+        id: WorkerId,
+        generation: GenerationId,
+        row: usize,
+        fork_server: &Link,
+        read_output: bool,
+        now: Instant,
+    ) -> io::Result<Self> {
+        let (ours, theirs) = Link::pair()?;
+        let (pipes, writers) = if read_output {
+            let (ends, writers) = output::pipes()?;
+            (Some(ends), Some(writers))
+        } else {
+            (None, None)
+        };
+        let mut fds: Vec<BorrowedFd<'_>> = vec![theirs.as_fd()];
+        fds.extend(writers.iter().flatten().map(AsFd::as_fd));
+        let spawn = ToForkServer::Spawn(Spawn { worker: id.0, row });
+        fork_server.send(&spawn, &fds)?;
+        Ok(Self {
+            id,
+            generation,
+            row,
+            since: now,
+            link: Some(ours),
+            handle: None,
+            pipes,
+        })
+    }
+
+    /// As records name it.
+    pub fn named(&self) -> message::Worker {
+        message::Worker {
+            id: self.id.0,
+            pid: self.handle.as_ref().map_or(0, |handle| handle.pid),
+            generation: self.generation.0,
+        }
+    }
+
+    /// As records name who speaks.
+    pub fn speaker(&self) -> Speaker {
+        Speaker::Worker(self.named())
+    }
+}

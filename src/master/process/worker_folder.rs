@@ -1,0 +1,122 @@
+//! Where the worker's Python files and extension module lie.
+
+use std::path::{Path, PathBuf};
+
+/// Where packages put it.
+const INSTALLED: &str = "/usr/lib/rgunicorn/worker";
+
+/// A folder that a Python interpreter can be given to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerFolder(PathBuf);
+
+impl WorkerFolder {
+    /// The folder.
+    pub fn as_path(&self) -> &Path {
+        &self.0
+    }
+}
+
+/// There is none; says what was looked for.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no worker folder (one with __main__.py and rgunicorn/_worker.abi3.so): looked in {}; \
+     name it with worker_dir, or build it with `cargo build`",
+    looked_in(tried)
+)]
+pub struct NoWorkerFolder {
+    tried: Vec<PathBuf>,
+}
+
+fn looked_in(tried: &[PathBuf]) -> String {
+    let tried: Vec<_> = tried
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    tried.join(", ")
+}
+
+/// Finds the folder: the configured one, or beside the program (in a build
+/// tree), or where packages put it, seen from the program first.
+pub fn find(configured: Option<&Path>, program: &Path) -> Result<WorkerFolder, NoWorkerFolder> {
+    let tried = candidates(configured, program);
+    match tried.iter().find(|folder| is_complete(folder)) {
+        Some(folder) => Ok(WorkerFolder(folder.clone())),
+        None => Err(NoWorkerFolder { tried }),
+    }
+}
+
+fn candidates(configured: Option<&Path>, program: &Path) -> Vec<PathBuf> {
+    if let Some(folder) = configured {
+        return vec![folder.to_owned()];
+    }
+    let mut folders = Vec::new();
+    if let Some(directory) = program.parent() {
+        folders.push(directory.join("worker"));
+        if let Some(prefix) = directory.parent() {
+            folders.push(prefix.join("lib/rgunicorn/worker"));
+        }
+    }
+    let installed = PathBuf::from(INSTALLED);
+    if !folders.contains(&installed) {
+        folders.push(installed);
+    }
+    folders
+}
+
+fn is_complete(folder: &Path) -> bool {
+    folder.join("__main__.py").is_file() && folder.join("rgunicorn/_worker.abi3.so").is_file()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn folder_in(directory: &Path, name: &str) -> PathBuf {
+        let folder = directory.join(name);
+        fs::create_dir_all(folder.join("rgunicorn")).unwrap();
+        fs::write(folder.join("__main__.py"), "").unwrap();
+        fs::write(folder.join("rgunicorn/_worker.abi3.so"), "").unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_build_tree_has_it_beside_the_program_and_a_prefix_under_lib() {
+        let root = tempfile::tempdir().unwrap();
+        let program = root.path().join("bin/rgunicorn");
+
+        let installed = folder_in(root.path(), "lib/rgunicorn/worker");
+        assert_eq!(find(None, &program).unwrap().as_path(), installed);
+        let built = folder_in(root.path(), "bin/worker");
+        assert_eq!(find(None, &program).unwrap().as_path(), built);
+    }
+
+    #[test]
+    fn a_configured_folder_is_the_only_one_looked_at() {
+        let root = tempfile::tempdir().unwrap();
+        folder_in(root.path(), "bin/worker");
+        let program = root.path().join("bin/rgunicorn");
+
+        let error = find(Some(Path::new("/nowhere")), &program).unwrap_err();
+
+        let text = error.to_string();
+        assert!(
+            text.contains("looked in /nowhere; name it with worker_dir"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn without_any_all_places_are_named() {
+        let text = candidates(None, Path::new("/opt/x/bin/rgunicorn"));
+
+        assert_eq!(
+            text,
+            [
+                Path::new("/opt/x/bin/worker"),
+                Path::new("/opt/x/lib/rgunicorn/worker"),
+                Path::new("/usr/lib/rgunicorn/worker"),
+            ]
+        );
+    }
+}

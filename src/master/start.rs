@@ -1,0 +1,287 @@
+//! From the command line to a running master, or to one line that says why not.
+
+use crate::cli::{self, Task};
+use crate::config::{self, Bind, Config, ConfigError, Origin, Sources};
+use crate::control::Server;
+use crate::listeners::{self, Activated, BindAddress};
+use crate::log::{self, Sink};
+use crate::master::{Beginning, Master, find_folder};
+use crate::message;
+use crate::pool::GenerationId;
+use crate::process::{ForkServerProcess, NoWorkerFolder, Outfit};
+use crate::signals::Signals;
+use crate::systemd::Notifier;
+use crate::systemd::watchdog::{Unreadable, Watchdog};
+use rgunicorn_link::message::{FromForkServer, Level, LoadFailure};
+use rgunicorn_link::{Received, Scoreboard};
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing::warn;
+
+const PROGRAM: &str = "rgunicorn";
+
+/// Why there is no master. Each is one thing that an operator can act on.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+
+    #[error(transparent)]
+    Listeners(#[from] listeners::Error),
+
+    #[error(transparent)]
+    Worker(#[from] NoWorkerFolder),
+
+    #[error(transparent)]
+    Watchdog(#[from] Unreadable),
+
+    #[error("cannot open the control socket {path}: {source}; choose another with control_socket")]
+    Control { path: PathBuf, source: io::Error },
+
+    #[error("cannot {what}: {source}")]
+    System {
+        what: &'static str,
+        source: io::Error,
+    },
+
+    /// `--check-config`: the application cannot be loaded.
+    #[error("{}", shown(.0))]
+    Application(LoadFailure),
+}
+
+impl Error {
+    /// The exit status, in the numbers of sysexits.h and of Gunicorn.
+    fn exit_code(&self) -> u8 {
+        const OS_ERROR: u8 = 71;
+        const CONFIG: u8 = 78;
+        match self {
+            Self::Config(error) => error.exit_code(),
+            Self::Worker(_) | Self::Watchdog(_) => CONFIG,
+            Self::Listeners(_) | Self::Control { .. } | Self::System { .. } => OS_ERROR,
+            Self::Application(failure) => failure.status,
+        }
+    }
+}
+
+fn shown(failure: &LoadFailure) -> String {
+    let LoadFailure {
+        summary, traceback, ..
+    } = failure;
+    if traceback.is_empty() {
+        format!("the application cannot be loaded: {summary}")
+    } else {
+        format!("the application cannot be loaded: {summary}\n{traceback}")
+    }
+}
+
+/// The error and all its causes, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    let line = match cli::parse() {
+        Ok(line) => line,
+        Err(stop) => return stop.finish(PROGRAM),
+    };
+    let log = log::init(Sink::detect(), Level::Info, PROGRAM);
+    let done = config::load(&line.sources)
+        .map_err(Error::from)
+        .and_then(|config| match line.task {
+            Task::PrintConfig => print(&config),
+            Task::CheckConfig => check(&line.sources, &config),
+            Task::Serve => serve(line.sources, config, log.clone()),
+        });
+    match done {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            let text = with_causes(&error);
+            if log.has_fields() {
+                message::configuration_refused(&text);
+            } else {
+                // Whoever reads stderr is gone: then nobody is left to be told.
+                let _ = writeln!(io::stderr(), "{PROGRAM}: {text}");
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn print(config: &Config) -> Result<u8, Error> {
+    let printed = io::stdout().write_all(config::print(config).as_bytes());
+    printed.map(|()| 0).map_err(system("print"))
+}
+
+/// Loads the application as a fork server would, and says what came of it.
+fn check(sources: &Sources, config: &Config) -> Result<u8, Error> {
+    let folder = find_folder(config)?;
+    let scoreboard = Scoreboard::create().map_err(system("make shared memory"))?;
+    let outfit = Outfit {
+        config,
+        start: &sources.start,
+        folder: &folder,
+        read_output: false,
+    };
+    let server = ForkServerProcess::start(GenerationId(1), outfit, &scoreboard, true)
+        .map_err(system("start Python"))?;
+    let Some(link) = &server.link else {
+        return Ok(0);
+    };
+    loop {
+        match link.wait().map_err(system("hear from Python"))? {
+            Received::Message(FromForkServer::Ready, _) => {
+                let app = config.app.as_str();
+                let said = writeln!(io::stdout(), "configuration and application {app} are good");
+                return said.map(|()| 0).map_err(system("print"));
+            }
+            Received::Message(FromForkServer::LoadFailed(failure), _) => {
+                return Err(Error::Application(failure));
+            }
+            Received::Message(FromForkServer::Log(record), _) => {
+                message::relayed(server.speaker(), &record);
+            }
+            Received::Message(FromForkServer::ForkFailed { .. }, _) | Received::Nothing => {}
+            Received::Closed => {
+                return Err(Error::Application(LoadFailure {
+                    status: 3,
+                    summary: "Python ended while it loaded the application".into(),
+                    traceback: String::new(),
+                }));
+            }
+        }
+    }
+}
+
+fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Error> {
+    log.set_level(config.loglevel.level());
+    message::started(env!("CARGO_PKG_VERSION"), &source(&sources));
+    let folder = find_folder(&config)?;
+    let notifier = Notifier::from_env().map_err(system("reach the service manager"))?;
+    let watchdog = Watchdog::from_env()?;
+    let signals = Signals::take_over()
+        .map_err(io::Error::from)
+        .map_err(system("take over signals"))?;
+    // Workers are forked by fork servers and shall be children of the master.
+    nix::sys::prctl::set_child_subreaper(true)
+        .map_err(io::Error::from)
+        .map_err(system("become the parent of workers"))?;
+    make_room_for_descriptors(&config);
+    let (listeners, control) = open_sockets(&config)?;
+    let beginning = Beginning {
+        sources,
+        config,
+        folder,
+        log,
+        notifier,
+        watchdog,
+        signals,
+        listeners,
+        control,
+    };
+    let status = Master::begin(beginning)
+        .and_then(Master::run)
+        .map_err(system("go on"))?;
+    message::stopped();
+    Ok(status)
+}
+
+fn open_sockets(config: &Config) -> Result<(Vec<listeners::Listener>, Option<Server>), Error> {
+    let activated = Activated::from_env()?;
+    let configured: Vec<_> = config
+        .bind
+        .iter()
+        .flat_map(|binds| binds.addresses())
+        .map(address)
+        .collect();
+    let default = BindAddress::Tcp {
+        host: "127.0.0.1".into(),
+        port: 8000,
+    };
+    let backlog = u16::try_from(config.backlog.get()).unwrap_or(u16::MAX);
+    let sockets = listeners::open(activated, &configured, &default, backlog).map_err(|error| {
+        // What the operator wrote, and where, belongs in front of what came of it.
+        match config.origin("bind") {
+            Origin::Default => Error::Listeners(error),
+            origin => Error::Config(ConfigError::Unusable {
+                key: "bind",
+                origin: origin.clone(),
+                problem: with_causes(&error),
+            }),
+        }
+    })?;
+    for listener in &sockets.listeners {
+        message::listening(&listener.name, &listener.address, listener.origin.opener());
+    }
+    if !sockets.ignored.is_empty() {
+        message::bind_ignored(&sockets.ignored);
+    }
+    let control = match (sockets.control, &config.control_socket) {
+        (Some(fd), _) => Some(Server::inherited(fd).map_err(system("use the control socket"))?),
+        (None, Some(path)) => {
+            let path = path.as_path();
+            let opened = Server::bind(path).map_err(|source| Error::Control {
+                path: path.to_owned(),
+                source,
+            })?;
+            Some(opened)
+        }
+        (None, None) => None,
+    };
+    Ok((sockets.listeners, control))
+}
+
+fn address(bind: &Bind) -> BindAddress {
+    match bind {
+        Bind::Tcp { host, port } => BindAddress::Tcp {
+            host: host.clone(),
+            port: *port,
+        },
+        Bind::Unix(path) => BindAddress::Unix(path.clone()),
+        Bind::Abstract(name) => BindAddress::Abstract(name.clone().into_bytes()),
+        Bind::Fd(number) => BindAddress::Fd(i32::from(*number)),
+    }
+}
+
+/// Each worker costs the master a link, a pidfd and perhaps two pipes. The
+/// usual limit of 1024 descriptors is there for programs that use select(2).
+fn make_room_for_descriptors(config: &Config) {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let workers = config.workers.count() + usize::try_from(config.surge.get()).unwrap_or(0);
+    let needed = u64::try_from(workers * 2 * 6 + 256).unwrap_or(u64::MAX);
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < needed
+    {
+        let limit = needed.min(hard);
+        if setrlimit(Resource::RLIMIT_NOFILE, limit, hard).is_err() || limit < needed {
+            warn!(
+                "{needed} descriptors may be needed, but only {limit} are allowed (LimitNOFILE=)"
+            );
+        }
+    }
+}
+
+/// What the configuration came from, in words.
+fn source(sources: &Sources) -> String {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match &sources.file {
+        Some(file) => file.display().to_string(),
+        None if words.is_empty() => "rgunicorn.toml".into(),
+        None => "the command line".into(),
+    }
+}
+
+fn system(what: &'static str) -> impl Fn(io::Error) -> Error {
+    move |source| Error::System { what, source }
+}

@@ -1,0 +1,148 @@
+//! The one line an operator sees in `systemctl status` and from `rgunicornctl status`.
+
+use crate::pool::{Phase, Summary};
+use std::time::{Duration, Instant};
+
+/// What the scoreboard says of all workers together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Workers that are in a request.
+    pub busy: usize,
+    /// Requests answered since the master started.
+    pub requests: u64,
+}
+
+/// The line. `rate` is in requests per second.
+pub fn line(summary: Summary, totals: Totals, rate: u64) -> String {
+    let Summary {
+        phase,
+        generation,
+        wanted,
+        ready,
+        starting,
+        retiring,
+    } = summary;
+    let workers = if ready == 1 { "worker" } else { "workers" };
+    match phase {
+        Phase::Starting => {
+            format!("generation {generation}: starting, {ready} of {wanted} workers ready")
+        }
+        Phase::Serving => {
+            let mut text = format!("generation {generation}: {ready} {workers} ready");
+            if ready < wanted {
+                text += &format!(" of {wanted}");
+            }
+            text += &format!(", {} busy, {rate} req/s", totals.busy);
+            if retiring > 0 {
+                text += &format!(", {retiring} retiring");
+            }
+            text
+        }
+        Phase::Reloading => format!(
+            "generation {generation}: reloading, {ready} {workers} ready, {starting} starting, \
+             {retiring} retiring"
+        ),
+        Phase::Stopping => {
+            let left = ready + starting + retiring;
+            let workers = if left == 1 { "worker" } else { "workers" };
+            format!("generation {generation}: stopping, {left} {workers} left")
+        }
+    }
+}
+
+/// Requests per second, between one look and the next.
+#[derive(Debug)]
+pub struct Rate {
+    since: Instant,
+    requests: u64,
+    last: u64,
+}
+
+impl Rate {
+    /// How long a look has to be away from the one before to count.
+    const LEAST: Duration = Duration::from_secs(2);
+
+    /// Begins to count.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            since: now,
+            requests: 0,
+            last: 0,
+        }
+    }
+
+    /// The rate, now that so many requests have been answered in all.
+    pub fn look(&mut self, requests: u64, now: Instant) -> u64 {
+        let passed = now.saturating_duration_since(self.since);
+        if passed >= Self::LEAST {
+            let answered = requests.saturating_sub(self.requests);
+            let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
+            self.last = answered.saturating_mul(1000) / millis.max(1);
+            self.since = now;
+            self.requests = requests;
+        }
+        self.last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::GenerationId;
+
+    fn summary(phase: Phase, ready: usize) -> Summary {
+        Summary {
+            phase,
+            generation: GenerationId(7),
+            wanted: 4,
+            ready,
+            starting: 1,
+            retiring: 0,
+        }
+    }
+
+    #[test]
+    fn the_line_says_what_an_operator_wants_to_know() {
+        let totals = Totals {
+            busy: 1,
+            requests: 1000,
+        };
+
+        for (phase, ready, text) in [
+            (
+                Phase::Serving,
+                4,
+                "generation 7: 4 workers ready, 1 busy, 120 req/s",
+            ),
+            (
+                Phase::Serving,
+                1,
+                "generation 7: 1 worker ready of 4, 1 busy, 120 req/s",
+            ),
+            (
+                Phase::Starting,
+                0,
+                "generation 7: starting, 0 of 4 workers ready",
+            ),
+            (
+                Phase::Reloading,
+                4,
+                "generation 7: reloading, 4 workers ready, 1 starting, 0 retiring",
+            ),
+            (Phase::Stopping, 0, "generation 7: stopping, 1 worker left"),
+        ] {
+            assert_eq!(line(summary(phase, ready), totals, 120), text);
+        }
+    }
+
+    #[test]
+    fn the_rate_is_that_of_the_last_seconds() {
+        let start = Instant::now();
+        let mut rate = Rate::new(start);
+
+        assert_eq!(rate.look(500, start + Duration::from_secs(1)), 0);
+        assert_eq!(rate.look(600, start + Duration::from_secs(5)), 120);
+        assert_eq!(rate.look(601, start + Duration::from_secs(6)), 120);
+        assert_eq!(rate.look(600, start + Duration::from_secs(10)), 0);
+    }
+}
