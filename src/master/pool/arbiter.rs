@@ -1,6 +1,7 @@
 //! The arbiter: what it knows, what it is told, and what follows from that.
 //!
-//! Here news is taken in. What is done about it is in [`reconcile`](super::reconcile).
+//! Here news is taken in. What a failure means is in `failure.rs`, what is
+//! done about it all in `reconcile.rs`.
 
 use super::generation::{self, ForkServer, GenerationId};
 use super::pause::Pause;
@@ -9,14 +10,6 @@ use super::worker::{self, Standing, State, Turn, Worker, WorkerId};
 use super::{Action, Announcement, Event, Fact, Order, Pulse, Reason, ReloadId};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-
-/// A worker or a fork server that lived that long was no failure.
-pub(super) const LONG_ENOUGH: Duration = Duration::from_secs(5);
-/// The first pause after an application that could not be loaded.
-const LOAD_PAUSE: Duration = Duration::from_secs(1);
-/// So many workers may fail in one reload after the first was ready. Then those
-/// who wait for it are told, and the rest is tried without them.
-const ROLL_PATIENCE: u32 = 5;
 
 /// Decides what the master does.
 #[derive(Debug)]
@@ -112,7 +105,7 @@ pub(super) enum Purpose {
 pub(super) struct Roll {
     pub(super) reload: ReloadId,
     /// How many new workers have failed on the way.
-    failures: u32,
+    pub(super) failures: u32,
 }
 
 impl Arbiter {
@@ -210,8 +203,12 @@ impl Arbiter {
             }
 
             Event::Tick(pulses) => {
-                self.next_pulse = now + self.pulse_interval();
-                for pulse in pulses {
+                let interval = self.pulse_interval();
+                // If the master was frozen, so were the workers, perhaps. They
+                // get the time to beat again.
+                let on_time = now <= self.next_pulse + interval;
+                self.next_pulse = now + interval;
+                for pulse in pulses.into_iter().filter(|_| on_time) {
                     self.pulse(pulse, now);
                 }
             }
@@ -363,141 +360,8 @@ impl Arbiter {
         }
     }
 
-    /// A worker came to nothing before it ever served.
-    pub(super) fn worker_failed(
-        &mut self,
-        id: WorkerId,
-        generation: GenerationId,
-        reason: Reason,
-        now: Instant,
-    ) {
-        if let Next::Trying(candidate) = self.next {
-            if candidate.generation == generation {
-                self.candidate_failed(candidate, reason, now);
-                return;
-            }
-        }
-        if generation != self.current {
-            return;
-        }
-        match self.course {
-            Course::Starting => self.start_failed(reason),
-            Course::Filling | Course::Serving => {
-                self.course = Course::Serving;
-                self.report(Fact::WorkerFailed(id, reason.clone()));
-                let least = match reason {
-                    Reason::Load(_) | Reason::Late(_) => LOAD_PAUSE,
-                    Reason::Config(_)
-                    | Reason::WorkerDied(_)
-                    | Reason::TimedOut(_)
-                    | Reason::ForkServerDied(_)
-                    | Reason::ForkServerStuck
-                    | Reason::Fork(_)
-                    | Reason::GaveUp { .. }
-                    | Reason::Stopping => Duration::ZERO,
-                };
-                self.delay_respawn(least, now);
-                self.roll_failed(reason);
-            }
-            Course::Stopping(..) | Course::Over => {}
-        }
-    }
-
-    /// A worker that has served does so no more, without having been asked.
-    fn worker_lost(
-        &mut self,
-        generation: GenerationId,
-        since: Instant,
-        reason: Reason,
-        now: Instant,
-    ) {
-        match self.course {
-            Course::Starting | Course::Filling | Course::Serving if generation == self.current => {
-                self.course = Course::Serving;
-                if now.saturating_duration_since(since) >= LONG_ENOUGH {
-                    self.respawn.reset();
-                } else {
-                    self.delay_respawn(Duration::ZERO, now);
-                    self.roll_failed(reason);
-                }
-            }
-            Course::Starting
-            | Course::Filling
-            | Course::Serving
-            | Course::Stopping(..)
-            | Course::Over => {}
-        }
-    }
-
-    /// A fork server can fork no more, without having been told to stop.
-    pub(super) fn fork_server_lost(
-        &mut self,
-        generation: GenerationId,
-        before: ForkServer,
-        reason: Reason,
-        now: Instant,
-    ) {
-        if let Next::Trying(candidate) = self.next {
-            if candidate.generation == generation {
-                self.candidate_failed(candidate, reason, now);
-                return;
-            }
-        }
-        if generation != self.current {
-            return;
-        }
-        match self.course {
-            Course::Starting => self.start_failed(reason),
-            Course::Filling | Course::Serving => {
-                self.course = Course::Serving;
-                self.report(Fact::ForkServerLost(generation, reason.clone()));
-                match before {
-                    ForkServer::Ready { since }
-                        if now.saturating_duration_since(since) >= LONG_ENOUGH =>
-                    {
-                        self.replace.reset();
-                    }
-                    ForkServer::Starting { .. }
-                    | ForkServer::Ready { .. }
-                    | ForkServer::Leaving { .. }
-                    | ForkServer::Killed { .. } => {
-                        self.replace.grow(Duration::ZERO, now);
-                    }
-                }
-                self.roll_failed(reason);
-            }
-            Course::Stopping(..) | Course::Over => {}
-        }
-    }
-
-    /// The candidate comes to nothing. What serves goes on serving.
-    fn candidate_failed(&mut self, candidate: Candidate, reason: Reason, now: Instant) {
-        self.next = Next::Nothing;
-        self.turn_fork_server(candidate.generation, generation::Turn::Stop, now);
-        match candidate.purpose {
-            Purpose::Reload(reload, _) => {
-                self.actions.push(Action::DropConfig);
-                self.finish_reload(reload, Err(reason));
-            }
-            Purpose::Replacement => {
-                self.report(Fact::ReplacementFailed(
-                    candidate.generation,
-                    reason.clone(),
-                ));
-                self.replace.grow(LOAD_PAUSE, now);
-                self.roll_failed(reason);
-            }
-        }
-    }
-
-    fn start_failed(&mut self, reason: Reason) {
-        let status = reason.status();
-        self.report(Fact::StartFailed(reason));
-        self.stop(status, Haste::Quick);
-    }
-
     /// Sets the course to the end. Who waits for a reload waits in vain.
-    fn stop(&mut self, status: u8, haste: Haste) {
+    pub(super) fn stop(&mut self, status: u8, haste: Haste) {
         self.course = Course::Stopping(status, haste);
         self.announce();
         let under_way = match std::mem::replace(&mut self.next, Next::Nothing) {
@@ -522,20 +386,6 @@ impl Arbiter {
         }
     }
 
-    /// A worker failed while a reload rolls, or what it needs did.
-    fn roll_failed(&mut self, reason: Reason) {
-        let Some(roll) = &mut self.roll else {
-            return;
-        };
-        roll.failures += 1;
-        let Roll { reload, failures } = *roll;
-        if failures >= ROLL_PATIENCE {
-            self.roll = None;
-            let last = Box::new(reason);
-            self.finish_reload(reload, Err(Reason::GaveUp { failures, last }));
-        }
-    }
-
     pub(super) fn finish_reload(
         &mut self,
         reload: ReloadId,
@@ -546,34 +396,6 @@ impl Arbiter {
             Err(reason) => Fact::ReloadFailed(reason.clone()),
         });
         self.actions.push(Action::ReloadFinished(reload, outcome));
-    }
-
-    fn delay_respawn(&mut self, least: Duration, now: Instant) {
-        match self.respawn.grow(least, now) {
-            None | Some(Duration::ZERO) => {}
-            Some(pause) => self.report(Fact::RespawnDelayed(pause)),
-        }
-    }
-
-    /// A pool that is complete and has been for a while has no failures to remember.
-    fn forget_old_failures(&mut self, now: Instant) {
-        let settled = self
-            .workers
-            .values()
-            .filter(|worker| worker.generation == self.current)
-            .filter(|worker| match worker.state {
-                State::Serving { since } => now.saturating_duration_since(since) >= LONG_ENOUGH,
-                State::Ordered { .. }
-                | State::Starting { .. }
-                | State::Retiring { .. }
-                | State::Leaving { .. }
-                | State::Aborted { .. }
-                | State::Killed { .. } => false,
-            })
-            .count();
-        if settled >= self.count {
-            self.respawn.reset();
-        }
     }
 
     /// How long a generation may load the application.

@@ -79,11 +79,14 @@
 mod action;
 mod arbiter;
 mod event;
+mod failure;
 mod generation;
 mod pause;
 mod reconcile;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod stories;
 mod summary;
 mod wanted;
 mod worker;

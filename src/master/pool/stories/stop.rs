@@ -1,0 +1,147 @@
+//! The end: everybody is asked, and nobody is waited for for ever.
+
+use super::stage::*;
+
+#[test]
+fn workers_finish_first_then_the_fork_server_leaves_then_the_master() {
+    let mut pool = Pool::serving(WANTED);
+
+    pool.order(Order::Stop);
+    assert_eq!(
+        pool.actions,
+        [
+            Action::Announce(Announcement::Stopping),
+            retire(1),
+            retire(2),
+        ]
+    );
+    pool.dies(2);
+    assert_eq!(pool.deeds(), []);
+    pool.dies(1);
+    assert_eq!(pool.deeds(), [Action::StopForkServer(generation(1))]);
+    pool.on(server_gone(1));
+
+    assert_eq!(pool.actions, [Action::Exit(0)]);
+    assert_eq!(pool.order(Order::Reload), []);
+}
+
+#[test]
+fn a_worker_that_has_had_its_time_is_killed_once() {
+    let mut pool = Pool::serving(Wanted {
+        workers: 1,
+        timeout: None,
+        ..WANTED
+    });
+    pool.order(Order::Stop);
+
+    assert_eq!(pool.until_deadline(), WANTED.graceful_timeout);
+    assert_eq!(
+        pool.actions,
+        [
+            Action::Kill(worker(1)),
+            Action::Report(Fact::WorkerKilled(worker(1))),
+        ]
+    );
+    assert_eq!(pool.after(SECOND), []);
+
+    assert_eq!(pool.until_deadline(), 9 * SECOND);
+    assert_eq!(pool.actions, [Action::Kill(worker(1))]);
+}
+
+#[test]
+fn a_quick_stop_does_not_wait_for_requests() {
+    let mut pool = Pool::serving(Wanted {
+        workers: 1,
+        ..WANTED
+    });
+
+    pool.order(Order::StopNow);
+    assert_eq!(pool.deeds()[1..], [Action::Quit(worker(1))]);
+    pool.after(2 * SECOND);
+
+    assert_eq!(pool.deeds(), [Action::Kill(worker(1))]);
+}
+
+#[test]
+fn a_quick_stop_hurries_a_graceful_one_and_not_the_other_way() {
+    let mut pool = Pool::serving(WANTED);
+    pool.order(Order::Stop);
+
+    pool.order(Order::StopNow);
+    assert_eq!(
+        pool.actions,
+        [Action::Quit(worker(1)), Action::Quit(worker(2))]
+    );
+
+    assert_eq!(pool.order(Order::Stop), []);
+    assert_eq!(pool.order(Order::StopNow), []);
+}
+
+#[test]
+fn a_fork_server_that_stays_is_killed() {
+    let mut pool = Pool::serving(Wanted {
+        workers: 1,
+        ..WANTED
+    });
+    pool.order(Order::Stop);
+    pool.dies(1);
+
+    assert_eq!(pool.until_deadline(), 2 * SECOND);
+
+    assert_eq!(pool.actions, [Action::KillForkServer(generation(1))]);
+}
+
+#[test]
+fn those_who_wait_for_a_reload_are_told() {
+    let mut pool = Pool::rolling();
+    pool.order(Order::Reload);
+
+    pool.order(Order::Stop);
+
+    assert_eq!(
+        pool.deeds()[..3],
+        [
+            Action::Announce(Announcement::Stopping),
+            finished(1, Err(Reason::Stopping)),
+            finished(2, Err(Reason::Stopping)),
+        ]
+    );
+    assert_eq!(
+        pool.order(Order::Reload),
+        [accepted(3), finished(3, Err(Reason::Stopping))]
+    );
+}
+
+#[test]
+fn a_configuration_that_was_read_too_late_is_dropped() {
+    let mut pool = Pool::serving(WANTED);
+    pool.order(Order::Reload);
+    pool.order(Order::Stop);
+
+    assert_eq!(pool.on(Event::ConfigRead(WANTED)), [Action::DropConfig]);
+}
+
+#[test]
+fn the_dead_are_not_replaced_any_more() {
+    let mut pool = Pool::serving(WANTED);
+    pool.order(Order::Stop);
+
+    pool.on(server_gone(1));
+    pool.dies(1);
+
+    assert_eq!(pool.deeds(), []);
+}
+
+#[test]
+fn a_worker_that_is_forked_late_is_sent_home() {
+    let mut pool = Pool::starting(Wanted {
+        workers: 1,
+        ..WANTED
+    });
+    pool.on(Event::ForkServerReady(generation(1)));
+    pool.order(Order::Stop);
+
+    pool.on(Event::WorkerStarted(worker(1)));
+
+    assert_eq!(pool.actions, [Action::Quit(worker(1))]);
+}
