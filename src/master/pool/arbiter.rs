@@ -179,12 +179,7 @@ impl Arbiter {
                     }
                 }
             }
-            Event::WorkerStarted(id) => {
-                if let Some(worker) = self.workers.get(&id) {
-                    let boot = self.boot_timeout(worker.generation);
-                    self.turn_worker(id, Turn::Started(boot), now);
-                }
-            }
+            Event::WorkerStarted(id) => self.worker_started(id, now),
             Event::WorkerReady(id) => self.worker_ready(id, now),
             Event::WorkerRefused(id, failure) => {
                 if let Some((worker, State::Leaving { .. })) =
@@ -274,6 +269,21 @@ impl Arbiter {
                 self.finish_reload(reload, Err(Reason::Config(why)));
             }
             Next::Nothing | Next::Trying(_) => {}
+        }
+    }
+
+    fn worker_started(&mut self, id: WorkerId, now: Instant) {
+        let Some(worker) = self.workers.get(&id) else {
+            return;
+        };
+        let generation = worker.generation;
+        let boot = self.boot_timeout(generation);
+        self.turn_worker(id, Turn::Started(boot), now);
+        // The fork server makes one after the other.
+        for worker in self.workers.values_mut() {
+            if worker.generation == generation {
+                worker.state = worker.state.on(Turn::Queued, now).0;
+            }
         }
     }
 
@@ -426,8 +436,7 @@ impl Arbiter {
     pub(super) fn spawn(&mut self, generation: GenerationId, now: Instant) -> WorkerId {
         self.last_worker += 1;
         let worker = WorkerId(self.last_worker);
-        let until = now + worker::FORK_PATIENCE;
-        let state = State::Ordered { until };
+        let state = State::ordered(now);
         self.workers.insert(worker, Worker { generation, state });
         self.actions.push(Action::Spawn { generation, worker });
         worker

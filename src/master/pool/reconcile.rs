@@ -185,8 +185,8 @@ impl Arbiter {
     }
 
     fn finish_roll(&mut self) {
-        let tally = self.tally();
-        if tally.serving < self.count || tally.old > 0 {
+        // With so many of them, no old one is left that was not asked to leave.
+        if self.tally().serving < self.count {
             return;
         }
         if self.course == Course::Filling {

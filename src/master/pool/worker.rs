@@ -19,8 +19,8 @@ use super::GenerationId;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// How long the fork server may take to fork.
-pub(super) const FORK_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the fork server may take to fork one worker.
+const FORK_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a worker that was asked to exit at once, or told to dump its stacks, may take.
 pub(super) const QUICK: Duration = Duration::from_secs(2);
 /// A killed process that is not reaped by then is killed again. It hangs in the
@@ -93,6 +93,8 @@ pub enum State {
 pub(super) enum Turn {
     /// Its process exists; how long it may load.
     Started(Option<Duration>),
+    /// The fork server has just forked another, so it is at work.
+    Queued,
     /// It has loaded the application.
     Ready,
     /// It could not.
@@ -128,12 +130,13 @@ pub(super) enum Deed {
 
 impl State {
     pub(super) fn on(self, turn: Turn, now: Instant) -> (Self, Deed) {
-        use Turn::{GiveUp, Quit, Ready, Refused, Retire, Started, Stuck, Tick};
+        use Turn::{GiveUp, Queued, Quit, Ready, Refused, Retire, Started, Stuck, Tick};
         match (self, turn) {
             (Self::Ordered { .. }, Started(boot)) => {
                 let until = boot.map(|boot| later(now, boot));
                 (Self::Starting { until }, Deed::Nothing)
             }
+            (Self::Ordered { .. }, Queued) => (Self::ordered(now), Deed::Nothing),
             (Self::Starting { .. }, Ready) => (Self::Serving { since: now }, Deed::Lend),
             (Self::Starting { .. }, Refused) => (Self::leaving(now), Deed::Nothing),
 
@@ -159,10 +162,7 @@ impl State {
                 (Self::aborted(now), Deed::Abort)
             }
 
-            (Self::Ordered { until }, Tick) if now >= until => {
-                let until = now + FORK_PATIENCE;
-                (Self::Ordered { until }, Deed::Nothing)
-            }
+            (Self::Ordered { until }, Tick) if now >= until => (Self::ordered(now), Deed::Nothing),
             (Self::Ordered { .. }, GiveUp) => (Self::killed(now), Deed::Kill),
             (
                 Self::Retiring { until, .. }
@@ -172,9 +172,10 @@ impl State {
                 Tick,
             ) if now >= until => (Self::killed(now), Deed::Kill),
 
-            (state, Started(_) | Ready | Refused | Retire(_) | Quit | Stuck | GiveUp | Tick) => {
-                (state, Deed::Nothing)
-            }
+            (
+                state,
+                Started(_) | Queued | Ready | Refused | Retire(_) | Quit | Stuck | GiveUp | Tick,
+            ) => (state, Deed::Nothing),
         }
     }
 
@@ -212,6 +213,13 @@ impl State {
             | Self::Leaving { .. }
             | Self::Aborted { .. }
             | Self::Killed { .. } => Standing::Going,
+        }
+    }
+
+    /// A worker that is ordered now.
+    pub(super) fn ordered(now: Instant) -> Self {
+        Self::Ordered {
+            until: now + FORK_PATIENCE,
         }
     }
 

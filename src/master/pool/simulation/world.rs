@@ -769,7 +769,24 @@ impl World {
                     .any(|one| one.generation == promoted && one.lent),
             "a generation is promoted that has not proved itself"
         );
+        if summary.phase != Phase::Stopping {
+            self.check_torn_down(promoted);
+        }
         self.check_deadline();
+    }
+
+    /// Only the generation that serves and the newest are kept.
+    fn check_torn_down(&self, promoted: GenerationId) {
+        let newest = self.servers.keys().next_back().copied();
+        let kept = |generation| generation == promoted || Some(generation) == newest;
+        for (&generation, server) in &self.servers {
+            let told = server.stopped || server.killed || server.life == Life::Reaped;
+            assert!(told || kept(generation), "a fork server is forgotten");
+        }
+        for (id, worker) in self.arbiter.workers() {
+            let starting = matches!(worker.state, State::Starting { .. });
+            assert!(!starting || kept(worker.generation), "{id:?} is forgotten");
+        }
     }
 
     /// Whoever is awaited is not awaited for ever.

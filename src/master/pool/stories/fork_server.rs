@@ -97,6 +97,20 @@ fn one_that_does_not_fork_is_killed_and_replaced() {
 }
 
 #[test]
+fn one_that_forks_slowly_is_waited_for() {
+    let mut pool = Pool::starting(Wanted {
+        workers: 3,
+        ..WANTED
+    });
+    pool.on(Event::ForkServerReady(generation(1)));
+
+    for id in 1..=3 {
+        assert_eq!(pool.after(9 * SECOND), []);
+        assert_eq!(pool.on(Event::WorkerStarted(worker(id))), []);
+    }
+}
+
+#[test]
 fn a_worker_that_never_comes_is_given_up() {
     let mut pool = Pool::serving(Wanted {
         timeout: None,

@@ -340,3 +340,17 @@ fn an_old_worker_that_dies_while_it_rolls_is_followed_by_a_new_one() {
 
     assert!(pool.actions.contains(&finished(1, Ok(2))));
 }
+
+#[test]
+fn what_is_left_of_the_old_generation_cannot_fail_the_reload() {
+    let mut pool = Pool::serving(WANTED);
+    pool.order(Order::OneWorkerMore);
+    pool.order(Order::Reload);
+    pool.on(Event::ConfigRead(WANTED));
+    pool.on(Event::ForkServerReady(generation(2)));
+    pool.serves(4);
+
+    pool.on(Event::ForkFailed(worker(3), "no memory".to_owned()));
+
+    assert_eq!(pool.actions, []);
+}
