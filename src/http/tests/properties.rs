@@ -77,6 +77,31 @@ fn words() -> impl Strategy<Value = Vec<u8>> {
     vec(word, 0..14).prop_map(|words| words.concat())
 }
 
+/// Good requests with a few bytes changed, put in or left out.
+fn near_misses() -> impl Strategy<Value = Vec<u8>> {
+    let good = select(vec![
+        &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..],
+        b"\r\nGET http://a/?b HTTP/1.1\r\nX:\r\nHost: a \r\n\r\n",
+        b"PUT / HTTP/1.0\r\n\r\nGET",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;a\r\nabc\r\n0\r\nX: y\r\n\r\nGET",
+    ]);
+    let byte = select(b"\r\n\n \t\0:;,/%1aA\x7f\x80\xff".to_vec());
+    let edit = (any::<Index>(), 0..3, byte);
+    (good, vec(edit, 0..4)).prop_map(|(good, edits)| {
+        let mut bytes = good.to_vec();
+        for (place, kind, byte) in edits {
+            let place = place.index(bytes.len());
+            match kind {
+                0 => bytes[place] = byte,
+                1 => bytes.insert(place, byte),
+                _ => drop(bytes.remove(place)),
+            }
+        }
+        bytes
+    })
+}
+
 /// Places to cut `bytes`, in order.
 fn cuts(bytes: &[u8], places: &[Index]) -> Vec<usize> {
     let mut cuts: Vec<usize> = places
@@ -148,7 +173,7 @@ proptest! {
 
     #[test]
     fn bytes_of_any_kind_are_read_the_same_in_one_piece_and_in_many(
-        bytes in prop_oneof![words(), vec(any::<u8>(), 0..100)],
+        bytes in prop_oneof![words(), near_misses(), vec(any::<u8>(), 0..100)],
         places in vec(any::<Index>(), 0..6),
     ) {
         let whole = read(&bytes, &[], &LIMITS);
@@ -159,7 +184,9 @@ proptest! {
     }
 
     #[test]
-    fn what_is_accepted_is_what_httparse_reads_with_proper_line_breaks(bytes in words()) {
+    fn what_is_accepted_is_what_httparse_reads_with_proper_line_breaks(
+        bytes in prop_oneof![words(), near_misses()],
+    ) {
         let mut head = Head::new();
         if head.parse(&bytes, &LIMITS) == Ok(true) {
             let mut slots = [MaybeUninit::uninit(); 16];
