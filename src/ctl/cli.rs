@@ -52,7 +52,7 @@ pub struct CommandLine {
 }
 
 /// Each command, what it asks for, and what it does.
-pub(super) const COMMANDS: [(&str, Request, &str); 2] = [
+pub(crate) const COMMANDS: [(&str, Request, &str); 2] = [
     (
         "reload",
         Request::Reload,

@@ -4,5 +4,7 @@
 mod cli;
 mod client;
 
+#[cfg(test)]
+pub(crate) use cli::COMMANDS;
 pub use cli::{Target, command};
 pub use client::main;

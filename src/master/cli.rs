@@ -90,7 +90,7 @@ pub fn command() -> Command {
         .about("Serves a Python web application with a pool of worker processes.")
         .override_usage("rgunicorn [OPTIONS] [APP_MODULE]")
         .after_help(
-            "Every option but these last can stand in the file, under its name in brackets.\n\
+            "A file can set all this but the last five; rgunicorn.toml(5) has the names.\n\
              \n\
              Examples:\n\
              \x20 rgunicorn -w 4 -b 127.0.0.1:8000 site:app\n\
@@ -161,6 +161,8 @@ fn argument(setting: &'static Setting) -> Arg {
 }
 
 fn help(setting: &Setting) -> String {
+    /// What is longer puts the default on a line of its own.
+    const WIDTH: usize = 68;
     let summary = setting.summary().replace('`', "");
     let default = match (setting.default)() {
         Some(toml::Value::Boolean(_) | toml::Value::Table(_)) => return summary,
@@ -170,7 +172,11 @@ fn help(setting: &Setting) -> String {
     if default.is_empty() {
         return summary;
     }
-    format!("{summary} [default: {default}]")
+    let line = format!("{summary} [default: {default}]");
+    if line.len() > WIDTH {
+        return format!("{summary}\n[default: {default}]");
+    }
+    line
 }
 
 /// A value as one would type it on the command line.
@@ -275,7 +281,7 @@ mod tests {
             ),
             (
                 "-b 8000 a:b",
-                "--bind: \"8000\" is no address; did you mean \":8000\"?",
+                "--bind: \"8000\" is only a number; for a port write \":8000\"",
             ),
             (
                 "-e A a:b",

@@ -26,6 +26,9 @@ pub mod listeners;
 pub mod log;
 mod master;
 pub mod message;
+#[cfg(test)]
+#[path = "../../man/pages.rs"]
+mod pages;
 pub mod pool;
 mod process;
 mod signals;

@@ -41,14 +41,14 @@ pub fn one_line(error: &clap::Error, unknown: fn(&str) -> String, operand: &str)
         Some(ContextValue::Strings(texts)) => Some(texts.join(" ")),
         Some(_) | None => None,
     };
-    let argument = said(ContextKind::InvalidArg);
+    let argument = said(ContextKind::InvalidArg).map(|word| word.escape_debug().to_string());
     Stop::Refuse(match (error.kind(), argument) {
         (ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, _) => {
             return Stop::Say(error.to_string());
         }
         (ErrorKind::UnknownArgument, Some(flag)) if flag.starts_with('-') => unknown(&flag),
         (ErrorKind::UnknownArgument, Some(word)) => format!(
-            "{word:?} is one word too many: {operand} is given once, and a value that has spaces needs quotes"
+            "\"{word}\" is one word too many: {operand} is given once, and a value that has spaces needs quotes"
         ),
         (ErrorKind::InvalidValue, Some(option)) => format!("{option}: a value is missing"),
         (ErrorKind::TooManyValues | ErrorKind::ArgumentConflict, Some(option)) => {

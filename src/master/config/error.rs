@@ -17,6 +17,16 @@ pub enum ConfigError {
         cause: io::Error,
     },
 
+    /// The file is a program, as Gunicorn's are.
+    #[error(
+        "{}: a configuration in Python is not supported yet: write it as TOML, see rgunicorn.toml(5)",
+        file.display()
+    )]
+    Program {
+        /// The file, as the operator called it.
+        file: PathBuf,
+    },
+
     /// Something in the file is wrong: its syntax, or the name of a setting.
     #[error("{place}: {problem}")]
     InFile {
@@ -59,6 +69,7 @@ impl ConfigError {
                 ..
             } => USAGE,
             Self::Unreadable { .. }
+            | Self::Program { .. }
             | Self::InFile { .. }
             | Self::Unusable { .. }
             | Self::NoApp { .. } => CONFIG,

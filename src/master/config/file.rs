@@ -1,16 +1,21 @@
 //! The configuration file: TOML in, settings out, each with its place.
 
 use super::error::ConfigError;
-use super::gunicorn::unknown_key;
+use super::gunicorn::{unknown_key, unknown_table};
 use super::origin::{Origin, Place};
 use super::settings::{Partial, Setting};
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 /// Reads the file at `path`, which the operator calls `name`.
 pub(super) fn read(path: &Path, name: &Path) -> Result<Partial, ConfigError> {
+    if name.extension().is_some_and(|extension| extension == "py") {
+        return Err(ConfigError::Program {
+            file: name.to_owned(),
+        });
+    }
     let bytes = fs::read(path).map_err(|cause| ConfigError::Unreadable {
         file: name.to_owned(),
         cause,
@@ -43,7 +48,10 @@ pub(super) fn parse(text: &str, name: &Path) -> Result<Partial, ConfigError> {
         let Some(setting) = Setting::find(key.get_ref()) else {
             return Err(ConfigError::InFile {
                 place: place(key.span()),
-                problem: unknown_key(key.get_ref()),
+                problem: match value.get_ref() {
+                    DeValue::Table(_) => unknown_table(key.get_ref()),
+                    _ => unknown_key(key.get_ref()),
+                },
             });
         };
         // A table has no place of its own where it is written as `[key]`.
@@ -83,9 +91,36 @@ mod tests {
         line
     }
 
+    fn assert_complaints(complaints: &[(&str, &str)]) {
+        for (text, says) in complaints {
+            assert_eq!(
+                complaint(text),
+                format!("/etc/rgunicorn/site.toml:{says}"),
+                "{text}"
+            );
+        }
+    }
+
     #[test]
-    fn every_complaint_names_file_line_and_column() {
-        for (text, says) in [
+    fn broken_syntax_is_refused_where_it_breaks() {
+        assert_complaints(&[
+            ("workers = 1\nworkers = 2", "2:1: duplicate key"),
+            ("workers 4", "1:9: key with no value, expected `=`"),
+            (
+                "workers =",
+                "1:10: string values must be quoted, expected literal string",
+            ),
+            (
+                "app = site:app",
+                "1:7: string values must be quoted, expected literal string",
+            ),
+            ("app = \"x", "1:9: invalid basic string, expected `\"`"),
+        ]);
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_where_it_stands() {
+        assert_complaints(&[
             (
                 "wokers = 4\n",
                 "1:1: unknown setting \"wokers\"; did you mean \"workers\"?",
@@ -95,36 +130,52 @@ mod tests {
                 "3:3: unknown setting \"wokers\"; did you mean \"workers\"?",
             ),
             (
+                "workers = 4\nthreads = 4",
+                "2:1: Gunicorn's setting \"threads\" is not supported yet; remove it",
+            ),
+            (
+                "[server]\nworkers = 4",
+                "1:2: unknown table [server]: remove this line, settings need no heading",
+            ),
+            (
+                "[environment]\nA = \"1\"",
+                "1:2: unknown table [environment]; did you mean [env]?",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn an_unusable_value_is_refused_where_it_stands() {
+        const WORKERS: &str = "1:11: workers: must be \"auto\" or between 1 and 1024, not";
+        const TIMEOUT: &str = "1:11: timeout: must be a whole number of seconds up to 31536000, or 0 for no limit, not";
+        for (value, shown) in [
+            ("0", "0"),
+            ("1.5", "1.5"),
+            ("\"4\"", "\"4\""),
+            ("99999999999999999999", "99999999999999999999"),
+            ("[4]", "a list"),
+            ("{ count = 4 }", "a table"),
+        ] {
+            // A table is blamed where its key is.
+            let says = format!("{WORKERS} {shown}");
+            let says = if shown == "a table" {
+                says.replacen("1:11", "1:1", 1)
+            } else {
+                says
+            };
+            assert_complaints(&[(&format!("workers = {value}"), &says)]);
+        }
+        for (value, shown) in [
+            ("\"30\"", "\"30\""),
+            ("2026-01-01", "2026-01-01"),
+            ("-1", "-1"),
+        ] {
+            assert_complaints(&[(&format!("timeout = {value}"), &format!("{TIMEOUT} {shown}"))]);
+        }
+        assert_complaints(&[
+            (
                 "\nworkers = 0\n",
                 "2:11: workers: must be \"auto\" or between 1 and 1024, not 0",
-            ),
-            (
-                "workers = 1.5",
-                "1:11: workers: must be \"auto\" or between 1 and 1024, not 1.5",
-            ),
-            (
-                "workers = \"4\"",
-                "1:11: workers: must be \"auto\" or between 1 and 1024, not \"4\"",
-            ),
-            (
-                "workers = 99999999999999999999",
-                "1:11: workers: must be \"auto\" or between 1 and 1024, not 99999999999999999999",
-            ),
-            (
-                "workers = [4]",
-                "1:11: workers: must be \"auto\" or between 1 and 1024, not a list",
-            ),
-            (
-                "[workers]\ncount = 4",
-                "1:2: workers: must be \"auto\" or between 1 and 1024, not a table",
-            ),
-            (
-                "timeout = \"30\"",
-                "1:11: timeout: must be a whole number of seconds up to 31536000, or 0 for no limit, not \"30\"",
-            ),
-            (
-                "timeout = 2026-01-01",
-                "1:11: timeout: must be a whole number of seconds up to 31536000, or 0 for no limit, not 2026-01-01",
             ),
             (
                 "preload = \"yes\"",
@@ -134,13 +185,19 @@ mod tests {
                 "app = true",
                 "1:7: app: must be \"module:callable\" as Python would import it, not true",
             ),
+        ]);
+    }
+
+    #[test]
+    fn an_unusable_part_of_a_value_is_refused_where_it_stands() {
+        assert_complaints(&[
             (
                 "bind = [\":80\",\n  8000]",
                 "2:3: bind: must be HOST, HOST:PORT, unix:PATH or fd://NUMBER, or a list of these, not a list with a number",
             ),
             (
                 "bind = [\":80\",\n  \":x\"]",
-                "2:3: bind: \"x\" in \":x\" is no port: use 0 to 65535",
+                "2:3: bind: \"x\" is not a port; it must be a number from 0 to 65535",
             ),
             (
                 "bind = []",
@@ -159,6 +216,10 @@ mod tests {
                 "2:1: env: \"A=B\" cannot be the name of a variable",
             ),
             (
+                "[env]\nA = \"1\"\nworkers = 4",
+                "3:1: env: workers is a setting: write it above [env]",
+            ),
+            (
                 "env = [\"A\"]",
                 "1:8: env: must be KEY=VALUE, or in a file a table of strings, not \"A\"",
             ),
@@ -166,20 +227,7 @@ mod tests {
                 "forwarded_allow_ips = [\"*\", \"x\"]",
                 "1:29: forwarded_allow_ips: must be IP addresses or networks such as 10.0.0.0/8, separated by commas, or *, not \"x\"",
             ),
-            (
-                "threads = 4",
-                "1:1: Gunicorn's setting \"threads\" is not supported yet; remove it",
-            ),
-            ("workers = 1\nworkers = 2", "2:1: duplicate key"),
-            ("workers 4", "1:9: key with no value, expected `=`"),
-            (
-                "workers =",
-                "1:10: string values must be quoted, expected literal string",
-            ),
-            ("app = \"x", "1:9: invalid basic string, expected `\"`"),
-        ] {
-            assert_eq!(complaint(text), format!("/etc/rgunicorn/site.toml:{says}"));
-        }
+        ]);
     }
 
     #[test]
@@ -214,6 +262,21 @@ mod tests {
     }
 
     #[test]
+    fn the_examples_set_what_can_be_set() {
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/examples");
+        for entry in fs::read_dir(examples).unwrap() {
+            let path = entry.unwrap().path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "toml")
+            {
+                let read = read(&path, &path).map_err(|error| error.to_string());
+                assert!(read.is_ok(), "{read:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_file_that_cannot_be_read_is_named_with_the_reason() {
         let complaint = |path: &Path| read(path, path).unwrap_err().to_string();
         assert_eq!(
@@ -223,6 +286,15 @@ mod tests {
         assert_eq!(
             complaint(Path::new("/etc")),
             "cannot read /etc: Is a directory"
+        );
+    }
+
+    #[test]
+    fn a_configuration_in_python_is_not_taken_for_toml() {
+        let name = Path::new("gunicorn.conf.py");
+        assert_eq!(
+            read(name, name).unwrap_err().to_string(),
+            "gunicorn.conf.py: a configuration in Python is not supported yet: write it as TOML, see rgunicorn.toml(5)"
         );
     }
 

@@ -163,6 +163,15 @@ pub(super) fn unknown_key(key: &str) -> String {
     }
 }
 
+/// What to say of a table that is no setting.
+pub(super) fn unknown_table(key: &str) -> String {
+    let key = key.escape_debug();
+    match nearest(&key.to_string(), ["env"].into_iter()) {
+        Some(_) => format!("unknown table [{key}]; did you mean [env]?"),
+        None => format!("unknown table [{key}]: remove this line, settings need no heading"),
+    }
+}
+
 /// What to say of a flag that is no option.
 pub(crate) fn unknown_flag(flag: &str) -> String {
     let is_theirs = |(_, flags): &&(&str, &[&str])| flags.contains(&flag);

@@ -23,7 +23,7 @@ pub use print::print;
 pub use settings::{Applies, Config, Group, Partial, SETTINGS, Setting};
 pub use value::{Takes, Value};
 pub use values::{
-    App, Bind, Binds, BodyLimit, Directory, Environment, LogLevel, Peer, Peers, ProcName, Python,
+    App, Binds, BodyLimit, Directory, Environment, LogLevel, Peer, Peers, ProcName, Python,
     PythonPath, Seconds, Timeout, Within, Workers,
 };
 

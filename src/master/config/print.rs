@@ -76,10 +76,7 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("\nbacklog = 2048\n"), "{text}");
-        assert!(
-            text.contains("\n# worker_dir is not set: found beside"),
-            "{text}"
-        );
+        assert!(text.contains("\n# worker_dir is not set: beside"), "{text}");
         println!("{text}");
     }
 }

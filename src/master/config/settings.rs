@@ -68,6 +68,9 @@ pub struct Setting {
     pub default: fn() -> Option<toml::Value>,
     /// What holds when it has no default and is not set; else empty.
     pub otherwise: &'static str,
+    /// A value for an example, in the notation of a file; empty when the
+    /// default is one.
+    pub example: &'static str,
     /// What it does: a first line that is enough for most, then the rest.
     pub help: &'static [&'static str],
 }
@@ -124,7 +127,7 @@ macro_rules! settings {
     ($($group:ident { $(
         $(#[doc = $help:literal])+
         $key:ident: $type:ty $(= $default:expr)?, $flags:expr, $value_name:literal, $applies:ident
-            $(, otherwise $otherwise:literal)?;
+            $(, otherwise $otherwise:literal)? $(, example $example:literal)?;
     )+ })+) => {
         /// The configuration: each setting has a value, and none an unusable one.
         #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,6 +158,7 @@ macro_rules! settings {
                 default.as_ref().and_then(Value::to_toml)
             },
             otherwise: concat!($($otherwise)?),
+            example: concat!($($example)?),
             help: &[$($help),+],
         },)+)+];
 
@@ -248,7 +252,7 @@ settings! {
         /// Or `module` alone, whose `application` is taken, or
         /// `module:factory("argument")`, which is called once, with Python
         /// literals, to get the application.
-        app: App, [], "APP_MODULE", Reload;
+        app: App, [], "APP_MODULE", Reload, example r#""site:app""#;
 
         /// The Python interpreter that runs the application.
         ///
@@ -256,25 +260,29 @@ settings! {
         /// needs to be installed there. Any Python from 3.10 on will do. A
         /// name without a slash is looked for in PATH, a relative path starts
         /// from `chdir`.
-        python: Python = Python::python3(), ["--python"], "PROGRAM", Reload;
+        python: Python = Python::python3(), ["--python"], "PROGRAM", Reload,
+            example r#""/srv/site/venv/bin/python""#;
 
         /// The directory to run the application in.
         ///
         /// It is the first place its modules are looked for. A relative path
         /// starts from where rgunicorn was started.
-        chdir: Directory = Directory::here(), ["--chdir"], "DIRECTORY", Reload;
+        chdir: Directory = Directory::here(), ["--chdir"], "DIRECTORY", Reload,
+            example r#""/srv/site""#;
 
         /// More directories to look for modules in, separated by commas.
         ///
         /// They come before those that Python knows itself. Relative ones
         /// start from `chdir`. In a file a list may be given.
-        pythonpath: PythonPath = PythonPath::default(), ["--pythonpath"], "DIRECTORIES", Reload;
+        pythonpath: PythonPath = PythonPath::default(), ["--pythonpath"], "DIRECTORIES", Reload,
+            example r#"["lib"]"#;
 
         /// A variable for the application's environment; may be repeated.
         ///
         /// In a file this is a table, `[env]`, or a list of `"KEY=VALUE"`.
         /// Variables on the command line are added to those of the file.
-        env: Environment = Environment::default(), ["-e", "--env"], "KEY=VALUE", Reload;
+        env: Environment = Environment::default(), ["-e", "--env"], "KEY=VALUE", Reload,
+            example r#"{ DJANGO_SETTINGS_MODULE = "site.settings" }"#;
 
         /// Load the application once, before the workers are forked.
         ///
@@ -291,7 +299,8 @@ settings! {
         /// socket that is open already. In a file it is a string or a list.
         /// Not needed when systemd passes sockets.
         bind: Option<Binds> = None, ["-b", "--bind"], "ADDRESS", Restart,
-            otherwise "the sockets that systemd passes, else 127.0.0.1:8000";
+            otherwise "systemd's sockets, else 127.0.0.1:8000",
+            example r#"["127.0.0.1:8000", "unix:/run/site.sock"]"#;
 
         /// How many connections may wait to be accepted on each socket.
         ///
@@ -379,15 +388,17 @@ settings! {
 
         /// What the processes are called in a process listing.
         proc_name: Option<ProcName> = None, ["-n", "--name"], "NAME", Reload,
-            otherwise "the name of the application";
+            otherwise "the name of the application", example r#""site""#;
 
         /// The unix socket that rgunicornctl speaks to.
         control_socket: Option<Directory> = None, ["--control-socket"], "PATH", Restart,
-            otherwise "$RUNTIME_DIRECTORY/control where systemd provides it, else none";
+            otherwise "$RUNTIME_DIRECTORY/control if systemd sets that",
+            example r#""/run/rgunicorn/site/control""#;
 
         /// The folder with the worker's Python files and extension module.
         worker_dir: Option<Directory> = None, ["--worker-dir"], "DIRECTORY", Reload,
-            otherwise "found beside the program, or under /usr/lib/rgunicorn";
+            otherwise "beside the program, or /usr/lib/rgunicorn/worker",
+            example r#""/usr/lib/rgunicorn/worker""#;
     }
 }
 

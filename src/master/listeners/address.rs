@@ -141,7 +141,7 @@ impl BindAddress {
     }
 
     /// Whether it may be listed twice: a port that the kernel chooses.
-    pub(super) fn may_repeat(&self) -> bool {
+    pub fn may_repeat(&self) -> bool {
         matches!(self, Self::Tcp { port: 0, .. })
     }
 

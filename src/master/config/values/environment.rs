@@ -1,5 +1,6 @@
 //! Variables for the application's environment.
 
+use crate::config::Setting;
 use crate::config::value::{Refusal, Takes, Value, kind, misfit, texts};
 use std::collections::BTreeMap;
 use toml::Spanned;
@@ -73,6 +74,13 @@ impl Value for Environment {
         entries
             .into_iter()
             .try_fold(Self::default(), |all, (name, value)| {
+                // TOML takes all that stands below `[env]` for a part of it.
+                if Setting::find(name.get_ref()).is_some() {
+                    return Err(Refusal {
+                        part: Some(name.span()),
+                        says: format!("{} is a setting: write it above [env]", name.get_ref()),
+                    });
+                }
                 let Some(text) = value.get_ref().as_str() else {
                     return Err(Refusal {
                         part: Some(value.span()),

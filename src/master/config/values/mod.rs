@@ -10,7 +10,7 @@ mod peers;
 mod workers;
 
 pub use app::{App, ProcName};
-pub use bind::{Bind, Binds};
+pub use bind::Binds;
 pub use environment::Environment;
 pub use loglevel::LogLevel;
 pub use number::{BodyLimit, Seconds, Timeout, Within};

@@ -1,0 +1,277 @@
+//! The manual pages and the example configuration, made from the table of
+//! settings and the command lines. The prose is in the `.in` files beside.
+//!
+//! What is committed has to be what would be made. To make it anew:
+//! `UPDATE=1 cargo test -p rgunicorn --lib pages`
+
+use crate::config::{Applies, Group, SETTINGS, Setting};
+use crate::{cli, config, ctl};
+use clap::{Arg, ArgAction, Command};
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+/// Plain text as roff takes it.
+fn roff(text: &str) -> String {
+    let text = text
+        .replace('\\', "\\e")
+        .replace('-', "\\-")
+        .replace('"', "\\(dq")
+        .replace('\'', "\\(aq");
+    match text.strip_prefix('.') {
+        Some(rest) => format!("\\&.{rest}"),
+        None => text,
+    }
+}
+
+/// The same, with what is in backticks in bold.
+fn prose(text: &str) -> String {
+    let part = |(number, part): (usize, &str)| match number % 2 {
+        0 => roff(part),
+        _ => format!("\\fB{}\\fR", roff(part)),
+    };
+    text.split('`').enumerate().map(part).collect()
+}
+
+/// `-w, --workers NUMBER`, in bold and italics.
+fn flags(argument: &Arg) -> String {
+    let short = argument.get_short().map(|short| format!("-{short}"));
+    let long = argument.get_long().map(|long| format!("--{long}"));
+    let flags: Vec<String> = short
+        .into_iter()
+        .chain(long)
+        .map(|flag| format!("\\fB{}\\fR", roff(&flag)))
+        .collect();
+    let takes_value = matches!(argument.get_action(), ArgAction::Set | ArgAction::Append);
+    match argument.get_value_names() {
+        Some([name, ..]) if takes_value => format!("{} \\fI{}\\fR", flags.join(", "), roff(name)),
+        Some(_) | None => flags.join(", "),
+    }
+}
+
+/// The options of a command, under their headings.
+fn options(command: &Command) -> String {
+    let mut heading = None;
+    let mut pieces = Vec::new();
+    for argument in command
+        .get_arguments()
+        .filter(|argument| !argument.is_positional())
+    {
+        if argument.get_help_heading() != heading {
+            heading = argument.get_help_heading();
+            pieces.push(format!(".SS {}\n", heading.unwrap_or("Options")));
+        }
+        let help = argument
+            .get_help()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        pieces.push(format!(
+            ".TP\n{}\n{}.\n",
+            flags(argument),
+            prose(&help.replace('\n', " "))
+        ));
+    }
+    pieces.concat().trim_end().to_owned()
+}
+
+/// The commands of rgunicornctl.
+fn commands() -> String {
+    let piece = |(name, _, help): &(&str, _, &str)| format!(".TP\n.B {name}\n{}.\n", prose(help));
+    ctl::COMMANDS
+        .iter()
+        .map(piece)
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
+}
+
+/// What holds when a setting is not set, as a sentence.
+fn default(setting: &Setting) -> String {
+    match (setting.default)() {
+        Some(value) => format!("Default: `{value}`."),
+        None if setting.otherwise.is_empty() => "There is no default.".into(),
+        None => format!("Default: {}.", setting.otherwise),
+    }
+}
+
+/// All settings, in full.
+fn settings() -> String {
+    let mut group: Option<Group> = None;
+    let mut pieces = Vec::new();
+    for setting in SETTINGS {
+        if group != Some(setting.group) {
+            group = Some(setting.group);
+            pieces.push(format!(".SH {}\n", setting.group.heading().to_uppercase()));
+        }
+        pieces.push(format!(".TP\n.B {}\n", setting.key));
+        pieces.push(format!(
+            "{}\n",
+            setting
+                .paragraphs()
+                .iter()
+                .map(|text| prose(text))
+                .collect::<Vec<_>>()
+                .join("\n.IP\n")
+        ));
+        let flag = match setting.flags {
+            [] => format!("On the command line: {}.", setting.value_name),
+            flags => format!(
+                "On the command line: {}.",
+                flags
+                    .iter()
+                    .map(|flag| format!("`{flag}`"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+        };
+        let applies = match setting.applies {
+            Applies::Reload => "",
+            Applies::Restart => " A change needs a restart.",
+        };
+        let must = format!("It must be {}.", (setting.expects)());
+        pieces.push(format!(
+            ".IP\n{}\n{}\n{}{applies}\n",
+            roff(&must),
+            prose(&default(setting)),
+            prose(&flag)
+        ));
+    }
+    pieces.concat().trim_end().to_owned()
+}
+
+/// Text in lines of comment.
+fn comment(text: &str) -> String {
+    const WIDTH: usize = 78;
+    let mut lines = vec![String::from("#")];
+    for word in text.replace('`', "").split_whitespace() {
+        let last = lines.len() - 1;
+        if lines[last].len() + 1 + word.len() > WIDTH {
+            lines.push(format!("# {word}"));
+        } else {
+            lines[last] = format!("{} {word}", lines[last]);
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+/// The line of the example that sets a setting.
+fn assignment(setting: &Setting) -> String {
+    match (setting.default)() {
+        Some(value) if setting.example.is_empty() => format!("{} = {value}\n", setting.key),
+        Some(_) | None => format!("{} = {}\n", setting.key, setting.example),
+    }
+}
+
+/// The example configuration: all settings, of which only the first is set.
+fn example() -> String {
+    let mut pieces = vec![comment(
+        "The settings of rgunicorn, with their defaults; see rgunicorn.toml(5). For the instance NAME of rgunicorn@.service this is /etc/rgunicorn/NAME.toml.",
+    )];
+    let mut group: Option<Group> = None;
+    for setting in SETTINGS {
+        if group != Some(setting.group) {
+            group = Some(setting.group);
+            pieces.push(format!("\n\n## {}\n", setting.group.heading()));
+        }
+        let has_example = !setting.example.is_empty();
+        let default = if has_example {
+            default(setting)
+        } else {
+            String::new()
+        };
+        pieces.push(format!(
+            "\n{}",
+            comment(&format!("{} {default}", setting.paragraphs().join(" ")))
+        ));
+        let mark = if setting.key == "app" { "" } else { "#" };
+        pieces.push(format!("{mark}{}", assignment(setting)));
+    }
+    pieces.concat()
+}
+
+fn root(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Each file, as it would be made now.
+fn made() -> [(PathBuf, String); 4] {
+    let page = |name: &str, inserts: &[(&str, String)]| {
+        let path = root("man").join(name);
+        let prose = fs::read_to_string(path.with_extension(match name.rsplit_once('.') {
+            Some((_, section)) => format!("{section}.in"),
+            None => "in".into(),
+        }))
+        .unwrap();
+        let mut text = format!(
+            ".\\\" Made from {name}.in by pages.rs: change it there.\n{}",
+            prose.replace("@VERSION@", env!("CARGO_PKG_VERSION"))
+        );
+        for (mark, insert) in inserts {
+            assert!(text.contains(mark), "{mark} in {name}.in");
+            text = text.replace(mark, insert);
+        }
+        (path, text)
+    };
+    [
+        page("rgunicorn.1", &[("@OPTIONS@", options(&cli::command()))]),
+        page(
+            "rgunicornctl.1",
+            &[
+                ("@OPTIONS@", options(&ctl::command())),
+                ("@COMMANDS@", commands()),
+            ],
+        ),
+        page("rgunicorn.toml.5", &[("@SETTINGS@", settings())]),
+        (root("packaging/examples/rgunicorn.toml"), example()),
+    ]
+}
+
+#[test]
+fn what_is_committed_is_what_would_be_made() {
+    for (path, text) in made() {
+        if env::var_os("UPDATE").is_some() {
+            fs::write(&path, &text).unwrap();
+        }
+        let committed = fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            committed == text,
+            "{} is stale: run UPDATE=1 cargo test -p rgunicorn --lib pages",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn the_example_is_a_configuration_as_it_is_and_with_every_setting_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("example.toml");
+    let in_force: String = SETTINGS.iter().map(assignment).collect();
+    for text in [&example(), &in_force] {
+        for setting in SETTINGS {
+            assert!(text.contains(&assignment(setting)), "{}", setting.key);
+        }
+        // What it names need not be here.
+        let here = |line: &&str| !line.starts_with("python =") && !line.starts_with("chdir =");
+        let text = text.lines().filter(here).collect::<Vec<_>>().join("\n");
+        fs::write(&file, text).unwrap();
+
+        let words = ["rgunicorn", "-c", "example.toml"];
+        let start = config::Start {
+            directory: folder.path().to_owned(),
+            ..config::Start::here()
+        };
+        let config = config::load(&cli::parse_from(words, start).unwrap().sources);
+
+        assert_eq!(
+            config
+                .map(|config| config.app.to_string())
+                .map_err(|error| error.to_string()),
+            Ok("site:app".into())
+        );
+    }
+}
+
+#[test]
+fn no_line_of_a_page_is_taken_for_a_request_by_mistake() {
+    assert_eq!(roff(".5 - 'x\\y\""), "\\&.5 \\- \\(aqx\\ey\\(dq");
+    assert_eq!(prose("as `a-b` says"), "as \\fBa\\-b\\fR says");
+}
