@@ -1,0 +1,1 @@
+//! Real applications from PyPI, compared with their answers under Gunicorn.

@@ -1,0 +1,20 @@
+//! What the stories are told with: a server in a folder of its own, clients
+//! that control every byte, and a look into `/proc`.
+//!
+//! Nothing here knows how the server works inside. Everything waits for a fact
+//! with a long deadline, and says what the server said when it waited in vain.
+
+pub mod client;
+pub mod files;
+pub mod notices;
+pub mod processes;
+pub mod program;
+pub mod server;
+pub mod traffic;
+pub mod wait;
+
+pub use client::{Broken, Connection, Response};
+pub use program::{Outcome, Program};
+pub use server::{Running, Server};
+pub use traffic::Load;
+pub use wait::wait_until;

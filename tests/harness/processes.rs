@@ -1,0 +1,138 @@
+//! Processes as `/proc` shows them.
+
+use nix::sys::signal::{Signal, kill};
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// A process id.
+pub type Pid = i32;
+
+/// Sends a signal. A process that has gone already does not matter.
+pub fn signal(pid: Pid, signal: Signal) {
+    let _ = kill(nix::unistd::Pid::from_raw(pid), signal);
+}
+
+/// Every process there is.
+fn all() -> impl Iterator<Item = Pid> {
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
+/// A field of `/proc/PID/stat`, counted as proc(5) does, from 3 on.
+fn stat(pid: Pid, field: usize) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is a name in parentheses and may hold anything.
+    let rest = &text[text.rfind(')')? + 2..];
+    rest.split(' ').nth(field - 3).map(str::to_owned)
+}
+
+/// The parent of a process.
+pub fn parent(pid: Pid) -> Option<Pid> {
+    stat(pid, 4)?.parse().ok()
+}
+
+/// `R`, `S`, `T`, `Z`… or nothing once it is gone.
+pub fn state(pid: Pid) -> Option<char> {
+    stat(pid, 3)?.chars().next()
+}
+
+/// Whether a process runs: it exists and is more than a zombie.
+pub fn runs(pid: Pid) -> bool {
+    state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// The children of a process that run.
+pub fn children(pid: Pid) -> BTreeSet<Pid> {
+    all()
+        .filter(|child| parent(*child) == Some(pid) && runs(*child))
+        .collect()
+}
+
+/// Every process that runs with `folder` in its environment.
+pub fn started_for(folder: &Path) -> Vec<Pid> {
+    let needle = folder.to_str().unwrap().as_bytes().to_vec();
+    all()
+        .filter(|pid| {
+            fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|environ| environ.windows(needle.len()).any(|window| window == needle))
+        })
+        .filter(|pid| runs(*pid))
+        .collect()
+}
+
+/// What the descriptors of a process lead to.
+pub fn descriptors(pid: Pid) -> Vec<PathBuf> {
+    fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+        .collect()
+}
+
+/// Whether a process has the socket with this inode open.
+pub fn holds_socket(pid: Pid, inode: u64) -> bool {
+    let wanted = PathBuf::from(format!("socket:[{inode}]"));
+    descriptors(pid).contains(&wanted)
+}
+
+/// What a process is called in a process listing.
+pub fn command_line(pid: Pid) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes)
+        .replace('\0', " ")
+        .trim()
+        .to_owned()
+}
+
+/// Proportional memory in KiB: shared pages are split among their users.
+pub fn memory(pid: Pid) -> io::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    text.lines()
+        .find_map(|line| {
+            line.strip_prefix("Pss:")?
+                .trim()
+                .strip_suffix(" kB")?
+                .parse()
+                .ok()
+        })
+        .ok_or_else(|| io::Error::other("no Pss in smaps_rollup"))
+}
+
+/// The inode of the socket that listens on a TCP port of this machine.
+pub fn listening_on_port(port: u16) -> Option<u64> {
+    ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .find_map(|table| {
+            let text = fs::read_to_string(table).ok()?;
+            text.lines().skip(1).find_map(|line| {
+                let fields: Vec<&str> = line.split_whitespace().collect();
+                let here = u16::from_str_radix(fields[1].rsplit(':').next()?, 16).ok()?;
+                (here == port && fields[3] == "0A").then(|| fields[9].parse().ok())?
+            })
+        })
+}
+
+/// The inode of the unix socket that listens at a path.
+pub fn listening_on_path(path: &Path) -> Option<u64> {
+    const LISTENS: &str = "00010000";
+    let text = fs::read_to_string("/proc/net/unix").ok()?;
+    text.lines().skip(1).find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        (fields.get(7).is_some_and(|name| Path::new(name) == path) && fields[3] == LISTENS)
+            .then(|| fields[6].parse().ok())?
+    })
+}
+
+/// Processor time a process has used, in ticks of 10 ms.
+pub fn processor_ticks(pid: Pid) -> u64 {
+    const USER: usize = 14;
+    const SYSTEM: usize = 15;
+    [USER, SYSTEM]
+        .iter()
+        .filter_map(|field| stat(pid, *field)?.parse::<u64>().ok())
+        .sum()
+}

@@ -1,0 +1,141 @@
+//! The command lines: help, version, and `rgunicornctl`.
+
+use crate::harness::{Program, Server, program::RGUNICORNCTL};
+
+#[test]
+fn help_names_the_flags_that_gunicorn_users_know() {
+    let outcome = Program::rgunicorn(&["--help"]).run();
+
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    for word in [
+        "-c",
+        "--config",
+        "-b",
+        "--bind",
+        "-w",
+        "--workers",
+        "-t",
+        "--timeout",
+        "--graceful-timeout",
+        "--keep-alive",
+        "--backlog",
+        "--log-level",
+        "-n",
+        "--name",
+        "--chdir",
+        "--pythonpath",
+        "-e",
+        "--env",
+        "--preload",
+        "--python",
+        "--check-config",
+        "--print-config",
+    ] {
+        assert!(
+            outcome.stdout.contains(word),
+            "{word} is not in\n{}",
+            outcome.stdout
+        );
+    }
+}
+
+#[test]
+fn both_programs_tell_their_version() {
+    for path in [crate::harness::program::RGUNICORN, RGUNICORNCTL] {
+        let outcome = Program::new(path, &["--version"]).run();
+
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+        assert!(
+            outcome.stdout.contains(env!("CARGO_PKG_VERSION")),
+            "{outcome:?}"
+        );
+    }
+}
+
+#[test]
+fn a_reload_command_returns_when_the_new_code_serves() {
+    let server = Server::running("shop:app")
+        .workers(2)
+        .file("shop.py", &shop("old"))
+        .start();
+    assert_eq!(server.get("/").text(), "old");
+    server.write("shop.py", &shop("new"));
+
+    let outcome = server.ctl(&["reload"]);
+
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    for _ in 0..20 {
+        assert_eq!(server.get("/").text(), "new");
+    }
+}
+
+#[test]
+fn a_reload_command_fails_with_the_reason_when_the_code_does() {
+    let server = Server::running("shop:app")
+        .file("shop.py", &shop("old"))
+        .start();
+    server.write("shop.py", "raise RuntimeError('not in stock')\n");
+
+    let outcome = server.ctl(&["reload"]);
+
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    assert!(outcome.stderr.contains("not in stock"), "{outcome:?}");
+    assert_eq!(server.get("/").text(), "old");
+}
+
+#[test]
+fn a_reload_command_fails_with_the_reason_when_the_file_does() {
+    let server = Server::running("hello:app").start();
+    server.write_raw_config("app = \"hello:app\"\nwokers = 2\n");
+
+    let outcome = server.ctl(&["reload"]);
+
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    for word in ["shop.toml:2", "workers"] {
+        assert!(outcome.stderr.contains(word), "{outcome:?}");
+    }
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn a_command_that_reaches_no_server_says_so() {
+    let outcome = Program::new(RGUNICORNCTL, &["reload"])
+        .env("RUNTIME_DIRECTORY", "/nowhere")
+        .run();
+
+    assert_ne!(outcome.status, 0);
+    assert!(outcome.stderr.contains("/nowhere/control"), "{outcome:?}");
+    assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
+}
+
+#[test]
+fn an_unknown_command_is_refused() {
+    let server = Server::running("hello:app").start();
+
+    let outcome = server.ctl(&["relaod"]);
+
+    assert_eq!(outcome.status, 64, "{outcome:?}");
+    assert!(server.notices().is_empty());
+}
+
+#[test]
+fn nobody_but_its_user_may_command_a_server() {
+    let server = Server::running("hello:app").start();
+
+    let run = server.folder().join("run");
+    let outcome = Program::new(RGUNICORNCTL, &["reload"])
+        .unprivileged()
+        .env("RUNTIME_DIRECTORY", run.to_str().unwrap())
+        .run();
+
+    assert_ne!(outcome.status, 0, "{outcome:?}");
+    assert!(server.notices().is_empty());
+}
+
+/// An application that says one word.
+fn shop(word: &str) -> String {
+    format!(
+        "def app(environ, start_response):\n    start_response('200 OK', [('Content-Type', 'text/plain')])\n    \
+         return [b'{word}']\n"
+    )
+}

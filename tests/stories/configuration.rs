@@ -1,0 +1,382 @@
+//! Settings that cannot be used: one line says where and what would be right,
+//! and the server does not start.
+
+use crate::harness::{Outcome, Program, Server, program::RGUNICORN, server::free_port};
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::{fs::PermissionsExt, net::UnixListener},
+};
+
+const BAD_USAGE: i32 = 64;
+const OS_REFUSES: i32 = 71;
+const BAD_CONFIG: i32 = 78;
+
+/// The one line a refusal consists of.
+#[track_caller]
+fn complaint(outcome: &Outcome, status: i32) -> &str {
+    assert_eq!(outcome.status, status, "{outcome:?}");
+    assert_eq!(outcome.stdout, "", "{outcome:?}");
+    let lines: Vec<&str> = outcome
+        .stderr
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    match lines.as_slice() {
+        [line] => line,
+        _ => panic!("not one line: {outcome:?}"),
+    }
+}
+
+#[track_caller]
+fn assert_names(line: &str, words: &[&str]) {
+    for word in words {
+        assert!(line.contains(word), "{word:?} is not in {line:?}");
+    }
+}
+
+/// Starts with this configuration file.
+fn started_with(config: &str) -> Outcome {
+    Program::rgunicorn(&["--config", "shop.toml"])
+        .file("shop.toml", config)
+        .run()
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_nearest_known_one() {
+    let outcome = started_with("app = \"hello:app\"\nwokers = 2\n");
+
+    assert_names(
+        complaint(&outcome, BAD_CONFIG),
+        &["shop.toml:2", "wokers", "workers"],
+    );
+}
+
+#[test]
+fn a_bad_value_is_refused_with_what_would_be_good() {
+    for (line, words) in [
+        ("workers = 0", ["workers", "between 1 and"]),
+        ("workers = \"many\"", ["workers", "auto"]),
+        ("timeout = -1", ["timeout", "seconds"]),
+        ("timeout = \"soon\"", ["timeout", "seconds"]),
+        (
+            "bind = \"localhost:http:80\"",
+            ["bind", "localhost:http:80"],
+        ),
+        ("loglevel = \"loud\"", ["loglevel", "debug"]),
+        ("preload = \"yes\"", ["preload", "true"]),
+        ("keepalive = 1.5", ["keepalive", "1.5"]),
+    ] {
+        let outcome = started_with(&format!("# a comment\napp = \"hello:app\"\n{line}\n"));
+
+        assert_names(complaint(&outcome, BAD_CONFIG), &["shop.toml:3"]);
+        assert_names(complaint(&outcome, BAD_CONFIG), &words);
+    }
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_refused_where_it_stops_being_it() {
+    let outcome = started_with("app = \"hello:app\"\n\nworkers 4\n");
+
+    assert_names(complaint(&outcome, BAD_CONFIG), &["shop.toml:3"]);
+}
+
+#[test]
+fn a_file_that_is_missing_is_named() {
+    let outcome = Program::rgunicorn(&["--config", "nowhere.toml"]).run();
+
+    assert_names(
+        complaint(&outcome, BAD_CONFIG),
+        &["nowhere.toml", "No such file"],
+    );
+}
+
+#[test]
+fn a_file_that_may_not_be_read_is_named() {
+    let program =
+        Program::rgunicorn(&["--config", "shop.toml"]).file("shop.toml", "app = \"hello:app\"\n");
+    fs::set_permissions(
+        program.folder.join("shop.toml"),
+        fs::Permissions::from_mode(0o600),
+    )
+    .unwrap();
+
+    let outcome = program.unprivileged().run();
+
+    assert_names(
+        complaint(&outcome, BAD_CONFIG),
+        &["shop.toml", "Permission denied"],
+    );
+}
+
+#[test]
+fn nothing_to_serve_is_refused_with_how_to_name_it() {
+    let outcome = Program::rgunicorn(&[]).run();
+
+    assert_names(complaint(&outcome, BAD_CONFIG), &["app", "module:callable"]);
+}
+
+#[test]
+fn an_unknown_flag_is_refused() {
+    let outcome = Program::rgunicorn(&["--wokers", "2", "hello:app"]).run();
+
+    assert_eq!(outcome.status, BAD_USAGE, "{outcome:?}");
+    assert_names(&outcome.stderr, &["--wokers", "--workers"]);
+}
+
+#[test]
+fn a_bad_value_of_a_flag_is_refused() {
+    let outcome = Program::rgunicorn(&["--workers", "many", "hello:app"]).run();
+
+    assert_names(complaint(&outcome, BAD_USAGE), &["--workers", "many"]);
+}
+
+#[test]
+fn a_port_that_is_in_use_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+
+    let from_flag = Program::rgunicorn(&["--bind", &address, "hello:app"]).run();
+    let from_file = started_with(&format!("app = \"hello:app\"\nbind = \"{address}\"\n"));
+
+    assert_names(
+        complaint(&from_flag, OS_REFUSES),
+        &["--bind", &address, "in use"],
+    );
+    assert_names(
+        complaint(&from_file, OS_REFUSES),
+        &["shop.toml:2", &address, "in use"],
+    );
+}
+
+#[test]
+fn a_unix_socket_that_somebody_serves_is_not_taken_away() {
+    let program = Program::rgunicorn(&["--bind", "unix:taken.sock", "hello:app"]);
+    let _taken = UnixListener::bind(program.folder.join("taken.sock")).unwrap();
+
+    let outcome = program.run();
+
+    assert_names(complaint(&outcome, OS_REFUSES), &["taken.sock", "in use"]);
+}
+
+#[test]
+fn an_address_that_may_not_be_bound_is_named() {
+    let program = Program::rgunicorn(&["--bind", "unix:private/shop.sock", "hello:app"]);
+    fs::create_dir(program.folder.join("private")).unwrap();
+    fs::set_permissions(
+        program.folder.join("private"),
+        fs::Permissions::from_mode(0o700),
+    )
+    .unwrap();
+
+    let outcome = program.unprivileged().run();
+
+    assert_names(
+        complaint(&outcome, OS_REFUSES),
+        &["private/shop.sock", "Permission denied"],
+    );
+}
+
+#[test]
+fn an_address_of_another_machine_is_named() {
+    let outcome = Program::rgunicorn(&["--bind", "192.0.2.1:80", "hello:app"]).run();
+
+    assert_names(complaint(&outcome, OS_REFUSES), &["192.0.2.1:80"]);
+}
+
+#[test]
+fn an_interpreter_that_does_not_exist_is_named() {
+    let port = free_port();
+    let outcome = started_with(&format!(
+        "app = \"hello:app\"\nbind = \"127.0.0.1:{port}\"\npython = \"/nowhere/bin/python\"\n"
+    ));
+
+    assert_names(
+        complaint(&outcome, BAD_CONFIG),
+        &["shop.toml:3", "/nowhere/bin/python"],
+    );
+}
+
+#[test]
+fn an_interpreter_that_is_none_is_named() {
+    let port = free_port();
+    let outcome = started_with(&format!(
+        "app = \"hello:app\"\nbind = \"127.0.0.1:{port}\"\npython = \"/etc/passwd\"\n"
+    ));
+
+    assert_names(
+        complaint(&outcome, BAD_CONFIG),
+        &["shop.toml:3", "/etc/passwd"],
+    );
+}
+
+#[test]
+fn a_directory_that_does_not_exist_is_named() {
+    let port = free_port();
+    let outcome = started_with(&format!(
+        "app = \"hello:app\"\nbind = \"127.0.0.1:{port}\"\nchdir = \"/nowhere\"\n"
+    ));
+
+    assert_names(
+        complaint(&outcome, BAD_CONFIG),
+        &["shop.toml:3", "/nowhere"],
+    );
+}
+
+#[test]
+fn a_worker_folder_that_cannot_be_found_is_said_to_be_looked_for() {
+    let port = free_port();
+    let address = format!("127.0.0.1:{port}");
+
+    let outcome = Program::new(
+        RGUNICORN,
+        &[
+            "--bind",
+            &address,
+            "--worker-dir",
+            "/nowhere/worker",
+            "hello:app",
+        ],
+    )
+    .run();
+
+    assert_names(complaint(&outcome, BAD_USAGE), &["/nowhere/worker"]);
+}
+
+#[test]
+fn the_printed_configuration_can_be_read_again() {
+    let config = "app = \"hello:app\"\nworkers = 3\nbind = [\"127.0.0.1:8001\", \"unix:shop.sock\"]\n\
+                  keepalive = 7\npreload = true\npythonpath = [\"lib\"]\n[env]\nCOLOUR = \"blue\"\n";
+
+    let printed = Program::rgunicorn(&["--config", "shop.toml", "--print-config"])
+        .file("shop.toml", config)
+        .run();
+    let again = Program::rgunicorn(&["--config", "shop.toml", "--print-config"])
+        .file("shop.toml", &printed.stdout)
+        .run();
+
+    assert_eq!(
+        (printed.status, again.status),
+        (0, 0),
+        "{printed:?} {again:?}"
+    );
+    let values = |outcome: &Outcome| outcome.stdout.parse::<toml::Table>().unwrap();
+    assert_eq!(values(&printed), values(&again));
+    assert_eq!(values(&printed)["workers"], 3.into());
+    assert_eq!(values(&printed)["env"]["COLOUR"], "blue".into());
+    assert_eq!(values(&printed)["timeout"], 30.into());
+}
+
+#[test]
+fn the_command_line_is_stronger_than_the_file() {
+    let outcome = Program::rgunicorn(&[
+        "--config",
+        "shop.toml",
+        "-w",
+        "3",
+        "-b",
+        ":8002",
+        "-t",
+        "9",
+        "-e",
+        "COLOUR=green",
+        "-n",
+        "market",
+        "--keep-alive",
+        "11",
+        "--graceful-timeout",
+        "12",
+        "--log-level",
+        "debug",
+        "--backlog",
+        "13",
+        "--print-config",
+        "other:app",
+    ])
+    .file(
+        "shop.toml",
+        "app = \"hello:app\"\nworkers = 2\ntimeout = 5\n[env]\nCOLOUR = \"blue\"\nSIZE = \"big\"\n",
+    )
+    .file("other.py", "from hello import app\n")
+    .run();
+
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let values: toml::Table = outcome.stdout.parse().unwrap();
+    for (key, value) in [
+        ("workers", toml::Value::Integer(3)),
+        ("timeout", 9.into()),
+        ("keepalive", 11.into()),
+        ("graceful_timeout", 12.into()),
+        ("backlog", 13.into()),
+        ("app", "other:app".into()),
+        ("loglevel", "debug".into()),
+        ("proc_name", "market".into()),
+    ] {
+        assert_eq!(values[key], value, "{key}");
+    }
+    assert_eq!(values["env"]["COLOUR"], "green".into());
+    assert_eq!(values["env"]["SIZE"], "big".into());
+}
+
+#[test]
+fn a_file_beside_it_is_found_without_being_named() {
+    let outcome = Program::rgunicorn(&["--print-config"])
+        .file("rgunicorn.toml", "app = \"hello:app\"\nworkers = 5\n")
+        .run();
+
+    assert_eq!(
+        outcome.stdout.parse::<toml::Table>().unwrap()["workers"],
+        5.into(),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn a_good_configuration_passes_the_check() {
+    let outcome = Program::rgunicorn(&["--config", "shop.toml", "--check-config"])
+        .file("shop.toml", "app = \"hello:app\"\n")
+        .run();
+
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+}
+
+#[test]
+fn a_check_finds_what_is_wrong_with_the_file_and_with_the_application() {
+    let check = |config: &str| {
+        Program::rgunicorn(&["--config", "shop.toml", "--check-config"])
+            .file("shop.toml", config)
+            .run()
+    };
+
+    let file = check("app = \"hello:app\"\nwokers = 1\n");
+    let app = check("app = \"missing:app\"\n");
+
+    assert_names(complaint(&file, BAD_CONFIG), &["shop.toml:2", "workers"]);
+    assert_ne!(app.status, 0, "{app:?}");
+    assert_names(&app.stderr, &["missing"]);
+}
+
+#[test]
+fn a_check_takes_no_socket() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+
+    let outcome = Program::rgunicorn(&["--check-config", "--bind", &address, "hello:app"]).run();
+
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+}
+
+#[test]
+fn what_systemd_passes_is_stronger_than_what_the_file_binds() {
+    let port = free_port();
+
+    let server = Server::running("hello:app")
+        .setting("bind", format!("127.0.0.1:{port}"))
+        .start();
+
+    assert_eq!(server.get("/").status, 200);
+    assert!(
+        TcpListener::bind(("127.0.0.1", port)).is_ok(),
+        "the file's address was bound too"
+    );
+}

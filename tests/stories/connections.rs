@@ -1,0 +1,255 @@
+//! How long a connection lives, and how many requests travel on it.
+
+use crate::harness::{Broken, Server, wait::comes_true};
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_connection_is_kept_for_the_next_request() {
+    let server = Server::running("hello:app")
+        .setting("keepalive", 20)
+        .start();
+    let mut connection = server.connect();
+
+    for _ in 0..50 {
+        let response = connection.get("/");
+        assert_eq!(response.status, 200);
+        assert!(!response.says_close());
+    }
+
+    assert!(connection.is_open_and_quiet());
+}
+
+#[test]
+fn a_client_that_says_close_is_obeyed() {
+    let server = Server::running("hello:app").start();
+    let mut connection = server.connect();
+
+    let response = connection
+        .send("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .receive();
+
+    assert!(response.says_close());
+    assert_eq!(connection.rest(), Ok(Vec::new()));
+}
+
+#[test]
+fn http_1_0_closes_unless_it_asks_to_be_kept() {
+    let server = Server::running("hello:app")
+        .setting("keepalive", 20)
+        .start();
+
+    let mut plain = server.connect();
+    assert!(plain.send("GET / HTTP/1.0\r\n\r\n").receive().says_close());
+    assert_eq!(plain.rest(), Ok(Vec::new()));
+
+    let mut kept = server.connect();
+    let response = kept
+        .send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        .receive();
+    assert_eq!(
+        response
+            .header("Connection")
+            .map(str::to_lowercase)
+            .as_deref(),
+        Some("keep-alive")
+    );
+    assert_eq!(
+        kept.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+            .receive()
+            .status,
+        200
+    );
+}
+
+#[test]
+fn without_keepalive_every_answer_is_the_last() {
+    let server = Server::running("hello:app").setting("keepalive", 0).start();
+    let mut connection = server.connect();
+
+    assert!(connection.get("/").says_close());
+    assert_eq!(connection.rest(), Ok(Vec::new()));
+}
+
+#[test]
+fn an_idle_connection_is_closed_after_its_time() {
+    let server = Server::running("hello:app").setting("keepalive", 2).start();
+    let mut connection = server.connect();
+    connection.get("/");
+
+    let idle = connection.time_until_closed();
+
+    assert!(
+        (Duration::from_secs(1)..Duration::from_secs(15)).contains(&idle),
+        "closed after {idle:?}"
+    );
+}
+
+#[test]
+fn requests_may_come_before_the_answers_and_are_answered_in_order() {
+    let server = Server::running("bodies:app").workers(1).start();
+    let mut connection = server.connect();
+    let count = 200;
+    let requests: String = (0..count)
+        .map(|number| {
+            let body = format!("request {number}");
+            format!(
+                "POST /echo/read HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
+        })
+        .collect();
+
+    connection.send(requests);
+
+    for number in 0..count {
+        assert_eq!(connection.receive().text(), format!("request {number}"));
+    }
+    assert!(connection.is_open_and_quiet());
+}
+
+#[test]
+fn a_pipelined_request_after_close_is_not_answered() {
+    let server = Server::running("hello:app").start();
+    let mut connection = server.connect();
+
+    connection.send(
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    );
+
+    assert!(connection.receive().says_close());
+    assert!(matches!(
+        connection.try_receive(),
+        Err(Broken::Closed | Broken::Reset)
+    ));
+}
+
+#[test]
+fn a_pipelined_request_behind_a_malformed_one_is_not_answered() {
+    let server = Server::running("hello:app").start();
+    let mut connection = server.connect();
+
+    connection
+        .send("GET / HTTP/1.1\r\nHost: a\r\n\r\nBAD\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+
+    assert_eq!(connection.receive().status, 200);
+    assert_eq!(connection.receive().status, 400);
+    assert!(matches!(
+        connection.try_receive(),
+        Err(Broken::Closed | Broken::Reset)
+    ));
+}
+
+#[test]
+fn a_client_that_stops_sending_still_gets_its_answer() {
+    let server = Server::running("hello:app").start();
+    let mut connection = server.connect();
+
+    connection
+        .send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .finish_sending();
+
+    assert_eq!(connection.receive().status, 200);
+}
+
+#[test]
+fn clients_that_connect_and_leave_harm_nobody() {
+    let server = Server::running("hello:app").workers(1).start();
+
+    for bytes in [
+        "",
+        "G",
+        "GET / HTTP/1.1\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    ] {
+        for _ in 0..50 {
+            server.connect().send(bytes);
+        }
+    }
+
+    assert_eq!(server.get("/").status, 200);
+    assert_eq!(server.log_count("Traceback"), 0);
+}
+
+#[test]
+fn one_workers_idle_connections_do_not_keep_others_waiting() {
+    let server = Server::running("hello:app")
+        .workers(1)
+        .setting("keepalive", 30)
+        .start();
+    let mut idle: Vec<_> = (0..20).map(|_| server.connect()).collect();
+    for connection in &mut idle {
+        assert_eq!(connection.get("/").status, 200);
+    }
+
+    assert_eq!(server.get("/").status, 200);
+
+    for connection in &mut idle {
+        assert_eq!(connection.get("/").status, 200);
+    }
+}
+
+#[test]
+fn a_busy_worker_leaves_new_connections_to_the_others() {
+    let server = Server::running("slow:app").workers(2).start();
+    let busy = server.get_in_background("/until/go");
+    server.wait_until("a worker is busy", || !server.read("go.started").is_empty());
+
+    let start = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(server.get("/").status, 200);
+    }
+    let elapsed = start.elapsed();
+
+    server.write("go", "");
+    assert_eq!(busy.join().unwrap().unwrap().status, 200);
+    assert!(
+        elapsed < Duration::from_secs(10),
+        "took {elapsed:?} beside a busy worker"
+    );
+}
+
+#[test]
+fn more_clients_than_a_worker_may_hold_wait_and_are_served() {
+    let server = Server::running("hello:app")
+        .workers(1)
+        .setting("worker_connections", 5)
+        .setting("keepalive", 1)
+        .start();
+    let mut clients: Vec<_> = (0..20).map(|_| server.connect()).collect();
+
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+
+    for client in &mut clients {
+        assert_eq!(client.receive().status, 200);
+    }
+}
+
+#[test]
+fn an_idle_worker_uses_no_processor_time() {
+    let server = Server::running("hello:app")
+        .workers(2)
+        .setting("keepalive", 30)
+        .start();
+    let mut connection = server.connect();
+    connection.get("/");
+    let ticks = || -> u64 {
+        server
+            .children()
+            .into_iter()
+            .chain([server.pid()])
+            .map(crate::harness::processes::processor_ticks)
+            .sum()
+    };
+
+    let before = ticks();
+    comes_true(Duration::from_secs(2), || false);
+
+    // A tick is 10 ms; a loop that spins would use 200 of them.
+    assert!(
+        ticks() - before < 20,
+        "{} ticks in two idle seconds",
+        ticks() - before
+    );
+}

@@ -1,0 +1,110 @@
+//! The application's own Python: any version from 3.10 on, any virtual
+//! environment, nothing installed into it.
+
+use crate::harness::Server;
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// Every CPython of this machine that can be started.
+fn interpreters() -> Vec<PathBuf> {
+    (10..=14)
+        .filter_map(|minor| {
+            let output = Command::new(format!("python3.{minor}"))
+                .args(["-c", "import sys; print(sys.executable)"])
+                .stderr(Stdio::null())
+                .output()
+                .ok()?;
+            let path = String::from_utf8(output.stdout).ok()?;
+            output.status.success().then(|| PathBuf::from(path.trim()))
+        })
+        .collect()
+}
+
+fn make_venv(python: &Path, at: &str) {
+    let status = Command::new(python)
+        .args(["-m", "venv", "--without-pip", at])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn every_python_of_this_machine_runs_the_application() {
+    let found = interpreters();
+    assert!(!found.is_empty(), "no Python between 3.10 and 3.14");
+
+    for python in found {
+        let server = Server::running("state:app")
+            .setting("python", python.to_str().unwrap())
+            .start();
+
+        assert_eq!(
+            server.get("/").json()["executable"],
+            python.to_str().unwrap()
+        );
+    }
+}
+
+#[test]
+fn a_virtual_environment_is_named_by_its_interpreter() {
+    let server =
+        Server::running("shop:app").file("shop.py", "import goods\nfrom state import app\n");
+    let venv = server.path("venv");
+    make_venv(Path::new("python3"), &venv);
+    let packages = std::fs::read_dir(format!("{venv}/lib"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path()
+        .join("site-packages");
+    std::fs::write(packages.join("goods.py"), "").unwrap();
+
+    let server = server
+        .setting("python", format!("{venv}/bin/python"))
+        .start();
+
+    let state = server.get("/").json();
+    assert_eq!(state["prefix"], venv);
+    assert_eq!(state["executable"], format!("{venv}/bin/python"));
+}
+
+#[test]
+fn an_interpreter_may_be_named_relative_to_the_application() {
+    let server = Server::running("state:app");
+    make_venv(Path::new("python3"), &server.path("venv"));
+    let venv = server.path("venv");
+
+    let server = server.setting("python", "venv/bin/python").start();
+
+    assert_eq!(server.get("/").json()["prefix"], venv);
+}
+
+#[test]
+fn a_reload_changes_the_interpreter() {
+    let server = Server::running("state:app");
+    let venv = server.path("venv");
+    make_venv(Path::new("python3"), &venv);
+    let server = server.start();
+    assert_ne!(server.get("/").json()["prefix"], venv);
+    server.set("python", format!("{venv}/bin/python"));
+
+    server.reload();
+
+    assert_eq!(server.get("/").json()["prefix"], venv);
+}
+
+#[test]
+fn a_python_that_is_too_old_or_no_cpython_is_refused_in_one_line() {
+    let server = Server::running("hello:app")
+        .file("python", "#!/bin/sh\necho 'Python 2.7.18' >&2\nexit 1\n");
+    let path = server.path("python");
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let server = server.setting("python", path.as_str()).launch();
+
+    assert_ne!(server.wait_for_exit(), 0);
+
+    assert!(server.stderr().contains(&path), "{}", server.stderr());
+}

@@ -1,0 +1,19 @@
+//! One subject a file; each test is a sentence about it.
+
+mod answers;
+mod commands;
+mod configuration;
+mod connections;
+mod interpreters;
+mod listening;
+mod loading;
+mod logs;
+mod notifying;
+mod reloading;
+mod requests;
+mod slow_clients;
+mod stopping;
+mod uploads;
+mod validated;
+mod workers;
+mod wsgi;

@@ -1,0 +1,233 @@
+//! What the server tells its service manager.
+
+use crate::harness::Server;
+use nix::sys::signal::Signal;
+use std::time::Duration;
+
+#[test]
+fn ready_is_said_when_a_worker_can_answer_and_not_before() {
+    for preload in [false, true] {
+        let server = Server::running("shop:app")
+            .setting("preload", preload)
+            .file(
+                "shop.py",
+                "import slow\nslow.app({'PATH_INFO': '/until/go'}, print)\nfrom hello import app\n",
+            )
+            .launch();
+        server.wait_until("the app is loading", || {
+            !server.read("go.started").is_empty()
+        });
+
+        assert_eq!(server.notices(), [] as [&str; 0]);
+
+        server.write("go", "");
+        server.wait_for_notice("READY=1");
+        assert_eq!(server.worker_pids().len(), 1);
+        assert_eq!(server.get("/").status, 200);
+    }
+}
+
+#[test]
+fn ready_is_said_once() {
+    let server = Server::running("hello:app").workers(3).start();
+    server.wait_for_workers(3);
+    server.get("/");
+
+    assert_eq!(
+        server
+            .datagrams()
+            .iter()
+            .filter(|datagram| datagram.contains("READY=1"))
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn an_app_that_loads_slowly_is_given_time() {
+    let server = Server::running("shop:app")
+        .file(
+            "shop.py",
+            "import slow\nslow.app({'PATH_INFO': '/until/go'}, print)\nfrom hello import app\n",
+        )
+        .launch();
+    server.wait_until("the app is loading", || {
+        !server.read("go.started").is_empty()
+    });
+
+    server.wait_until("more time is asked for, twice", || {
+        server.notified("EXTEND_TIMEOUT_USEC").len() >= 2
+    });
+
+    for value in server.notified("EXTEND_TIMEOUT_USEC") {
+        assert!(value.parse::<u64>().unwrap() >= 1_000_000, "{value}");
+    }
+    server.write("go", "");
+    server.wait_for_notice("READY=1");
+}
+
+#[test]
+fn a_reload_says_when_it_began_on_the_clock_that_systemd_compares() {
+    let server = Server::running("hello:app").start();
+    let uptime = || {
+        let text = std::fs::read_to_string("/proc/uptime").unwrap();
+        Duration::from_secs_f64(text.split(' ').next().unwrap().parse().unwrap())
+    };
+    let before = uptime();
+
+    server.reload();
+
+    let datagrams = server.datagrams();
+    let reloading = datagrams
+        .iter()
+        .find(|datagram| datagram.contains("RELOADING=1"))
+        .unwrap();
+    let began = reloading
+        .lines()
+        .find_map(|line| line.strip_prefix("MONOTONIC_USEC="))
+        .unwrap();
+    let began = Duration::from_micros(began.parse().unwrap());
+    let slack = Duration::from_secs(2);
+    assert!(
+        before.saturating_sub(slack) <= began && began <= uptime() + slack,
+        "{began:?}, not after {before:?}"
+    );
+}
+
+#[test]
+fn stopping_is_said_at_the_beginning_of_the_stop() {
+    let server = Server::running("slow:app").start();
+    let running = server.get_in_background("/until/go");
+    server.wait_until("the request runs", || !server.read("go.started").is_empty());
+
+    server.signal(Signal::SIGTERM);
+    server.wait_for_notice("STOPPING=1");
+
+    assert!(server.runs());
+    server.write("go", "");
+    assert_eq!(running.join().unwrap().unwrap().status, 200);
+    assert_eq!(server.wait_for_exit(), 0);
+    assert_eq!(server.notices(), ["STOPPING=1"]);
+}
+
+#[test]
+fn the_status_is_a_line_an_operator_wants() {
+    let server = Server::running("hello:app").workers(2).start();
+
+    server.wait_until("the status tells of two workers", || {
+        server
+            .notified("STATUS")
+            .last()
+            .is_some_and(|status| status.contains("2 workers"))
+    });
+    server.reload();
+
+    server.wait_until("the status tells of the second generation", || {
+        server
+            .notified("STATUS")
+            .last()
+            .is_some_and(|status| status.contains("generation 2") && status.contains("2 workers"))
+    });
+}
+
+#[test]
+fn the_status_of_an_idle_server_is_not_repeated() {
+    let server = Server::running("hello:app").start();
+    server.get("/");
+    server.wait_until("there is a status", || {
+        !server.notified("STATUS").is_empty()
+    });
+
+    crate::harness::wait::comes_true(Duration::from_secs(3), || false);
+
+    assert!(
+        server.notified("STATUS").len() < 6,
+        "{:#?}",
+        server.datagrams()
+    );
+}
+
+#[test]
+fn the_watchdog_is_fed_when_there_is_one() {
+    let server = Server::running("hello:app")
+        .env("WATCHDOG_USEC", "2000000")
+        .start();
+
+    server.wait_until("the watchdog is fed again and again", || {
+        server.notified("WATCHDOG").len() >= 4
+    });
+
+    assert!(server.notified("WATCHDOG").iter().all(|value| value == "1"));
+}
+
+#[test]
+fn the_watchdog_is_fed_while_the_app_loads_and_while_it_reloads() {
+    let server = Server::running("shop:app")
+        .env("WATCHDOG_USEC", "1000000")
+        .file("shop.py", "from hello import app\n")
+        .start();
+    server.write(
+        "shop.py",
+        "import slow\nslow.app({'PATH_INFO': '/until/go'}, print)\nfrom hello import app\n",
+    );
+    server.signal(Signal::SIGHUP);
+    server.wait_until("the new code is loading", || {
+        !server.read("go.started").is_empty()
+    });
+
+    let before = server.notified("WATCHDOG").len();
+
+    server.wait_until("the watchdog is fed meanwhile", || {
+        server.notified("WATCHDOG").len() >= before + 4
+    });
+}
+
+#[test]
+fn a_watchdog_of_another_process_is_not_fed() {
+    let server = Server::running("hello:app")
+        .env("WATCHDOG_USEC", "200000")
+        .env("WATCHDOG_PID", "1")
+        .start();
+
+    crate::harness::wait::comes_true(Duration::from_secs(2), || false);
+
+    assert_eq!(server.notified("WATCHDOG"), [] as [&str; 0]);
+}
+
+#[test]
+fn without_a_service_manager_nothing_is_missed() {
+    let server = Server::running("hello:app")
+        .env("NOTIFY_SOCKET", "")
+        .launch();
+
+    assert_eq!(server.get("/").status, 200);
+    assert_eq!(server.stop(), 0);
+    assert_eq!(server.datagrams(), [] as [&str; 0]);
+}
+
+#[test]
+fn a_service_manager_that_does_not_listen_harms_nobody() {
+    let server = Server::running("hello:app")
+        .env("NOTIFY_SOCKET", "/nowhere/notify")
+        .launch();
+
+    assert_eq!(server.get("/").status, 200);
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn what_an_app_writes_cannot_pose_as_a_notice() {
+    let server = Server::running("shop:app")
+        .file("shop.py", "from hello import app\n")
+        .start();
+    server.write(
+        "shop.py",
+        "raise RuntimeError('sold out\\nREADY=1\\nMAINPID=1')\n",
+    );
+
+    server.reload();
+
+    for datagram in server.datagrams() {
+        assert!(!datagram.contains("MAINPID"), "{datagram}");
+    }
+}

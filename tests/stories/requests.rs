@@ -1,0 +1,430 @@
+//! Requests as they come in: what is understood, and what is refused.
+
+use crate::harness::{Running, Server};
+
+fn echoing() -> Running {
+    Server::running("bodies:app").workers(1).start()
+}
+
+/// Sends bytes, expects this status and the end of the connection, and a
+/// server that still answers.
+#[track_caller]
+fn assert_refused(server: &Running, bytes: impl AsRef<[u8]>, status: u16) {
+    let shown = String::from_utf8_lossy(bytes.as_ref())
+        .chars()
+        .take(120)
+        .collect::<String>();
+    let mut connection = server.connect();
+    // The server may refuse, and close, before it has read everything.
+    let _ = connection.try_send(bytes);
+
+    let response = connection
+        .try_receive()
+        .unwrap_or_else(|broken| panic!("{shown:?}: {broken}"));
+
+    assert_eq!(response.status, status, "{shown:?}: {response:?}");
+    assert!(response.says_close(), "{shown:?}: {response:?}");
+    assert!(
+        matches!(connection.rest(), Ok(rest) if rest.is_empty()),
+        "{shown:?}: something came after the refusal"
+    );
+}
+
+#[test]
+fn the_body_can_be_read_in_every_way() {
+    let server = echoing();
+    let body = b"one\ntwo\n\nfour is a longer line than ten bytes\nfive";
+
+    for way in [
+        "read",
+        "read-minus-one",
+        "read-some",
+        "readline",
+        "readline-some",
+        "readlines",
+        "readlines-hint",
+        "iterate",
+        "mixed",
+        "twice",
+    ] {
+        assert_eq!(
+            server.post(&format!("/echo/{way}"), body).text(),
+            String::from_utf8_lossy(body),
+            "{way}"
+        );
+        assert_eq!(
+            server.get(&format!("/echo/{way}")).text(),
+            "",
+            "{way} without a body"
+        );
+    }
+}
+
+#[test]
+fn lines_of_a_body_end_where_a_file_would_end_them() {
+    let server = echoing();
+
+    for way in ["readline", "readlines", "iterate"] {
+        let lines = server
+            .post(&format!("/pieces/{way}"), b"one\r\ntwo\n\nno newline")
+            .json();
+        assert_eq!(
+            lines,
+            serde_json::json!(["one\r\n", "two\n", "\n", "no newline"]),
+            "{way}"
+        );
+    }
+}
+
+#[test]
+fn a_chunked_body_is_put_together() {
+    let server = echoing();
+    let mut connection = server.connect();
+
+    let response = connection
+        .send(
+            "POST /echo/read HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n\
+             4\r\nWiki\r\nB;name=value\r\npedia in \r\n\r\n7\r\nchunks.\r\n0\r\nX-Trailer: yes\r\n\r\n",
+        )
+        .receive();
+
+    assert_eq!(response.text(), "Wikipedia in \r\nchunks.");
+    assert_eq!(connection.get("/echo/read").status, 200);
+}
+
+#[test]
+fn a_request_may_arrive_byte_by_byte() {
+    let server = echoing();
+    let mut connection = server.connect();
+
+    let bytes = b"POST /echo/read HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    for byte in bytes {
+        connection.send([*byte]);
+    }
+
+    assert_eq!(connection.receive().text(), "hello");
+}
+
+#[test]
+fn a_body_the_app_does_not_read_is_not_taken_for_the_next_request() {
+    let server = echoing();
+    let mut connection = server.connect();
+
+    let first = connection
+        .send("POST /echo/nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\n\r\nGET /echo/nothing HTTP/1.1\r\nHost: evil\r\n\r\n")
+        .receive();
+
+    assert_eq!(first.text(), "");
+    assert_eq!(connection.get("/echo/nothing").status, 200);
+    assert!(connection.is_open_and_quiet());
+}
+
+#[test]
+fn a_client_that_asks_whether_to_continue_is_told_so() {
+    let server = echoing();
+    let mut connection = server.connect();
+    connection.send(
+        "POST /echo/read HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+    );
+
+    let interim = connection.read_head().unwrap();
+    let response = connection.send("hello").receive();
+
+    assert_eq!(interim.status, 100);
+    assert_eq!(response.text(), "hello");
+}
+
+#[test]
+fn a_client_that_does_not_wait_for_continue_is_served_too() {
+    let server = echoing();
+    let mut connection = server.connect();
+
+    let response = connection
+        .send("POST /echo/read HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello")
+        .receive();
+
+    assert_eq!(response.text(), "hello");
+    assert_eq!(connection.get("/echo/read").status, 200);
+}
+
+#[test]
+fn an_empty_line_before_a_request_is_forgiven() {
+    let server = echoing();
+
+    assert_eq!(
+        server
+            .request("\r\nGET /echo/read HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .status,
+        200
+    );
+}
+
+#[test]
+fn malformed_request_lines_are_refused() {
+    let server = echoing();
+
+    for line in [
+        "GET",
+        "GET /",
+        "GET / HTTP/1.1 more",
+        "GET  / HTTP/1.1",
+        " GET / HTTP/1.1",
+        "GET / HTTP/1.1 ",
+        "GET / HTTP/2.0",
+        "GET / HTTP/3",
+        "GET / HTTP/0.9",
+        "GET / http/1.1",
+        "GET / FTP/1.1",
+        "get / HTTP/1.1",
+        "G(T / HTTP/1.1",
+        "GET /\u{0} HTTP/1.1",
+        "GET /\u{e9} HTTP/1.1",
+        "GET /a b HTTP/1.1",
+        "GET * HTTP/1.1",
+        "GET shop.example:80 HTTP/1.1",
+        "GET\t/\tHTTP/1.1",
+    ] {
+        assert_refused(&server, format!("{line}\r\nHost: localhost\r\n\r\n"), 400);
+    }
+    assert_eq!(server.get("/echo/read").status, 200);
+}
+
+#[test]
+fn another_protocol_is_refused() {
+    let server = echoing();
+
+    assert_refused(
+        &server,
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        400,
+    );
+    assert_refused(&server, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400);
+    assert_refused(&server, b"SSH-2.0-OpenSSH_9.2p1\r\n\r\n", 400);
+}
+
+#[test]
+fn malformed_header_fields_are_refused() {
+    let server = echoing();
+
+    for field in [
+        "No-Colon",
+        "Space-Before : colon",
+        ": no name",
+        "Bad Name: x",
+        "Bad@Name: x",
+        "Bare: lf\nX: y",
+        "Bare: cr\rX: y",
+        "Zero: \u{0}",
+        "Control: \u{1}",
+        "Folded: one\r\n two",
+        "Host: twice",
+        "Content-Length: -1",
+        "Content-Length: +1",
+        "Content-Length: 1x",
+        "Content-Length: 0x10",
+        "Content-Length: ",
+        "Content-Length: 1, 1",
+        "Content-Length: 1\r\nContent-Length: 2",
+        "Content-Length: 99999999999999999999999999",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked, identity",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding : chunked",
+    ] {
+        assert_refused(
+            &server,
+            format!("POST /echo/read HTTP/1.1\r\nHost: localhost\r\n{field}\r\n\r\n"),
+            400,
+        );
+    }
+    assert_eq!(server.get("/echo/read").status, 200);
+}
+
+#[test]
+fn lines_that_end_without_a_carriage_return_are_refused() {
+    let server = echoing();
+
+    assert_refused(&server, "GET / HTTP/1.1\nHost: localhost\n\n", 400);
+}
+
+#[test]
+fn http_1_1_demands_a_host_and_1_0_does_not() {
+    let server = echoing();
+
+    assert_refused(&server, "GET /echo/read HTTP/1.1\r\n\r\n", 400);
+    assert_eq!(
+        server.request("GET /echo/read HTTP/1.0\r\n\r\n").status,
+        200
+    );
+}
+
+#[test]
+fn http_1_0_knows_no_chunks() {
+    let server = echoing();
+
+    assert_refused(
+        &server,
+        "POST /echo/read HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    );
+}
+
+#[test]
+fn an_unknown_transfer_coding_is_not_implemented() {
+    let server = echoing();
+
+    assert_refused(
+        &server,
+        "POST /echo/read HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        501,
+    );
+}
+
+#[test]
+fn an_expectation_that_cannot_be_met_is_refused() {
+    let server = echoing();
+
+    assert_refused(
+        &server,
+        "GET /echo/read HTTP/1.1\r\nHost: localhost\r\nExpect: a miracle\r\n\r\n",
+        417,
+    );
+}
+
+#[test]
+fn malformed_chunks_are_refused() {
+    let server = echoing();
+
+    for chunks in [
+        "x\r\n",
+        "-1\r\n",
+        "+1\r\na\r\n0\r\n\r\n",
+        "0x1\r\na\r\n0\r\n\r\n",
+        "1 \r\nabc\r\n0\r\n\r\n",
+        "\r\n\r\n",
+        "1\nab\r\n0\r\n\r\n",
+        "1\r\nabc\r\n0\r\n\r\n",
+        "ffffffffffffffffffff\r\n",
+        "1\r\na\r\n0\r\nContent-Length: 4\r\n\r\n",
+    ] {
+        let head =
+            "POST /echo/read HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_refused(&server, format!("{head}{chunks}"), 400);
+    }
+    assert_eq!(server.get("/echo/read").status, 200);
+}
+
+#[test]
+fn a_request_line_that_is_too_long_is_refused() {
+    let server = echoing();
+
+    assert_refused(
+        &server,
+        format!(
+            "GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            "x".repeat(5000)
+        ),
+        414,
+    );
+    // Even if it never ends.
+    assert_refused(&server, format!("GET /{}", "x".repeat(200_000)), 414);
+}
+
+#[test]
+fn too_many_or_too_large_header_fields_are_refused() {
+    let server = echoing();
+
+    let many: String = (0..101)
+        .map(|number| format!("X-{number}: y\r\n"))
+        .collect();
+    assert_refused(
+        &server,
+        format!("GET /echo/read HTTP/1.1\r\nHost: localhost\r\n{many}\r\n"),
+        431,
+    );
+    let large = format!("X-Large: {}\r\n", "y".repeat(9000));
+    assert_refused(
+        &server,
+        format!("GET /echo/read HTTP/1.1\r\nHost: localhost\r\n{large}\r\n"),
+        431,
+    );
+    // Even if they never end.
+    assert_refused(
+        &server,
+        format!(
+            "GET /echo/read HTTP/1.1\r\nHost: localhost\r\nX: {}",
+            "y".repeat(500_000)
+        ),
+        431,
+    );
+    assert_refused(
+        &server,
+        format!(
+            "GET /echo/read HTTP/1.1\r\nHost: a\r\n{}",
+            "X: y\r\n".repeat(50_000)
+        ),
+        431,
+    );
+}
+
+#[test]
+fn the_limits_can_be_set() {
+    let server = Server::running("hello:app")
+        .setting("limit_request_line", 100)
+        .setting("limit_request_fields", 2)
+        .setting("limit_request_field_size", 50)
+        .start();
+
+    assert_eq!(
+        server
+            .request("GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n")
+            .status,
+        200
+    );
+    assert_refused(
+        &server,
+        format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(100)),
+        414,
+    );
+    assert_refused(
+        &server,
+        "GET / HTTP/1.1\r\nHost: a\r\nX: y\r\nZ: y\r\n\r\n",
+        431,
+    );
+    assert_refused(
+        &server,
+        format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "y".repeat(60)),
+        431,
+    );
+}
+
+#[test]
+fn a_body_over_the_limit_is_refused_before_it_is_read() {
+    let server = Server::running("bodies:app")
+        .setting("limit_request_body", 1000)
+        .start();
+
+    assert_eq!(server.post("/echo/read", &[b'x'; 1000]).body.len(), 1000);
+    assert_refused(
+        &server,
+        "POST /echo/read HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n",
+        413,
+    );
+    assert_refused(
+        &server,
+        format!(
+            "POST /echo/read HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n{}",
+            "x".repeat(1001)
+        ),
+        413,
+    );
+}
+
+#[test]
+fn a_refusal_is_no_traceback() {
+    let server = echoing();
+
+    assert_refused(&server, "GET\r\n\r\n", 400);
+
+    assert_eq!(server.log_count("Traceback"), 0);
+}

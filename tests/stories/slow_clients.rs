@@ -1,0 +1,291 @@
+//! Clients that are slow, silent or hostile never cost the others anything.
+
+use crate::harness::{Broken, Connection, Running, Server, processes};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long a normal client waits for its answers, in the middle of `count`.
+#[track_caller]
+fn median_answer_time(server: &Running, count: usize) -> Duration {
+    let mut times: Vec<Duration> = (0..count)
+        .map(|_| {
+            let start = Instant::now();
+            assert_eq!(server.get("/").status, 200);
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    times[count / 2]
+}
+
+#[test]
+fn half_requests_do_not_keep_a_lonely_worker_from_its_work() {
+    let server = Server::running("hello:app").workers(1).start();
+    let mut halves = Vec::new();
+    for bytes in [
+        "",
+        "G",
+        "GET / HT",
+        "GET / HTTP/1.1\r\nHost: a\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\n\r",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nha",
+    ] {
+        for _ in 0..5 {
+            let mut connection = server.connect();
+            connection.send(bytes);
+            halves.push(connection);
+        }
+    }
+
+    for _ in 0..20 {
+        assert_eq!(server.get("/").status, 200);
+    }
+}
+
+#[test]
+fn a_request_that_never_ends_is_given_up() {
+    let server = Server::running("hello:app")
+        .workers(1)
+        .setting("client_timeout", 2)
+        .start();
+
+    for bytes in [
+        "GET / HTTP/1.1\r\nHost: a\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf",
+    ] {
+        let mut connection = server.connect();
+        connection.send(bytes);
+
+        match connection.try_receive() {
+            Ok(response) => {
+                assert_eq!(response.status, 408, "{bytes:?}");
+                assert!(response.says_close());
+            }
+            Err(broken) => assert_eq!(broken, Broken::Closed, "{bytes:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_client_that_never_sends_anything_is_given_up() {
+    let server = Server::running("hello:app")
+        .workers(1)
+        .setting("client_timeout", 2)
+        .setting("keepalive", 2)
+        .start();
+    let mut connection = server.connect();
+
+    match connection.try_receive() {
+        Ok(response) => assert_eq!(response.status, 408),
+        Err(broken) => assert_eq!(broken, Broken::Closed),
+    }
+}
+
+#[test]
+fn a_head_that_trickles_is_given_up_too() {
+    let server = Server::running("hello:app")
+        .workers(1)
+        .setting("client_timeout", 2)
+        .start();
+    let mut connection = server.connect();
+    connection.send("GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ");
+
+    // A byte now and then must not buy time for ever.
+    server.wait_until("the server gives up", || {
+        thread::sleep(Duration::from_millis(100));
+        connection.try_send("x").is_err() || !connection.is_open_and_quiet()
+    });
+}
+
+#[test]
+fn a_normal_client_is_served_at_once_beside_idle_and_trickling_ones() {
+    let server = Server::running("hello:app")
+        .workers(2)
+        .setting("keepalive", 300)
+        .setting("client_timeout", 300)
+        .start();
+    let mut idle: Vec<Connection> = (0..500).map(|_| server.connect()).collect();
+    for connection in idle.iter_mut().step_by(2) {
+        assert_eq!(connection.get("/").status, 200);
+    }
+    let done = Arc::new(AtomicBool::new(false));
+    let mut trickling: Vec<Connection> = (0..50).map(|_| server.connect()).collect();
+    for connection in &mut trickling {
+        connection.send("GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ");
+    }
+    let trickle = {
+        let done = Arc::clone(&done);
+        thread::spawn(move || {
+            while !done.load(Ordering::SeqCst) {
+                for connection in &mut trickling {
+                    connection.try_send("x").unwrap();
+                }
+                thread::sleep(Duration::from_millis(50));
+            }
+            trickling
+        })
+    };
+
+    let median = median_answer_time(&server, 101);
+
+    done.store(true, Ordering::SeqCst);
+    let mut trickling = trickle.join().unwrap();
+    assert!(
+        median < Duration::from_millis(50),
+        "a normal client waited {median:?}"
+    );
+    // Slow is not wrong: they are answered when they are ready.
+    for connection in &mut trickling {
+        assert_eq!(connection.send("\r\n\r\n").receive().status, 200);
+    }
+    for connection in &mut idle {
+        assert_eq!(connection.get("/").status, 200);
+    }
+}
+
+#[test]
+fn a_slow_reader_of_a_large_body_does_not_hold_a_lonely_worker() {
+    let server = Server::running("answers:app").workers(1).start();
+    let mut slow = server.connect();
+    slow.send("GET /big?size=50000000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let head = slow.read_head().unwrap();
+
+    for _ in 0..20 {
+        assert_eq!(server.get("/list").status, 200);
+    }
+
+    assert_eq!(head.header("Content-Length"), Some("50000000"));
+    assert_eq!(slow.read_exactly(50_000_000).unwrap().len(), 50_000_000);
+    assert_eq!(slow.get("/list").status, 200);
+}
+
+#[test]
+fn a_slow_reader_of_a_file_does_not_hold_a_lonely_worker() {
+    let server = Server::running("shop:app")
+        .workers(1)
+        .file(
+            "shop.py",
+            "import answers\ndef app(environ, start_response):\n    if environ['PATH_INFO'] == '/large':\n        \
+             start_response('200 OK', [('Content-Length', str(50 << 20))])\n        \
+             return environ['wsgi.file_wrapper'](open('large', 'rb'))\n    return answers.app(environ, start_response)\n",
+        )
+        .file("large", "")
+        .start();
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(server.folder().join("large"))
+        .unwrap();
+    file.set_len(50 << 20).unwrap();
+    let mut slow = server.connect();
+    slow.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+    slow.read_head().unwrap();
+
+    for _ in 0..20 {
+        assert_eq!(server.get("/list").status, 200);
+    }
+
+    assert_eq!(slow.read_exactly(50 << 20).unwrap().len(), 50 << 20);
+}
+
+#[test]
+fn an_endless_body_for_a_slow_reader_takes_bounded_memory() {
+    let server = Server::running("answers:app").workers(2).start();
+    for _ in 0..20 {
+        server.get("/list");
+    }
+    let before = server.memory();
+    let mut slow = server.connect();
+    slow.send("GET /close-and-endless HTTP/1.1\r\nHost: a\r\n\r\n");
+    slow.read_head().unwrap();
+    // The app has produced what the server takes; a few more answers give it
+    // every chance to take more.
+    let mut peak = 0;
+    for _ in 0..50 {
+        slow.read_chunk().unwrap();
+        assert_eq!(server.get("/list").status, 200);
+        peak = peak.max(server.memory());
+    }
+
+    let growth = peak.saturating_sub(before);
+    assert!(
+        growth < 20_000,
+        "grew by {growth} KiB for a reader of 3 MiB"
+    );
+
+    drop(slow);
+    server.wait_until("close() was called", || {
+        server.read("notes").contains("closed endless")
+    });
+}
+
+#[test]
+fn many_slow_readers_of_large_bodies_take_bounded_memory() {
+    let server = Server::running("answers:app").workers(2).start();
+    let before = server.memory();
+    let mut slow: Vec<_> = (0..20).map(|_| server.connect()).collect();
+
+    for connection in &mut slow {
+        connection.send("GET /big-pieces?size=20000000 HTTP/1.1\r\nHost: a\r\n\r\n");
+        connection.read_head().unwrap();
+    }
+
+    // 400 MB are on their way.
+    let growth = server.memory().saturating_sub(before);
+    assert!(growth < 100_000, "grew by {growth} KiB");
+    for connection in &mut slow {
+        let mut length = 0;
+        loop {
+            match connection.read_chunk().unwrap().len() {
+                0 => break,
+                more => length += more,
+            }
+        }
+        assert_eq!(length, 20_000_000);
+    }
+}
+
+#[test]
+fn a_reader_that_takes_nothing_at_all_is_given_up() {
+    let server = Server::running("answers:app")
+        .workers(1)
+        .setting("client_timeout", 2)
+        .start();
+    let worker = *server.worker_pids().first().unwrap();
+    let mut silent = server.connect();
+    silent.send("GET /close-and-endless HTTP/1.1\r\nHost: a\r\n\r\n");
+
+    server.wait_until("the server gives up", || {
+        server.read("notes").contains("closed endless")
+    });
+
+    assert_eq!(server.get("/list").status, 200);
+    assert!(processes::runs(worker));
+    drop(silent);
+}
+
+#[test]
+fn a_flood_of_pipelined_requests_takes_bounded_memory() {
+    let server = Server::running("answers:app")
+        .workers(1)
+        .setting("client_timeout", 5)
+        .start();
+    let before = server.memory();
+    let mut flooding = server.connect();
+    flooding.set_patience(Duration::from_secs(2));
+    let requests = "GET /big?size=100000 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1000);
+
+    // Nothing is read: the server must stop taking requests at some point.
+    let stopped = (0..1000).any(|_| flooding.try_send(&requests).is_err());
+
+    let growth = server.memory().saturating_sub(before);
+    assert!(stopped);
+    assert!(growth < 30_000, "grew by {growth} KiB");
+    assert_eq!(server.get("/list").status, 200);
+}

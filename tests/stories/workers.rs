@@ -1,0 +1,448 @@
+//! How many workers there are, and what happens to one that dies, hangs, or is
+//! sent a signal.
+
+use crate::harness::{Server, processes};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+const DEAF: &str = "\
+import os, signal, time
+def app(environ, start_response):
+    signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP})
+    open('deaf', 'w').write(str(os.getpid()))
+    time.sleep(3600)
+";
+
+/// The worker that runs a request, by the file it leaves.
+fn pid_in(text: &str) -> processes::Pid {
+    text.trim().parse().unwrap()
+}
+
+#[test]
+fn as_many_workers_serve_as_are_wanted() {
+    let server = Server::running("hello:app").workers(3).start();
+
+    server.wait_for_workers(3);
+
+    let others = server.other_pids();
+    assert_eq!(others.len(), 1, "one fork server: {others:?}");
+}
+
+#[test]
+fn two_signals_change_the_number_of_workers() {
+    let server = Server::running("hello:app").workers(1).start();
+
+    server.signal(Signal::SIGTTIN);
+    server.wait_for_workers(2);
+    server.signal(Signal::SIGTTIN);
+    server.wait_for_workers(3);
+    server.signal(Signal::SIGTTOU);
+    server.wait_for_workers(2);
+}
+
+#[test]
+fn the_last_worker_cannot_be_taken_away() {
+    let server = Server::running("hello:app").workers(1).start();
+    let before = server.worker_pids();
+
+    server.signal(Signal::SIGTTOU);
+    server.signal(Signal::SIGTTIN);
+
+    server.wait_for_workers(2);
+    assert!(server.worker_pids().is_superset(&before));
+}
+
+#[test]
+fn a_worker_that_has_to_go_finishes_its_request() {
+    let server = Server::running("slow:app").workers(2).start();
+    server.wait_for_workers(2);
+    let running = [
+        server.get_in_background("/until/go"),
+        server.get_in_background("/until/go"),
+    ];
+    server.wait_until("both workers are busy", || {
+        server.read("go.started").lines().count() == 2
+    });
+
+    server.signal(Signal::SIGTTOU);
+    server.wait_for_workers(1);
+    server.write("go", "");
+
+    for request in running {
+        assert_eq!(request.join().unwrap().unwrap().status, 200);
+    }
+}
+
+#[test]
+fn a_worker_that_dies_is_replaced() {
+    let server = Server::running("hello:app").workers(2).start();
+    let before = server.wait_for_workers(2);
+    let victim = *before.first().unwrap();
+
+    processes::signal(victim, Signal::SIGKILL);
+
+    server.wait_until("two workers serve again", || {
+        let now = server.worker_pids();
+        now.len() == 2 && !now.contains(&victim)
+    });
+    server.wait_for_log(&victim.to_string());
+    assert!(
+        server.worker_pids().intersection(&before).count() == 1,
+        "the other worker was replaced too"
+    );
+}
+
+#[test]
+fn a_request_that_crashes_its_worker_hurts_only_itself() {
+    let server = Server::running("shop:app")
+        .workers(2)
+        .file(
+            "shop.py",
+            "import hello, os\ndef app(environ, start_response):\n    if environ['PATH_INFO'] == '/crash':\n        \
+             os.abort()\n    return hello.app(environ, start_response)\n",
+        )
+        .start();
+
+    server
+        .connect()
+        .send("GET /crash HTTP/1.1\r\nHost: a\r\n\r\n")
+        .try_receive()
+        .unwrap_err();
+
+    assert_eq!(server.get("/").status, 200);
+    server.wait_for_workers(2);
+    server.wait_for_log("SIGABRT");
+}
+
+#[test]
+fn a_fork_server_that_dies_is_replaced_and_costs_no_worker() {
+    let server = Server::running("hello:app").workers(2).start();
+    let workers = server.wait_for_workers(2);
+    let fork_server = *server.other_pids().first().unwrap();
+    let traffic = server.under_load();
+
+    processes::signal(fork_server, Signal::SIGKILL);
+    server.wait_until("there is another fork server", || {
+        let others = server.other_pids();
+        !others.is_empty() && !others.contains(&fork_server) && server.worker_pids().len() >= 2
+    });
+    traffic.wait_for_answers(50);
+
+    assert_eq!(traffic.finish(), [] as [&str; 0]);
+    // It can fork: a worker that dies now is replaced.
+    let victim = *server.worker_pids().first().unwrap();
+    processes::signal(victim, Signal::SIGKILL);
+    server.wait_until("the worker is replaced", || {
+        let now = server.worker_pids();
+        now.len() == 2 && !now.contains(&victim)
+    });
+    drop(workers);
+}
+
+#[test]
+fn a_worker_that_hangs_is_killed_and_says_where_it_hung() {
+    let server = Server::running("slow:app")
+        .workers(2)
+        .setting("timeout", 2)
+        .start();
+    let before = server.wait_for_workers(2);
+    let hanging = server.get_in_background("/stuck");
+    server.wait_until("the request runs", || {
+        !server.read("stuck.started").is_empty()
+    });
+    let stuck = pid_in(&server.read("stuck.started"));
+
+    server.wait_until("the worker is gone", || !processes::runs(stuck));
+
+    hanging.join().unwrap().unwrap_err();
+    server.wait_for_log("in stuck_here");
+    server.wait_for_workers(2);
+    assert_eq!(server.worker_pids().intersection(&before).count(), 1);
+}
+
+#[test]
+fn a_worker_that_spins_is_killed_and_says_where_it_spun() {
+    let server = Server::running("slow:app")
+        .workers(1)
+        .setting("timeout", 2)
+        .start();
+    let _spinning = server.get_in_background("/spin");
+    server.wait_until("the request runs", || {
+        !server.read("spin.started").is_empty()
+    });
+    let spinning = pid_in(&server.read("spin.started"));
+
+    server.wait_until("the worker is gone", || !processes::runs(spinning));
+
+    server.wait_for_log("slow.py");
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn the_stacks_of_all_threads_are_in_the_log_of_a_worker_that_hung() {
+    let server = Server::running("shop:app")
+        .setting("timeout", 2)
+        .file(
+            "shop.py",
+            "import threading, time, slow\ndef wait_in_the_background():\n    time.sleep(3600)\n\
+             threading.Thread(target=wait_in_the_background, daemon=True).start()\napp = slow.app\n",
+        )
+        .start();
+    let _hanging = server.get_in_background("/stuck");
+
+    server.wait_for_log("in stuck_here");
+    server.wait_for_log("in wait_in_the_background");
+}
+
+#[test]
+fn a_worker_that_hears_nothing_is_killed() {
+    let server = Server::running("shop:app")
+        .workers(1)
+        .setting("timeout", 2)
+        .file("shop.py", DEAF)
+        .start();
+    let _hanging = server.get_in_background("/");
+    server.wait_until("the request runs", || !server.read("deaf").is_empty());
+    let deaf = pid_in(&server.read("deaf"));
+
+    server.wait_until("the worker is gone", || !processes::runs(deaf));
+
+    server.wait_until("another one serves", || {
+        let workers = server.worker_pids();
+        workers.len() == 1 && !workers.contains(&deaf)
+    });
+}
+
+#[test]
+fn a_worker_that_was_stopped_by_a_signal_is_replaced() {
+    let server = Server::running("hello:app")
+        .workers(2)
+        .setting("timeout", 2)
+        .start();
+    let stopped = *server.wait_for_workers(2).first().unwrap();
+
+    processes::signal(stopped, Signal::SIGSTOP);
+
+    server.wait_until("it is replaced", || {
+        let workers = server.worker_pids();
+        workers.len() == 2 && !workers.contains(&stopped)
+    });
+}
+
+#[test]
+fn a_worker_that_is_only_idle_is_left_alone() {
+    let server = Server::running("slow:app")
+        .workers(2)
+        .setting("timeout", 1)
+        .start();
+    let before = server.wait_for_workers(2);
+
+    // Three times the timeout, one worker never having anything to do.
+    for _ in 0..6 {
+        assert_eq!(server.get("/sleep/0.5").status, 200);
+    }
+
+    assert_eq!(server.worker_pids(), before);
+}
+
+#[test]
+fn a_worker_that_never_finishes_loading_is_given_up() {
+    let server = Server::running("shop:app")
+        .setting("boot_timeout", 2)
+        .file(
+            "shop.py",
+            "import slow\nslow.app({'PATH_INFO': '/stuck'}, print)\n",
+        )
+        .launch();
+
+    let status = server.wait_for_exit();
+
+    assert_eq!(status, 3);
+    server.wait_for_log("in stuck_here");
+}
+
+#[test]
+fn signals_for_the_master_do_not_hurt_a_worker() {
+    let server = Server::running("hello:app").workers(1).start();
+    let before = server.worker_pids();
+    let worker = *before.first().unwrap();
+
+    for signal in [
+        Signal::SIGHUP,
+        Signal::SIGUSR2,
+        Signal::SIGWINCH,
+        Signal::SIGTTIN,
+        Signal::SIGTTOU,
+        Signal::SIGPIPE,
+    ] {
+        processes::signal(worker, signal);
+        assert_eq!(server.get("/").status, 200, "after {signal}");
+    }
+
+    assert_eq!(server.worker_pids(), before);
+    assert_eq!(server.notices(), [] as [&str; 0]);
+}
+
+#[test]
+fn signals_for_the_master_do_not_hurt_a_fork_server() {
+    let server = Server::running("hello:app").workers(1).start();
+    let before = server.other_pids();
+    let fork_server = *before.first().unwrap();
+
+    for signal in [
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGWINCH,
+    ] {
+        processes::signal(fork_server, signal);
+    }
+    server.signal(Signal::SIGTTIN);
+
+    server.wait_for_workers(2);
+    assert_eq!(server.other_pids(), before);
+}
+
+#[test]
+fn a_worker_that_is_told_to_leave_finishes_and_is_replaced() {
+    let server = Server::running("slow:app").workers(1).start();
+    let running = server.get_in_background("/until/go");
+    server.wait_until("the request runs", || !server.read("go.started").is_empty());
+    let worker = pid_in(&server.read("go.started"));
+
+    processes::signal(worker, Signal::SIGTERM);
+    server.write("go", "");
+
+    assert_eq!(running.join().unwrap().unwrap().status, 200);
+    server.wait_until("another one serves", || {
+        let workers = server.worker_pids();
+        workers.len() == 1 && !workers.contains(&worker)
+    });
+}
+
+#[test]
+fn a_worker_that_is_told_to_leave_at_once_does() {
+    for signal in [Signal::SIGINT, Signal::SIGQUIT] {
+        let server = Server::running("slow:app").workers(1).start();
+        let running = server.get_in_background("/stuck");
+        server.wait_until("the request runs", || {
+            !server.read("stuck.started").is_empty()
+        });
+        let worker = pid_in(&server.read("stuck.started"));
+
+        processes::signal(worker, signal);
+
+        server.wait_until("it is gone", || !processes::runs(worker));
+        let _ = running.join();
+        server.wait_for_workers(1);
+    }
+}
+
+#[test]
+fn workers_that_keep_dying_while_they_load_are_tried_at_growing_intervals() {
+    let server = Server::running("shop:app")
+        .workers(2)
+        .file("shop.py", "from hello import app\n")
+        .start();
+    let before = server.wait_for_workers(2);
+    server.write(
+        "shop.py",
+        "open('attempts', 'a').write('x')\nraise ValueError('sold out')\n",
+    );
+
+    processes::signal(*before.first().unwrap(), Signal::SIGKILL);
+    server.wait_until("it was tried three times", || {
+        server.read("attempts").len() >= 3
+    });
+
+    assert!(server.runs());
+    assert_eq!(server.get("/").status, 200);
+    // Without pauses there would be dozens in this time.
+    assert!(
+        server.read("attempts").len() < 10,
+        "{} attempts",
+        server.read("attempts").len()
+    );
+    server.write("shop.py", "from hello import app\n");
+    server.wait_for_workers(2);
+}
+
+#[test]
+fn nobody_is_left_unreaped() {
+    let server = Server::running("hello:app").workers(2).start();
+    for _ in 0..5 {
+        let victim = *server.wait_for_workers(2).first().unwrap();
+        processes::signal(victim, Signal::SIGKILL);
+        server.wait_until("the worker is reaped", || {
+            processes::state(victim).is_none()
+        });
+    }
+}
+
+#[test]
+fn programs_that_the_app_starts_have_a_clean_signal_state() {
+    let server = Server::running("children:app").start();
+
+    let found = server.get("/").json();
+
+    // Python itself ignores SIGPIPE and SIGXFSZ; subprocess restores them, the
+    // plainer ways do not.
+    let pythons_own = 1 << (Signal::SIGPIPE as u64 - 1) | 1 << (Signal::SIGXFSZ as u64 - 1);
+    let mask = |way: &str, set: &str| found[way][set].as_u64().unwrap();
+    for way in ["subprocess", "popen", "posix_spawn", "own"] {
+        assert_eq!(mask(way, "SigBlk"), 0, "blocked in {way}: {found}");
+    }
+    for way in ["popen", "posix_spawn"] {
+        assert_eq!(
+            mask(way, "SigIgn") & !pythons_own,
+            0,
+            "ignored in {way}: {found}"
+        );
+    }
+    assert_eq!(mask("subprocess", "SigIgn"), 0, "{found}");
+}
+
+#[test]
+fn the_app_can_wait_for_its_own_children() {
+    let server = Server::running("children:app").start();
+
+    let found = server.get("/").json();
+
+    assert_eq!(found["exit_status"], 0);
+    assert_eq!(found["failure"], 1);
+}
+
+#[test]
+fn programs_that_the_app_starts_inherit_no_descriptor_of_the_server() {
+    let server = Server::running("children:app").start();
+
+    let found = server.get("/").json();
+
+    let lines: Vec<&str> = found["descriptors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    assert!(lines.len() >= 3, "{lines:?}");
+    for kind in ["socket:", "anon_inode:", "memfd:", "control"] {
+        assert!(!lines.iter().any(|line| line.contains(kind)), "{lines:?}");
+    }
+}
+
+#[test]
+fn a_signal_handler_of_the_app_works() {
+    let server = Server::running("shop:app")
+        .workers(1)
+        .file(
+            "shop.py",
+            "import signal\nsignal.signal(signal.SIGUSR2, lambda *_: open('handled', 'w').write('x'))\nfrom hello import app\n",
+        )
+        .start();
+
+    processes::signal(*server.worker_pids().first().unwrap(), Signal::SIGUSR2);
+
+    server.wait_until("the handler ran", || server.read("handled") == "x");
+    assert_eq!(server.get("/").status, 200);
+}
