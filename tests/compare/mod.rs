@@ -1,1 +1,34 @@
-//! Real applications from PyPI, compared with their answers under Gunicorn.
+//! Real applications from PyPI: their answers here are the same as under
+//! Gunicorn.
+
+mod django;
+mod flask;
+mod gunicorn;
+mod httpbin;
+mod pair;
+
+use crate::harness::files::source;
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+/// A virtual environment with the applications and with Gunicorn; made once
+/// and kept in the build directory.
+fn venv() -> &'static PathBuf {
+    static VENV: OnceLock<PathBuf> = OnceLock::new();
+    VENV.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("venv");
+        let status = Command::new(source("tests/setup-venv"))
+            .arg(&folder)
+            .arg(source("tests/requirements.txt"))
+            .status()
+            .unwrap();
+        assert!(
+            status.success(),
+            "the virtual environment of the tests cannot be made"
+        );
+        folder
+    })
+}

@@ -1,0 +1,1 @@
+"""A small Django project: the admin, sessions, static files, an upload."""

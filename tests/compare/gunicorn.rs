@@ -1,0 +1,74 @@
+//! Gunicorn, for its answers.
+
+use super::venv;
+use crate::harness::{
+    Connection,
+    client::Address,
+    files::{Folder, source},
+    processes,
+    program::isolate,
+    server::free_port,
+    wait_until,
+};
+use nix::sys::signal::Signal;
+use std::{
+    fs::File,
+    net::{Ipv4Addr, SocketAddr},
+    process::{Child, Command, Stdio},
+    thread,
+};
+
+/// A Gunicorn in a folder of its own.
+pub struct Gunicorn {
+    address: SocketAddr,
+    child: Child,
+    folder: Folder,
+}
+
+impl Gunicorn {
+    /// Starts it for an application of `tests/apps/sites`.
+    pub fn serving(app: &str, folder: Folder) -> Self {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let mut command = Command::new(venv().join("bin/gunicorn"));
+        isolate(&mut command, folder.path());
+        let log = File::create(folder.join("stderr")).unwrap();
+        let child = command
+            .args([
+                "--no-control-socket",
+                "--worker-class",
+                "gthread",
+                "--bind",
+                &address.to_string(),
+                app,
+            ])
+            .env("PYTHONPATH", source("tests/apps/sites"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let gunicorn = Self {
+            address,
+            child,
+            folder,
+        };
+        wait_until("Gunicorn listens", || {
+            Connection::open(&gunicorn.address()).is_ok()
+        });
+        gunicorn
+    }
+
+    pub fn address(&self) -> Address {
+        Address::Tcp(self.address)
+    }
+}
+
+impl Drop for Gunicorn {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("==== Gunicorn's log\n{}\n====", self.folder.read("stderr"));
+        }
+        processes::signal(self.child.id().cast_signed(), Signal::SIGTERM);
+        let _ = self.child.wait();
+    }
+}
