@@ -1,4 +1,4 @@
-//! Django, with its admin, sessions in SQLite, static files and uploads.
+//! Django, with its admin, sessions in `SQLite`, static files and uploads.
 
 use super::{
     pair::{Pair, multipart, noise, request},

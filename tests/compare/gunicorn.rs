@@ -68,7 +68,7 @@ impl Drop for Gunicorn {
         if thread::panicking() {
             eprintln!("==== Gunicorn's log\n{}\n====", self.folder.read("stderr"));
         }
-        processes::signal(self.child.id().cast_signed(), Signal::SIGTERM);
+        processes::signal(processes::pid_of(&self.child), Signal::SIGTERM);
         let _ = self.child.wait();
     }
 }

@@ -1,4 +1,4 @@
-//! Real applications from PyPI: their answers here are the same as under
+//! Real applications from `PyPI`: their answers here are the same as under
 //! Gunicorn.
 
 mod django;

@@ -5,7 +5,7 @@ use crate::harness::{
     Connection, Response, Running, Server,
     files::{Folder, source},
 };
-use std::fs;
+use std::{fmt::Write, fs};
 
 /// Headers that are the server's own business.
 const SERVERS_OWN: &[&str] = &[
@@ -94,7 +94,7 @@ impl Answers {
     /// Expects the answers to be the same, byte by byte.
     #[track_caller]
     pub fn assert_same(&self) -> &Self {
-        self.assert_same_but_for(|body| body.to_owned())
+        self.assert_same_but_for(<[u8]>::to_owned)
     }
 
     /// Expects the answers to be the same after `cleaned` has taken out of the
@@ -177,10 +177,10 @@ pub fn request(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]
          Accept-Encoding: identity\r\nConnection: close\r\n"
     );
     for (name, value) in headers {
-        text += &format!("{name}: {value}\r\n");
+        write!(text, "{name}: {value}\r\n").unwrap();
     }
     if !body.is_empty() || matches!(method, "POST" | "PUT" | "PATCH") {
-        text += &format!("Content-Length: {}\r\n", body.len());
+        write!(text, "Content-Length: {}\r\n", body.len()).unwrap();
     }
     text += "\r\n";
     [text.as_bytes(), body].concat()

@@ -343,7 +343,7 @@ impl Connection {
     }
 
     fn more(&mut self) -> Result<usize, Broken> {
-        let mut chunk = [0; 65536];
+        let mut chunk = vec![0; 65536];
         loop {
             match self.stream.read(&mut chunk) {
                 Ok(length) => {

@@ -7,6 +7,7 @@
 pub mod client;
 pub mod files;
 pub mod notices;
+pub mod pause;
 pub mod processes;
 pub mod program;
 pub mod server;
@@ -14,6 +15,7 @@ pub mod traffic;
 pub mod wait;
 
 pub use client::{Broken, Connection, Response};
+pub use pause::let_pass;
 pub use program::{Outcome, Program};
 pub use server::{Running, Server};
 pub use traffic::Load;

@@ -5,10 +5,16 @@ use std::{
     collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
+    process::Child,
 };
 
 /// A process id.
 pub type Pid = i32;
+
+/// The process id of a child of this process.
+pub fn pid_of(child: &Child) -> Pid {
+    Pid::try_from(child.id()).unwrap()
+}
 
 /// Sends a signal. A process that has gone already does not matter.
 pub fn signal(pid: Pid, signal: Signal) {

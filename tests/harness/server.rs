@@ -319,14 +319,18 @@ impl Running {
         if let Listening::Passed(sockets) = &self.listening {
             let names: Vec<&str> = sockets.iter().map(|passed| passed.name.as_str()).collect();
             let count = sockets.len();
-            script += &match self.addressee {
-                Addressee::Server => format!(
-                    "export LISTEN_PID=$$ LISTEN_FDS={count} LISTEN_FDNAMES={}\n",
+            match self.addressee {
+                Addressee::Server => writeln!(
+                    script,
+                    "export LISTEN_PID=$$ LISTEN_FDS={count} LISTEN_FDNAMES={}",
                     names.join(":")
-                ),
-                Addressee::SomebodyElse => format!("export LISTEN_PID=1 LISTEN_FDS={count}\n"),
-                Addressee::Nobody => String::new(),
-            };
+                )
+                .unwrap(),
+                Addressee::SomebodyElse => {
+                    writeln!(script, "export LISTEN_PID=1 LISTEN_FDS={count}").unwrap();
+                }
+                Addressee::Nobody => {}
+            }
             command.stdin(sockets[0].socket.try_clone().unwrap());
             redirections = "3<&0 0</dev/null";
             if let [_, second] = sockets.as_slice() {
@@ -401,7 +405,7 @@ impl Running {
     /// One GET on a connection of its own.
     #[track_caller]
     pub fn get(&self, path: &str) -> Response {
-        self.request(&format!(
+        self.request(format!(
             "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         ))
     }
@@ -445,7 +449,7 @@ impl Running {
 
     /// The master's process id.
     pub fn pid(&self) -> Pid {
-        Pid::try_from(self.child.borrow().as_ref().unwrap().id()).unwrap()
+        processes::pid_of(self.child.borrow().as_ref().unwrap())
     }
 
     /// The workers that serve: the master's children that hold its listener.
@@ -632,6 +636,7 @@ impl Running {
 
     /// Returns when `fact` holds.
     #[track_caller]
+    #[expect(clippy::unused_self, reason = "it reads as a fact about this server")]
     pub fn wait_until(&self, what: &str, fact: impl FnMut() -> bool) {
         super::wait_until(what, fact);
     }

@@ -15,7 +15,7 @@ use std::{
 };
 
 /// What the clients do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Load {
     /// Clients that keep their connection for as long as the server lets them.
     pub kept_alive: usize,

@@ -1,6 +1,7 @@
 //! How long a connection lives, and how many requests travel on it.
 
-use crate::harness::{Broken, Server, wait::comes_true};
+use crate::harness::{Broken, Server, let_pass};
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -89,15 +90,12 @@ fn requests_may_come_before_the_answers_and_are_answered_in_order() {
     let server = Server::running("bodies:app").workers(1).start();
     let mut connection = server.connect();
     let count = 200;
-    let requests: String = (0..count)
-        .map(|number| {
-            let body = format!("request {number}");
-            format!(
-                "POST /echo/read HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}",
-                body.len()
-            )
-        })
-        .collect();
+    let mut requests = String::new();
+    for number in 0..count {
+        let body = format!("request {number}");
+        let head = "POST /echo/read HTTP/1.1\r\nHost: a\r\nContent-Length:";
+        write!(requests, "{head} {}\r\n\r\n{body}", body.len()).unwrap();
+    }
 
     connection.send(requests);
 
@@ -244,7 +242,7 @@ fn an_idle_worker_uses_no_processor_time() {
     };
 
     let before = ticks();
-    comes_true(Duration::from_secs(2), || false);
+    let_pass(Duration::from_secs(2));
 
     // A tick is 10 ms; a loop that spins would use 200 of them.
     assert!(

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// Every CPython of this machine that can be started.
+/// Every Python of this machine that can be started.
 fn interpreters() -> Vec<PathBuf> {
     (10..=14)
         .filter_map(|minor| {

@@ -156,9 +156,6 @@ fn a_name_that_python_cannot_import_is_refused() {
 #[test]
 fn a_broken_application_is_tried_once() {
     let code = "open('attempts', 'a').write('x')\nraise ValueError('no goods today')\n";
-    let address = format!("127.0.0.1:{}", free_port());
-    let program = Program::rgunicorn(&["--bind", &address, "shop:app"]).file("shop.py", code);
-    let attempts = program.folder.join("attempts");
     let server = Server::running("shop:app")
         .workers(1)
         .file("shop.py", code)
@@ -167,8 +164,7 @@ fn a_broken_application_is_tried_once() {
     assert_eq!(server.wait_for_exit(), BOOT_FAILED);
 
     assert_eq!(server.read("attempts"), "x");
-    assert!(!attempts.exists());
-    assert_eq!(server.notices(), [] as [&str; 0]);
+    assert!(!server.notices().contains(&"READY=1".to_owned()));
 }
 
 #[test]
@@ -206,6 +202,7 @@ fn modules_come_from_the_directory_and_the_python_path() {
             toml::Value::Array(vec!["../library".into(), "..".into()]),
         )
         .file("inner/market.py", "import goods\nfrom state import app\n")
+        .file("library/market.py", "raise ImportError('not this one')\n")
         .file("library/goods.py", "")
         .start();
 
@@ -215,18 +212,6 @@ fn modules_come_from_the_directory_and_the_python_path() {
         state["cwd"],
         server.folder().join("inner").to_str().unwrap()
     );
-    let path: Vec<&str> = state["path"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|entry| entry.as_str().unwrap())
-        .collect();
-    let place = |end: &str| {
-        path.iter()
-            .position(|entry| entry.ends_with(end))
-            .unwrap_or_else(|| panic!("{end}: {path:?}"))
-    };
-    assert!(place("/library") < place("/lib/python3.11").min(path.len()) || path.len() < 3);
 }
 
 #[test]

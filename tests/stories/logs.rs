@@ -2,10 +2,13 @@
 
 use crate::harness::{Connection, Server, processes};
 use nix::sys::signal::Signal;
-use std::{
-    io::{Read, pipe},
-    thread,
-};
+use rustix::pipe::{PipeFlags, pipe_with};
+use std::{fs::File, io::Read, os::fd::OwnedFd, thread};
+
+/// A pipe that no other test's processes inherit.
+fn pipe_of_its_own() -> (OwnedFd, OwnedFd) {
+    pipe_with(PipeFlags::CLOEXEC).unwrap()
+}
 
 #[test]
 fn the_log_tells_the_story_of_a_server() {
@@ -116,7 +119,7 @@ fn a_quieter_level_says_less() {
 
 #[test]
 fn a_reader_of_the_log_that_goes_away_kills_nobody() {
-    let (reader, writer) = pipe().unwrap();
+    let (reader, writer) = pipe_of_its_own();
     let server = Server::running("logs:app")
         .workers(2)
         .output(writer)
@@ -144,7 +147,7 @@ fn a_reader_of_the_log_that_goes_away_kills_nobody() {
 
 #[test]
 fn a_reader_of_the_log_that_stops_reading_keeps_nobody_waiting() {
-    let (mut reader, writer) = pipe().unwrap();
+    let (reader, writer) = pipe_of_its_own();
     let server = Server::running("hello:app")
         .workers(2)
         .setting("loglevel", "debug")
@@ -162,7 +165,7 @@ fn a_reader_of_the_log_that_stops_reading_keeps_nobody_waiting() {
     assert_eq!(server.get("/").status, 200);
     let drain = thread::spawn(move || {
         let mut text = Vec::new();
-        reader.read_to_end(&mut text).unwrap();
+        File::from(reader).read_to_end(&mut text).unwrap();
     });
     assert_eq!(server.stop(), 0);
     drop(server);

@@ -1,6 +1,6 @@
 //! What the server tells its service manager.
 
-use crate::harness::Server;
+use crate::harness::{Server, let_pass};
 use nix::sys::signal::Signal;
 use std::time::Duration;
 
@@ -138,7 +138,7 @@ fn the_status_of_an_idle_server_is_not_repeated() {
         !server.notified("STATUS").is_empty()
     });
 
-    crate::harness::wait::comes_true(Duration::from_secs(3), || false);
+    let_pass(Duration::from_secs(3));
 
     assert!(
         server.notified("STATUS").len() < 6,
@@ -189,7 +189,7 @@ fn a_watchdog_of_another_process_is_not_fed() {
         .env("WATCHDOG_PID", "1")
         .start();
 
-    crate::harness::wait::comes_true(Duration::from_secs(2), || false);
+    let_pass(Duration::from_secs(2));
 
     assert_eq!(server.notified("WATCHDOG"), [] as [&str; 0]);
 }

@@ -334,9 +334,7 @@ fn a_request_line_that_is_too_long_is_refused() {
 fn too_many_or_too_large_header_fields_are_refused() {
     let server = echoing();
 
-    let many: String = (0..101)
-        .map(|number| format!("X-{number}: y\r\n"))
-        .collect();
+    let many = "X-Many: y\r\n".repeat(101);
     assert_refused(
         &server,
         format!("GET /echo/read HTTP/1.1\r\nHost: localhost\r\n{many}\r\n"),
