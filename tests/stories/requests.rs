@@ -2,6 +2,9 @@
 
 use crate::harness::{Running, Server};
 
+#[path = "../requests/files.rs"]
+mod files;
+
 fn echoing() -> Running {
     Server::running("bodies:app").workers(1).start()
 }
@@ -148,170 +151,31 @@ fn a_client_that_does_not_wait_for_continue_is_served_too() {
 }
 
 #[test]
-fn an_empty_line_before_a_request_is_forgiven() {
+fn every_malformed_request_is_refused_as_its_file_says() {
     let server = echoing();
 
-    assert_eq!(
-        server
-            .request("\r\nGET /echo/read HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            .status,
-        200
-    );
-}
-
-#[test]
-fn malformed_request_lines_are_refused() {
-    let server = echoing();
-
-    for line in [
-        "GET",
-        "GET /",
-        "GET / HTTP/1.1 more",
-        "GET  / HTTP/1.1",
-        " GET / HTTP/1.1",
-        "GET / HTTP/1.1 ",
-        "GET / HTTP/2.0",
-        "GET / HTTP/3",
-        "GET / HTTP/0.9",
-        "GET / http/1.1",
-        "GET / FTP/1.1",
-        "get / HTTP/1.1",
-        "G(T / HTTP/1.1",
-        "GET /\u{0} HTTP/1.1",
-        "GET /\u{e9} HTTP/1.1",
-        "GET /a b HTTP/1.1",
-        "GET * HTTP/1.1",
-        "GET shop.example:80 HTTP/1.1",
-        "GET\t/\tHTTP/1.1",
-    ] {
-        assert_refused(&server, format!("{line}\r\nHost: localhost\r\n\r\n"), 400);
+    for case in files::cases("invalid") {
+        let (_, status) = case
+            .expected
+            .iter()
+            .find(|(key, _)| key == "status")
+            .unwrap();
+        println!("{}", case.path.display());
+        assert_refused(&server, &case.bytes, status.parse().unwrap());
     }
+
     assert_eq!(server.get("/echo/read").status, 200);
+    assert_eq!(server.log_count("Traceback"), 0);
 }
 
 #[test]
-fn another_protocol_is_refused() {
-    let server = echoing();
+fn every_well_formed_request_is_answered() {
+    let server = Server::running("environment:app").workers(1).start();
 
-    assert_refused(
-        &server,
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
-        400,
-    );
-    assert_refused(&server, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400);
-    assert_refused(&server, b"SSH-2.0-OpenSSH_9.2p1\r\n\r\n", 400);
-}
-
-#[test]
-fn malformed_header_fields_are_refused() {
-    let server = echoing();
-
-    for field in [
-        "No-Colon",
-        "Space-Before : colon",
-        ": no name",
-        "Bad Name: x",
-        "Bad@Name: x",
-        "Bare: lf\nX: y",
-        "Bare: cr\rX: y",
-        "Zero: \u{0}",
-        "Control: \u{1}",
-        "Folded: one\r\n two",
-        "Host: twice",
-        "Content-Length: -1",
-        "Content-Length: +1",
-        "Content-Length: 1x",
-        "Content-Length: 0x10",
-        "Content-Length: ",
-        "Content-Length: 1, 1",
-        "Content-Length: 1\r\nContent-Length: 2",
-        "Content-Length: 99999999999999999999999999",
-        "Content-Length: 5\r\nTransfer-Encoding: chunked",
-        "Transfer-Encoding: chunked, identity",
-        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
-        "Transfer-Encoding : chunked",
-    ] {
-        assert_refused(
-            &server,
-            format!("POST /echo/read HTTP/1.1\r\nHost: localhost\r\n{field}\r\n\r\n"),
-            400,
-        );
+    for case in files::cases("valid") {
+        println!("{}", case.path.display());
+        assert_eq!(server.request(&case.bytes).status, 200);
     }
-    assert_eq!(server.get("/echo/read").status, 200);
-}
-
-#[test]
-fn lines_that_end_without_a_carriage_return_are_refused() {
-    let server = echoing();
-
-    assert_refused(&server, "GET / HTTP/1.1\nHost: localhost\n\n", 400);
-}
-
-#[test]
-fn http_1_1_demands_a_host_and_1_0_does_not() {
-    let server = echoing();
-
-    assert_refused(&server, "GET /echo/read HTTP/1.1\r\n\r\n", 400);
-    assert_eq!(
-        server.request("GET /echo/read HTTP/1.0\r\n\r\n").status,
-        200
-    );
-}
-
-#[test]
-fn http_1_0_knows_no_chunks() {
-    let server = echoing();
-
-    assert_refused(
-        &server,
-        "POST /echo/read HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        400,
-    );
-}
-
-#[test]
-fn an_unknown_transfer_coding_is_not_implemented() {
-    let server = echoing();
-
-    assert_refused(
-        &server,
-        "POST /echo/read HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-        501,
-    );
-}
-
-#[test]
-fn an_expectation_that_cannot_be_met_is_refused() {
-    let server = echoing();
-
-    assert_refused(
-        &server,
-        "GET /echo/read HTTP/1.1\r\nHost: localhost\r\nExpect: a miracle\r\n\r\n",
-        417,
-    );
-}
-
-#[test]
-fn malformed_chunks_are_refused() {
-    let server = echoing();
-
-    for chunks in [
-        "x\r\n",
-        "-1\r\n",
-        "+1\r\na\r\n0\r\n\r\n",
-        "0x1\r\na\r\n0\r\n\r\n",
-        "1 \r\nabc\r\n0\r\n\r\n",
-        "\r\n\r\n",
-        "1\nab\r\n0\r\n\r\n",
-        "1\r\nabc\r\n0\r\n\r\n",
-        "ffffffffffffffffffff\r\n",
-        "1\r\na\r\n0\r\nContent-Length: 4\r\n\r\n",
-    ] {
-        let head =
-            "POST /echo/read HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
-        assert_refused(&server, format!("{head}{chunks}"), 400);
-    }
-    assert_eq!(server.get("/echo/read").status, 200);
 }
 
 #[test]

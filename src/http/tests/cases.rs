@@ -1,105 +1,10 @@
 //! The cases in `tests/requests`, whole and in pieces. What the files mean is
 //! written beside them.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::str;
-
 use rgunicorn_http::{Framing, Limits};
 
+use crate::files::{Case, cases, unescaped};
 use crate::reader::{Outcome, Reading, read};
-
-struct Case {
-    path: PathBuf,
-    expected: Vec<(String, String)>,
-    bytes: Vec<u8>,
-}
-
-fn cases(folder: &str) -> Vec<Case> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../tests/requests")
-        .join(folder);
-    let mut cases: Vec<Case> = fs::read_dir(&folder)
-        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "http")
-        })
-        .map(case)
-        .collect();
-    cases.sort_by(|a, b| a.path.cmp(&b.path));
-    assert!(!cases.is_empty());
-    cases
-}
-
-fn case(path: PathBuf) -> Case {
-    let text = fs::read_to_string(&path).unwrap();
-    let (head, request) = text.split_once("\n---\n").expect("a line of dashes");
-    let expected = head
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .map(|line| {
-            let (key, value) = line
-                .split_once(':')
-                .unwrap_or_else(|| panic!("{}: no key in {line:?}", path.display()));
-            (key.to_owned(), value.trim_start().to_owned())
-        })
-        .collect();
-    let bytes = unescaped(&request.replace('\n', ""));
-    Case {
-        path,
-        expected,
-        bytes,
-    }
-}
-
-fn unescaped(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let end = unescape(text.as_bytes(), false, &mut bytes);
-    assert_eq!(end, text.len());
-    bytes
-}
-
-/// Up to the end of `text`, or to the brace that ends a repetition.
-fn unescape(text: &[u8], in_braces: bool, bytes: &mut Vec<u8>) -> usize {
-    let mut at = 0;
-    loop {
-        match &text[at..] {
-            [] => return at,
-            [b'}', ..] if in_braces => return at + 1,
-            [b'\\', b'{', rest @ ..] => {
-                let space = rest.iter().position(|byte| *byte == b' ').unwrap();
-                let count: usize = str::from_utf8(&rest[..space]).unwrap().parse().unwrap();
-                let mut repeated = Vec::new();
-                let length = unescape(&rest[space + 1..], true, &mut repeated);
-                bytes.extend_from_slice(&repeated.repeat(count));
-                at += 2 + space + 1 + length;
-            }
-            [b'\\', b'x', high, low, ..] => {
-                let digits = [*high, *low];
-                let digits = str::from_utf8(&digits).unwrap();
-                bytes.push(u8::from_str_radix(digits, 16).unwrap());
-                at += 4;
-            }
-            [b'\\', escaped, ..] => {
-                bytes.push(match escaped {
-                    b'r' => b'\r',
-                    b'n' => b'\n',
-                    b't' => b'\t',
-                    b'0' => 0,
-                    b'\\' => b'\\',
-                    other => panic!("unknown escape {}", char::from(*other)),
-                });
-                at += 2;
-            }
-            [byte, ..] => {
-                bytes.push(*byte);
-                at += 1;
-            }
-        }
-    }
-}
 
 /// Reads it whole, byte by byte, and cut in two at every place (of the first few
 /// thousand: long cases are long for one reason).

@@ -4,5 +4,7 @@
 
 mod answers;
 mod cases;
+#[path = "../../../tests/requests/files.rs"]
+mod files;
 mod properties;
 mod reader;
