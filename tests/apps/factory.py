@@ -12,15 +12,11 @@ def make(greeting="Hello", punctuation="!", times=1):
 
 
 class Application:
-    """A callable object; its method is a callable too."""
+    """A callable object."""
 
     def __call__(self, environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [b"called"]
-
-    def method(self, environ, start_response):
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [b"called a method"]
 
 
 instance = Application()

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
-    process::Child,
+    process::{Child, Command},
 };
 
 /// A process id.
@@ -141,4 +141,14 @@ pub fn processor_ticks(pid: Pid) -> u64 {
         .iter()
         .filter_map(|field| stat(pid, *field)?.parse::<u64>().ok())
         .sum()
+}
+
+/// The signals that this process was started to ignore, as a mask.
+pub fn ignored_signals() -> u64 {
+    let output = Command::new("grep")
+        .args(["SigIgn", "/proc/self/status"])
+        .output()
+        .unwrap();
+    let line = String::from_utf8(output.stdout).unwrap();
+    u64::from_str_radix(line.trim_start_matches("SigIgn:").trim(), 16).unwrap()
 }

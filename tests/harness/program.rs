@@ -5,7 +5,7 @@ use super::{
     wait::{DEADLINE, comes_true},
 };
 use std::{
-    fs::File,
+    fs::{self, File},
     os::unix::process::{CommandExt, ExitStatusExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -99,12 +99,17 @@ impl Program {
         self
     }
 
-    /// Runs as the user `nobody`, from a copy that `nobody` can reach.
+    /// Runs as the user `nobody`, from a copy that `nobody` can reach, with the
+    /// worker folder beside it.
     #[must_use]
     pub fn unprivileged(mut self) -> Self {
         const NOBODY: u32 = 65534;
         let copy = self.folder.join("program");
-        std::fs::copy(&self.path, &copy).unwrap();
+        fs::copy(&self.path, &copy).unwrap();
+        copy_folder(
+            &self.path.with_file_name("worker"),
+            &self.folder.join("worker"),
+        );
         let mut command = Command::new(copy);
         isolate(&mut command, self.folder.path());
         command
@@ -117,7 +122,7 @@ impl Program {
 
     /// Runs it to its end; a program that does not end is a failure.
     #[track_caller]
-    pub fn run(mut self) -> Outcome {
+    pub fn run(&mut self) -> Outcome {
         // Files, not pipes: nothing can fill up while nobody reads.
         let (out, err) = (self.folder.join("stdout"), self.folder.join("stderr"));
         let mut child = self
@@ -141,5 +146,18 @@ impl Program {
         };
         assert!(ended, "{} did not end: {outcome:?}", self.path.display());
         outcome
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let copy = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &copy);
+        } else {
+            fs::copy(entry.path(), copy).unwrap();
+        }
     }
 }

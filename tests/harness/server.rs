@@ -239,6 +239,8 @@ impl Server {
             server.assert_runs();
             server.state_notices().contains(&"READY=1".to_owned())
         });
+        // The notice may arrive here before the listeners arrive there.
+        server.wait_until("a worker serves", || !server.worker_pids().is_empty());
         server.forget_notices();
         server
     }

@@ -151,7 +151,7 @@ fn a_port_that_is_in_use_is_named() {
 
 #[test]
 fn a_unix_socket_that_somebody_serves_is_not_taken_away() {
-    let program = Program::rgunicorn(&["--bind", "unix:taken.sock", "hello:app"]);
+    let mut program = Program::rgunicorn(&["--bind", "unix:taken.sock", "hello:app"]);
     let _taken = UnixListener::bind(program.folder.join("taken.sock")).unwrap();
 
     let outcome = program.run();
@@ -240,20 +240,19 @@ fn a_worker_folder_that_cannot_be_found_is_said_to_be_looked_for() {
     )
     .run();
 
-    assert_names(complaint(&outcome, BAD_USAGE), &["/nowhere/worker"]);
+    assert_names(complaint(&outcome, BAD_CONFIG), &["/nowhere/worker"]);
 }
 
 #[test]
 fn the_printed_configuration_can_be_read_again() {
     let config = "app = \"hello:app\"\nworkers = 3\nbind = [\"127.0.0.1:8001\", \"unix:shop.sock\"]\n\
                   keepalive = 7\npreload = true\npythonpath = [\"lib\"]\n[env]\nCOLOUR = \"blue\"\n";
+    let mut program =
+        Program::rgunicorn(&["--config", "shop.toml", "--print-config"]).file("shop.toml", config);
 
-    let printed = Program::rgunicorn(&["--config", "shop.toml", "--print-config"])
-        .file("shop.toml", config)
-        .run();
-    let again = Program::rgunicorn(&["--config", "shop.toml", "--print-config"])
-        .file("shop.toml", &printed.stdout)
-        .run();
+    let printed = program.run();
+    program.folder.write("shop.toml", &printed.stdout);
+    let again = program.run();
 
     assert_eq!(
         (printed.status, again.status),

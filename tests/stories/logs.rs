@@ -42,7 +42,7 @@ fn what_the_application_prints_arrives() {
         ("/logging", "shop.orders:logged by the app"),
         ("/unconfigured", "logged without any configuration"),
         ("/errors", "second of two lines"),
-        ("/warning", "warned by the app"),
+        ("/warning", "UserWarning: warned by the app"),
         ("/thread", "ZeroDivisionError"),
     ] {
         assert_eq!(server.get(path).status, 200, "{path}");

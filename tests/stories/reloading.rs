@@ -310,8 +310,28 @@ fn a_request_that_runs_during_a_reload_is_answered_by_the_old_code() {
 
     let response = running.join().unwrap().unwrap();
     assert_eq!(response.text(), format!("slow but sure, by {old}\n"));
-    assert!(response.says_close());
     server.wait_until("the old worker has left", || !processes::runs(old));
+}
+
+#[test]
+fn a_connection_is_not_cut_after_an_answer_that_did_not_say_so() {
+    let server = Server::running("slow:app")
+        .workers(1)
+        .setting("keepalive", 30)
+        .start();
+    let mut kept = server.connect();
+    kept.send("GET /until/go HTTP/1.1\r\nHost: a\r\n\r\n");
+    server.wait_until("the request runs", || !server.read("go.started").is_empty());
+
+    server.reload();
+    server.write("go", "");
+    let mut last = kept.receive();
+    if !last.says_close() {
+        last = kept.get("/");
+    }
+
+    assert_eq!(last.status, 200);
+    assert!(last.says_close());
 }
 
 #[test]
