@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Signals that are for the master, and reach its children only when somebody
 /// signals the whole group or unit (`systemctl kill -s HUP`, Ctrl-C in a terminal).
-const FOR_THE_MASTER: [&str; 4] = ["SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH"];
+const FOR_THE_MASTER: [&str; 6] = [
+    "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGTTIN", "SIGTTOU",
+];
 
 /// Makes a fork server outlive the signals that end or bother only others: it
 /// leaves when the master closes its link.
