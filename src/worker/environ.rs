@@ -26,6 +26,7 @@ pub struct Environs {
     multiprocess: bool,
     keys: Keys,
     methods: Vec<(&'static [u8], Py<PyString>)>,
+    /// By the name in lower case: a name may be spelled in two ways in one request.
     names: HashMap<Box<[u8]>, Name>,
     trusted: Trusted,
     /// The mount point from the environment.
@@ -267,7 +268,10 @@ impl Environs {
         let mut said = Said::default();
         let mut scheme_fields = 0;
         for field in &head.fields {
-            let name = field.name.of(bytes);
+            self.scratch.clear();
+            self.scratch.extend_from_slice(field.name.of(bytes));
+            self.scratch.make_ascii_lowercase();
+            let name = self.scratch.as_slice();
             let value = field.value.of(bytes);
             let mut made;
             let known = if let Some(known) = self.names.get_mut(name) {
@@ -276,6 +280,8 @@ impl Environs {
                 self.names.entry(name.into()).or_insert(Name::new(py, name))
             } else {
                 made = Name::new(py, name);
+                // Perhaps it came before: nobody has kept it.
+                made.request = self.request;
                 &mut made
             };
             match known.kind {
