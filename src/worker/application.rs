@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 use rgunicorn_link::message::{LoadFailure, Site};
+use std::ffi::OsStr;
 
 /// Exit status: an exception while the application was loaded.
 const FAILED_TO_BOOT: u8 = 3;
@@ -10,7 +11,13 @@ const NO_SUCH_APPLICATION: u8 = 4;
 
 /// Makes the interpreter ready for applications.
 pub fn prepare(py: Python<'_>, site: &Site) -> PyResult<()> {
-    module(py)?.call_method1("prepare", (&site.pythonpath,))?;
+    // As text: `sys.path` does not take what a path becomes by itself.
+    let pythonpath: Vec<&OsStr> = site
+        .pythonpath
+        .iter()
+        .map(|path| path.as_os_str())
+        .collect();
+    module(py)?.call_method1("prepare", (pythonpath,))?;
     Ok(())
 }
 
@@ -26,9 +33,10 @@ pub fn load(py: Python<'_>, site: &Site) -> Result<Py<PyAny>, LoadFailure> {
 pub fn explain(py: Python<'_>, error: &PyErr) -> LoadFailure {
     let explained = module(py).and_then(|module| {
         let kind = module.getattr("NoSuchApplication")?;
-        let (summary, traceback): (String, String) = module
-            .call_method1("explain", (error.value(py),))?
-            .extract()?;
+        // With its traceback: `value` would come without.
+        let value = error.clone_ref(py).into_value(py);
+        let (summary, traceback): (String, String) =
+            module.call_method1("explain", (value,))?.extract()?;
         let status = if error.matches(py, kind)? {
             NO_SUCH_APPLICATION
         } else {
