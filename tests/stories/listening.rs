@@ -133,7 +133,8 @@ fn sockets_that_were_passed_to_another_process_are_not_taken() {
     let server = Server::running("hello:app")
         .with_sockets_of_somebody_else()
         .setting("bind", format!("127.0.0.1:{port}"))
-        .start();
+        .launch();
+    server.wait_for_notice("READY=1");
 
     let mut connection =
         Connection::open(&Address::Tcp(SocketAddr::from(([127, 0, 0, 1], port)))).unwrap();
