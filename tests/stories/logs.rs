@@ -141,7 +141,7 @@ fn a_reader_of_the_log_that_goes_away_kills_nobody() {
     });
     server.reload();
 
-    assert_eq!(server.get("/errors").status, 200);
+    assert_eq!(server.get("/").status, 200);
     assert_eq!(server.stop(), 0);
 }
 

@@ -57,13 +57,13 @@ fn the_last_worker_cannot_be_taken_away() {
 fn a_worker_that_has_to_go_finishes_its_request() {
     let server = Server::running("slow:app").workers(2).start();
     server.wait_for_workers(2);
-    let running = [
-        server.get_in_background("/until/go"),
-        server.get_in_background("/until/go"),
-    ];
-    server.wait_until("both workers are busy", || {
-        server.read("go.started").lines().count() == 2
-    });
+    let mut running = Vec::new();
+    for count in 1..=2 {
+        running.push(server.get_in_background("/until/go"));
+        server.wait_until("another worker is busy", || {
+            server.read("go.started").lines().count() == count
+        });
+    }
 
     server.signal(Signal::SIGTTOU);
     server.wait_for_log("SIGTTOU");
