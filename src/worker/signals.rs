@@ -43,8 +43,8 @@ fn ignore(py: Python<'_>) -> PyResult<Bound<'_, PyCFunction>> {
 pub struct Signals {
     retire: Arc<AtomicBool>,
     quit: Arc<AtomicBool>,
-    wake: OwnedFd,
-    _wake_writer: OwnedFd,
+    /// The process's for good: Python writes to the other end until it is gone.
+    wake: &'static OwnedFd,
 }
 
 impl Signals {
@@ -55,6 +55,8 @@ impl Signals {
         let signal = py.import("signal")?;
         let (wake, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
             .map_err(std::io::Error::from)?;
+        let (wake, writer): (&OwnedFd, &OwnedFd) =
+            (Box::leak(Box::new(wake)), Box::leak(Box::new(writer)));
         let options = PyDict::new(py);
         options.set_item("warn_on_full_buffer", false)?;
         signal.call_method("set_wakeup_fd", (writer.as_raw_fd(),), Some(&options))?;
@@ -88,12 +90,7 @@ impl Signals {
         let stderr = 2;
         py.import("faulthandler")?
             .call_method1("enable", (stderr,))?;
-        Ok(Self {
-            retire,
-            quit,
-            wake,
-            _wake_writer: writer,
-        })
+        Ok(Self { retire, quit, wake })
     }
 
     /// TERM came.
@@ -114,6 +111,6 @@ impl Signals {
     /// Takes what made `wake` readable.
     pub fn drain(&self) {
         let mut waste = [0; 64];
-        while matches!(rustix::io::read(&self.wake, &mut waste), Ok(count) if count > 0) {}
+        while matches!(rustix::io::read(self.wake, &mut waste), Ok(count) if count > 0) {}
     }
 }
