@@ -7,7 +7,7 @@ use crate::harness::{
     files::{Folder, source},
     processes,
     program::isolate,
-    server::free_port,
+    sockets::free_port,
     wait_until,
 };
 use nix::sys::signal::Signal;

@@ -10,13 +10,16 @@ pub mod notices;
 pub mod pause;
 pub mod processes;
 pub mod program;
+pub mod running;
 pub mod server;
+pub mod sockets;
 pub mod traffic;
 pub mod wait;
 
 pub use client::{Broken, Connection, Response};
 pub use pause::let_pass;
 pub use program::{Outcome, Program};
-pub use server::{Running, Server};
+pub use running::Running;
+pub use server::Server;
 pub use traffic::Load;
 pub use wait::wait_until;

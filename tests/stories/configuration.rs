@@ -1,7 +1,7 @@
 //! Settings that cannot be used: one line says where and what would be right,
 //! and the server does not start.
 
-use crate::harness::{Outcome, Program, Server, program::RGUNICORN, server::free_port};
+use crate::harness::{Outcome, Program, Server, program::RGUNICORN, sockets::free_port};
 use std::{
     fs,
     net::TcpListener,

@@ -1,7 +1,7 @@
 //! Where the server listens, and who holds its sockets.
 
 use crate::harness::{
-    Connection, Program, Server, client::Address, processes, server::free_port, wait_until,
+    Connection, Program, Server, client::Address, processes, sockets::free_port, wait_until,
 };
 use std::{
     fs,

@@ -1,6 +1,6 @@
 //! How an application is found and loaded, and what happens when it is not.
 
-use crate::harness::{Outcome, Program, Running, Server, server::free_port};
+use crate::harness::{Outcome, Program, Running, Server, sockets::free_port};
 use serde_json::{Value, json};
 
 const BOOT_FAILED: i32 = 3;
