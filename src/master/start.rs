@@ -1,9 +1,9 @@
 //! From the command line to a running master, or to one line that says why not.
 
 use crate::cli::{self, Task};
-use crate::config::{self, Bind, Config, ConfigError, Origin, Sources};
+use crate::config::{self, Binds, Config, ConfigError, Origin, Sources};
 use crate::control::Server;
-use crate::listeners::{self, Activated, BindAddress};
+use crate::listeners::{self, Activated};
 use crate::log::{self, Sink};
 use crate::master::{Beginning, Master, find_folder};
 use crate::message;
@@ -199,18 +199,9 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Error
 
 fn open_sockets(config: &Config) -> Result<(Vec<listeners::Listener>, Option<Server>), Error> {
     let activated = Activated::from_env()?;
-    let configured: Vec<_> = config
-        .bind
-        .iter()
-        .flat_map(|binds| binds.addresses())
-        .map(address)
-        .collect();
-    let default = BindAddress::Tcp {
-        host: "127.0.0.1".into(),
-        port: 8000,
-    };
+    let configured = config.bind.as_ref().map_or(&[][..], Binds::addresses);
     let backlog = u16::try_from(config.backlog.get()).unwrap_or(u16::MAX);
-    let sockets = listeners::open(activated, &configured, &default, backlog).map_err(|error| {
+    let sockets = listeners::open(activated, configured, &Binds::loopback(), backlog).map_err(|error| {
         // What the operator wrote, and where, belongs in front of what came of it.
         match config.origin("bind") {
             Origin::Default => Error::Listeners(error),
@@ -240,18 +231,6 @@ fn open_sockets(config: &Config) -> Result<(Vec<listeners::Listener>, Option<Ser
         (None, None) => None,
     };
     Ok((sockets.listeners, control))
-}
-
-fn address(bind: &Bind) -> BindAddress {
-    match bind {
-        Bind::Tcp { host, port } => BindAddress::Tcp {
-            host: host.clone(),
-            port: *port,
-        },
-        Bind::Unix(path) => BindAddress::Unix(path.clone()),
-        Bind::Abstract(name) => BindAddress::Abstract(name.clone().into_bytes()),
-        Bind::Fd(number) => BindAddress::Fd(i32::from(*number)),
-    }
 }
 
 /// Each worker costs the master a link, a pidfd and perhaps two pipes. The
