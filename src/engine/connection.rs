@@ -112,6 +112,8 @@ pub(crate) struct Connection {
     /// The client has shut down its side: the bytes end, and no edge will tell again.
     half_closed: bool,
     after: After,
+    /// It has had an answer.
+    served: bool,
     lingered: usize,
     work: Option<Box<Work>>,
 }
@@ -144,9 +146,15 @@ impl Connection {
             readable: true,
             half_closed: false,
             after: After::Close,
+            served: false,
             lingered: 0,
             work: None,
         }
+    }
+
+    /// Whether it had an answer and waits for a next request.
+    pub(crate) fn is_kept_alive(&self) -> bool {
+        self.stage == Stage::Idle && self.served
     }
 
     /// Whether epoll has to tell when the client takes more.
@@ -338,6 +346,7 @@ impl Connection {
                     work.next();
                 }
                 self.stage = Stage::Idle;
+                self.served = true;
                 self.deadline_ms = now_ms + millis(self.settings.keepalive);
             }
             After::Linger => {

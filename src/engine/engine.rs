@@ -18,12 +18,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The most events one turn handles.
-const EVENTS: usize = 64;
-
-/// The most connections one turn accepts from one listener: the other workers
-/// want their share.
-const ACCEPTS: usize = 2;
+/// The most events one turn handles. Each may take a set of buffers until its
+/// request is answered, so this bounds memory, and keeps it warm.
+const EVENTS: usize = 16;
 
 /// The most notices kept until they are taken.
 const NOTICES: usize = 32;
@@ -35,6 +32,7 @@ const ACCEPT_PAUSE_MS: u64 = 200;
 // was used before, so that an event for a closed one finds nothing.
 const LISTENER: u64 = 1 << 63;
 const WATCH: u64 = 1 << 62;
+const NUDGE: u64 = LISTENER | WATCH;
 const PLACE: u64 = (1 << 32) - 1;
 const USES: u64 = (1 << 30) - 1;
 
@@ -59,6 +57,10 @@ pub struct Engine {
     settings: Arc<Settings>,
     clock: Clock,
     listeners: Vec<Listener>,
+    /// Shared by all workers: whoever is woken by it looks for connections.
+    nudge: Option<OwnedFd>,
+    /// A connection was accepted since somebody asked.
+    accepted: bool,
     /// `None` while the connection is lent.
     connections: Slab<Option<Box<Connection>>>,
     /// How many connections there were before: the upper part of the next token.
@@ -75,7 +77,8 @@ pub struct Engine {
     sweep_ms: u64,
     /// When accepting goes on after a pause.
     accept_ms: Option<u64>,
-    retiring: bool,
+    /// While retiring: how long idle connections may stay.
+    retiring: Option<Duration>,
 }
 
 impl Engine {
@@ -86,6 +89,8 @@ impl Engine {
             settings: Arc::new(settings),
             clock: Clock::new(),
             listeners: Vec::new(),
+            nudge: None,
+            accepted: false,
             connections: Slab::new(),
             uses: 0,
             ready: VecDeque::new(),
@@ -96,7 +101,7 @@ impl Engine {
             pool: Pool::default(),
             sweep_ms: u64::MAX,
             accept_ms: None,
-            retiring: false,
+            retiring: None,
         })
     }
 
@@ -106,6 +111,34 @@ impl Engine {
         let data = EventData::new_u64(LISTENER | self.listeners.len() as u64);
         listener.watch(self.epoll.as_fd(), data)?;
         self.listeners.push(listener);
+        Ok(())
+    }
+
+    /// Looks for connections also when `nudge`, an eventfd that several workers
+    /// share, is written to. Only one of them is woken by that.
+    pub fn listen_for(&mut self, nudge: OwnedFd) -> io::Result<()> {
+        let flags = EventFlags::IN | EventFlags::EXCLUSIVE;
+        epoll::add(&self.epoll, &nudge, EventData::new_u64(NUDGE), flags)?;
+        self.nudge = Some(nudge);
+        Ok(())
+    }
+
+    /// Whether a connection was accepted since the last call.
+    pub fn take_accepted(&mut self) -> bool {
+        std::mem::take(&mut self.accepted)
+    }
+
+    /// Wakes another worker if further connections wait. The kernel woke one
+    /// worker for all that came while it slept (`EPOLLEXCLUSIVE`); if that one is
+    /// busy with the first, the others would wait for it.
+    pub fn pass_on(&self) -> io::Result<()> {
+        let Some(nudge) = &self.nudge else {
+            return Ok(());
+        };
+        let mut waiting: Vec<_> = self.listeners.iter().map(Listener::poll).collect();
+        if rustix::event::poll(&mut waiting, Some(&Timespec::default()))? > 0 {
+            rustix::io::write(nudge, &1_u64.to_ne_bytes())?;
+        }
         Ok(())
     }
 
@@ -169,8 +202,21 @@ impl Engine {
         };
         self.clock.update();
         let count = events.len();
-        for event in events {
-            self.handle(event.data.u64(), event.flags)?;
+        // Orders first: who is told to leave in this turn accepts nobody any more.
+        for event in &*events {
+            if event.data.u64() & NUDGE == WATCH {
+                let number = u32::try_from(event.data.u64() & PLACE).unwrap_or(u32::MAX);
+                self.watched.push(Token(number));
+            }
+        }
+        for event in &*events {
+            let (token, flags) = (event.data.u64(), event.flags);
+            match token & NUDGE {
+                WATCH => {}
+                LISTENER => self.accept(place(token))?,
+                NUDGE => self.nudged()?,
+                _ => self.tell(token, flags),
+            }
         }
         for token in std::mem::take(&mut self.again) {
             self.progress(token);
@@ -185,22 +231,28 @@ impl Engine {
         Ok(count)
     }
 
-    fn handle(&mut self, token: u64, flags: EventFlags) -> io::Result<()> {
-        if token & LISTENER != 0 {
-            let number = usize::try_from(token & PLACE).unwrap_or(usize::MAX);
-            self.accept(number)
-        } else if token & WATCH != 0 {
-            let number = u32::try_from(token & PLACE).unwrap_or(u32::MAX);
-            self.watched.push(Token(number));
-            Ok(())
-        } else {
-            let ended = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
-            if let Some(connection) = self.connection(token) {
-                let readable = flags.intersects(EventFlags::IN | ended);
-                connection.note(readable, flags.intersects(ended));
-                self.progress(token);
+    /// Another worker found more connections than it can look after.
+    fn nudged(&mut self) -> io::Result<()> {
+        if let Some(nudge) = &self.nudge {
+            // Another one that was woken too may have read it.
+            match rustix::io::read(nudge, &mut [0; 8]) {
+                Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
             }
-            Ok(())
+        }
+        for number in 0..self.listeners.len() {
+            self.accept(number)?;
+        }
+        Ok(())
+    }
+
+    /// Something happened to a connection.
+    fn tell(&mut self, token: u64, flags: EventFlags) {
+        let ended = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
+        if let Some(connection) = self.connection(token) {
+            let readable = flags.intersects(EventFlags::IN | ended);
+            connection.note(readable, flags.intersects(ended));
+            self.progress(token);
         }
     }
 
@@ -212,28 +264,28 @@ impl Engine {
             .filter(|connection| connection.token == token)
     }
 
+    /// Accepts one connection, unless there is something better to do: whoever
+    /// has a request to answer, or an order to obey, leaves it to the others.
     fn accept(&mut self, number: usize) -> io::Result<()> {
-        for _ in 0..ACCEPTS {
-            if self.connections.len() >= self.settings.connections && !self.make_room() {
-                self.pause(Notice::Crowded)?;
-                return Ok(());
-            }
-            let Some(listener) = self.listeners.get(number) else {
-                return Ok(());
-            };
-            match listener.accept()? {
-                Accepted::Connection(socket, peer) => {
-                    let token = self.insert(socket, peer, number);
-                    self.progress(token);
-                }
-                Accepted::Nothing => break,
-                Accepted::NoRoom(error) => {
-                    self.pause(Notice::CannotAccept(error))?;
-                    break;
-                }
-            }
+        if self.retiring.is_some() || !self.ready.is_empty() || !self.watched.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        if self.connections.len() >= self.settings.connections && !self.make_room() {
+            return self.pause(Notice::Crowded);
+        }
+        let Some(listener) = self.listeners.get(number) else {
+            return Ok(());
+        };
+        match listener.accept()? {
+            Accepted::Connection(socket, peer) => {
+                self.accepted = true;
+                let token = self.insert(socket, peer, number);
+                self.progress(token);
+                Ok(())
+            }
+            Accepted::Nothing => Ok(()),
+            Accepted::NoRoom(error) => self.pause(Notice::CannotAccept(error)),
+        }
     }
 
     fn insert(&mut self, socket: OwnedFd, peer: Peer, listener: usize) -> u64 {
@@ -247,13 +299,14 @@ impl Engine {
         token
     }
 
-    /// Closes the idle connection that would be closed next. `false`: there is none.
+    /// Closes the kept-alive connection that would be closed next. `false`: there
+    /// is none, as those that have not had an answer yet are not given up.
     fn make_room(&mut self) -> bool {
         let idle = self
             .connections
             .iter()
             .filter_map(|(_, connection)| connection.as_deref())
-            .filter(|connection| connection.stage == Stage::Idle)
+            .filter(|connection| connection.is_kept_alive())
             .min_by_key(|connection| connection.deadline_ms)
             .map(|connection| connection.token);
         idle.is_some_and(|token| {
@@ -270,7 +323,7 @@ impl Engine {
     }
 
     fn watch_listeners(&mut self) -> io::Result<()> {
-        if self.retiring {
+        if self.retiring.is_some() {
             return Ok(());
         }
         let epoll = self.epoll.as_fd();
@@ -321,6 +374,10 @@ impl Engine {
         let Some(Some(connection)) = self.connections.get_mut(place(token)) else {
             return;
         };
+        if let (Some(patience), Stage::Idle) = (self.retiring, connection.stage) {
+            let latest = self.clock.now_ms() + millis(patience);
+            connection.deadline_ms = connection.deadline_ms.min(latest);
+        }
         self.sweep_ms = self.sweep_ms.min(connection.deadline_ms);
         let wants = connection.wants();
         let asked = match connection.interest {
@@ -410,7 +467,7 @@ impl Engine {
                     return Some(Exchange {
                         connection,
                         work,
-                        last: self.retiring,
+                        last: self.retiring.is_some(),
                     });
                 }
                 None => *slot = Some(connection),
@@ -436,11 +493,16 @@ impl Engine {
     }
 
     /// Leaves the listeners. Each connection gets one more answer, with
-    /// `Connection: close`, or runs out its keep-alive time.
-    pub fn retire(&mut self) -> io::Result<()> {
-        self.retiring = true;
+    /// `Connection: close`, or is closed when it has been idle for its keep-alive
+    /// time or for `patience` from now.
+    pub fn retire(&mut self, patience: Duration) -> io::Result<()> {
+        let patience = patience.min(self.settings.keepalive);
+        self.retiring = Some(
+            self.retiring
+                .map_or(patience, |before| before.min(patience)),
+        );
         self.accept_ms = None;
-        let latest = self.clock.now_ms() + millis(self.settings.keepalive);
+        let latest = self.clock.now_ms() + millis(patience);
         for (_, connection) in &mut self.connections {
             if let Some(connection) = connection
                 && connection.stage == Stage::Idle
@@ -449,12 +511,11 @@ impl Engine {
                 self.sweep_ms = self.sweep_ms.min(connection.deadline_ms);
             }
         }
+        if let Some(nudge) = self.nudge.take() {
+            // The other workers' copies would keep the registration alive.
+            epoll::delete(&self.epoll, &nudge)?;
+        }
         self.ignore_listeners()
-    }
-
-    /// Whether it was told to retire.
-    pub fn is_retiring(&self) -> bool {
-        self.retiring
     }
 }
 

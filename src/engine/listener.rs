@@ -2,6 +2,7 @@
 
 use crate::connection::Peer;
 use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags};
 use std::io;
@@ -51,6 +52,11 @@ impl Listener {
             self.is_watched = false;
         }
         Ok(())
+    }
+
+    /// To find out whether a connection waits.
+    pub(crate) fn poll(&self) -> PollFd<'_> {
+        PollFd::new(&self.socket, PollFlags::IN)
     }
 
     pub(crate) fn accept(&self) -> io::Result<Accepted> {

@@ -151,7 +151,7 @@ impl From<Link> for OwnedFd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{FromWorker, Spawn, ToForkServer, ToWorker};
+    use crate::message::{FromWorker, Idle, Spawn, ToForkServer, ToWorker};
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 
@@ -197,7 +197,15 @@ mod tests {
         let (one, _other) = Link::pair().unwrap();
 
         let refused = (0..100_000)
-            .map(|_| one.send(&ToWorker::Retire { within_ms: 1 }, &[]))
+            .map(|_| {
+                one.send(
+                    &ToWorker::Retire {
+                        within_ms: 1,
+                        idle: Idle::Serve,
+                    },
+                    &[],
+                )
+            })
             .find_map(Result::err)
             .unwrap();
 

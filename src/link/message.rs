@@ -45,13 +45,25 @@ pub enum FromForkServer {
 /// The master's orders to a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToWorker {
-    /// Start to serve. Carries one descriptor for each listener named.
+    /// Start to serve. Carries one descriptor for each listener named, then the
+    /// eventfd by which one worker wakes another when connections wait.
     Listen(Vec<ListenerInfo>),
     /// Leave the listeners, finish what is under way, and exit.
     Retire {
         /// After so many milliseconds the master kills what is left.
         within_ms: u64,
+        /// What becomes of connections that are kept alive.
+        idle: Idle,
     },
+}
+
+/// What becomes of kept-alive connections when their worker leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Idle {
+    /// They get one more answer, or run out their keep-alive time: others serve.
+    Serve,
+    /// They are closed: nobody serves from here on.
+    Close,
 }
 
 /// What a worker tells the master.
@@ -148,6 +160,8 @@ pub struct Site {
     pub proc_name: String,
     /// Whether more than one worker is wanted (`wsgi.multiprocess`).
     pub multiprocess: bool,
+    /// Milliseconds within which an idle worker gives a sign of life.
+    pub beat_ms: u64,
     /// The least level of records worth sending to the master.
     pub loglevel: Level,
     /// Milliseconds a kept-alive connection may be idle; 0 closes after each answer.

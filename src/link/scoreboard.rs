@@ -32,6 +32,9 @@ pub struct Row {
     errors: AtomicU64,
     /// Bytes sent.
     bytes: AtomicU64,
+    /// Not 0 once the master has asked the worker to leave: it can know that in
+    /// the middle of a request, without looking at its link.
+    retired: AtomicU64,
 }
 
 /// What a row said at one moment.
@@ -78,6 +81,16 @@ impl Row {
         }
     }
 
+    /// The master asks the worker to leave.
+    pub fn retire(&self) {
+        self.retired.store(1, Relaxed);
+    }
+
+    /// Whether the worker was asked to leave.
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Relaxed) != 0
+    }
+
     /// What the row says now.
     pub fn read(&self) -> Reading {
         Reading {
@@ -99,6 +112,7 @@ impl Row {
             &self.requests,
             &self.errors,
             &self.bytes,
+            &self.retired,
         ] {
             counter.store(0, Relaxed);
         }
@@ -130,8 +144,9 @@ unsafe impl Send for Scoreboard {}
 unsafe impl Sync for Scoreboard {}
 
 impl Scoreboard {
-    /// The mapping's length in bytes.
-    const LENGTH: usize = ROWS * size_of::<Row>();
+    /// The mapping's length in bytes: the rows, and one more in which all
+    /// workers count together.
+    const LENGTH: usize = (ROWS + 1) * size_of::<Row>();
 
     /// A new scoreboard with all rows empty.
     pub fn create() -> io::Result<Self> {
@@ -183,15 +198,33 @@ impl Scoreboard {
     }
 
     /// The row with this number, if there is one.
-    #[expect(unsafe_code, reason = "shared memory is reached through a pointer")]
     pub fn row(&self, number: usize) -> Option<&Row> {
-        if number >= ROWS {
-            return None;
-        }
-        // SAFETY: in range of the mapping, which lives as long as `self`; all
-        // bit patterns are valid atomics, and other processes change them only
-        // by atomic stores.
-        Some(unsafe { self.rows.add(number).as_ref() })
+        (number < ROWS).then(|| self.at(number))
+    }
+
+    /// A worker goes to sleep until something happens.
+    pub fn sleeps(&self) {
+        self.at(ROWS).connections.fetch_add(1, Relaxed);
+    }
+
+    /// It is awake again.
+    pub fn wakes(&self) {
+        self.at(ROWS).connections.fetch_sub(1, Relaxed);
+    }
+
+    /// Whether some worker sleeps. One that was killed in its sleep counts for
+    /// ever: whoever asks may be wrong about sleepers, never about their absence.
+    pub fn has_sleepers(&self) -> bool {
+        self.at(ROWS).connections.load(Relaxed) > 0
+    }
+
+    #[expect(unsafe_code, reason = "shared memory is reached through a pointer")]
+    fn at(&self, number: usize) -> &Row {
+        debug_assert!(number <= ROWS);
+        // SAFETY: in range of the mapping (all callers see to that), which lives
+        // as long as `self`; all bit patterns are valid atomics, and other
+        // processes change them only by atomic stores.
+        unsafe { self.rows.add(number).as_ref() }
     }
 }
 
@@ -243,6 +276,18 @@ mod tests {
             }
         );
         assert_eq!(master.row(4).unwrap().read(), Reading::default());
+    }
+
+    #[test]
+    fn a_sleeper_is_seen_by_all() {
+        let one = Scoreboard::create().unwrap();
+        let other = Scoreboard::open(one.as_fd().try_clone_to_owned().unwrap()).unwrap();
+
+        one.sleeps();
+        assert!(other.has_sleepers());
+        one.wakes();
+
+        assert!(!other.has_sleepers());
     }
 
     #[test]

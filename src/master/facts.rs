@@ -3,6 +3,7 @@
 use crate::master::Master;
 use crate::message::{self, Speaker};
 use crate::pool::{Fact, Reason, WorkerId};
+use crate::process::WorkerProcess;
 use rgunicorn_link::scoreboard::now_ms;
 use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
@@ -35,11 +36,10 @@ impl Master {
             Fact::WorkerLeft(id, exit) => {
                 if let Some(worker) = self.workers.get(&id) {
                     // A worker that was told to leave at once has nothing to say.
-                    match exit.as_str() {
-                        "exit status 0" => {
-                            message::worker_retired(worker.named(), self.requests(id));
-                        }
-                        _ => info!(worker_id = id.0, exit, "Worker {id} left: {exit}"),
+                    if exit == "exit status 0" {
+                        message::worker_retired(worker.named(), self.requests(id));
+                    } else {
+                        info!(worker_id = id.0, exit, "Worker {id} left: {exit}");
                     }
                 }
             }
@@ -127,7 +127,7 @@ impl Master {
         };
         self.workers
             .get(&id)
-            .map_or(Speaker::Worker(unknown), |worker| worker.speaker())
+            .map_or(Speaker::Worker(unknown), WorkerProcess::speaker)
     }
 
     /// How many requests a worker has answered.

@@ -9,7 +9,7 @@ use crate::log;
 use crate::message::{self, Speaker, Stream};
 use crate::pool::{
     Action, Announcement, Arbiter, Event, GenerationId, MOST_WORKERS, Order, Phase, Pulse, Reason,
-    ReloadId, Wanted, WorkerId,
+    ReloadId, State as WorkerState, Wanted, WorkerId,
 };
 use crate::process::{
     self, ForkServerProcess, Handle, Outfit, Output, Pipes, WorkerFolder, WorkerProcess,
@@ -19,13 +19,16 @@ use crate::status::{self, Rate, Totals};
 use crate::systemd::watchdog::Watchdog;
 use crate::systemd::{Notifier, State};
 use crate::wakeups::{Source, Wakeups};
-use rgunicorn_link::message::{FromForkServer, FromWorker, ListenerInfo, LoadFailure, ToWorker};
-use rgunicorn_link::scoreboard::{ROWS, Reading, now_ms};
+use rgunicorn_link::message::{
+    FromForkServer, FromWorker, Idle, ListenerInfo, LoadFailure, ToWorker,
+};
+use rgunicorn_link::scoreboard::{ROWS, Reading, Row, now_ms};
 use rgunicorn_link::{Received, Scoreboard};
+use rustix::event::EventfdFlags;
 use rustix::process::Signal;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
@@ -58,6 +61,8 @@ pub struct Master {
     wakeups: Wakeups,
     signals: Signals,
     listeners: Vec<Listener>,
+    /// By this workers wake each other when connections wait.
+    nudge: OwnedFd,
     control: Option<Server>,
     scoreboard: Scoreboard,
     pub(crate) fork_servers: BTreeMap<GenerationId, ForkServerProcess>,
@@ -138,6 +143,7 @@ impl Master {
             wakeups,
             signals,
             listeners,
+            nudge: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             control,
             scoreboard: Scoreboard::create()?,
             fork_servers: BTreeMap::new(),
@@ -259,7 +265,7 @@ impl Master {
     /// What a worker's row says.
     pub(crate) fn reading(&self, worker: WorkerId) -> Option<Reading> {
         let row = self.workers.get(&worker)?.row;
-        self.scoreboard.row(row).map(|row| row.read())
+        self.scoreboard.row(row).map(Row::read)
     }
 
     // What is said to systemd.
@@ -300,6 +306,7 @@ impl Master {
             Announcement::Stopping => {
                 let within = self.config.graceful_timeout.get();
                 message::stopping(&self.ordered_by, within);
+                self.ask_the_retiring_to_hurry(within);
                 State::Stopping
             }
         };
@@ -784,11 +791,8 @@ impl Master {
                 address: listener.address.clone(),
             })
             .collect();
-        let fds: Vec<_> = self
-            .listeners
-            .iter()
-            .map(|listener| listener.fd.as_fd())
-            .collect();
+        let listeners = self.listeners.iter().map(|listener| listener.fd.as_fd());
+        let fds: Vec<_> = listeners.chain([self.nudge.as_fd()]).collect();
         let sent = self
             .workers
             .get(&id)
@@ -802,16 +806,40 @@ impl Master {
     }
 
     fn retire(&mut self, id: WorkerId, within: Duration) {
+        let idle = match self.arbiter.summary().phase {
+            Phase::Starting | Phase::Serving | Phase::Reloading => Idle::Serve,
+            // Nobody is left to serve a connection that is kept.
+            Phase::Stopping => Idle::Close,
+        };
         let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-        let sent = self
-            .workers
-            .get(&id)
-            .and_then(|worker| worker.link.as_ref())
-            .map(|link| link.send(&ToWorker::Retire { within_ms }, &[]));
-        match sent {
+        let Some(worker) = self.workers.get(&id) else {
+            return;
+        };
+        if let Some(row) = self.scoreboard.row(worker.row) {
+            row.retire();
+        }
+        let order = ToWorker::Retire { within_ms, idle };
+        match worker.link.as_ref().map(|link| link.send(&order, &[])) {
             Some(Ok(())) => {}
             // It does not read its link, or has closed it: a signal says the same.
             Some(Err(_)) | None => self.signal_worker(id, Signal::TERM),
+        }
+    }
+
+    /// Workers that retire for a reload keep idle connections; when everything
+    /// stops, they need not.
+    fn ask_the_retiring_to_hurry(&self, within: Duration) {
+        let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        let idle = Idle::Close;
+        for worker in self.workers.values() {
+            let is_retiring = self
+                .arbiter
+                .worker(worker.id)
+                .is_some_and(|worker| matches!(worker.state, WorkerState::Retiring { .. }));
+            if let (true, Some(link)) = (is_retiring, &worker.link) {
+                // If it does not take it, it has its old order and its time.
+                let _ = link.send(&ToWorker::Retire { within_ms, idle }, &[]);
+            }
         }
     }
 

@@ -201,17 +201,18 @@ fn open_sockets(config: &Config) -> Result<(Vec<listeners::Listener>, Option<Ser
     let activated = Activated::from_env()?;
     let configured = config.bind.as_ref().map_or(&[][..], Binds::addresses);
     let backlog = u16::try_from(config.backlog.get()).unwrap_or(u16::MAX);
-    let sockets = listeners::open(activated, configured, &Binds::loopback(), backlog).map_err(|error| {
-        // What the operator wrote, and where, belongs in front of what came of it.
-        match config.origin("bind") {
-            Origin::Default => Error::Listeners(error),
-            origin => Error::Config(ConfigError::Unusable {
-                key: "bind",
-                origin: origin.clone(),
-                problem: with_causes(&error),
-            }),
-        }
-    })?;
+    let sockets =
+        listeners::open(activated, configured, &Binds::loopback(), backlog).map_err(|error| {
+            // What the operator wrote, and where, belongs in front of what came of it.
+            match config.origin("bind") {
+                Origin::Default => Error::Listeners(error),
+                origin => Error::Config(ConfigError::Unusable {
+                    key: "bind",
+                    origin: origin.clone(),
+                    problem: with_causes(&error),
+                }),
+            }
+        })?;
     for listener in &sockets.listeners {
         message::listening(&listener.name, &listener.address, listener.origin.opener());
     }

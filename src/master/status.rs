@@ -28,15 +28,19 @@ pub fn line(summary: Summary, totals: Totals, rate: u64) -> String {
             format!("generation {generation}: starting, {ready} of {wanted} workers ready")
         }
         Phase::Serving => {
-            let mut text = format!("generation {generation}: {ready} {workers} ready");
-            if ready < wanted {
-                text += &format!(" of {wanted}");
-            }
-            text += &format!(", {} busy, {rate} req/s", totals.busy);
-            if retiring > 0 {
-                text += &format!(", {retiring} retiring");
-            }
-            text
+            let of = if ready < wanted {
+                format!(" of {wanted}")
+            } else {
+                String::new()
+            };
+            let leaving = match retiring {
+                0 => String::new(),
+                _ => format!(", {retiring} retiring"),
+            };
+            let busy = totals.busy;
+            format!(
+                "generation {generation}: {ready} {workers} ready{of}, {busy} busy, {rate} req/s{leaving}"
+            )
         }
         Phase::Reloading => format!(
             "generation {generation}: reloading, {ready} {workers} ready, {starting} starting, \

@@ -13,6 +13,7 @@ use rustix::io::FdFlags;
 use rustix::net::SocketType;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Where the master put the link.
 const LINK: i32 = 3;
@@ -30,7 +31,7 @@ enum Then {
 /// A configured fork server.
 struct ForkServer {
     site: Rc<Site>,
-    scoreboard: Rc<Scoreboard>,
+    scoreboard: Arc<Scoreboard>,
     /// The preloaded application.
     app: Option<Py<PyAny>>,
 }
@@ -98,7 +99,7 @@ fn configure(
     let Some(scoreboard) = fds.into_iter().next() else {
         return Err(PyRuntimeError::new_err("the scoreboard did not come"));
     };
-    let scoreboard = Rc::new(Scoreboard::open(scoreboard)?);
+    let scoreboard = Arc::new(Scoreboard::open(scoreboard)?);
     title::set(&format!("rgunicorn: fork server [{}]", site.proc_name));
     application::prepare(py, &site)?;
     let mut app = None;
@@ -200,7 +201,7 @@ impl ForkServer {
             number: spawn.worker,
             row: spawn.row,
             site: Rc::clone(&self.site),
-            scoreboard: Rc::clone(&self.scoreboard),
+            scoreboard: Arc::clone(&self.scoreboard),
             link: Rc::new(Link::from_fd(worker_link)),
             app: self.app.as_ref().map(|app| app.clone_ref(py)),
         }))

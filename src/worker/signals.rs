@@ -1,6 +1,7 @@
 //! Signals in the Python processes.
 //!
-//! All handlers are installed through Python's `signal` module: a handler, unlike an
+//! All handlers are installed through Python's `_signal` (what `signal` is made
+//! of, without the enumerations that cost each process memory): a handler, unlike an
 //! ignored or blocked signal, is not inherited by the programs an application
 //! starts, and Python's own wake-up descriptor ends the engine's wait.
 
@@ -21,7 +22,7 @@ const FOR_THE_MASTER: [&str; 6] = [
 /// Makes a fork server outlive the signals that end or bother only others: it
 /// leaves when the master closes its link.
 pub fn outlive(py: Python<'_>) -> PyResult<()> {
-    let signal = py.import("signal")?;
+    let signal = py.import("_signal")?;
     let nothing = ignore(py)?;
     for name in FOR_THE_MASTER.iter().chain(&["SIGINT", "SIGQUIT"]) {
         signal.call_method1("signal", (signal.getattr(*name)?, &nothing))?;
@@ -52,7 +53,7 @@ impl Signals {
     /// (also from the middle of the application's Python code), a crash and ABRT
     /// leave all threads' stacks in the log.
     pub fn install(py: Python<'_>) -> PyResult<Self> {
-        let signal = py.import("signal")?;
+        let signal = py.import("_signal")?;
         let (wake, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
             .map_err(std::io::Error::from)?;
         let (wake, writer): (&OwnedFd, &OwnedFd) =

@@ -6,25 +6,24 @@ use crate::application;
 use crate::report::{Reporter, Sender};
 use crate::signals::Signals;
 use crate::title;
-use crate::wsgi::{Answered, Wsgi};
+use crate::wsgi::{Answered, Standing, Wsgi};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 use rgunicorn_engine::http::Limits;
 use rgunicorn_engine::{Engine, Notice, Peer, Settings, Token};
-use rgunicorn_link::message::{FromWorker, Level, ListenerInfo, LoadFailure, Site, ToWorker};
+use rgunicorn_link::message::{FromWorker, Idle, Level, ListenerInfo, LoadFailure, Site, ToWorker};
 use rgunicorn_link::scoreboard::{Row, now_ms};
 use rgunicorn_link::{Link, Received, Scoreboard};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The engine's number for the link to the master.
 const LINK: Token = Token(0);
 /// The engine's number for the descriptor that signals make readable.
 const WAKE: Token = Token(1);
-
-/// A worker gives a sign of life at least this often.
-const BEAT: Duration = Duration::from_secs(1);
 
 /// How long a worker finishes when nobody said, in milliseconds: its master is gone.
 const ORPHAN_MS: u64 = 30_000;
@@ -41,7 +40,7 @@ pub struct Worker {
     /// What it serves.
     pub site: Rc<Site>,
     /// The scoreboard.
-    pub scoreboard: Rc<Scoreboard>,
+    pub scoreboard: Arc<Scoreboard>,
     /// The link to the master.
     pub link: Rc<Link>,
     /// The application, if it was preloaded.
@@ -65,6 +64,7 @@ impl Worker {
                 Err(failure) => return Ok(self.refuse(failure)),
             },
         };
+        make_room_for_descriptors(&self.site, &reporter);
         let mut engine = Engine::new(settings(&self.site))?;
         engine.watch(&*self.link, LINK)?;
         engine.watch(signals.wake(), WAKE)?;
@@ -80,7 +80,13 @@ impl Worker {
         let mut serving = Serving {
             worker: &self,
             row,
-            wsgi: Wsgi::new(py, app, &self.site)?,
+            wsgi: Wsgi::new(
+                py,
+                app,
+                &self.site,
+                Standing::new(&self.scoreboard, self.row),
+            )?,
+            beat: Duration::from_millis(self.site.beat_ms.max(10)),
             engine,
             reporter,
             signals,
@@ -113,6 +119,8 @@ struct Serving<'a> {
     worker: &'a Worker,
     row: &'a Row,
     wsgi: Wsgi,
+    /// It gives a sign of life at least this often.
+    beat: Duration,
     engine: Engine,
     reporter: Reporter,
     signals: Signals,
@@ -130,14 +138,22 @@ impl Serving<'_> {
                     self.engine.clock().now_ms(),
                     self.engine.connections() as u64,
                 );
-                let wait = self.engine.patience(BEAT);
+                let wait = self.engine.patience(self.beat);
                 if !wait.is_zero() {
-                    let engine = &mut self.engine;
-                    py.detach(|| engine.turn(wait))?;
+                    let (engine, scoreboard) = (&mut self.engine, &*self.worker.scoreboard);
+                    py.detach(|| {
+                        scoreboard.sleeps();
+                        let turned = engine.turn(wait);
+                        scoreboard.wakes();
+                        turned
+                    })?;
                 }
                 py.check_signals()?;
             }
             self.look_around(py)?;
+            if self.engine.take_accepted() && self.worker.scoreboard.has_sleepers() {
+                self.engine.pass_on()?;
+            }
             while let Some(exchange) = self.engine.next_request() {
                 let now_ms = self.engine.clock().now_ms();
                 self.row.begin(now_ms);
@@ -171,7 +187,7 @@ impl Serving<'_> {
             }
         }
         if self.signals.retire() && self.leave_ms.is_none() {
-            self.retire(ORPHAN_MS)?;
+            self.retire(ORPHAN_MS, Idle::Serve)?;
         }
         let (notices, dropped) = self.engine.take_notices();
         if !notices.is_empty() {
@@ -184,7 +200,9 @@ impl Serving<'_> {
         loop {
             match self.worker.link.receive()? {
                 Received::Message(ToWorker::Listen(infos), fds) => self.listen(py, &infos, fds)?,
-                Received::Message(ToWorker::Retire { within_ms }, _) => self.retire(within_ms)?,
+                Received::Message(ToWorker::Retire { within_ms, idle }, _) => {
+                    self.retire(within_ms, idle)?;
+                }
                 Received::Nothing => return Ok(()),
                 // Without a master there is nobody to reload, restart or stop it.
                 Received::Closed => {
@@ -193,7 +211,7 @@ impl Serving<'_> {
                         return Ok(());
                     }
                     self.engine.ignore(&*self.worker.link)?;
-                    return self.retire(ORPHAN_MS);
+                    return self.retire(ORPHAN_MS, Idle::Serve);
                 }
             }
         }
@@ -205,20 +223,28 @@ impl Serving<'_> {
         infos: &[ListenerInfo],
         fds: Vec<OwnedFd>,
     ) -> PyResult<()> {
-        for (info, fd) in infos.iter().zip(fds) {
+        let mut fds = fds.into_iter();
+        for (info, fd) in infos.iter().zip(&mut fds) {
             self.wsgi.add_listener(py, info)?;
             self.engine.listen(fd)?;
+        }
+        if let Some(nudge) = fds.next() {
+            self.engine.listen_for(nudge)?;
         }
         Ok(())
     }
 
-    fn retire(&mut self, within_ms: u64) -> PyResult<()> {
+    fn retire(&mut self, within_ms: u64, idle: Idle) -> PyResult<()> {
         let leave_ms = now_ms() + within_ms.saturating_sub(MARGIN_MS);
         self.leave_ms = Some(
             self.leave_ms
                 .map_or(leave_ms, |earlier| earlier.min(leave_ms)),
         );
-        Ok(self.engine.retire()?)
+        let patience = match idle {
+            Idle::Serve => Duration::MAX,
+            Idle::Close => Duration::ZERO,
+        };
+        Ok(self.engine.retire(patience)?)
     }
 
     fn is_done(&self) -> bool {
@@ -259,6 +285,27 @@ impl Serving<'_> {
                 Level::Warning,
                 format!("{dropped} more refusals in the same moment are not shown"),
             );
+        }
+    }
+}
+
+/// Each connection is a descriptor. The usual limit of 1024 is there for
+/// programs that use select(2), which an application may be; so it is raised
+/// only as far as `worker_connections` asks for.
+fn make_room_for_descriptors(site: &Site, reporter: &Reporter) {
+    /// For the files and sockets of the application itself.
+    const OWN: u64 = 256;
+    let needed = site.worker_connections as u64 + OWN;
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < needed
+    {
+        let limit = needed.min(hard);
+        if setrlimit(Resource::RLIMIT_NOFILE, limit, hard).is_err() || limit < needed {
+            let text = format!(
+                "worker_connections asks for {needed} descriptors, but only {limit} are allowed \
+                 (LimitNOFILE=)"
+            );
+            reporter.log(Level::Warning, text);
         }
     }
 }

@@ -131,18 +131,16 @@ impl Server {
         let line = String::from_utf8_lossy(&client.received[..end]).into_owned();
         client.received.clear();
         let credentials = rustix::net::sockopt::socket_peercred(&client.stream).ok();
-        match message::parse(&line) {
-            Ok(request) => Some(Asked {
-                request,
-                pid: credentials.map_or(0, |peer| peer.pid.as_raw_nonzero().get().unsigned_abs()),
-                uid: credentials.map_or(u32::MAX, |peer| peer.uid.as_raw()),
-            }),
-            Err(_) => {
-                let reason = format!("{line:?} is not a request that this rgunicorn understands");
-                self.answer(number, &Answer::Failed(reason));
-                None
-            }
-        }
+        let Ok(request) = message::parse(&line) else {
+            let reason = format!("{line:?} is not a request that this rgunicorn understands");
+            self.answer(number, &Answer::Failed(reason));
+            return None;
+        };
+        Some(Asked {
+            request,
+            pid: credentials.map_or(0, |peer| peer.pid.as_raw_nonzero().get().unsigned_abs()),
+            uid: credentials.map_or(u32::MAX, |peer| peer.uid.as_raw()),
+        })
     }
 
     /// Answers a client for good.

@@ -12,6 +12,7 @@ use rgunicorn_link::{Link, Scoreboard};
 use std::io;
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// The descriptor a fork server finds its link at.
 const LINK: i32 = 3;
@@ -116,8 +117,7 @@ impl ForkServerProcess {
 
 /// What a generation has to know of the configuration.
 fn site(generation: GenerationId, config: &Config, preload: bool) -> Site {
-    let millis =
-        |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     Site {
         generation: generation.0,
@@ -126,6 +126,7 @@ fn site(generation: GenerationId, config: &Config, preload: bool) -> Site {
         preload,
         proc_name: config.process_name().to_owned(),
         multiprocess: config.workers.count() > 1,
+        beat_ms: beat(config),
         loglevel: config.loglevel.level(),
         keepalive_ms: millis(config.keepalive.get()),
         client_timeout_ms: millis(config.client_timeout.get()),
@@ -141,4 +142,12 @@ fn site(generation: GenerationId, config: &Config, preload: bool) -> Site {
             .map(ToString::to_string)
             .collect(),
     }
+}
+
+/// A worker that works shows it several times before it would be taken for
+/// stuck, and once a second at least.
+fn beat(config: &Config) -> u64 {
+    let timeout = config.timeout.get().unwrap_or(Duration::MAX);
+    let beat = (timeout / 4).clamp(Duration::from_millis(50), Duration::from_secs(1));
+    u64::try_from(beat.as_millis()).unwrap_or(1000)
 }

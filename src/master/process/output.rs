@@ -25,8 +25,11 @@ pub struct Output {
 /// The two streams of one process, if they are read.
 pub type Pipes = Option<[(Stream, Output); 2]>;
 
+/// The two streams of one process, which is lent the other ends: stdout, stderr.
+pub type BothEnds = ([(Stream, Output); 2], [OwnedFd; 2]);
+
 /// Both streams of a process that is about to be started.
-pub fn pipes() -> io::Result<([(Stream, Output); 2], [OwnedFd; 2])> {
+pub fn pipes() -> io::Result<BothEnds> {
     let (stdout, stdout_writer) = pipe()?;
     let (stderr, stderr_writer) = pipe()?;
     Ok((

@@ -17,6 +17,7 @@ use pyo3::types::{PyList, PyTuple};
 use rgunicorn_engine::{Clock, Exchange};
 use rgunicorn_link::message::{Level, ListenerInfo, Site};
 use rgunicorn_link::scoreboard::Outcome;
+pub use start_response::Standing;
 use start_response::{Failure, StartResponse};
 
 /// The application and what it takes to call it.
@@ -24,6 +25,7 @@ pub struct Wsgi {
     app: Py<PyAny>,
     environs: Environs,
     start_response: Py<StartResponse>,
+    standing: Standing,
 }
 
 /// An exchange after the application had it.
@@ -36,11 +38,12 @@ pub struct Answered {
 
 impl Wsgi {
     /// For `app`, without a listener yet.
-    pub fn new(py: Python<'_>, app: Py<PyAny>, site: &Site) -> PyResult<Self> {
+    pub fn new(py: Python<'_>, app: Py<PyAny>, site: &Site, standing: Standing) -> PyResult<Self> {
         Ok(Self {
             app,
             environs: Environs::new(py, site),
-            start_response: StartResponse::create(py)?,
+            start_response: StartResponse::create(py, standing.clone())?,
+            standing,
         })
     }
 
@@ -77,7 +80,7 @@ impl Wsgi {
         };
         drop(response);
         if !StartResponse::is_reusable(&self.start_response, py)
-            && let Ok(fresh) = StartResponse::create(py)
+            && let Ok(fresh) = StartResponse::create(py, self.standing.clone())
         {
             self.start_response = fresh;
         }

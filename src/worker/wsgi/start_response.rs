@@ -7,6 +7,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use rgunicorn_engine::http::Fault;
 use rgunicorn_engine::{Exchange, Flow, SendError};
+use rgunicorn_link::Scoreboard;
+use rgunicorn_link::scoreboard::Row;
+use std::sync::Arc;
 
 /// One answer in the making. It holds the exchange while the application runs.
 #[pyclass(module = "rgunicorn")]
@@ -15,9 +18,31 @@ pub struct StartResponse {
     status: Option<Py<PyString>>,
     headers: Option<Py<PyList>>,
     write: Option<Py<Write>>,
+    standing: Standing,
     date: [u8; 29],
     /// The status the application gave was 500 or more.
     is_error: bool,
+}
+
+/// What the master wants of this worker, to be seen without a system call.
+#[derive(Clone)]
+pub struct Standing {
+    scoreboard: Arc<Scoreboard>,
+    row: usize,
+}
+
+impl Standing {
+    /// By this row of the scoreboard.
+    pub fn new(scoreboard: &Arc<Scoreboard>, row: usize) -> Self {
+        Self {
+            scoreboard: Arc::clone(scoreboard),
+            row,
+        }
+    }
+
+    fn is_retired(&self) -> bool {
+        self.scoreboard.row(self.row).is_some_and(Row::is_retired)
+    }
 }
 
 /// The `write` callable.
@@ -53,7 +78,7 @@ impl From<SendError> for Failure {
 
 impl StartResponse {
     /// One that can be used for any number of exchanges, one after the other.
-    pub fn create(py: Python<'_>) -> PyResult<Py<Self>> {
+    pub fn create(py: Python<'_>, standing: Standing) -> PyResult<Py<Self>> {
         let this = Py::new(
             py,
             Self {
@@ -61,6 +86,7 @@ impl StartResponse {
                 status: None,
                 headers: None,
                 write: None,
+                standing,
                 date: [b' '; 29],
                 is_error: false,
             },
@@ -127,6 +153,9 @@ impl StartResponse {
         };
         let mut scratch = (Vec::new(), Vec::new());
         let status = latin1::encode(status.bind(py), &mut scratch.0)?;
+        if self.standing.is_retired() {
+            exchange.make_last();
+        }
         self.is_error = status.first().is_some_and(|digit| *digit >= b'5');
         let mut head = exchange.head(status).map_err(|fault| refused(&fault))?;
         for header in headers.bind(py) {
