@@ -62,8 +62,9 @@ pub enum ToWorker {
 pub enum Idle {
     /// They get one more answer, or run out their keep-alive time: others serve.
     Serve,
-    /// They are closed: nobody serves from here on.
-    Close,
+    /// They get one more answer if they ask for it within a second: nobody serves
+    /// from here on, and nobody shall wait for those who may never ask.
+    Hurry,
 }
 
 /// What a worker tells the master.

@@ -809,7 +809,7 @@ impl Master {
         let idle = match self.arbiter.summary().phase {
             Phase::Starting | Phase::Serving | Phase::Reloading => Idle::Serve,
             // Nobody is left to serve a connection that is kept.
-            Phase::Stopping => Idle::Close,
+            Phase::Stopping => Idle::Hurry,
         };
         let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
         let Some(worker) = self.workers.get(&id) else {
@@ -830,7 +830,7 @@ impl Master {
     /// stops, they need not.
     fn ask_the_retiring_to_hurry(&self, within: Duration) {
         let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-        let idle = Idle::Close;
+        let idle = Idle::Hurry;
         for worker in self.workers.values() {
             let is_retiring = self
                 .arbiter

@@ -28,6 +28,9 @@ const WAKE: Token = Token(1);
 /// How long a worker finishes when nobody said, in milliseconds: its master is gone.
 const ORPHAN_MS: u64 = 30_000;
 
+/// So long an idle connection may still ask for something when everything stops.
+const HURRY: Duration = Duration::from_secs(1);
+
 /// A retiring worker leaves this much before it would be killed, in milliseconds.
 const MARGIN_MS: u64 = 500;
 
@@ -242,7 +245,7 @@ impl Serving<'_> {
         );
         let patience = match idle {
             Idle::Serve => Duration::MAX,
-            Idle::Close => Duration::ZERO,
+            Idle::Hurry => HURRY,
         };
         Ok(self.engine.retire(patience)?)
     }
