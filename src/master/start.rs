@@ -3,7 +3,7 @@
 use crate::cli::{self, Task};
 use crate::config::{self, Binds, Config, ConfigError, Origin, Sources};
 use crate::control::Server;
-use crate::listeners::{self, Activated};
+use crate::listeners::{self, Activated, Sockets};
 use crate::log::{self, Sink};
 use crate::master::{Beginning, Master, find_folder};
 use crate::message;
@@ -30,6 +30,10 @@ enum Error {
 
     #[error(transparent)]
     Listeners(#[from] listeners::Error),
+
+    /// A configured address cannot be had; the text names the place it came from.
+    #[error("{0}")]
+    Bind(String),
 
     #[error(transparent)]
     Worker(#[from] NoWorkerFolder),
@@ -59,7 +63,9 @@ impl Error {
         match self {
             Self::Config(error) => error.exit_code(),
             Self::Worker(_) | Self::Watchdog(_) => CONFIG,
-            Self::Listeners(_) | Self::Control { .. } | Self::System { .. } => OS_ERROR,
+            Self::Listeners(_) | Self::Bind(_) | Self::Control { .. } | Self::System { .. } => {
+                OS_ERROR
+            }
             Self::Application(failure) => failure.status,
         }
     }
@@ -166,7 +172,6 @@ fn check(sources: &Sources, config: &Config) -> Result<u8, Error> {
 
 fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Error> {
     log.set_level(config.loglevel.level());
-    message::started(env!("CARGO_PKG_VERSION"), &source(&sources));
     let folder = find_folder(&config)?;
     let notifier = Notifier::from_env().map_err(system("reach the service manager"))?;
     let watchdog = Watchdog::from_env()?;
@@ -178,7 +183,15 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Error
         .map_err(io::Error::from)
         .map_err(system("become the parent of workers"))?;
     make_room_for_descriptors(&config);
-    let (listeners, control) = open_sockets(&config)?;
+    let (sockets, control) = open_sockets(&config)?;
+    // Nothing is said before this: whoever is refused gets that one line.
+    message::started(env!("CARGO_PKG_VERSION"), &source(&sources));
+    for listener in &sockets.listeners {
+        message::listening(&listener.name, &listener.address, listener.origin.opener());
+    }
+    if !sockets.ignored.is_empty() {
+        message::bind_ignored(&sockets.ignored);
+    }
     let beginning = Beginning {
         sources,
         config,
@@ -187,7 +200,7 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Error
         notifier,
         watchdog,
         signals,
-        listeners,
+        listeners: sockets.listeners,
         control,
     };
     let status = Master::begin(beginning)
@@ -197,29 +210,13 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Error
     Ok(status)
 }
 
-fn open_sockets(config: &Config) -> Result<(Vec<listeners::Listener>, Option<Server>), Error> {
+fn open_sockets(config: &Config) -> Result<(Sockets, Option<Server>), Error> {
     let activated = Activated::from_env()?;
     let configured = config.bind.as_ref().map_or(&[][..], Binds::addresses);
     let backlog = u16::try_from(config.backlog.get()).unwrap_or(u16::MAX);
-    let sockets =
-        listeners::open(activated, configured, &Binds::loopback(), backlog).map_err(|error| {
-            // What the operator wrote, and where, belongs in front of what came of it.
-            match config.origin("bind") {
-                Origin::Default => Error::Listeners(error),
-                origin => Error::Config(ConfigError::Unusable {
-                    key: "bind",
-                    origin: origin.clone(),
-                    problem: with_causes(&error),
-                }),
-            }
-        })?;
-    for listener in &sockets.listeners {
-        message::listening(&listener.name, &listener.address, listener.origin.opener());
-    }
-    if !sockets.ignored.is_empty() {
-        message::bind_ignored(&sockets.ignored);
-    }
-    let control = match (sockets.control, &config.control_socket) {
+    let mut sockets = listeners::open(activated, configured, &Binds::loopback(), backlog)
+        .map_err(|error| refused_bind(config.origin("bind"), error))?;
+    let control = match (sockets.control.take(), &config.control_socket) {
         (Some(fd), _) => Some(Server::inherited(fd).map_err(system("use the control socket"))?),
         (None, Some(path)) => {
             let path = path.as_path();
@@ -231,7 +228,20 @@ fn open_sockets(config: &Config) -> Result<(Vec<listeners::Listener>, Option<Ser
         }
         (None, None) => None,
     };
-    Ok((sockets.listeners, control))
+    Ok((sockets, control))
+}
+
+/// What the operator wrote, and where, belongs in front of what came of it.
+fn refused_bind(origin: &Origin, error: listeners::Error) -> Error {
+    match (origin, error) {
+        (Origin::Default, error) => Error::Listeners(error),
+        (origin, error @ listeners::Error::Twice(_)) => Error::Config(ConfigError::Unusable {
+            key: "bind",
+            origin: origin.clone(),
+            problem: error.to_string(),
+        }),
+        (origin, error) => Error::Bind(origin.blame("bind", &with_causes(&error))),
+    }
 }
 
 /// Each worker costs the master a link, a pidfd and perhaps two pipes. The
@@ -264,4 +274,32 @@ fn source(sources: &Sources) -> String {
 
 fn system(what: &'static str) -> impl Fn(io::Error) -> Error {
     move |source| Error::System { what, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listeners::BindAddress;
+
+    fn address() -> BindAddress {
+        "127.0.0.1:1".parse().unwrap()
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_had_is_no_fault_of_the_configuration() {
+        let refused = |origin| refused_bind(&origin, listeners::Error::NotLocal(address()));
+
+        let from_flag = refused(Origin::CommandLine("--bind"));
+        assert_eq!(from_flag.exit_code(), 71);
+        assert!(from_flag.to_string().starts_with("--bind: 127.0.0.1:1 is"));
+        assert_eq!(refused(Origin::Default).exit_code(), 71);
+    }
+
+    #[test]
+    fn an_address_that_is_listed_twice_is_one() {
+        let refused = |origin| refused_bind(&origin, listeners::Error::Twice(address()));
+
+        assert_eq!(refused(Origin::CommandLine("--bind")).exit_code(), 64);
+        assert_eq!(refused(Origin::Environment("BIND")).exit_code(), 78);
+    }
 }

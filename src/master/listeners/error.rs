@@ -79,7 +79,7 @@ pub enum Error {
     },
 
     /// The folder of a unix socket is closed to us.
-    #[error("{address}: no permission to make a socket in {directory} (user {user})",
+    #[error("{address}: Permission denied: user {user} may not make a socket in {directory}",
         directory = directory.display())]
     NoPermission {
         /// The address.
