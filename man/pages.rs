@@ -265,7 +265,7 @@ fn the_example_is_a_configuration_as_it_is_and_with_every_setting_in_force() {
             config
                 .map(|config| config.app.to_string())
                 .map_err(|error| error.to_string()),
-            Ok("site:app".into())
+            Ok("shop:app".into())
         );
     }
 }

@@ -93,9 +93,9 @@ pub fn command() -> Command {
             "A file can set all this but the last five; rgunicorn.toml(5) has the names.\n\
              \n\
              Examples:\n\
-             \x20 rgunicorn -w 4 -b 127.0.0.1:8000 site:app\n\
-             \x20 rgunicorn --python venv/bin/python --preload 'site:create_app(\"production\")'\n\
-             \x20 rgunicorn -c /etc/rgunicorn/site.toml --check-config\n\
+             \x20 rgunicorn -w 4 -b 127.0.0.1:8000 shop:app\n\
+             \x20 rgunicorn --python venv/bin/python --preload 'shop:create_app(\"production\")'\n\
+             \x20 rgunicorn -c /etc/rgunicorn/shop.toml --check-config\n\
              \n\
              See rgunicorn(1), rgunicorn.toml(5).",
         )

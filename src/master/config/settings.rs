@@ -252,7 +252,7 @@ settings! {
         /// Or `module` alone, whose `application` is taken, or
         /// `module:factory("argument")`, which is called once, with Python
         /// literals, to get the application.
-        app: App, [], "APP_MODULE", Reload, example r#""site:app""#;
+        app: App, [], "APP_MODULE", Reload, example r#""shop:app""#;
 
         /// The Python interpreter that runs the application.
         ///
@@ -261,14 +261,14 @@ settings! {
         /// name without a slash is looked for in PATH, a relative path starts
         /// from `chdir`.
         python: Python = Python::python3(), ["--python"], "PROGRAM", Reload,
-            example r#""/srv/site/venv/bin/python""#;
+            example r#""/srv/shop/venv/bin/python""#;
 
         /// The directory to run the application in.
         ///
         /// It is the first place its modules are looked for. A relative path
         /// starts from where rgunicorn was started.
         chdir: Directory = Directory::here(), ["--chdir"], "DIRECTORY", Reload,
-            example r#""/srv/site""#;
+            example r#""/srv/shop""#;
 
         /// More directories to look for modules in, separated by commas.
         ///
@@ -282,7 +282,7 @@ settings! {
         /// In a file this is a table, `[env]`, or a list of `"KEY=VALUE"`.
         /// Variables on the command line are added to those of the file.
         env: Environment = Environment::default(), ["-e", "--env"], "KEY=VALUE", Reload,
-            example r#"{ DJANGO_SETTINGS_MODULE = "site.settings" }"#;
+            example r#"{ DJANGO_SETTINGS_MODULE = "shop.settings" }"#;
 
         /// Load the application once, before the workers are forked.
         ///
@@ -300,7 +300,7 @@ settings! {
         /// Not needed when systemd passes sockets.
         bind: Option<Binds> = None, ["-b", "--bind"], "ADDRESS", Restart,
             otherwise "systemd's sockets, else 127.0.0.1:8000",
-            example r#"["127.0.0.1:8000", "unix:/run/site.sock"]"#;
+            example r#"["127.0.0.1:8000", "unix:/run/shop.sock"]"#;
 
         /// How many connections may wait to be accepted on each socket.
         ///
@@ -388,12 +388,12 @@ settings! {
 
         /// What the processes are called in a process listing.
         proc_name: Option<ProcName> = None, ["-n", "--name"], "NAME", Reload,
-            otherwise "the name of the application", example r#""site""#;
+            otherwise "the name of the application", example r#""shop""#;
 
         /// The unix socket that rgunicornctl speaks to.
         control_socket: Option<Directory> = None, ["--control-socket"], "PATH", Restart,
             otherwise "$RUNTIME_DIRECTORY/control if systemd sets that",
-            example r#""/run/rgunicorn/site/control""#;
+            example r#""/run/rgunicorn/shop/control""#;
 
         /// The folder with the worker's Python files and extension module.
         worker_dir: Option<Directory> = None, ["--worker-dir"], "DIRECTORY", Reload,
