@@ -1,0 +1,199 @@
+//! What dies, hangs or cannot start costs no more than it must.
+
+use crate::{
+    client::Connection,
+    lab::{APP, Lab, Site},
+    wait::wait_until,
+};
+use std::{collections::BTreeSet, thread};
+
+/// The ids of both workers, found by asking until each has answered.
+#[track_caller]
+fn workers(site: Site<'_>) -> BTreeSet<u32> {
+    let mut workers = BTreeSet::new();
+    wait_until("both workers have answered", || {
+        // At once, so that one worker cannot answer them all.
+        let connections: Vec<_> = (0..8)
+            .map(|_| Connection::open(&site.address()).unwrap())
+            .collect();
+        workers.extend(
+            connections
+                .into_iter()
+                .map(|mut connection| connection.get("/pid").text().parse::<u32>().unwrap()),
+        );
+        workers.len() == 2
+    });
+    workers
+}
+
+fn kill(lab: &Lab, signal: &str, pid: u32) {
+    lab.must(&format!("kill -{signal} {pid}"));
+}
+
+pub fn a_killed_worker_is_replaced_and_costs_only_its_own_requests(lab: &Lab) {
+    let site = lab.site("shop", APP).start();
+    let before = workers(site);
+    let killed = *before.first().unwrap();
+    let traffic = site.traffic();
+
+    kill(lab, "KILL", killed);
+    wait_until("another process has taken its place", || {
+        let children = site.children();
+        children.len() == 3 && !children.contains(&killed)
+    });
+    traffic.wait_for_answers(200);
+
+    // Six clients keep a connection and three have none: the worker had a
+    // request from each at most, and none was refused.
+    let failures = traffic.finish();
+    assert!(failures.len() <= 9, "{failures:#?}");
+    assert!(
+        !failures
+            .iter()
+            .any(|failure| failure.contains("cannot connect")),
+        "{failures:#?}"
+    );
+    let after = workers(site);
+    assert!(!after.contains(&killed));
+    assert_eq!(
+        after.intersection(&before).count(),
+        1,
+        "the other worker stays"
+    );
+    assert_eq!(site.show("NRestarts"), "0");
+}
+
+pub fn a_killed_fork_server_is_replaced_and_costs_no_request(lab: &Lab) {
+    let site = lab.site("shop", APP).start();
+    let workers_before = workers(site);
+    let fork_server = site.children()[0];
+    assert!(!workers_before.contains(&fork_server));
+    let traffic = site.traffic();
+
+    kill(lab, "KILL", fork_server);
+    wait_until("another process has taken its place", || {
+        let children = site.children();
+        children.len() == 3 && !children.contains(&fork_server)
+    });
+    traffic.wait_for_answers(200);
+    assert_eq!(traffic.finish(), Vec::<String>::new());
+
+    // The new one is good for a worker, and for a reload.
+    kill(lab, "KILL", *workers(site).first().unwrap());
+    wait_until("there are two workers again", || site.children().len() == 3);
+    site.deploy("2");
+    assert_eq!(site.show("NRestarts"), "0");
+}
+
+pub fn a_killed_master_comes_back_and_the_socket_never_refuses(lab: &Lab) {
+    let site = lab.site("shop", APP).start();
+    let killed = site.master();
+    let traffic = site.traffic();
+
+    kill(lab, "KILL", killed);
+    wait_until("systemd has restarted the service", || {
+        site.show("ActiveState") == "active" && ![0, killed].contains(&site.master())
+    });
+    traffic.wait_for_answers(200);
+
+    // Each client had one request under way at most, and one more that the
+    // dying worker took from the queue.
+    let failures = traffic.finish();
+    assert!(failures.len() <= 18, "{failures:#?}");
+    assert!(
+        !failures
+            .iter()
+            .any(|failure| failure.contains("cannot connect")),
+        "{failures:#?}"
+    );
+    assert_eq!(site.show("NRestarts"), "1");
+    assert_eq!(
+        site.children().len(),
+        3,
+        "no worker of the dead master is left"
+    );
+}
+
+pub fn a_frozen_master_is_restarted_by_the_watchdog(lab: &Lab) {
+    let site = lab.site("shop", APP);
+    site.drop_in("[Service]\nWatchdogSec=2\n");
+    site.start();
+    let frozen = site.master();
+
+    let seconds = |property| site.show(property).parse::<u64>().unwrap() / 1_000_000;
+    wait_until(
+        "it has fed the watchdog for longer than the watchdog waits",
+        || seconds("WatchdogTimestampMonotonic") > seconds("ActiveEnterTimestampMonotonic") + 2,
+    );
+    assert_eq!(site.master(), frozen);
+    kill(lab, "STOP", frozen);
+    wait_until("systemd has restarted the service", || {
+        site.show("ActiveState") == "active" && ![0, frozen].contains(&site.master())
+    });
+
+    assert_eq!(site.text("/"), "1");
+    let unit = ["UNIT=rgunicorn@shop.service", "UNIT_RESULT=watchdog"];
+    assert!(
+        !lab.journal(&unit).is_empty(),
+        "systemd names the watchdog as the cause"
+    );
+}
+
+pub fn a_site_that_cannot_start_keeps_its_socket(lab: &Lab) {
+    let site = lab.site("shop", "raise LookupError('no such database')\n");
+    // More often than what systemd puts up with, unless told.
+    site.drop_in("[Service]\nRestartSec=100ms\n");
+    site.listen();
+
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| site.text("/"));
+        wait_until("systemd has tried seven times", || {
+            site.show("NRestarts").parse::<u32>().unwrap() >= 7
+        });
+        assert_eq!(site.show_socket("ActiveState"), "active");
+        let unit = ["UNIT=rgunicorn@shop.service", "EXIT_STATUS=3"];
+        assert!(
+            !lab.journal(&unit).is_empty(),
+            "its exit status says that it could not boot"
+        );
+        site.wait_for_entry("the reason", |entry| {
+            entry.message().contains("Traceback") && entry.message().contains("no such database")
+        });
+
+        site.write_app(APP);
+        assert_eq!(
+            waiting.join().unwrap(),
+            "1",
+            "the request that had waited is answered"
+        );
+    });
+}
+
+pub fn a_stopped_journald_stops_nobody(lab: &Lab) {
+    let site = lab.site("shop", APP).start();
+    let journald = lab
+        .must("systemctl show --value --property=MainPID systemd-journald")
+        .parse()
+        .unwrap();
+
+    kill(lab, "STOP", journald);
+    // 2 MB of output, which nobody takes.
+    let mut connection = Connection::open(&site.address()).unwrap();
+    for _ in 0..10_000 {
+        assert_eq!(connection.get("/chatter").text(), "1");
+    }
+    site.deploy("2");
+
+    kill(lab, "CONT", journald);
+    // What is said while journald wakes up may still be lost.
+    wait_until("the journal has what is said now", || {
+        site.text("/log");
+        let logged = "logged by the application";
+        site.journal()
+            .iter()
+            .any(|entry| entry.message().contains(logged))
+    });
+    site.wait_for_entry("how much was lost", |entry| {
+        entry.message().contains("records were dropped")
+    });
+}

@@ -1,0 +1,93 @@
+//! What `journalctl` and `systemctl status` tell an operator.
+
+use crate::lab::{APP, Lab};
+
+pub fn what_the_application_says_is_in_the_journal(lab: &Lab) {
+    let site = lab.site("shop", APP).start();
+    for path in ["/print", "/log", "/raise"] {
+        site.get(path);
+    }
+
+    let printed = site.wait_for_entry("what was printed", |entry| {
+        entry.message() == "printed by the application"
+    });
+    let logged = site.wait_for_entry("what was logged", |entry| {
+        entry.message().contains("logged by the application")
+    });
+    let raised = site.wait_for_entry("what was raised", |entry| {
+        entry.message().contains("Traceback")
+            && entry
+                .message()
+                .ends_with("LookupError: raised by the application")
+    });
+
+    for entry in [&printed, &logged, &raised] {
+        assert_eq!(
+            entry.field("_SYSTEMD_UNIT"),
+            "rgunicorn@shop.service",
+            "{entry:?}"
+        );
+        assert_ne!(entry.field("WORKER_ID"), "", "{entry:?}");
+        assert_eq!(entry.field("GENERATION"), "1", "{entry:?}");
+    }
+    assert_eq!(raised.field("PRIORITY"), "3", "{raised:?}");
+}
+
+pub fn the_master_tells_its_story_with_fields(lab: &Lab) {
+    let site = lab.site("shop", APP).start();
+    site.reload();
+    lab.must(&format!("systemctl stop {}", site.service()));
+    site.wait_for_entry("the end", |entry| entry.message() == "Stopped");
+
+    let unit = site.service();
+    let story = lab.journal(&[
+        "--unit",
+        &unit,
+        "_COMM=rgunicorn",
+        "SYSLOG_IDENTIFIER=rgunicorn",
+    ]);
+    let mut named = story
+        .iter()
+        .filter(|entry| !entry.field("MESSAGE_ID").is_empty());
+    for begins in [
+        "Listening on ",
+        "Ready ",
+        "Reload began ",
+        "Reload finished ",
+        "Stopping ",
+        "Stopped",
+    ] {
+        assert!(
+            named.any(|entry| entry.message().starts_with(begins)),
+            "{begins}: {story:#?}"
+        );
+    }
+    for entry in &story {
+        assert_ne!(entry.field("PRIORITY"), "", "{entry:?}");
+    }
+    let second = lab.journal(&["--unit", &unit, "GENERATION=2"]);
+    assert!(
+        second
+            .iter()
+            .any(|entry| entry.message().starts_with("Reload finished ")),
+        "{second:#?}"
+    );
+    let explained = lab.must(&format!("journalctl --no-pager --catalog --unit {unit}"));
+    assert!(explained.contains("Defined-By: rgunicorn"), "{explained}");
+}
+
+pub fn the_status_is_one_line_for_an_operator(lab: &Lab) {
+    let site = lab.site("shop", APP).start();
+
+    let status = site.show("StatusText");
+    assert!(
+        status.starts_with("generation 1: 2 workers ready"),
+        "{status}"
+    );
+    site.reload();
+    let status = site.show("StatusText");
+    assert!(
+        status.starts_with("generation 2: 2 workers ready"),
+        "{status}"
+    );
+}

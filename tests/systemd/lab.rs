@@ -1,0 +1,457 @@
+//! A machine with a systemd of its own, and rgunicorn installed on it.
+
+use crate::{
+    client::{Address, Connection, Response},
+    traffic::{Load, Traffic},
+    wait::wait_until,
+};
+use serde_json::Value;
+use std::{
+    fmt::Write as _,
+    fs::File,
+    io::{BufRead, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio, id},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+/// A WSGI application that answers with its version, and does what its paths say.
+pub const APP: &str = r#"
+import logging, os, pathlib, time
+
+VERSION = "1"
+STATE = pathlib.Path(os.environ["STATE_DIRECTORY"])
+
+def app(environ, start_response):
+    body = VERSION
+    match environ["PATH_INFO"]:
+        case "/pid":
+            body = str(os.getpid())
+        case "/slow":
+            (STATE / "slow").touch()
+            time.sleep(2)
+        case "/print":
+            print("printed by the application")
+        case "/log":
+            logging.getLogger("shop").warning("logged by the application")
+        case "/raise":
+            raise LookupError("raised by the application")
+        case "/chatter":
+            print("x" * 200)
+    body = body.encode()
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
+"#;
+
+/// What a command came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its exit status; `None` if a signal ended it.
+    pub status: Option<i32>,
+    /// Both of its outputs.
+    pub output: String,
+}
+
+/// One record of the journal.
+#[derive(Debug)]
+pub struct Entry(serde_json::Map<String, Value>);
+
+impl Entry {
+    /// A field's text, or nothing.
+    pub fn field(&self, name: &str) -> String {
+        match &self.0.get(name) {
+            Some(Value::String(text)) => text.clone(),
+            // What is not plain text comes as its bytes.
+            Some(Value::Array(bytes)) => {
+                let bytes = bytes.iter().filter_map(Value::as_u64);
+                let bytes: Vec<u8> = bytes.filter_map(|byte| byte.try_into().ok()).collect();
+                String::from_utf8_lossy(&bytes).into_owned()
+            }
+            _ => String::new(),
+        }
+    }
+
+    pub fn message(&self) -> String {
+        self.field("MESSAGE")
+    }
+}
+
+/// A running lab. It ends with this value, and with this process in any case.
+pub struct Lab {
+    name: String,
+    /// Its PID 1, as this machine sees it.
+    pid1: u32,
+    /// Runs as long as its standard input is open.
+    process: Child,
+}
+
+impl Lab {
+    /// Boots a lab of that Debian release with the built files installed.
+    #[track_caller]
+    pub fn boot(suite: &str) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("test-{}-{}", id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let installed = installed();
+        let mut process = Command::new(source("tests/systemd/lab"))
+            .args(["boot", &name, suite, "--attached"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
+        let pid1 = line.trim().rsplit(' ').next().unwrap();
+        let pid1 = pid1
+            .parse()
+            .expect("the lab did not boot, it says why on stderr");
+        let lab = Self {
+            name,
+            pid1,
+            process,
+        };
+
+        lab.push(installed, "/");
+        lab.must("journalctl --update-catalog");
+        lab.must("systemctl daemon-reload");
+        lab
+    }
+
+    /// Runs a command in the lab.
+    pub fn run(&self, command: &[&str]) -> Outcome {
+        self.script("exec", command, "")
+    }
+
+    /// Runs a command that has to succeed, and returns what it says. Words are
+    /// parted by white space.
+    #[track_caller]
+    pub fn must(&self, command: &str) -> String {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let Outcome { status, output } = self.run(&words);
+        assert_eq!(status, Some(0), "{command}: {output}");
+        output.trim_end().to_owned()
+    }
+
+    /// Runs systemctl, whatever comes of it.
+    pub fn systemctl(&self, words: &str) -> Outcome {
+        let words = format!("systemctl {words}");
+        self.run(&words.split_whitespace().collect::<Vec<_>>())
+    }
+
+    /// Writes a file at once: who reads meanwhile gets the old or the new text.
+    #[track_caller]
+    pub fn write(&self, path: &str, text: &str) {
+        let write = r#"mkdir -p "$(dirname "$0")"; cat >"$0.new"; mv "$0.new" "$0""#;
+        let Outcome { status, output } = self.script("exec", &["sh", "-euc", write, path], text);
+        assert_eq!(status, Some(0), "cannot write {path}: {output}");
+    }
+
+    /// Copies a file, or what a folder contains, into the lab.
+    #[track_caller]
+    pub fn push(&self, source: &Path, target: &str) {
+        let Outcome { status, output } =
+            self.script("push", &[source.to_str().unwrap(), target], "");
+        assert_eq!(
+            status,
+            Some(0),
+            "cannot push {}: {output}",
+            source.display()
+        );
+    }
+
+    /// Whether a file exists in the lab.
+    pub fn has(&self, path: &str) -> bool {
+        self.run(&["test", "-e", path]).status == Some(0)
+    }
+
+    /// The journal's records that match.
+    #[track_caller]
+    pub fn journal(&self, matches: &[&str]) -> Vec<Entry> {
+        let mut words = vec!["--output=json", "--all"];
+        words.extend(matches);
+        let Outcome { output, .. } = self.script("logs", &words, "");
+        output
+            .lines()
+            .filter_map(|line| Some(Entry(serde_json::from_str(line).ok()?)))
+            .collect()
+    }
+
+    /// Calls `visit` in the lab's network.
+    #[track_caller]
+    pub fn in_network<T: Send>(&self, visit: impl FnOnce() -> T + Send) -> T {
+        let network = File::open(format!("/proc/{}/ns/net", self.pid1)).unwrap();
+        thread::scope(|scope| {
+            let visitor = scope.spawn(|| {
+                // Of this thread alone.
+                nix::sched::setns(network, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+                visit()
+            });
+            visitor.join().unwrap()
+        })
+    }
+
+    /// A site with that application and two workers, not started yet.
+    #[track_caller]
+    pub fn site(&self, name: &'static str, app: &str) -> Site<'_> {
+        let site = Site { lab: self, name };
+        site.write_app(app);
+        site.configure("");
+        site
+    }
+
+    fn script(&self, action: &str, words: &[&str], input: &str) -> Outcome {
+        let mut process = Command::new(source("tests/systemd/lab"))
+            .args([action, &self.name])
+            .args(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = process.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).unwrap();
+        drop(stdin);
+        let output = process.wait_with_output().unwrap();
+        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.push_str(&String::from_utf8_lossy(&output.stderr));
+        Outcome {
+            status: output.status.code(),
+            output: text,
+        }
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let Outcome { output, .. } =
+                self.script("logs", &["--output=short-monotonic", "--lines=300"], "");
+            eprintln!("--- the journal of {} ---\n{output}---", self.name);
+        }
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+    }
+}
+
+/// One site of a lab: `rgunicorn@NAME`.
+#[derive(Clone, Copy)]
+pub struct Site<'a> {
+    pub lab: &'a Lab,
+    name: &'static str,
+}
+
+impl Site<'_> {
+    /// Writes its application, `app:app` in `/srv/NAME`.
+    #[track_caller]
+    pub fn write_app(&self, text: &str) {
+        self.lab.write(&format!("/srv/{}/app.py", self.name), text);
+    }
+
+    /// Writes its configuration.
+    #[track_caller]
+    pub fn configure(&self, more: &str) {
+        let name = self.name;
+        let text = format!("app = \"app:app\"\nchdir = \"/srv/{name}\"\nworkers = 2\n{more}");
+        self.lab
+            .write(&format!("/etc/rgunicorn/{name}.toml"), &text);
+    }
+
+    /// Writes a drop-in for its service.
+    #[track_caller]
+    pub fn drop_in(&self, text: &str) {
+        self.lab.write(
+            &format!("/etc/systemd/system/{}.d/test.conf", self.service()),
+            text,
+        );
+        self.lab.must("systemctl daemon-reload");
+    }
+
+    /// Installs a drop-in of `packaging/examples`, for its `socket` or `service`.
+    #[track_caller]
+    pub fn example(&self, unit: &str, file: &str) {
+        let example = source("packaging/examples").join(file);
+        self.lab
+            .push(&example, &format!("/etc/systemd/system/{unit}.d/{file}"));
+        self.lab.must("systemctl daemon-reload");
+    }
+
+    pub fn service(&self) -> String {
+        format!("rgunicorn@{}.service", self.name)
+    }
+
+    pub fn socket(&self) -> String {
+        format!("rgunicorn@{}.socket", self.name)
+    }
+
+    /// Starts its socket.
+    #[track_caller]
+    pub fn listen(self) -> Self {
+        self.lab.must(&format!("systemctl start {}", self.socket()));
+        self
+    }
+
+    /// Starts its service, and with it its socket.
+    #[track_caller]
+    pub fn start(self) -> Self {
+        self.lab
+            .must(&format!("systemctl start {}", self.service()));
+        self
+    }
+
+    /// Reloads it; fails if `systemctl reload` does.
+    #[track_caller]
+    pub fn reload(&self) {
+        self.lab
+            .must(&format!("systemctl reload {}", self.service()));
+    }
+
+    /// Reloads it onto the application with that version, and waits until a new
+    /// connection comes to it: a worker of the old code that was just asked to
+    /// leave may take one more.
+    #[track_caller]
+    pub fn deploy(&self, version: &str) {
+        self.write_app(&APP.replace("\"1\"", &format!("\"{version}\"")));
+        self.reload();
+        wait_until("the new code answers", || self.text("/") == version);
+    }
+
+    /// Its socket, as this machine sees it.
+    pub fn address(&self) -> Address {
+        Address::Unix(
+            format!(
+                "/proc/{}/root/run/rgunicorn/{}.sock",
+                self.lab.pid1, self.name
+            )
+            .into(),
+        )
+    }
+
+    /// The answer to one request on a new connection.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Response {
+        Connection::open(&self.address()).unwrap().get(path)
+    }
+
+    /// The text of [`get`](Self::get).
+    #[track_caller]
+    pub fn text(&self, path: &str) -> String {
+        self.get(path).text()
+    }
+
+    /// Starts clients of both kinds.
+    #[track_caller]
+    pub fn traffic(&self) -> Traffic {
+        Traffic::start(
+            &self.address(),
+            Load {
+                pause: Duration::from_millis(6),
+                ..Load::default()
+            },
+        )
+    }
+
+    /// A property of its service.
+    #[track_caller]
+    pub fn show(&self, property: &str) -> String {
+        self.lab.must(&format!(
+            "systemctl show --value --property={property} {}",
+            self.service()
+        ))
+    }
+
+    /// A property of its socket.
+    #[track_caller]
+    pub fn show_socket(&self, property: &str) -> String {
+        self.lab.must(&format!(
+            "systemctl show --value --property={property} {}",
+            self.socket()
+        ))
+    }
+
+    #[track_caller]
+    pub fn master(&self) -> u32 {
+        self.show("MainPID").parse().unwrap()
+    }
+
+    /// All processes of its service but the master, the oldest first: that is
+    /// the fork server, unless it was replaced.
+    #[track_caller]
+    pub fn children(&self) -> Vec<u32> {
+        let file = format!("/sys/fs/cgroup{}/cgroup.procs", self.show("ControlGroup"));
+        let master = self.master();
+        let pids = self.lab.must(&format!("cat {file}"));
+        let mut pids: Vec<u32> = pids.lines().map(|line| line.parse().unwrap()).collect();
+        pids.retain(|pid| *pid != master);
+        pids.sort_unstable();
+        pids
+    }
+
+    /// What its service's unit says in the journal.
+    #[track_caller]
+    pub fn journal(&self) -> Vec<Entry> {
+        self.lab.journal(&["--unit", &self.service()])
+    }
+
+    /// Waits for a record of its journal that fits.
+    #[track_caller]
+    pub fn wait_for_entry(&self, what: &str, fits: impl Fn(&Entry) -> bool) -> Entry {
+        let mut found = None;
+        wait_until(&format!("the journal has {what}"), || {
+            found = self.journal().into_iter().find(|entry| fits(entry));
+            found.is_some()
+        });
+        found.unwrap()
+    }
+}
+
+/// The packages of the virtual environment that all tests share.
+#[track_caller]
+pub fn test_packages() -> PathBuf {
+    let venv = target().join("venv");
+    let made = Command::new(source("tests/setup-venv"))
+        .arg(&venv)
+        .arg(source("tests/requirements.txt"))
+        .status()
+        .unwrap();
+    assert!(made.success(), "{made}");
+    let mut versions = venv.join("lib").read_dir().unwrap();
+    versions
+        .next()
+        .unwrap()
+        .unwrap()
+        .path()
+        .join("site-packages")
+}
+
+/// Where cargo builds.
+fn target() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap()
+}
+
+/// The tree that `packaging/install` makes of what is built, made once.
+fn installed() -> &'static Path {
+    static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
+    INSTALLED.get_or_init(|| {
+        let root = target().join("tmp/installed");
+        let _ = std::fs::remove_dir_all(&root);
+        let output = Command::new(source("packaging/install"))
+            .env("CARGO_TARGET_DIR", target())
+            .env("DESTDIR", &root)
+            .output()
+            .unwrap();
+        let mut said = String::from_utf8_lossy(&output.stderr).into_owned();
+        write!(said, "{}", String::from_utf8_lossy(&output.stdout)).unwrap();
+        assert!(output.status.success(), "{said}");
+        root
+    })
+}
+
+/// A file of the source tree.
+fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}

@@ -1,0 +1,145 @@
+//! From the first request to the last.
+
+use crate::{
+    client::{Address, Connection},
+    lab::{APP, Lab, test_packages},
+    wait::wait_until,
+};
+use std::thread;
+
+pub fn the_first_request_starts_the_service(lab: &Lab) {
+    let site = lab.site("shop", APP).listen();
+    assert_eq!(site.show("ActiveState"), "inactive");
+
+    let response = site.get("/");
+
+    assert_eq!((response.status, response.text().as_str()), (200, "1"));
+    // The first worker may have answered while the second was loading.
+    wait_until("the service is active", || {
+        site.show("ActiveState") == "active"
+    });
+}
+
+/// The start may take two seconds, the import takes three: the master has to
+/// ask systemd for more time, and not say that it is ready before it is.
+pub fn the_service_is_ready_only_when_the_application_is_loaded(lab: &Lab) {
+    let site = lab.site(
+        "shop",
+        &format!("{APP}\ntime.sleep(3)\n(STATE / 'loaded').touch()\n"),
+    );
+    site.drop_in("[Service]\nTimeoutStartSec=2\n");
+    site.listen();
+
+    let (first, loaded_at_start) = thread::scope(|scope| {
+        let first = scope.spawn(|| site.text("/"));
+        site.start();
+        let loaded = lab.has("/var/lib/rgunicorn/shop/loaded");
+        (first.join().unwrap(), loaded)
+    });
+
+    assert_eq!(first, "1");
+    assert!(
+        loaded_at_start,
+        "`systemctl start` returned before the application was loaded"
+    );
+    assert_eq!(site.show("NRestarts"), "0");
+}
+
+pub fn a_running_request_is_answered_before_the_service_stops(lab: &Lab) {
+    let site = lab.site("shop", APP).start();
+
+    let (answer, stopped) = thread::scope(|scope| {
+        let slow = scope.spawn(|| site.text("/slow"));
+        wait_until("the slow request runs", || {
+            lab.has("/var/lib/rgunicorn/shop/slow")
+        });
+        let stopped = lab.systemctl(&format!("stop {}", site.service()));
+        (slow.join().unwrap(), stopped)
+    });
+
+    assert_eq!(answer, "1");
+    assert_eq!(stopped.status, Some(0), "{}", stopped.output);
+    assert_eq!(site.show("Result"), "success");
+}
+
+pub fn two_sites_live_side_by_side(lab: &Lab) {
+    let shop = lab.site("shop", APP).listen();
+    let blog = lab.site("blog", &APP.replace("\"1\"", "\"blog\"")).listen();
+    assert_eq!(
+        (shop.text("/"), blog.text("/")),
+        ("1".to_owned(), "blog".to_owned())
+    );
+
+    blog.deploy("new blog");
+    lab.must(&format!(
+        "systemctl stop {} {}",
+        shop.socket(),
+        shop.service()
+    ));
+
+    assert_eq!(blog.text("/"), "new blog");
+    assert_eq!(shop.show("ActiveState"), "inactive");
+}
+
+pub fn a_port_is_a_drop_in(lab: &Lab) {
+    let site = lab.site("shop", APP).start();
+    let fetch = || {
+        let address = Address::Tcp("127.0.0.1:8000".parse().unwrap());
+        Connection::open(&address).map(|mut connection| connection.get("/").text())
+    };
+    assert!(lab.in_network(fetch).is_err());
+
+    site.example(&site.socket(), "port.conf");
+    lab.must(&format!("systemctl restart {}", site.socket()));
+
+    assert_eq!(lab.in_network(fetch).unwrap(), "1");
+    assert_eq!(site.text("/"), "1");
+}
+
+pub fn a_site_runs_in_an_account_of_its_own(lab: &Lab) {
+    lab.write("/etc/sysusers.d/shop.conf", "u shop - - /srv/shop\n");
+    lab.must("systemd-sysusers");
+    lab.must("install --directory --owner=shop --mode=755 /srv/shop/media");
+    let app = APP.replace(
+        "STATE / \"slow\"",
+        "pathlib.Path(\"/srv/shop/media/upload\")",
+    );
+    let site = lab.site("shop", &app);
+    site.example(&site.service(), "user.conf");
+    site.listen();
+
+    assert_eq!(site.get("/slow").status, 200);
+
+    assert_eq!(lab.must("stat --format=%U /srv/shop/media/upload"), "shop");
+}
+
+/// Its packages were installed for this machine's Python, which may be another:
+/// what Flask needs works as plain Python too.
+pub fn flask_runs_from_a_virtual_environment(lab: &Lab) {
+    let app = "import flask, sys\n\
+               app = flask.Flask(__name__)\n\
+               @app.get('/<name>')\n\
+               def greet(name):\n\
+               \x20   return f'Hello {name} from {sys.prefix}'\n";
+    let site = lab.site("shop", app);
+    lab.must("python3 -m venv --without-pip /srv/shop/venv");
+    let packages = lab.must("find /srv/shop/venv -name site-packages");
+    for package in [
+        "blinker",
+        "click",
+        "flask",
+        "itsdangerous",
+        "jinja2",
+        "markupsafe",
+        "werkzeug",
+    ] {
+        lab.push(
+            &test_packages().join(package),
+            &format!("{packages}/{package}"),
+        );
+    }
+    site.configure("python = \"/srv/shop/venv/bin/python\"\n");
+    site.listen();
+
+    assert_eq!(site.text("/world"), "Hello world from /srv/shop/venv");
+}

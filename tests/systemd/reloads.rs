@@ -1,0 +1,52 @@
+//! New code, and code that will not do.
+
+use crate::lab::{APP, Lab};
+
+pub fn ten_reloads_under_load_lose_no_request(lab: &Lab) {
+    let site = lab.site("shop", APP).start();
+    let traffic = site.traffic();
+
+    for version in 2..=11 {
+        site.deploy(&version.to_string());
+        traffic.wait_for_answers(100);
+    }
+
+    let bodies = traffic.bodies();
+    assert_eq!(traffic.finish(), Vec::<String>::new());
+    assert_eq!(bodies.len(), 11, "{bodies:?}");
+    assert_eq!(site.show("NRestarts"), "0");
+}
+
+pub fn a_reload_onto_broken_code_fails_and_the_old_code_answers(lab: &Lab) {
+    let site = lab.site("shop", APP).start();
+    let traffic = site.traffic();
+
+    site.write_app("def load():\n    return 1 / 0\n\nload()\n");
+    let reload = lab.systemctl(&format!("reload {}", site.service()));
+
+    assert_ne!(reload.status, Some(0), "{}", reload.output);
+    traffic.wait_for_answers(200);
+    assert_eq!(traffic.bodies().into_iter().collect::<Vec<_>>(), ["1"]);
+    assert_eq!(traffic.finish(), Vec::<String>::new());
+    assert_eq!(site.show("ActiveState"), "active");
+    let entry = site.wait_for_entry("the traceback", |entry| {
+        entry.message().contains("Traceback")
+    });
+    assert!(entry.message().contains("return 1 / 0"), "{entry:?}");
+    assert!(entry.message().contains("ZeroDivisionError"), "{entry:?}");
+
+    site.deploy("2");
+}
+
+pub fn a_reload_onto_a_broken_configuration_fails_and_says_where(lab: &Lab) {
+    let site = lab.site("shop", APP).start();
+
+    site.configure("wokers = 3\n");
+    let reload = lab.systemctl(&format!("reload {}", site.service()));
+
+    assert_ne!(reload.status, Some(0), "{}", reload.output);
+    assert_eq!(site.text("/"), "1");
+    let entry = site.wait_for_entry("the mistake", |entry| entry.message().contains("wokers"));
+    assert!(entry.message().contains("shop.toml"), "{entry:?}");
+    assert!(entry.message().contains("workers"), "{entry:?}");
+}
