@@ -132,7 +132,7 @@ impl BindAddress {
         let host = if host.is_empty() { DEFAULT_HOST } else { host };
         let allowed = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
         if !host.chars().all(allowed) {
-            return Err(BadAddress::Host(host.to_owned()));
+            return Err(BadAddress::Host(text.to_owned()));
         }
         Ok(Self::Tcp {
             host: host.to_ascii_lowercase(),
@@ -301,7 +301,10 @@ mod tests {
                 "\"[localhost]:8000\" is not an IPv6 address in brackets with a port behind, as \
                  \"[::1]:8000\"",
             ),
-            ("my host:80", "\"my host\" is not a host name or an address"),
+            (
+                "my host:80",
+                "\"my host:80\" is not a host name or an address",
+            ),
             ("unix:", "unix: needs a path, as \"unix:/run/shop.sock\""),
             ("unix:@", "unix: needs a path, as \"unix:/run/shop.sock\""),
             (
