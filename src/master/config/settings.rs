@@ -297,7 +297,9 @@ settings! {
         /// One of `HOST`, `HOST:PORT`, `:PORT`, `[IPV6]:PORT`, `unix:PATH`,
         /// `unix:@NAME` for the abstract namespace, and `fd://NUMBER` for a
         /// socket that is open already. In a file it is a string or a list.
-        /// Not needed when systemd passes sockets.
+        /// Not needed when systemd passes sockets. Every user may connect to a
+        /// unix socket that is made here (its mode is 0666) and whose directory
+        /// lets them through.
         bind: Option<Binds> = None, ["-b", "--bind"], "ADDRESS", Restart,
             otherwise "systemd's sockets, else 127.0.0.1:8000",
             example r#"["127.0.0.1:8000", "unix:/run/shop.sock"]"#;

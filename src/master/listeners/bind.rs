@@ -5,11 +5,15 @@ use super::{BindAddress, Error, Listener, Origin, UNNAMED};
 use crate::sys::inherited;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+use std::fs::Permissions;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+/// The mode of the unix sockets made here, whatever the umask: everyone may connect.
+const FOR_EVERYONE: u32 = 0o666;
 
 /// The file of a unix socket that is ours: removed when this is dropped, unless
 /// somebody has put another file in its place.
@@ -156,6 +160,9 @@ fn unix(address: &BindAddress, path: &Path, backlog: u16) -> Result<(OwnedFd, So
         }
     })?;
     let file = SocketFile::at(path).map_err(other)?;
+    // A proxy is another user: who may connect is said by the directory. Nobody
+    // can before the socket listens.
+    std::fs::set_permissions(path, Permissions::from_mode(FOR_EVERYONE)).map_err(other)?;
     rustix::net::listen(&fd, i32::from(backlog)).map_err(|errno| other(errno.into()))?;
     Ok((fd, file))
 }
