@@ -8,4 +8,5 @@
 
 mod compare;
 mod harness;
+mod rooms;
 mod stories;
