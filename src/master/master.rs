@@ -78,6 +78,8 @@ pub struct Master {
     pub(crate) refused_by: Option<Speaker>,
     pub(crate) started: Instant,
     pub(crate) reload_began: Instant,
+    /// Why the last reload came to nothing, if it did.
+    reload_failure: Option<String>,
     /// Requests answered by workers that are gone.
     requests_of_the_gone: u64,
     rate: Rate,
@@ -155,6 +157,7 @@ impl Master {
             refused_by: None,
             started: now,
             reload_began: now,
+            reload_failure: None,
             requests_of_the_gone: 0,
             rate: Rate::new(now),
             last_status: String::new(),
@@ -296,7 +299,8 @@ impl Master {
             }
         }
         let rate = self.rate.look(totals.requests, now);
-        status::line(self.arbiter.summary(), totals, rate)
+        let failed = self.reload_failure.as_deref();
+        status::line(self.arbiter.summary(), totals, rate, failed)
     }
 
     fn announce(&mut self, announcement: Announcement, now: Instant) {
@@ -689,6 +693,10 @@ impl Master {
     }
 
     fn reload_finished(&mut self, reload: ReloadId, outcome: Result<GenerationId, Reason>) {
+        self.reload_failure = match &outcome {
+            Ok(_) | Err(Reason::Stopping) => None,
+            Err(reason) => Some(reason.to_string()),
+        };
         let answer = match outcome {
             Ok(generation) => Answer::Done(format!("generation {generation} serves")),
             Err(reason) => Answer::Failed(reason.to_string()),

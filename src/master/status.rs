@@ -12,8 +12,22 @@ pub struct Totals {
     pub requests: u64,
 }
 
-/// The line. `rate` is in requests per second.
-pub fn line(summary: Summary, totals: Totals, rate: u64) -> String {
+/// The line. `rate` is in requests per second, `failed` is why the last reload
+/// came to nothing.
+pub fn line(summary: Summary, totals: Totals, rate: u64, failed: Option<&str>) -> String {
+    let now = state(summary, totals, rate);
+    match failed {
+        Some(reason) => format!("{now}; last reload failed: {}", in_one_line(reason)),
+        None => now,
+    }
+}
+
+/// What an application says may have any number of lines; a status has one.
+fn in_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn state(summary: Summary, totals: Totals, rate: u64) -> String {
     let Summary {
         phase,
         generation,
@@ -135,8 +149,20 @@ mod tests {
             ),
             (Phase::Stopping, 0, "generation 7: stopping, 1 worker left"),
         ] {
-            assert_eq!(line(summary(phase, ready), totals, 120), text);
+            assert_eq!(line(summary(phase, ready), totals, 120, None), text);
         }
+    }
+
+    #[test]
+    fn a_reload_that_failed_is_not_forgotten() {
+        let summary = summary(Phase::Serving, 4);
+        let failed = Some("ValueError: no goods\n  today");
+
+        assert_eq!(
+            line(summary, Totals::default(), 0, failed),
+            "generation 7: 4 workers ready, 0 busy, 0 req/s; \
+             last reload failed: ValueError: no goods today"
+        );
     }
 
     #[test]

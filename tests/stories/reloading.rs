@@ -120,6 +120,12 @@ fn code_that_cannot_be_loaded_leaves_the_old_code_serving() {
             status.iter().any(|line| line.contains("not in stock")),
             "{status:?}"
         );
+        let failed = "; last reload failed: RuntimeError: not in stock";
+        assert!(server.ctl(&["status"]).stdout.contains(failed));
+
+        server.write("shop.py", "from hello import app\n");
+        server.reload();
+        assert!(!server.ctl(&["status"]).stdout.contains("failed"));
     }
 }
 
