@@ -416,6 +416,7 @@ impl Master {
             let speaker = server.speaker();
             match link.receive() {
                 Ok(Received::Message(FromForkServer::Ready, _)) => {
+                    server.ready = true;
                     self.tell(Event::ForkServerReady(generation));
                 }
                 Ok(Received::Message(FromForkServer::LoadFailed(failure), _)) => {
@@ -550,6 +551,10 @@ impl Master {
             if let Some(server) = self.fork_servers.get_mut(&generation) {
                 finish_outputs(&mut server.pipes, server.handle.pid, generation);
             }
+            let exit = match self.fork_servers.get(&generation) {
+                Some(server) => server.exit_in_words(&exit),
+                None => exit,
+            };
             self.tell(Event::ForkServerGone(generation, exit));
             self.fork_servers.remove(&generation);
         }

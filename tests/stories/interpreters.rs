@@ -1,7 +1,7 @@
 //! The application's own Python: any version from 3.10 on, any virtual
 //! environment, nothing installed into it.
 
-use crate::harness::Server;
+use crate::harness::{Program, Server, sockets::free_port};
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -107,4 +107,24 @@ fn a_python_that_is_too_old_or_no_cpython_is_refused_in_one_line() {
     assert_ne!(server.wait_for_exit(), 0);
 
     assert!(server.stderr().contains(&path), "{}", server.stderr());
+}
+
+#[test]
+fn a_program_that_is_no_python_is_named_with_what_it_has_to_be() {
+    let address = format!("127.0.0.1:{}", free_port());
+    for arguments in [
+        &["--bind", &address][..],
+        &["--bind", &address, "--preload"],
+        &["--check-config"],
+    ] {
+        let words = [arguments, &["--python", "/bin/false", "hello:app"]].concat();
+
+        let outcome = Program::rgunicorn(&words).run();
+
+        assert_eq!(outcome.status, 3, "{outcome:?}");
+        let last = outcome.stderr.lines().last().unwrap();
+        for word in ["exit status 1", "/bin/false", "CPython 3.10"] {
+            assert!(last.contains(word), "{outcome:?}");
+        }
+    }
 }

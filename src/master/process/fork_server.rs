@@ -11,6 +11,7 @@ use rgunicorn_link::message::{Site, ToForkServer};
 use rgunicorn_link::{Link, Scoreboard};
 use std::io;
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -45,6 +46,12 @@ pub struct ForkServerProcess {
     pub link: Option<Link>,
     /// Its output, if that is read.
     pub pipes: Pipes,
+    /// Whether it said that it can fork.
+    pub ready: bool,
+    /// The interpreter it runs.
+    python: PathBuf,
+    /// Whether it loads the application itself.
+    preload: bool,
 }
 
 impl ForkServerProcess {
@@ -67,7 +74,7 @@ impl ForkServerProcess {
             .find(&start.search_path)
             .map_err(|reason| io::Error::new(io::ErrorKind::NotFound, reason))?;
         let title = format!("[{}]", config.process_name());
-        let mut command = Command::new(python);
+        let mut command = Command::new(&python);
         command
             .arg(folder.as_path())
             .arg(format!("{title:TITLE_ROOM$}"))
@@ -99,11 +106,23 @@ impl ForkServerProcess {
             handle: Handle::of(child.id())?,
             link: Some(ours),
             pipes,
+            ready: false,
+            python,
+            preload,
         };
         if let Some(link) = &process.link {
             link.send(&configure, &[scoreboard.as_fd()])?;
         }
         Ok(process)
+    }
+
+    /// How it ended, in words; with a hint where an operator needs one.
+    pub fn exit_in_words(&self, exit: &str) -> String {
+        if self.ready {
+            exit.to_owned()
+        } else {
+            died_early(exit, &self.python, self.preload)
+        }
     }
 
     /// As records name it.
@@ -113,6 +132,18 @@ impl ForkServerProcess {
             generation: self.generation.0,
         }
     }
+}
+
+/// How a fork server ended that never could fork: the interpreter is likely to be
+/// the wrong one, unless the application had its chance to do harm.
+fn died_early(exit: &str, python: &Path, preload: bool) -> String {
+    let python = python.display();
+    let when = if preload {
+        "while it loaded the application"
+    } else {
+        "before it could fork a worker"
+    };
+    format!("{exit}, {when}, run by {python} (python has to be CPython 3.10 or newer)")
 }
 
 /// What a generation has to know of the configuration.
@@ -150,4 +181,18 @@ fn beat(config: &Config) -> u64 {
     let timeout = config.timeout.get().unwrap_or(Duration::MAX);
     let beat = (timeout / 4).clamp(Duration::from_millis(50), Duration::from_secs(1));
     u64::try_from(beat.as_millis()).unwrap_or(1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interpreter_that_ends_at_once_is_named_with_what_it_has_to_be() {
+        assert_eq!(
+            died_early("exit status 1", Path::new("/bin/false"), false),
+            "exit status 1, before it could fork a worker, run by /bin/false \
+             (python has to be CPython 3.10 or newer)"
+        );
+    }
 }
