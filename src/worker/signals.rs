@@ -27,6 +27,15 @@ pub fn outlive(py: Python<'_>) -> PyResult<()> {
     for name in FOR_THE_MASTER.iter().chain(&["SIGINT", "SIGQUIT"]) {
         signal.call_method1("signal", (signal.getattr(*name)?, &nothing))?;
     }
+    dump_stacks_when_dying(py)
+}
+
+/// A crash, and the ABRT that the master sends to who is stuck, leave all
+/// threads' stacks in the log.
+fn dump_stacks_when_dying(py: Python<'_>) -> PyResult<()> {
+    let stderr = 2;
+    py.import("faulthandler")?
+        .call_method1("enable", (stderr,))?;
     Ok(())
 }
 
@@ -50,8 +59,7 @@ pub struct Signals {
 
 impl Signals {
     /// Installs a worker's handlers: TERM finishes, INT and QUIT leave at once
-    /// (also from the middle of the application's Python code), a crash and ABRT
-    /// leave all threads' stacks in the log.
+    /// (also from the middle of the application's Python code).
     pub fn install(py: Python<'_>) -> PyResult<Self> {
         let signal = py.import("_signal")?;
         let (wake, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
@@ -87,10 +95,7 @@ impl Signals {
             signal.call_method1("signal", (signal.getattr(name)?, &on_quit))?;
         }
 
-        // A default handler of the interpreter's own would be inherited as it is.
-        let stderr = 2;
-        py.import("faulthandler")?
-            .call_method1("enable", (stderr,))?;
+        dump_stacks_when_dying(py)?;
         Ok(Self { retire, quit, wake })
     }
 
