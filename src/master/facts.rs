@@ -6,7 +6,20 @@ use crate::pool::{Fact, Reason, WorkerId};
 use crate::process::WorkerProcess;
 use rgunicorn_link::scoreboard::now_ms;
 use std::time::{Duration, Instant};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
+
+/// Whether a worker that was asked to leave ended as it was told to, or in a way
+/// whose reason stands in the log already.
+fn is_told_already(exit: &str) -> bool {
+    /// It could not load the application.
+    const LOAD_FAILED: &[&str] = &["exit status 3", "exit status 4"];
+    /// Signals of ours: to leave, to show its stacks, to die.
+    const KILLED: &[&str] = &["SIGTERM", "SIGQUIT", "SIGABRT", "SIGKILL"];
+    LOAD_FAILED.contains(&exit)
+        || exit
+            .strip_prefix("killed by ")
+            .is_some_and(|how| KILLED.iter().any(|signal| how.starts_with(signal)))
+}
 
 impl Master {
     /// Logs a fact, once.
@@ -35,9 +48,11 @@ impl Master {
             }
             Fact::WorkerLeft(id, exit) => {
                 if let Some(worker) = self.workers.get(&id) {
-                    // A worker that was told to leave at once has nothing to say.
-                    if exit == "exit status 0" {
+                    let hurried = self.arbiter.time_to_leave().is_none();
+                    if exit == "exit status 0" && !hurried {
                         message::worker_retired(worker.named(), self.requests(id));
+                    } else if hurried || is_told_already(&exit) {
+                        debug!(worker_id = id.0, exit, "Worker {id} left: {exit}");
                     } else {
                         info!(worker_id = id.0, exit, "Worker {id} left: {exit}");
                     }

@@ -308,9 +308,12 @@ impl Master {
             Announcement::Ready => State::Ready,
             Announcement::Reloading => State::reloading_now(),
             Announcement::Stopping => {
-                let within = self.config.graceful_timeout.get();
-                message::stopping(&self.ordered_by, within);
-                self.ask_the_retiring_to_hurry(within);
+                // Of a start that failed the reason was told already.
+                if !self.arbiter.has_failed() {
+                    let within = self.arbiter.time_to_leave();
+                    message::stopping(&self.ordered_by, within);
+                }
+                self.ask_the_retiring_to_hurry(self.config.graceful_timeout.get());
                 State::Stopping
             }
         };

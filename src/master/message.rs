@@ -158,14 +158,18 @@ pub fn ready(generation: u32, workers: usize, after: Duration) {
     );
 }
 
-/// The master stops, because of `reason`; workers have `within` to finish.
-pub fn stopping(reason: &str, within: Duration) {
+/// The master stops, because of `reason`; workers have `within` to finish, or
+/// leave at once.
+pub fn stopping(reason: &str, within: Option<Duration>) {
+    let how = match within {
+        Some(within) => format!("workers have {} to finish", seconds(within)),
+        None => "workers leave at once".to_owned(),
+    };
     info!(
         message_id = STOPPING,
         reason,
-        within_usec = micros(within),
-        "Stopping ({reason}): workers have {} to finish",
-        seconds(within),
+        within_usec = micros(within.unwrap_or_default()),
+        "Stopping ({reason}): {how}",
     );
 }
 
@@ -278,15 +282,9 @@ pub fn worker_retired(worker: Worker, requests: u64) {
 /// A worker, or a fork server that preloads, could not load the application.
 pub fn load_failed(speaker: Speaker, failure: &LoadFailure) {
     let LoadFailure {
-        status,
-        summary,
-        traceback,
+        status, summary, ..
     } = failure;
-    let details = if traceback.is_empty() {
-        String::new()
-    } else {
-        format!("\n{}", traceback.trim_end())
-    };
+    let told = in_full(failure);
     match speaker {
         Speaker::Worker(Worker {
             id,
@@ -299,7 +297,7 @@ pub fn load_failed(speaker: Speaker, failure: &LoadFailure) {
             generation,
             exit_status = status,
             reason = summary.as_str(),
-            "Worker {id} cannot load the application: {summary}{details}",
+            "Worker {id} cannot load the application: {told}",
         ),
         Speaker::ForkServer { pid, generation } => error!(
             message_id = LOAD_FAILED,
@@ -307,9 +305,26 @@ pub fn load_failed(speaker: Speaker, failure: &LoadFailure) {
             generation,
             exit_status = status,
             reason = summary.as_str(),
-            "The fork server of generation {generation} cannot load the application: \
-             {summary}{details}",
+            "The fork server of generation {generation} cannot load the application: {told}",
         ),
+    }
+}
+
+/// The summary and, below it, the traceback without its last line, which is the
+/// summary again.
+pub fn in_full(failure: &LoadFailure) -> String {
+    let LoadFailure {
+        summary, traceback, ..
+    } = failure;
+    let traceback = traceback.trim_end();
+    let frames = match traceback.strip_suffix(summary.as_str()) {
+        Some(frames) if frames.is_empty() || frames.ends_with('\n') => frames.trim_end(),
+        Some(_) | None => traceback,
+    };
+    if frames.is_empty() {
+        summary.clone()
+    } else {
+        format!("{summary}\n{frames}")
     }
 }
 
@@ -521,6 +536,9 @@ fn micros(time: Duration) -> u64 {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
+    use super::in_full;
+    use rgunicorn_link::message::LoadFailure;
+
     const SOURCE: &str = include_str!("message.rs");
     const CATALOG: &str = include_str!("../../systemd/rgunicorn.catalog");
 
@@ -589,5 +607,31 @@ mod tests {
                 assert!(is_set, "{id} has @{field}@");
             }
         }
+    }
+
+    #[test]
+    fn what_went_wrong_is_said_once() {
+        let told = |summary: &str, traceback: &str| {
+            in_full(&LoadFailure {
+                status: 3,
+                summary: summary.to_owned(),
+                traceback: traceback.to_owned(),
+            })
+        };
+
+        let no_module = "ModuleNotFoundError: No module named 'shop'";
+        assert_eq!(told(no_module, &format!("{no_module}\n")), no_module);
+        assert_eq!(told("it is no callable", ""), "it is no callable");
+        assert_eq!(
+            told("KeyError: 'x'", "Traceback:\n  line 1\nKeyError: 'x'\n"),
+            "KeyError: 'x'\nTraceback:\n  line 1"
+        );
+        assert_eq!(
+            told(
+                "the factory raised",
+                "Traceback:\n  line 1\nKeyError: 'x'\n"
+            ),
+            "the factory raised\nTraceback:\n  line 1\nKeyError: 'x'"
+        );
     }
 }

@@ -51,7 +51,7 @@ enum Error {
     },
 
     /// `--check-config`: the application cannot be loaded.
-    #[error("{}", shown(.0))]
+    #[error("the application cannot be loaded: {}", message::in_full(.0))]
     Application(LoadFailure),
 }
 
@@ -68,17 +68,6 @@ impl Error {
             }
             Self::Application(failure) => failure.status,
         }
-    }
-}
-
-fn shown(failure: &LoadFailure) -> String {
-    let LoadFailure {
-        summary, traceback, ..
-    } = failure;
-    if traceback.is_empty() {
-        format!("the application cannot be loaded: {summary}")
-    } else {
-        format!("the application cannot be loaded: {summary}\n{traceback}")
     }
 }
 
@@ -206,7 +195,9 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Error
     let status = Master::begin(beginning)
         .and_then(Master::run)
         .map_err(system("go on"))?;
-    message::stopped();
+    if status == 0 {
+        message::stopped();
+    }
     Ok(status)
 }
 

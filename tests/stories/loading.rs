@@ -104,6 +104,38 @@ fn a_module_that_dies_stops_the_start() {
     }
 }
 
+/// The log lines that begin with a time.
+fn records(log: &str) -> Vec<&str> {
+    log.lines().filter(|line| line.starts_with("[2")).collect()
+}
+
+#[test]
+fn a_broken_application_is_one_record_and_its_summary_is_said_once() {
+    for (app, code, summary) in [
+        ("missing_shop:app", "", "No module named 'missing_shop'"),
+        ("shop:app", "def app(:\n    pass\n", "SyntaxError: "),
+        (
+            "shop:app",
+            "raise ValueError(f\"no {'goods'} today\")\n",
+            "ValueError: no goods today",
+        ),
+        ("hello:missing_app", "", "missing_app"),
+    ] {
+        let outcome = broken(app, code, &[]);
+
+        let log = &outcome.stderr;
+        assert_eq!(log.matches(summary).count(), 1, "{log}");
+        match records(log).as_slice() {
+            [started, listening, failed] => {
+                assert!(started.contains("started"), "{log}");
+                assert!(listening.contains("Listening on"), "{log}");
+                assert!(failed.contains(summary), "{log}");
+            }
+            _ => panic!("{log}"),
+        }
+    }
+}
+
 #[test]
 fn an_attribute_that_is_missing_stops_the_start() {
     assert_gives_up("hello:missing_app", "", NO_SUCH_APP, 0, "missing_app");

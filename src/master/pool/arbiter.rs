@@ -59,7 +59,7 @@ pub(super) enum Course {
     /// Everything is asked to leave; the exit status, and how it is asked.
     Stopping(u8, Haste),
     /// Nothing is left.
-    Over,
+    Over(u8, Haste),
 }
 
 /// How to stop.
@@ -137,7 +137,7 @@ impl Arbiter {
 
     /// Takes one event in and says what has to be done. `now` never goes back.
     pub fn on(&mut self, event: Event, now: Instant) -> Vec<Action> {
-        if self.course == Course::Over {
+        if matches!(self.course, Course::Over(..)) {
             return Vec::new();
         }
         self.forget_old_failures(now);
@@ -211,7 +211,7 @@ impl Arbiter {
     }
 
     fn ordered(&mut self, order: Order) {
-        let stopping = matches!(self.course, Course::Stopping(..) | Course::Over);
+        let stopping = matches!(self.course, Course::Stopping(..) | Course::Over(..));
         match order {
             Order::Reload => {
                 let reload = self.waiting.unwrap_or_else(|| {
@@ -230,7 +230,7 @@ impl Arbiter {
             Order::StopNow => match self.course {
                 Course::Stopping(status, _) => self.stop(status, Haste::Quick),
                 Course::Starting | Course::Filling | Course::Serving => self.stop(0, Haste::Quick),
-                Course::Over => {}
+                Course::Over(..) => {}
             },
             Order::OneWorkerMore if !stopping => {
                 self.change_count((self.count + 1).min(usize::from(MOST_WORKERS)));

@@ -169,7 +169,7 @@ impl Arbiter {
         match self.course {
             Course::Starting => Whose::Service,
             Course::Filling | Course::Serving => Whose::Current,
-            Course::Stopping(..) | Course::Over => Whose::Nobody,
+            Course::Stopping(..) | Course::Over(..) => Whose::Nobody,
         }
     }
 }

@@ -39,7 +39,7 @@ impl Arbiter {
                 self.send_probe(now);
             }
             Course::Stopping(status, haste) => self.wind_down(status, haste, now),
-            Course::Over => {}
+            Course::Over(..) => {}
         }
     }
 
@@ -263,7 +263,7 @@ impl Arbiter {
             self.turn_fork_server(generation, generation::Turn::Stop, now);
         }
         if self.fork_servers.is_empty() {
-            self.course = Course::Over;
+            self.course = Course::Over(status, haste);
             self.actions.push(Action::Exit(status));
         }
     }
@@ -276,7 +276,7 @@ impl Arbiter {
             Course::Serving if self.said.is_none() && self.ready() == 0 => return,
             Course::Serving if self.said.is_some() && self.reloads() => Announcement::Reloading,
             Course::Serving => Announcement::Ready,
-            Course::Stopping(..) | Course::Over => Announcement::Stopping,
+            Course::Stopping(..) | Course::Over(..) => Announcement::Stopping,
         };
         if self.said == Some(announcement) {
             return;
@@ -309,7 +309,7 @@ impl Arbiter {
             .fork_servers
             .values()
             .filter_map(|server| server.deadline());
-        let stopping = matches!(self.course, Course::Stopping(..) | Course::Over);
+        let stopping = matches!(self.course, Course::Stopping(..) | Course::Over(..));
         let respawn = self
             .respawn
             .until()

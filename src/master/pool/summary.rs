@@ -1,8 +1,9 @@
 //! What the loop may ask the arbiter.
 
-use super::arbiter::Course;
+use super::arbiter::{Course, Haste};
 use super::worker::{Standing, Worker, WorkerId};
 use super::{Arbiter, GenerationId};
+use std::time::Duration;
 
 /// The pool in a few numbers, for `STATUS=` and for whoever asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,13 +43,34 @@ impl Arbiter {
                 Course::Starting | Course::Filling => Phase::Starting,
                 Course::Serving if self.reloads() => Phase::Reloading,
                 Course::Serving => Phase::Serving,
-                Course::Stopping(..) | Course::Over => Phase::Stopping,
+                Course::Stopping(..) | Course::Over(..) => Phase::Stopping,
             },
             generation: self.current,
             wanted: self.count,
             ready: self.ready(),
             starting: self.standing(Standing::Coming),
             retiring: self.standing(Standing::Going),
+        }
+    }
+
+    /// Whether all ends because nothing ever served.
+    pub fn has_failed(&self) -> bool {
+        match self.course {
+            Course::Stopping(status, _) | Course::Over(status, _) => status != 0,
+            Course::Starting | Course::Filling | Course::Serving => false,
+        }
+    }
+
+    /// How long workers have to finish their requests, now that they stop; none
+    /// if they are to leave at once.
+    pub fn time_to_leave(&self) -> Option<Duration> {
+        match self.course {
+            Course::Stopping(_, Haste::Quick) | Course::Over(_, Haste::Quick) => None,
+            Course::Stopping(_, Haste::Graceful)
+            | Course::Over(_, Haste::Graceful)
+            | Course::Starting
+            | Course::Filling
+            | Course::Serving => Some(self.wanted.graceful_timeout),
         }
     }
 

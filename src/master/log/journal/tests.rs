@@ -149,7 +149,7 @@ fn an_event_arrives_with_its_fields() {
 #[test]
 fn a_traceback_is_one_entry() {
     let journald = FakeJournald::start();
-    let traceback = "Traceback (most recent call last):\n  File \"a.py\", line 1\nKeyError: 'x'";
+    let frames = "Traceback (most recent call last):\n  File \"a.py\", line 1";
 
     journald.with_log(Level::Info, |_| {
         message::load_failed(
@@ -157,7 +157,7 @@ fn a_traceback_is_one_entry() {
             &LoadFailure {
                 status: 3,
                 summary: "KeyError: 'x'".to_owned(),
-                traceback: traceback.to_owned(),
+                traceback: format!("{frames}\nKeyError: 'x'"),
             },
         );
     });
@@ -167,7 +167,7 @@ fn a_traceback_is_one_entry() {
     assert_eq!(entry["EXIT_STATUS"], "3");
     assert_eq!(
         entry["MESSAGE"],
-        format!("Worker 3 cannot load the application: KeyError: 'x'\n{traceback}")
+        format!("Worker 3 cannot load the application: KeyError: 'x'\n{frames}")
     );
 }
 
