@@ -7,13 +7,14 @@ use crate::listeners::{self, Activated, Sockets};
 use crate::log::{self, Sink};
 use crate::master::{Beginning, Master, find_folder};
 use crate::message;
-use crate::pool::GenerationId;
-use crate::process::{ForkServerProcess, NoWorkerFolder, Outfit};
-use crate::signals::Signals;
+use crate::pool::{GenerationId, Order};
+use crate::process::{self, ForkServerProcess, NoWorkerFolder, Outfit};
+use crate::signals::{Meaning, Signals};
 use crate::systemd::Notifier;
 use crate::systemd::watchdog::{Unreadable, Watchdog};
 use rgunicorn_link::message::{FromForkServer, Level, LoadFailure};
 use rgunicorn_link::{Received, Scoreboard};
+use rustix::event::{PollFd, PollFlags};
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -53,11 +54,16 @@ enum Error {
     /// `--check-config`: the application cannot be loaded.
     #[error("the application cannot be loaded: {}", message::in_full(.0))]
     Application(LoadFailure),
+
+    /// `--check-config`: there is no Python to load it.
+    #[error("the fork server died: {0}")]
+    Interpreter(String),
 }
 
 impl Error {
     /// The exit status, in the numbers of sysexits.h and of Gunicorn.
     fn exit_code(&self) -> u8 {
+        const BOOT_FAILED: u8 = 3;
         const OS_ERROR: u8 = 71;
         const CONFIG: u8 = 78;
         match self {
@@ -67,6 +73,7 @@ impl Error {
                 OS_ERROR
             }
             Self::Application(failure) => failure.status,
+            Self::Interpreter(_) => BOOT_FAILED,
         }
     }
 }
@@ -129,34 +136,94 @@ fn check(sources: &Sources, config: &Config) -> Result<u8, Error> {
         folder: &folder,
         read_output: false,
     };
+    // The fork server takes no notice of Ctrl-C: it is for the master to end it.
+    let mut signals = take_over_signals()?;
     let server = ForkServerProcess::start(GenerationId(1), outfit, &scoreboard, true)
         .map_err(system("start Python"))?;
-    let Some(link) = &server.link else {
-        return Ok(0);
-    };
-    loop {
-        match link.wait().map_err(system("hear from Python"))? {
-            Received::Message(FromForkServer::Ready, _) => {
-                let app = config.app.as_str();
-                let said = writeln!(io::stdout(), "configuration and application {app} are good");
-                return said.map(|()| 0).map_err(system("print"));
-            }
+    match try_application(&server, &mut signals)? {
+        Verdict::Good => {
+            let app = config.app.as_str();
+            let said = writeln!(io::stdout(), "configuration and application {app} are good");
+            said.map(|()| 0).map_err(system("print"))
+        }
+        Verdict::Bad(failure) => Err(Error::Application(failure)),
+        Verdict::Died(exit) => Err(Error::Interpreter(server.exit_in_words(&exit))),
+        Verdict::Interrupted => {
+            const INTERRUPTED: u8 = 130;
+            let killed = server.handle.signal(rustix::process::Signal::KILL);
+            killed.map(|()| INTERRUPTED).map_err(system("end Python"))
+        }
+    }
+}
+
+/// What came of loading the application.
+enum Verdict {
+    Good,
+    Bad(LoadFailure),
+    /// Python ended without a word; how.
+    Died(String),
+    /// Somebody does not want to know any more.
+    Interrupted,
+}
+
+fn try_application(server: &ForkServerProcess, signals: &mut Signals) -> Result<Verdict, Error> {
+    let mut exit = None;
+    while let Some(link) = &server.link {
+        let closed = match link.receive().map_err(system("hear from Python"))? {
+            Received::Message(FromForkServer::Ready, _) => return Ok(Verdict::Good),
             Received::Message(FromForkServer::LoadFailed(failure), _) => {
-                return Err(Error::Application(failure));
+                return Ok(Verdict::Bad(failure));
             }
             Received::Message(FromForkServer::Log(record), _) => {
                 message::relayed(server.speaker(), &record);
+                continue;
             }
-            Received::Message(FromForkServer::ForkFailed { .. }, _) | Received::Nothing => {}
-            Received::Closed => {
-                return Err(Error::Application(LoadFailure {
-                    status: 3,
-                    summary: "Python ended while it loaded the application".into(),
-                    traceback: String::new(),
-                }));
+            Received::Message(FromForkServer::ForkFailed { .. }, _) => continue,
+            Received::Nothing => false,
+            Received::Closed => true,
+        };
+        // All it had to say before its end has been heard.
+        if let Some(exit) = exit.take() {
+            return Ok(Verdict::Died(exit));
+        }
+        let signal = signals.next().map_err(io::Error::from);
+        match signal.map_err(system("read signals"))? {
+            Some((_, Meaning::Order(Order::Reload | Order::Stop | Order::StopNow))) => {
+                return Ok(Verdict::Interrupted);
+            }
+            Some((
+                _,
+                Meaning::Order(Order::OneWorkerMore | Order::OneWorkerFewer) | Meaning::Nothing,
+            )) => {}
+            Some((_, Meaning::ChildEnded)) => {
+                while let Some(reaped) = process::reap()
+                    .map_err(io::Error::from)
+                    .map_err(system("reap Python"))?
+                {
+                    if reaped.pid == server.handle.pid {
+                        exit = Some(reaped.exit);
+                    }
+                }
+            }
+            None => {
+                let mut sources = vec![PollFd::new(&*signals, PollFlags::IN)];
+                if !closed {
+                    sources.push(PollFd::new(link, PollFlags::IN));
+                }
+                match rustix::event::poll(&mut sources, None) {
+                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                    Err(errno) => return Err(system("wait for Python")(errno.into())),
+                }
             }
         }
     }
+    Ok(Verdict::Interrupted)
+}
+
+fn take_over_signals() -> Result<Signals, Error> {
+    Signals::take_over()
+        .map_err(io::Error::from)
+        .map_err(system("take over signals"))
 }
 
 fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Error> {
@@ -164,9 +231,7 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Error
     let folder = find_folder(&config)?;
     let notifier = Notifier::from_env().map_err(system("reach the service manager"))?;
     let watchdog = Watchdog::from_env()?;
-    let signals = Signals::take_over()
-        .map_err(io::Error::from)
-        .map_err(system("take over signals"))?;
+    let signals = take_over_signals()?;
     // Workers are forked by fork servers and shall be children of the master.
     nix::sys::prctl::set_child_subreaper(true)
         .map_err(io::Error::from)

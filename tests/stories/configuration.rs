@@ -349,10 +349,11 @@ fn a_check_finds_what_is_wrong_with_the_file_and_with_the_application() {
 
     let file = check("app = \"hello:app\"\nwokers = 1\n");
     let app = check("app = \"missing:app\"\n");
+    let attribute = check("app = \"hello:nothing\"\n");
 
     assert_names(complaint(&file, BAD_CONFIG), &["shop.toml:2", "workers"]);
-    assert_ne!(app.status, 0, "{app:?}");
-    assert_names(&app.stderr, &["missing"]);
+    assert_names(complaint(&app, 3), &["missing"]);
+    assert_names(complaint(&attribute, 4), &["nothing"]);
 }
 
 #[test]

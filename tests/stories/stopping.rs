@@ -205,3 +205,55 @@ fn a_master_that_is_killed_under_load_loses_no_waiting_client() {
 
     assert_eq!(traffic.finish(), [] as [&str; 0]);
 }
+
+/// An application that is imported for as long as nobody writes the file `go`.
+const IMPORTED_SLOWLY: &str = "import slow\nslow.mark('importing')\n\
+    slow.app({'PATH_INFO': '/until/go'}, print)\nfrom hello import app\n";
+
+#[test]
+fn a_check_that_is_interrupted_leaves_nothing_and_says_nothing() {
+    let server = Server::running("shop:app")
+        .file("shop.py", IMPORTED_SLOWLY)
+        .argument("--check-config")
+        .launch();
+    server.wait_until("the application is imported", || {
+        !server.read("importing").is_empty()
+    });
+
+    server.signal(Signal::SIGINT);
+
+    assert_eq!(server.wait_for_exit(), 130);
+    server.wait_until("nothing runs any more", || {
+        processes::started_for(server.folder()).is_empty()
+    });
+    assert_eq!(server.stderr(), "");
+}
+
+#[test]
+fn an_interrupt_from_the_terminal_reaches_everybody_and_nobody_complains() {
+    for preload in [false, true] {
+        let server = Server::running("shop:app")
+            .workers(2)
+            .setting("preload", preload)
+            .file("shop.py", IMPORTED_SLOWLY)
+            .launch();
+        server.wait_until("the application is imported", || {
+            !server.read("importing").is_empty()
+        });
+
+        for pid in server.children() {
+            processes::signal(pid, Signal::SIGINT);
+        }
+        server.signal(Signal::SIGINT);
+
+        assert_eq!(server.wait_for_exit(), 0);
+        let log = server.stderr();
+        assert!(
+            log.contains("Stopping (SIGINT): workers leave at once"),
+            "{log}"
+        );
+        for word in ["Traceback", "Error", "left", "30 s"] {
+            assert!(!log.contains(word), "{word:?} is in {log}");
+        }
+    }
+}
