@@ -22,9 +22,9 @@ pub fn line(summary: Summary, totals: Totals, rate: u64, failed: Option<&str>) -
     }
 }
 
-/// What an application says may have any number of lines; a status has one.
-fn in_one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+/// What an application says may have any number of lines; a status has the first.
+fn in_one_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
 }
 
 fn state(summary: Summary, totals: Totals, rate: u64) -> String {
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(
             line(summary, Totals::default(), 0, failed),
             "generation 7: 4 workers ready, 0 busy, 0 req/s; \
-             last reload failed: ValueError: no goods today"
+             last reload failed: ValueError: no goods"
         );
     }
 
