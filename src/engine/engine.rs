@@ -51,6 +51,9 @@ pub enum Notice {
     Crowded,
 }
 
+/// Whether connections may be accepted now.
+type Gate = Box<dyn Fn() -> bool + Send>;
+
 /// One worker's sockets.
 pub struct Engine {
     epoll: OwnedFd,
@@ -59,6 +62,8 @@ pub struct Engine {
     listeners: Vec<Listener>,
     /// Shared by all workers: whoever is woken by it looks for connections.
     nudge: Option<OwnedFd>,
+    /// Asked right before a connection is accepted.
+    gate: Option<Gate>,
     /// A connection was accepted since somebody asked.
     accepted: bool,
     /// `None` while the connection is lent.
@@ -90,6 +95,7 @@ impl Engine {
             clock: Clock::new(),
             listeners: Vec::new(),
             nudge: None,
+            gate: None,
             accepted: false,
             connections: Slab::new(),
             uses: 0,
@@ -121,6 +127,13 @@ impl Engine {
         epoll::add(&self.epoll, &nudge, EventData::new_u64(NUDGE), flags)?;
         self.nudge = Some(nudge);
         Ok(())
+    }
+
+    /// Accepts connections only while `gate` says so. It is asked each time, right
+    /// before the system call, so that an order to leave counts also when it
+    /// came after the turn began.
+    pub fn accept_while(&mut self, gate: impl Fn() -> bool + Send + 'static) {
+        self.gate = Some(Box::new(gate));
     }
 
     /// Whether a connection was accepted since the last call.
@@ -276,6 +289,9 @@ impl Engine {
         let Some(listener) = self.listeners.get(number) else {
             return Ok(());
         };
+        if self.gate.as_ref().is_some_and(|gate| !gate()) {
+            return Ok(());
+        }
         match listener.accept()? {
             Accepted::Connection(socket, peer) => {
                 self.accepted = true;

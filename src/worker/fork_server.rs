@@ -123,8 +123,11 @@ fn configure(
         scoreboard,
         app,
     });
-    link.send(&FromForkServer::Ready, &[])?;
-    Ok(Then::GoOn)
+    Ok(match link.send(&FromForkServer::Ready, &[]) {
+        Ok(()) => Then::GoOn,
+        // The master is gone, and with it the reason to be here.
+        Err(_) => Then::Exit(0),
+    })
 }
 
 fn refuse(link: &Link, failure: LoadFailure) -> Then {
@@ -173,7 +176,7 @@ impl ForkServer {
             Err(error) => {
                 let reason = error.value(py).to_string();
                 let worker = spawn.worker;
-                link.send(&FromForkServer::ForkFailed { worker, reason }, &[])?;
+                let _ = link.send(&FromForkServer::ForkFailed { worker, reason }, &[]);
                 return Ok(Then::GoOn);
             }
         };

@@ -54,7 +54,9 @@ impl Worker {
     /// Works until it is asked to leave. Returns the process's exit status.
     pub fn run(self, py: Python<'_>) -> PyResult<u8> {
         let pid = i32::try_from(std::process::id())?;
-        self.link.send(&FromWorker::Started { pid }, &[])?;
+        if self.link.send(&FromWorker::Started { pid }, &[]).is_err() {
+            return Ok(0);
+        }
         let (name, number) = (&self.site.proc_name, self.number);
         title::set(&format!("rgunicorn: worker {number} [{name}]"));
         let signals = Signals::install(py)?;
@@ -71,7 +73,13 @@ impl Worker {
         let mut engine = Engine::new(settings(&self.site))?;
         engine.watch(&*self.link, LINK)?;
         engine.watch(signals.wake(), WAKE)?;
-        self.link.send(&FromWorker::Ready, &[])?;
+        let standing = Standing::new(&self.scoreboard, self.row);
+        let wanted = standing.clone();
+        engine.accept_while(move || !wanted.is_retired());
+        if self.link.send(&FromWorker::Ready, &[]).is_err() {
+            // The master is gone, and with it the reason to be here.
+            return Ok(0);
+        }
         let Some(row) = self.scoreboard.row(self.row) else {
             return Ok(self.refuse(LoadFailure {
                 status: 3,
@@ -160,9 +168,13 @@ impl Serving<'_> {
             while let Some(exchange) = self.engine.next_request() {
                 let now_ms = self.engine.clock().now_ms();
                 self.row.begin(now_ms);
-                let answered = self
-                    .wsgi
-                    .answer(py, exchange, self.engine.clock(), &self.reporter);
+                let answered = self.wsgi.answer(
+                    py,
+                    exchange,
+                    self.engine.clock(),
+                    &self.reporter,
+                    &self.signals,
+                );
                 self.engine.update_clock();
                 let now_ms = self.engine.clock().now_ms();
                 if let Some(Answered { exchange, outcome }) = answered {

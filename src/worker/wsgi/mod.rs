@@ -11,7 +11,8 @@ use crate::application;
 use crate::environ::{Environs, Problem};
 use crate::latin1;
 use crate::report::Reporter;
-use pyo3::exceptions::{PyConnectionResetError, PyTypeError};
+use crate::signals::Signals;
+use pyo3::exceptions::{PyConnectionResetError, PySystemExit, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use rgunicorn_engine::{Clock, Exchange};
@@ -59,6 +60,7 @@ impl Wsgi {
         exchange: Exchange,
         clock: &Clock,
         reporter: &Reporter,
+        signals: &Signals,
     ) -> Option<Answered> {
         let environ = match self.environs.build(py, &exchange) {
             Ok(environ) => environ,
@@ -101,7 +103,10 @@ impl Wsgi {
                 Outcome::Fine
             }
             Err(Failure::Python(error)) => {
-                report(py, &exchange, &error, reporter);
+                // What a signal to leave at once raises is nobody's mistake.
+                if !(signals.quit() && error.is_instance_of::<PySystemExit>(py)) {
+                    report(py, &exchange, &error, reporter);
+                }
                 fail(&mut exchange, clock);
                 Outcome::Error
             }

@@ -40,7 +40,8 @@ impl Standing {
         }
     }
 
-    fn is_retired(&self) -> bool {
+    /// Whether it was asked to leave.
+    pub fn is_retired(&self) -> bool {
         self.scoreboard.row(self.row).is_some_and(Row::is_retired)
     }
 }
