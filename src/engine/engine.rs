@@ -426,9 +426,8 @@ impl Engine {
     }
 
     fn close(&mut self, token: u64) {
-        if let Some(connection) = self.connections.try_remove(place(token)).flatten()
-            && let Some(work) = connection.into_work()
-        {
+        let connection = self.connections.try_remove(place(token)).flatten();
+        if let Some(work) = connection.and_then(|connection| connection.into_work()) {
             self.pool.keep(work);
         }
     }
@@ -520,9 +519,10 @@ impl Engine {
         self.accept_ms = None;
         let latest = self.clock.now_ms() + millis(patience);
         for (_, connection) in &mut self.connections {
-            if let Some(connection) = connection
-                && connection.stage == Stage::Idle
-            {
+            let Some(connection) = connection else {
+                continue;
+            };
+            if connection.stage == Stage::Idle {
                 connection.deadline_ms = connection.deadline_ms.min(latest);
                 self.sweep_ms = self.sweep_ms.min(connection.deadline_ms);
             }

@@ -206,11 +206,11 @@ impl Master {
             let retried = self.notifier.retry();
             complain(retried);
         }
-        if let (Some(due), Some(watchdog)) = (self.watchdog_due, self.watchdog)
-            && due <= now
-        {
-            self.watchdog_due = Some(now + watchdog.interval());
-            self.notify(&[State::Watchdog]);
+        if let (Some(due), Some(watchdog)) = (self.watchdog_due, self.watchdog) {
+            if due <= now {
+                self.watchdog_due = Some(now + watchdog.interval());
+                self.notify(&[State::Watchdog]);
+            }
         }
         if self.extend_due <= now && self.is_in_transition() {
             self.extend_due = now + EXTEND_INTERVAL;
@@ -329,10 +329,10 @@ impl Master {
         match source {
             Source::Signals => self.hear_signals(),
             Source::Control => {
-                if let Some(control) = &mut self.control
-                    && let Err(error) = control.accept(&self.wakeups)
-                {
-                    warn!("The control socket cannot take clients: {error}");
+                if let Some(control) = &mut self.control {
+                    if let Err(error) = control.accept(&self.wakeups) {
+                        warn!("The control socket cannot take clients: {error}");
+                    }
                 }
             }
             Source::ControlClient(number) => {
@@ -752,10 +752,10 @@ impl Master {
     }
 
     fn signal_fork_server(&self, generation: GenerationId, signal: Signal) {
-        if let Some(server) = self.fork_servers.get(&generation)
-            && let Err(error) = server.handle.signal(signal)
-        {
-            error!("The fork server of generation {generation} cannot be signalled: {error}");
+        if let Some(server) = self.fork_servers.get(&generation) {
+            if let Err(error) = server.handle.signal(signal) {
+                error!("The fork server of generation {generation} cannot be signalled: {error}");
+            }
         }
     }
 

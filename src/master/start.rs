@@ -306,15 +306,15 @@ fn make_room_for_descriptors(config: &Config) {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let workers = config.workers.count() + usize::try_from(config.surge.get()).unwrap_or(0);
     let needed = u64::try_from(workers * 2 * 6 + 256).unwrap_or(u64::MAX);
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && soft < needed
-    {
-        let limit = needed.min(hard);
-        if setrlimit(Resource::RLIMIT_NOFILE, limit, hard).is_err() || limit < needed {
-            warn!(
-                "{needed} descriptors may be needed, but only {limit} are allowed (LimitNOFILE=)"
-            );
-        }
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return;
+    };
+    if needed <= soft {
+        return;
+    }
+    let limit = needed.min(hard);
+    if setrlimit(Resource::RLIMIT_NOFILE, limit, hard).is_err() || limit < needed {
+        warn!("{needed} descriptors may be needed, but only {limit} are allowed (LimitNOFILE=)");
     }
 }
 

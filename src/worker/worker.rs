@@ -311,17 +311,19 @@ fn make_room_for_descriptors(site: &Site, reporter: &Reporter) {
     /// For the files and sockets of the application itself.
     const OWN: u64 = 256;
     let needed = site.worker_connections as u64 + OWN;
-    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && soft < needed
-    {
-        let limit = needed.min(hard);
-        if setrlimit(Resource::RLIMIT_NOFILE, limit, hard).is_err() || limit < needed {
-            let text = format!(
-                "worker_connections asks for {needed} descriptors, but only {limit} are allowed \
-                 (LimitNOFILE=)"
-            );
-            reporter.log(Level::Warning, text);
-        }
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return;
+    };
+    if needed <= soft {
+        return;
+    }
+    let limit = needed.min(hard);
+    if setrlimit(Resource::RLIMIT_NOFILE, limit, hard).is_err() || limit < needed {
+        let text = format!(
+            "worker_connections asks for {needed} descriptors, but only {limit} are allowed \
+             (LimitNOFILE=)"
+        );
+        reporter.log(Level::Warning, text);
     }
 }
 

@@ -81,10 +81,10 @@ impl Wsgi {
             (response.finish(), response.is_error())
         };
         drop(response);
-        if !StartResponse::is_reusable(&self.start_response, py)
-            && let Ok(fresh) = StartResponse::create(py, self.standing.clone())
-        {
-            self.start_response = fresh;
+        if !StartResponse::is_reusable(&self.start_response, py) {
+            if let Ok(fresh) = StartResponse::create(py, self.standing.clone()) {
+                self.start_response = fresh;
+            }
         }
         let mut exchange = exchange?;
         let outcome = match result {
