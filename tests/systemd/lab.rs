@@ -316,7 +316,11 @@ impl Site<'_> {
     pub fn deploy(&self, version: &str) {
         self.write_app(&APP.replace("\"1\"", &format!("\"{version}\"")));
         self.reload();
-        assert_eq!(self.text("/"), version, "the old code answers after a reload");
+        assert_eq!(
+            self.text("/"),
+            version,
+            "the old code answers after a reload"
+        );
     }
 
     /// Its socket, as this machine sees it.
