@@ -21,7 +21,6 @@ pub mod config;
 pub mod control;
 #[path = "../ctl/mod.rs"]
 pub mod ctl;
-mod facts;
 pub mod listeners;
 pub mod log;
 mod master;

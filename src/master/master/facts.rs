@@ -1,6 +1,6 @@
 //! From what the arbiter wants reported to records that an operator reads.
 
-use crate::master::Master;
+use super::Master;
 use crate::message::{self, Speaker};
 use crate::pool::{Fact, Reason, WorkerId};
 use crate::process::WorkerProcess;
