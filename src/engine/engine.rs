@@ -64,8 +64,12 @@ pub struct Engine {
     nudge: Option<OwnedFd>,
     /// Asked right before a connection is accepted.
     gate: Option<Gate>,
-    /// A connection was accepted since somebody asked.
-    accepted: bool,
+    /// More connections may wait than this worker has taken.
+    more_waiting: bool,
+    /// Connections were left waiting in this turn for the sake of requests.
+    passed_over: bool,
+    /// It was said that there is no room for connections, and there still is none.
+    is_full: bool,
     /// `None` while the connection is lent.
     connections: Slab<Option<Box<Connection>>>,
     /// How many connections there were before: the upper part of the next token.
@@ -96,7 +100,9 @@ impl Engine {
             listeners: Vec::new(),
             nudge: None,
             gate: None,
-            accepted: false,
+            more_waiting: false,
+            passed_over: false,
+            is_full: false,
             connections: Slab::new(),
             uses: 0,
             ready: VecDeque::new(),
@@ -136,9 +142,22 @@ impl Engine {
         self.gate = Some(Box::new(gate));
     }
 
-    /// Whether a connection was accepted since the last call.
-    pub fn take_accepted(&mut self) -> bool {
-        std::mem::take(&mut self.accepted)
+    /// Whether, since the last call, more connections may have come than this
+    /// worker has taken: then [`Self::pass_on`] tells a worker that sleeps.
+    pub fn take_more_waiting(&mut self) -> bool {
+        std::mem::take(&mut self.more_waiting)
+    }
+
+    /// Takes a connection that waits although epoll did not tell: it told another
+    /// worker, which turned out to be busy. To be called before falling asleep.
+    /// `true`: there was one.
+    pub fn look_for_connections(&mut self) -> io::Result<bool> {
+        let before = self.connections.len();
+        self.passed_over = false;
+        for number in 0..self.listeners.len() {
+            self.accept(number)?;
+        }
+        Ok(self.connections.len() > before || !self.ready.is_empty())
     }
 
     /// Wakes another worker if further connections wait. The kernel woke one
@@ -223,12 +242,17 @@ impl Engine {
             }
         }
         for event in &*events {
-            let (token, flags) = (event.data.u64(), event.flags);
+            if event.data.u64() & NUDGE == 0 {
+                self.tell(event.data.u64(), event.flags);
+            }
+        }
+        // Newcomers last: they may be better off with a worker that has nothing to do.
+        for event in &*events {
+            let token = event.data.u64();
             match token & NUDGE {
-                WATCH => {}
                 LISTENER => self.accept(place(token))?,
                 NUDGE => self.nudged()?,
-                _ => self.tell(token, flags),
+                _ => {}
             }
         }
         for token in std::mem::take(&mut self.again) {
@@ -277,12 +301,22 @@ impl Engine {
             .filter(|connection| connection.token == token)
     }
 
-    /// Accepts one connection, unless there is something better to do: whoever
-    /// has a request to answer, or an order to obey, leaves it to the others.
+    /// Accepts one connection. Whoever has an order to obey leaves it to others,
+    /// and so does, every other time, whoever has a request to answer: a worker
+    /// under load must not keep newcomers waiting for ever.
     fn accept(&mut self, number: usize) -> io::Result<()> {
-        if self.retiring.is_some() || !self.ready.is_empty() || !self.watched.is_empty() {
+        if self.retiring.is_some() {
             return Ok(());
         }
+        self.more_waiting = true;
+        if !self.watched.is_empty() {
+            return Ok(());
+        }
+        if !self.ready.is_empty() && !self.passed_over {
+            self.passed_over = true;
+            return Ok(());
+        }
+        self.passed_over = false;
         if self.connections.len() >= self.settings.connections && !self.make_room() {
             return self.pause(Notice::Crowded);
         }
@@ -294,7 +328,7 @@ impl Engine {
         }
         match listener.accept()? {
             Accepted::Connection(socket, peer) => {
-                self.accepted = true;
+                self.is_full = false;
                 let token = self.insert(socket, peer, number);
                 self.progress(token);
                 Ok(())
@@ -318,22 +352,46 @@ impl Engine {
     /// Closes the kept-alive connection that would be closed next. `false`: there
     /// is none, as those that have not had an answer yet are not given up.
     fn make_room(&mut self) -> bool {
-        let idle = self
-            .connections
-            .iter()
-            .filter_map(|(_, connection)| connection.as_deref())
-            .filter(|connection| connection.is_kept_alive())
-            .min_by_key(|connection| connection.deadline_ms)
-            .map(|connection| connection.token);
-        idle.is_some_and(|token| {
-            self.close(token);
-            true
-        })
+        /// So many may turn out not to be idle before this is given up for now.
+        const TRIES: usize = 4;
+        for _ in 0..TRIES {
+            let idle = self
+                .connections
+                .iter()
+                .filter_map(|(_, connection)| connection.as_deref())
+                .filter(|connection| connection.is_kept_alive())
+                .min_by_key(|connection| connection.deadline_ms)
+                .map(|connection| connection.token);
+            let Some(token) = idle else {
+                return false;
+            };
+            self.look_again(token);
+            match self.connection(token) {
+                Some(connection) if connection.is_kept_alive() => {
+                    self.close(token);
+                    return true;
+                }
+                Some(_) => {}
+                None => return true,
+            }
+        }
+        false
+    }
+
+    /// Looks at a connection although epoll has not told of it yet: before it is
+    /// judged for what it did not do, while it was us who were busy.
+    fn look_again(&mut self, token: u64) {
+        if let Some(connection) = self.connection(token) {
+            connection.note(true, false);
+            self.progress(token);
+        }
     }
 
     /// Stops accepting for a moment.
     fn pause(&mut self, notice: Notice) -> io::Result<()> {
-        self.notice(notice);
+        if !std::mem::replace(&mut self.is_full, true) {
+            self.notice(notice);
+        }
         self.accept_ms = Some(self.clock.now_ms() + ACCEPT_PAUSE_MS);
         self.ignore_listeners()
     }
@@ -359,7 +417,12 @@ impl Engine {
     /// Lets a connection do what it can without waiting.
     fn progress(&mut self, token: u64) {
         let now_ms = self.clock.now_ms();
-        let Some(Some(connection)) = self.connections.get_mut(place(token)) else {
+        let Some(connection) = self
+            .connections
+            .get_mut(place(token))
+            .and_then(|slot| slot.as_deref_mut())
+            .filter(|connection| connection.token == token)
+        else {
             return;
         };
         let was_ready = connection.stage == Stage::Ready;
@@ -387,7 +450,12 @@ impl Engine {
 
     /// Leaves a connection until epoll or its deadline calls.
     fn wait(&mut self, token: u64) {
-        let Some(Some(connection)) = self.connections.get_mut(place(token)) else {
+        let Some(connection) = self
+            .connections
+            .get_mut(place(token))
+            .and_then(|slot| slot.as_deref_mut())
+            .filter(|connection| connection.token == token)
+        else {
             return;
         };
         if let (Some(patience), Stage::Idle) = (self.retiring, connection.stage) {
@@ -426,6 +494,9 @@ impl Engine {
     }
 
     fn close(&mut self, token: u64) {
+        if self.connection(token).is_none() {
+            return;
+        }
         let connection = self.connections.try_remove(place(token)).flatten();
         if let Some(work) = connection.and_then(|connection| connection.into_work()) {
             self.pool.keep(work);
@@ -447,20 +518,24 @@ impl Engine {
             }
         }
         for token in due {
+            self.look_again(token);
             let Some(connection) = self.connection(token) else {
                 continue;
             };
-            match connection.timed_out() {
-                Some(refused) => {
-                    let peer = connection.peer;
-                    if let Some(Some(connection)) = self.connections.get_mut(place(token)) {
-                        connection.refuse(&refused, now_ms, self.clock.date());
-                    }
-                    self.notice(Notice::Refused(peer, refused));
-                    self.progress(token);
-                }
-                None => self.close(token),
+            if connection.deadline_ms > now_ms {
+                continue;
             }
+            let Some(refused) = connection.timed_out() else {
+                self.close(token);
+                continue;
+            };
+            let peer = connection.peer;
+            let date = *self.clock.date();
+            if let Some(connection) = self.connection(token) {
+                connection.refuse(&refused, now_ms, &date);
+            }
+            self.notice(Notice::Refused(peer, refused));
+            self.progress(token);
         }
     }
 
@@ -491,7 +566,8 @@ impl Engine {
         None
     }
 
-    /// Takes an answered exchange back: sends the rest of the answer and goes on
+    /// Takes an answered exchange back in the thread and the turn that took it
+    /// (what epoll tells of a connection that is lent is not kept): sends the rest of the answer and goes on
     /// with the connection.
     pub fn give_back(&mut self, exchange: Exchange) {
         let Exchange {
@@ -527,6 +603,8 @@ impl Engine {
                 self.sweep_ms = self.sweep_ms.min(connection.deadline_ms);
             }
         }
+        // What it was told of last is for the others now.
+        self.pass_on()?;
         if let Some(nudge) = self.nudge.take() {
             // The other workers' copies would keep the registration alive.
             epoll::delete(&self.epoll, &nudge)?;

@@ -5,7 +5,7 @@
 
 use crate::connection::{Connection, Peer};
 use crate::output::{Flow, SendError};
-use crate::work::Work;
+use crate::work::{RECEIVE, Work};
 use rgunicorn_http::{Answering, End, Fault, Head, ResponseFraming, ResponseHead, Sending};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
@@ -93,7 +93,7 @@ impl Exchange {
     /// Takes back what was written of the answer, as long as nothing was sent.
     pub fn restart(&mut self) {
         if !self.is_committed() {
-            self.work.output.buffer.clear();
+            self.work.output.clear(RECEIVE);
             self.work.sending = None;
         }
     }
@@ -143,17 +143,15 @@ impl Exchange {
         }
     }
 
-    /// Waits until the client takes more, at most the client's time-out.
+    /// Waits until the client takes more, at most the client's time-out, or until
+    /// a signal comes.
     pub fn wait_writable(&self) -> Result<(), SendError> {
         let timeout = Timespec::try_from(self.connection.settings.client_timeout).ok();
         let mut poll = [PollFd::new(&self.connection.socket, PollFlags::OUT)];
-        loop {
-            match rustix::event::poll(&mut poll, timeout.as_ref()) {
-                Ok(0) => return Err(SendError::Gone(io::ErrorKind::TimedOut.into())),
-                Ok(_) => return Ok(()),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(SendError::Gone(error.into())),
-            }
+        match rustix::event::poll(&mut poll, timeout.as_ref()) {
+            Ok(0) => Err(SendError::Gone(io::ErrorKind::TimedOut.into())),
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(SendError::Gone(error.into())),
         }
     }
 

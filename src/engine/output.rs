@@ -79,6 +79,11 @@ impl Output {
 
     /// Adds bytes to the end; sends nothing.
     pub fn append(&mut self, bytes: &[u8], settings: &Settings) -> Result<(), SendError> {
+        if self.sent > self.buffer.len() / 2 {
+            // A client that is always a little behind: what it has is in the way.
+            self.buffer.drain(..self.sent);
+            self.sent = 0;
+        }
         let in_buffer = self.buffer.len() - self.sent;
         if !self.is_spooled() && in_buffer + bytes.len() <= settings.answer_in_memory {
             self.buffer.extend_from_slice(bytes);

@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 const LONGEST: usize = 128 * 1024;
 
 /// The most descriptors in one message (the kernel's `SCM_MAX_FD` is 253).
-const MOST_FDS: usize = 64;
+const MOST_FDS: usize = 250;
 
 /// One end of a link.
 ///

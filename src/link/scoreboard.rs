@@ -10,7 +10,7 @@ use rustix::mm::{MapFlags, ProtFlags};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 /// How many rows there are: the most workers at one time, retiring ones included.
 pub const ROWS: usize = 2048;
@@ -202,20 +202,22 @@ impl Scoreboard {
         (number < ROWS).then(|| self.at(number))
     }
 
-    /// A worker goes to sleep until something happens.
+    /// A worker goes to sleep until something happens. It says so before it looks
+    /// for connections a last time: so a connection that waits is either found by
+    /// that look, or by whoever sees the sleeper.
     pub fn sleeps(&self) {
-        self.at(ROWS).connections.fetch_add(1, Relaxed);
+        self.at(ROWS).connections.fetch_add(1, SeqCst);
     }
 
     /// It is awake again.
     pub fn wakes(&self) {
-        self.at(ROWS).connections.fetch_sub(1, Relaxed);
+        self.at(ROWS).connections.fetch_sub(1, SeqCst);
     }
 
     /// Whether some worker sleeps. One that was killed in its sleep counts for
     /// ever: whoever asks may be wrong about sleepers, never about their absence.
     pub fn has_sleepers(&self) -> bool {
-        self.at(ROWS).connections.load(Relaxed) > 0
+        self.at(ROWS).connections.load(SeqCst) > 0
     }
 
     #[expect(unsafe_code, reason = "shared memory is reached through a pointer")]

@@ -430,14 +430,16 @@ impl Name {
             "HOST" => Kind::Host,
             _ => Kind::Plain,
         };
+        // Not interned: interned strings may live for ever, and clients can send
+        // any number of names. As the names are cached, nothing is lost by it.
         let key = match kind {
-            Kind::Content => PyString::intern(py, &upper),
+            Kind::Content => PyString::new(py, &upper),
             Kind::Plain
             | Kind::Dropped
             | Kind::ScriptName
             | Kind::Forwarder
             | Kind::Scheme(_)
-            | Kind::Host => PyString::intern(py, &format!("HTTP_{upper}")),
+            | Kind::Host => PyString::new(py, &format!("HTTP_{upper}")),
         };
         Self {
             kind,

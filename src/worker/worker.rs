@@ -144,28 +144,20 @@ impl Serving<'_> {
         loop {
             // The GIL is let go only when nothing is there: under load each
             // system call and each hand-over of the GIL saved counts.
-            if self.engine.turn(Duration::ZERO)? == 0 {
-                self.row.beat(
-                    self.engine.clock().now_ms(),
-                    self.engine.connections() as u64,
-                );
-                let wait = self.engine.patience(self.beat);
-                if !wait.is_zero() {
-                    let (engine, scoreboard) = (&mut self.engine, &*self.worker.scoreboard);
-                    py.detach(|| {
-                        scoreboard.sleeps();
-                        let turned = engine.turn(wait);
-                        scoreboard.wakes();
-                        turned
-                    })?;
-                }
-                py.check_signals()?;
+            let is_idle = self.engine.turn(Duration::ZERO)? == 0;
+            let mut python_had_its_turn = is_idle;
+            let now_ms = self.engine.clock().now_ms();
+            self.row.beat(now_ms, self.engine.connections() as u64);
+            if is_idle {
+                self.sleep(py)?;
             }
+            py.check_signals()?;
             self.look_around(py)?;
-            if self.engine.take_accepted() && self.worker.scoreboard.has_sleepers() {
+            if self.engine.take_more_waiting() && self.worker.scoreboard.has_sleepers() {
                 self.engine.pass_on()?;
             }
             while let Some(exchange) = self.engine.next_request() {
+                python_had_its_turn = true;
                 let now_ms = self.engine.clock().now_ms();
                 self.row.begin(now_ms);
                 let answered = self.wsgi.answer(
@@ -185,10 +177,34 @@ impl Serving<'_> {
                     return Ok(());
                 }
             }
+            if !python_had_its_turn {
+                // Clients keep the engine busy and no application code runs: its
+                // threads would never get the GIL.
+                py.detach(|| ());
+            }
             if self.is_done() {
                 return Ok(());
             }
         }
+    }
+
+    /// Waits until something happens, at most until the next sign of life is due.
+    fn sleep(&mut self, py: Python<'_>) -> PyResult<()> {
+        let wait = self.engine.patience(self.beat);
+        if wait.is_zero() {
+            return Ok(());
+        }
+        let (engine, scoreboard) = (&mut self.engine, &*self.worker.scoreboard);
+        scoreboard.sleeps();
+        let slept = engine.look_for_connections().and_then(|found| {
+            if found {
+                return Ok(0);
+            }
+            py.detach(|| engine.turn(wait))
+        });
+        scoreboard.wakes();
+        slept?;
+        Ok(())
     }
 
     /// Whatever is not a request: the master's orders, signals, what the engine noticed.
@@ -221,10 +237,6 @@ impl Serving<'_> {
                 Received::Nothing => return Ok(()),
                 // Without a master there is nobody to reload, restart or stop it.
                 Received::Closed => {
-                    if self.leave_ms.is_some() {
-                        self.leave_ms = Some(0);
-                        return Ok(());
-                    }
                     self.engine.ignore(&*self.worker.link)?;
                     return self.retire(ORPHAN_MS, Idle::Serve);
                 }

@@ -369,6 +369,48 @@ fn a_close_that_raises_harms_nobody() {
 }
 
 #[test]
+fn an_answer_is_delivered_whole_although_its_close_raises() {
+    let server = Server::running("closing:app")
+        .file(
+            "closing.py",
+            r#"
+import tempfile
+
+
+class Raising:
+    def __init__(self, file):
+        self.file = file
+        self.read = file.read
+
+    def __iter__(self):
+        yield from (b"in ", b"two pieces")
+
+    def close(self):
+        raise RuntimeError("raised in close")
+
+
+def app(environ, start_response):
+    file = tempfile.TemporaryFile("w+b", buffering=4096)
+    file.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged")
+    file.seek(0)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    if environ["PATH_INFO"] == "/file":
+        return environ["wsgi.file_wrapper"](Raising(file))
+    return Raising(file)
+"#,
+        )
+        .start();
+    let mut connection = server.connect();
+
+    for _ in 0..3 {
+        assert_eq!(connection.get("/pieces").text(), "in two pieces");
+        assert!(connection.get("/file").text().ends_with("forged"));
+    }
+
+    server.wait_for_log("raised in close");
+}
+
+#[test]
 fn big_bodies_arrive_whole() {
     let server = answering();
     let mut connection = server.connect();

@@ -1,7 +1,8 @@
 //! How long a connection lives, and how many requests travel on it.
 
-use crate::harness::{Broken, Server, let_pass};
+use crate::harness::{Broken, Connection, Server, let_pass};
 use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -250,4 +251,105 @@ fn an_idle_worker_uses_no_processor_time() {
         "{} ticks in two idle seconds",
         ticks() - before
     );
+}
+
+#[test]
+fn clients_that_wait_for_a_busy_worker_are_not_cut() {
+    let server = Server::running("slow:app")
+        .workers(1)
+        .setting("keepalive", 1)
+        .start();
+    let mut clients: Vec<_> = (0..24).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/sleep/0").status, 200);
+    }
+
+    // All together take longer than a connection may be idle.
+    for client in &mut clients {
+        client.send("GET /sleep/0.1 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    }
+    for (number, client) in clients.iter_mut().enumerate() {
+        let status = client.try_receive().map(|response| response.status);
+        assert_eq!(status, Ok(200), "client {number}");
+    }
+}
+
+#[test]
+fn a_newcomer_does_not_wait_for_a_worker_that_is_about_to_be_busy() {
+    let server = Server::running("slow:app")
+        .workers(2)
+        .setting("keepalive", 60)
+        .start();
+    let mut kept = server.connect();
+    kept.get("/sleep/0");
+
+    for turn in 0..40 {
+        // Both arrive at once: the worker that is woken by the one sees the other too.
+        kept.send(format!(
+            "GET /until/turn{turn} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        ));
+        let mut newcomer = server.connect();
+        assert_eq!(newcomer.get("/sleep/0").status, 200, "turn {turn}");
+        server.write(&format!("turn{turn}"), "");
+        assert_eq!(kept.receive().status, 200);
+    }
+}
+
+#[test]
+fn a_worker_under_load_serves_newcomers_too() {
+    let server = Server::running("slow:app")
+        .workers(1)
+        .setting("keepalive", 60)
+        .start();
+    let address = server.address();
+    let enough = AtomicBool::new(false);
+    let answered = AtomicUsize::new(0);
+
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                let mut client = Connection::open(&address).unwrap();
+                while !enough.load(Relaxed) {
+                    client.get("/sleep/0.01");
+                    answered.fetch_add(1, Relaxed);
+                }
+            });
+        }
+        server.wait_until("there is load", || answered.load(Relaxed) > 32);
+        for _ in 0..10 {
+            let before = answered.load(Relaxed);
+            assert_eq!(server.connect().get("/sleep/0").status, 200);
+            let meanwhile = answered.load(Relaxed) - before;
+            // In fair order some sixteen others come first; twenty times that is starving.
+            assert!(meanwhile < 320, "{meanwhile} others were answered first");
+        }
+        enough.store(true, Relaxed);
+    });
+}
+
+#[test]
+fn a_flood_of_bad_requests_does_not_look_like_a_stuck_worker() {
+    let server = Server::running("hello:app")
+        .workers(1)
+        .setting("timeout", 1)
+        .start();
+    let before = server.worker_pids();
+    let address = server.address();
+    let began = Instant::now();
+
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while began.elapsed() < Duration::from_secs(4) {
+                    let mut client = Connection::open(&address).unwrap();
+                    // Refused at its first byte, so it may be closed while this is sent.
+                    let _ = client.try_send("\u{1}\r\n\r\n");
+                    let _ = client.rest();
+                }
+            });
+        }
+    });
+
+    assert_eq!(server.get("/").status, 200);
+    assert_eq!(server.worker_pids(), before);
 }

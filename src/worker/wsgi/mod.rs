@@ -19,7 +19,7 @@ use rgunicorn_engine::{Clock, Exchange};
 use rgunicorn_link::message::{Level, ListenerInfo, Site};
 use rgunicorn_link::scoreboard::Outcome;
 pub use start_response::Standing;
-use start_response::{Failure, StartResponse};
+use start_response::{Failure, StartResponse, flush};
 
 /// The application and what it takes to call it.
 pub struct Wsgi {
@@ -71,8 +71,13 @@ impl Wsgi {
         let result = match self.app.bind(py).call1((environ, &response)) {
             Ok(body) => {
                 let sent = send(&response, &body);
-                let closed = close(&body);
-                sent.and(closed.map_err(Failure::Python))
+                if let Err(error) = close(&body) {
+                    // The answer is as good as it was.
+                    if let Ok(exchange) = response.borrow_mut().exchange() {
+                        report(py, exchange, &error, reporter);
+                    }
+                }
+                sent
             }
             Err(error) => Err(Failure::Python(error)),
         };
@@ -131,10 +136,12 @@ fn send(response: &Bound<'_, StartResponse>, body: &Bound<'_, PyAny>) -> Result<
             if bytes.is_empty() {
                 continue;
             }
-            let mut response = response.borrow_mut();
-            response.start(py, None)?;
-            response.push(bytes)?;
-            response.flush(py)?;
+            {
+                let mut response = response.borrow_mut();
+                response.start(py, None)?;
+                response.push(bytes)?;
+            }
+            flush(response)?;
         }
         response.borrow_mut().start(py, Some(0))?;
     }

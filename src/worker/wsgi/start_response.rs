@@ -177,16 +177,9 @@ impl StartResponse {
         Ok(self.exchange()?.push(piece)?)
     }
 
-    /// Sends what there is. Waits, with the GIL released, if the client does
-    /// not take it and there is no more room to keep it.
-    pub fn flush(&mut self, py: Python<'_>) -> Result<(), Failure> {
-        let exchange = self.exchange()?;
-        while exchange.flush()? == Flow::Full {
-            let waiting = &*exchange;
-            py.detach(|| waiting.wait_writable())?;
-            py.check_signals()?;
-        }
-        Ok(())
+    /// Sends what the client takes at once.
+    fn flush(&mut self) -> Result<Flow, Failure> {
+        Ok(self.exchange()?.flush()?)
     }
 }
 
@@ -200,6 +193,28 @@ fn references<T>(object: &Py<T>) -> isize {
 
 fn refused(fault: &Fault) -> Failure {
     Failure::Python(pyo3::exceptions::PyValueError::new_err(fault.to_string()))
+}
+
+/// Sends what there is. Waits, with the GIL released, if the client does not take
+/// it and there is no more room to keep it. Nobody else can answer meanwhile: to
+/// other threads the request is over until it goes on.
+pub fn flush(response: &Bound<'_, StartResponse>) -> Result<(), Failure> {
+    let py = response.py();
+    while response.try_borrow_mut().map_err(PyErr::from)?.flush()? == Flow::Full {
+        let Some(waiting) = response
+            .try_borrow_mut()
+            .map_err(PyErr::from)?
+            .exchange
+            .take()
+        else {
+            return Err(PyRuntimeError::new_err("the request is over").into());
+        };
+        let waited = py.detach(|| waiting.wait_writable());
+        response.try_borrow_mut().map_err(PyErr::from)?.exchange = Some(waiting);
+        waited?;
+        py.check_signals()?;
+    }
+    Ok(())
 }
 
 #[pymethods]
@@ -263,11 +278,16 @@ impl Write {
         let data = data
             .cast::<PyBytes>()
             .map_err(|_| PyTypeError::new_err("write() takes bytes"))?;
-        let mut response = self.start_response.borrow_mut(py);
-        let written = response
-            .start(py, None)
-            .and_then(|()| response.push(data.as_bytes()))
-            .and_then(|_| response.flush(py));
+        let response = self.start_response.bind(py);
+        let pushed = response
+            .try_borrow_mut()
+            .map_err(PyErr::from)
+            .map(|mut response| {
+                response
+                    .start(py, None)
+                    .and_then(|()| response.push(data.as_bytes()))
+            });
+        let written = pushed?.and_then(|_| flush(response));
         match written {
             Ok(()) => Ok(()),
             Err(Failure::Python(error)) => Err(error),
