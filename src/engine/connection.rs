@@ -35,7 +35,7 @@ const SHARE: u32 = 16;
 
 /// So much of a client's unread data is thrown away while a connection lingers
 /// (RFC 9112 §9.6) before it is simply closed.
-const LINGER_MOST: usize = 1024 * 1024;
+const LINGER_MOST: usize = 64 * 1024 * 1024;
 
 /// Who is at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,6 +155,16 @@ impl Connection {
     /// Whether it had an answer and waits for a next request.
     pub(crate) fn is_kept_alive(&self) -> bool {
         self.stage == Stage::Idle && self.served
+    }
+
+    /// Whether it may be closed to make room: it is idle, and has had an answer or
+    /// a second to begin a request.
+    pub(crate) fn may_be_given_up(&self, now_ms: u64) -> bool {
+        const GRACE_MS: u64 = 1000;
+        let came_ms = self
+            .deadline_ms
+            .saturating_sub(millis(self.settings.client_timeout));
+        self.stage == Stage::Idle && (self.served || came_ms + GRACE_MS <= now_ms)
     }
 
     /// Whether epoll has to tell when the client takes more.

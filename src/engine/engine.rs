@@ -10,6 +10,7 @@ use crate::work::Pool;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
+use rustix::net::Shutdown;
 use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
@@ -54,6 +55,17 @@ pub enum Notice {
 /// Whether connections may be accepted now.
 type Gate = Box<dyn Fn() -> bool + Send>;
 
+/// How it stands with newcomers.
+#[derive(Default)]
+struct Accepting {
+    /// More connections may wait than this worker has taken.
+    more_waiting: bool,
+    /// Connections were left waiting last time for the sake of requests.
+    passed_over: bool,
+    /// It was said that there is no room for connections, and there still is none.
+    is_full: bool,
+}
+
 /// One worker's sockets.
 pub struct Engine {
     epoll: OwnedFd,
@@ -64,12 +76,9 @@ pub struct Engine {
     nudge: Option<OwnedFd>,
     /// Asked right before a connection is accepted.
     gate: Option<Gate>,
-    /// More connections may wait than this worker has taken.
-    more_waiting: bool,
-    /// Connections were left waiting in this turn for the sake of requests.
-    passed_over: bool,
-    /// It was said that there is no room for connections, and there still is none.
-    is_full: bool,
+    accepting: Accepting,
+    /// Other processes may hold copies of the connections' sockets.
+    shares_sockets: bool,
     /// `None` while the connection is lent.
     connections: Slab<Option<Box<Connection>>>,
     /// How many connections there were before: the upper part of the next token.
@@ -100,9 +109,8 @@ impl Engine {
             listeners: Vec::new(),
             nudge: None,
             gate: None,
-            more_waiting: false,
-            passed_over: false,
-            is_full: false,
+            accepting: Accepting::default(),
+            shares_sockets: false,
             connections: Slab::new(),
             uses: 0,
             ready: VecDeque::new(),
@@ -145,7 +153,13 @@ impl Engine {
     /// Whether, since the last call, more connections may have come than this
     /// worker has taken: then [`Self::pass_on`] tells a worker that sleeps.
     pub fn take_more_waiting(&mut self) -> bool {
-        std::mem::take(&mut self.more_waiting)
+        std::mem::take(&mut self.accepting.more_waiting)
+    }
+
+    /// Other processes may hold copies of the sockets from now on: closing ours
+    /// would not end a connection.
+    pub fn share_sockets(&mut self) {
+        self.shares_sockets = true;
     }
 
     /// Takes a connection that waits although epoll did not tell: it told another
@@ -153,7 +167,7 @@ impl Engine {
     /// `true`: there was one.
     pub fn look_for_connections(&mut self) -> io::Result<bool> {
         let before = self.connections.len();
-        self.passed_over = false;
+        self.accepting.passed_over = false;
         for number in 0..self.listeners.len() {
             self.accept(number)?;
         }
@@ -308,15 +322,15 @@ impl Engine {
         if self.retiring.is_some() {
             return Ok(());
         }
-        self.more_waiting = true;
+        self.accepting.more_waiting = true;
         if !self.watched.is_empty() {
             return Ok(());
         }
-        if !self.ready.is_empty() && !self.passed_over {
-            self.passed_over = true;
+        if !self.ready.is_empty() && !self.accepting.passed_over {
+            self.accepting.passed_over = true;
             return Ok(());
         }
-        self.passed_over = false;
+        self.accepting.passed_over = false;
         if self.connections.len() >= self.settings.connections && !self.make_room() {
             return self.pause(Notice::Crowded);
         }
@@ -328,7 +342,7 @@ impl Engine {
         }
         match listener.accept()? {
             Accepted::Connection(socket, peer) => {
-                self.is_full = false;
+                self.accepting.is_full = false;
                 let token = self.insert(socket, peer, number);
                 self.progress(token);
                 Ok(())
@@ -349,25 +363,27 @@ impl Engine {
         token
     }
 
-    /// Closes the kept-alive connection that would be closed next. `false`: there
-    /// is none, as those that have not had an answer yet are not given up.
+    /// Closes the kept-alive connection that would be closed next, or else the one
+    /// that has been silent for longest since it came. `false`: there is none, as
+    /// nobody is given up who has begun to ask, or has just come.
     fn make_room(&mut self) -> bool {
         /// So many may turn out not to be idle before this is given up for now.
         const TRIES: usize = 4;
+        let now_ms = self.clock.now_ms();
         for _ in 0..TRIES {
             let idle = self
                 .connections
                 .iter()
                 .filter_map(|(_, connection)| connection.as_deref())
-                .filter(|connection| connection.is_kept_alive())
-                .min_by_key(|connection| connection.deadline_ms)
+                .filter(|connection| connection.may_be_given_up(now_ms))
+                .min_by_key(|connection| (!connection.is_kept_alive(), connection.deadline_ms))
                 .map(|connection| connection.token);
             let Some(token) = idle else {
                 return false;
             };
             self.look_again(token);
             match self.connection(token) {
-                Some(connection) if connection.is_kept_alive() => {
+                Some(connection) if connection.may_be_given_up(now_ms) => {
                     self.close(token);
                     return true;
                 }
@@ -389,7 +405,7 @@ impl Engine {
 
     /// Stops accepting for a moment.
     fn pause(&mut self, notice: Notice) -> io::Result<()> {
-        if !std::mem::replace(&mut self.is_full, true) {
+        if !std::mem::replace(&mut self.accepting.is_full, true) {
             self.notice(notice);
         }
         self.accept_ms = Some(self.clock.now_ms() + ACCEPT_PAUSE_MS);
@@ -497,8 +513,14 @@ impl Engine {
         if self.connection(token).is_none() {
             return;
         }
-        let connection = self.connections.try_remove(place(token)).flatten();
-        if let Some(work) = connection.and_then(|connection| connection.into_work()) {
+        let Some(connection) = self.connections.try_remove(place(token)).flatten() else {
+            return;
+        };
+        if self.shares_sockets {
+            // That the client is gone already is as good.
+            let _ = rustix::net::shutdown(&*connection, Shutdown::Both);
+        }
+        if let Some(work) = connection.into_work() {
             self.pool.keep(work);
         }
     }

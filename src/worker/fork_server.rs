@@ -4,7 +4,7 @@
 use crate::report::{Reporter, Sender};
 use crate::worker::Worker;
 use crate::{application, signals, title};
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, Signal};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use rgunicorn_link::message::{FromForkServer, Level, LoadFailure, Site, Spawn, ToForkServer};
@@ -42,6 +42,9 @@ pub fn run(py: Python<'_>) -> PyResult<u8> {
     // blocked through fork and exec.
     SigSet::empty()
         .thread_set_mask()
+        .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+    // Without a master it is of no use, also while it is busy loading.
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
         .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
     let link = Rc::new(inherited_link()?);
     signals::outlive(py)?;

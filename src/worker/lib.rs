@@ -13,6 +13,7 @@
 mod application;
 mod environ;
 mod fork_server;
+mod forked;
 mod forwarded;
 mod latin1;
 mod report;

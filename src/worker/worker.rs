@@ -3,6 +3,7 @@
 //! line, one request after the other, in the thread that runs the engine.
 
 use crate::application;
+use crate::forked;
 use crate::report::{Reporter, Sender};
 use crate::signals::Signals;
 use crate::title;
@@ -60,6 +61,7 @@ impl Worker {
         let (name, number) = (&self.site.proc_name, self.number);
         title::set(&format!("rgunicorn: worker {number} [{name}]"));
         let signals = Signals::install(py)?;
+        forked::watch(py)?;
         let reporter = Reporter::new(Rc::clone(&self.link), self.site.loglevel, Sender::Worker);
         let app = match &self.app {
             Some(app) => app.clone_ref(py),
@@ -171,6 +173,9 @@ impl Serving<'_> {
                 let now_ms = self.engine.clock().now_ms();
                 if let Some(Answered { exchange, outcome }) = answered {
                     self.row.end(now_ms, exchange.bytes(), outcome);
+                    if forked::has_forked() {
+                        self.engine.share_sockets();
+                    }
                     self.engine.give_back(exchange);
                 }
                 if self.signals.quit() {

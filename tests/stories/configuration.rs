@@ -380,3 +380,27 @@ fn what_systemd_passes_is_stronger_than_what_the_file_binds() {
         "the file's address was bound too"
     );
 }
+
+#[test]
+fn a_file_that_is_no_file_or_far_too_large_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let made = std::process::Command::new("mkfifo")
+        .arg(path("pipe"))
+        .status();
+    assert!(made.unwrap().success());
+    let huge = std::fs::File::create(path("huge")).unwrap();
+    huge.set_len(300 * 1024 * 1024).unwrap();
+
+    for (name, reason) in [
+        ("pipe", "it is not a regular file"),
+        ("huge", "it is larger than 1 MiB"),
+        (".", "Is a directory"),
+    ] {
+        let outcome = Program::rgunicorn(&["--check-config", "-c", &path(name)]).run();
+
+        assert_eq!(outcome.status, 78, "{outcome:?}");
+        assert!(outcome.stderr.contains(reason), "{outcome:?}");
+        assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
+    }
+}

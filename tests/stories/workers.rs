@@ -454,3 +454,56 @@ fn a_signal_handler_of_the_app_works() {
     server.wait_until("the handler ran", || server.read("handled") == "x");
     assert_eq!(server.get("/").status, 200);
 }
+
+/// What the application forks is its own business; the worker goes on.
+#[test]
+fn a_child_of_the_application_never_answers_and_never_serves() {
+    let server = Server::running("forking:app")
+        .workers(1)
+        .setting("keepalive", 30)
+        .file(
+            "forking.py",
+            r#"
+import os
+import sys
+import time
+
+
+def app(environ, start_response):
+    how = environ["PATH_INFO"]
+    status = b"-"
+    if how != "/plain":
+        pid = os.fork()
+        if pid == 0:
+            if how == "/exit":
+                sys.exit(7)
+            if how == "/raise":
+                raise RuntimeError("raised in the child")
+            if how == "/linger":
+                time.sleep(20)
+                os._exit(0)
+        elif how != "/linger":
+            status = b"%d" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [status]
+"#,
+        )
+        .start();
+    let mut connection = server.connect();
+
+    for (path, status) in [("/exit", "7"), ("/raise", "1"), ("/return", "1")] {
+        assert_eq!(connection.get(path).text(), status, "{path}");
+        for _ in 0..5 {
+            assert_eq!(connection.get("/plain").text(), "-", "after {path}");
+        }
+    }
+    assert!(connection.is_open_and_quiet());
+
+    // A child that goes on has copies of the sockets: they end all the same.
+    let mut last = server.connect();
+    last.send("GET /linger HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    assert_eq!(last.receive().text(), "-");
+    let began = std::time::Instant::now();
+    assert_eq!(last.rest(), Ok(Vec::new()));
+    assert!(began.elapsed() < std::time::Duration::from_secs(10));
+}

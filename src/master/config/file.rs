@@ -4,7 +4,9 @@ use super::error::ConfigError;
 use super::gunicorn::{unknown_key, unknown_table};
 use super::origin::{Origin, Place};
 use super::settings::{Partial, Setting};
+use rustix::io::Errno;
 use std::fs;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 use toml::de::{DeTable, DeValue};
@@ -16,7 +18,7 @@ pub(super) fn read(path: &Path, name: &Path) -> Result<Partial, ConfigError> {
             file: name.to_owned(),
         });
     }
-    let bytes = fs::read(path).map_err(|cause| ConfigError::Unreadable {
+    let bytes = contents(path).map_err(|cause| ConfigError::Unreadable {
         file: name.to_owned(),
         cause,
     })?;
@@ -31,6 +33,28 @@ pub(super) fn read(path: &Path, name: &Path) -> Result<Partial, ConfigError> {
             })
         }
     }
+}
+
+/// The bytes of a regular file of a sane size: a pipe in its place must not hold
+/// up a master that reads it at a reload, nor a huge one fill its memory.
+fn contents(path: &Path) -> io::Result<Vec<u8>> {
+    const LARGEST: u64 = 1024 * 1024;
+    let refused = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    let metadata = fs::metadata(path)?;
+    if metadata.is_dir() {
+        return Err(Errno::ISDIR.into());
+    }
+    if !metadata.is_file() {
+        return refused("it is not a regular file");
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path)?
+        .take(LARGEST + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        return refused("it is larger than 1 MiB, which no configuration is");
+    }
+    Ok(bytes)
 }
 
 /// Reads `text`, the contents of the file called `name`.

@@ -228,9 +228,12 @@ impl Master {
         }
         let order = ToWorker::Retire { within_ms, idle };
         match worker.link.as_ref().map(|link| link.send(&order, &[])) {
-            Some(Ok(())) => {}
-            // It does not read its link, or has closed it: a signal says the same.
-            Some(Err(_)) | None => self.signal_worker(id, Signal::TERM),
+            // It does not read its link: a signal says the same.
+            Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.signal_worker(id, Signal::TERM);
+            }
+            // A worker that has closed its link is on its way out.
+            Some(Ok(()) | Err(_)) | None => {}
         }
     }
 

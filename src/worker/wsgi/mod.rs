@@ -9,6 +9,7 @@ pub use input::Input;
 
 use crate::application;
 use crate::environ::{Environs, Problem};
+use crate::forked;
 use crate::latin1;
 use crate::report::Reporter;
 use crate::signals::Signals;
@@ -68,10 +69,14 @@ impl Wsgi {
         };
         let response = self.start_response.bind(py).clone();
         response.borrow_mut().begin(exchange, *clock.date());
-        let result = match self.app.bind(py).call1((environ, &response)) {
+        let called = self.app.bind(py).call1((environ, &response));
+        forked::leave_if_child(py, &called);
+        let result = match called {
             Ok(body) => {
                 let sent = send(&response, &body);
-                if let Err(error) = close(&body) {
+                let closed = close(&body);
+                forked::leave_if_child(py, &closed);
+                if let Err(error) = closed {
                     // The answer is as good as it was.
                     if let Ok(exchange) = response.borrow_mut().exchange() {
                         report(py, exchange, &error, reporter);
@@ -129,6 +134,7 @@ fn send(response: &Bound<'_, StartResponse>, body: &Bound<'_, PyAny>) -> Result<
         send_all(response, tuple.len(), || tuple.iter())?;
     } else if !send_file(response, body)? {
         for piece in body.try_iter()? {
+            forked::leave_if_child(py, &piece);
             let piece = piece?;
             let bytes = check(&piece)?;
             // Nothing is committed before the first byte of the body: an
