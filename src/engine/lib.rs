@@ -22,6 +22,8 @@ mod output;
 mod refused;
 mod settings;
 mod spool;
+#[cfg(test)]
+mod tests;
 mod work;
 
 pub use clock::Clock;

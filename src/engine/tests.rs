@@ -1,0 +1,200 @@
+//! The engine with real sockets and a fixed answer.
+
+use crate::{Engine, Settings};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+struct Scene {
+    engine: Engine,
+    address: SocketAddr,
+}
+
+impl Scene {
+    fn new(settings: Settings) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut engine = Engine::new(settings).unwrap();
+        engine.listen(listener.into()).unwrap();
+        Self { engine, address }
+    }
+
+    fn client(&self) -> TcpStream {
+        let client = TcpStream::connect(self.address).unwrap();
+        client.set_nonblocking(true).unwrap();
+        client
+    }
+
+    /// One turn, and an answer to every request that is complete.
+    fn turn(&mut self) {
+        self.engine.turn(Duration::from_millis(20)).unwrap();
+        while let Some(mut exchange) = self.engine.next_request() {
+            let head = exchange.head(b"200 OK").unwrap();
+            head.finish(Some(2), self.engine.clock().date());
+            exchange.push(b"ok").unwrap();
+            exchange.end();
+            self.engine.give_back(exchange);
+        }
+    }
+
+    /// Serves until this client has a whole answer, or its connection ends.
+    fn answer(&mut self, client: &mut TcpStream) -> String {
+        let mut text = Vec::new();
+        for _ in 0..500 {
+            let mut bytes = [0; 4096];
+            match client.read(&mut bytes) {
+                Ok(0) => break,
+                Ok(count) => text.extend_from_slice(&bytes[..count]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.turn(),
+                Err(error) => panic!("{error}"),
+            }
+            if text.ends_with(b"\r\n\r\nok") {
+                break;
+            }
+        }
+        String::from_utf8(text).unwrap()
+    }
+
+    /// Lets so much time pass while the engine does nothing.
+    fn be_busy(&mut self, millis: u64) {
+        let until = self.engine.clock().now_ms() + millis;
+        while self.engine.clock().now_ms() < until {
+            std::thread::yield_now();
+            self.engine.update_clock();
+        }
+    }
+}
+
+fn is_answered(text: &str) -> bool {
+    text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\nok")
+}
+
+#[test]
+fn whoever_asked_in_time_is_answered_however_long_the_engine_was_busy() {
+    let mut scene = Scene::new(Settings {
+        keepalive: Duration::from_millis(100),
+        ..Settings::default()
+    });
+    let mut clients: Vec<_> = (0..50).map(|_| scene.client()).collect();
+    for client in &mut clients {
+        client.write_all(REQUEST).unwrap();
+        assert!(is_answered(&scene.answer(client)));
+        // The next one, before the connection has been idle for long.
+        client.write_all(REQUEST).unwrap();
+    }
+
+    scene.be_busy(300);
+
+    for client in &mut clients {
+        assert!(is_answered(&scene.answer(client)));
+    }
+}
+
+#[test]
+fn an_idle_connection_ends_after_its_time() {
+    let mut scene = Scene::new(Settings {
+        keepalive: Duration::from_millis(50),
+        ..Settings::default()
+    });
+    let mut client = scene.client();
+    client.write_all(REQUEST).unwrap();
+    scene.answer(&mut client);
+
+    assert_eq!(scene.answer(&mut client), "");
+
+    assert_eq!(scene.engine.connections(), 0);
+}
+
+#[test]
+fn a_full_engine_makes_room_by_closing_who_was_served() {
+    let mut scene = Scene::new(Settings {
+        connections: 2,
+        keepalive: Duration::from_secs(60),
+        ..Settings::default()
+    });
+    let mut served = scene.client();
+    served.write_all(REQUEST).unwrap();
+    scene.answer(&mut served);
+    let mut asking = scene.client();
+    asking.write_all(b"GET / HT").unwrap();
+    while scene.engine.connections() < 2 {
+        scene.turn();
+    }
+
+    let mut newcomer = scene.client();
+    newcomer.write_all(REQUEST).unwrap();
+
+    assert!(is_answered(&scene.answer(&mut newcomer)));
+    assert_eq!(scene.answer(&mut served), "");
+    asking
+        .write_all(b"TP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    assert!(is_answered(&scene.answer(&mut asking)));
+}
+
+#[test]
+fn a_retiring_engine_gives_each_client_one_last_answer() {
+    let mut scene = Scene::new(Settings {
+        keepalive: Duration::from_secs(60),
+        ..Settings::default()
+    });
+    let mut kept = scene.client();
+    kept.write_all(REQUEST).unwrap();
+    assert!(!scene.answer(&mut kept).contains("Connection: close"));
+
+    scene.engine.retire(Duration::MAX).unwrap();
+    kept.write_all(REQUEST).unwrap();
+
+    assert!(scene.answer(&mut kept).contains("Connection: close"));
+    assert_eq!(scene.answer(&mut kept), "");
+    drop(kept);
+    while scene.engine.connections() > 0 {
+        scene.turn();
+    }
+}
+
+#[test]
+fn a_client_that_stops_in_the_middle_of_a_head_is_told_so() {
+    let mut scene = Scene::new(Settings {
+        client_timeout: Duration::from_millis(50),
+        ..Settings::default()
+    });
+    let mut client = scene.client();
+    client.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
+
+    let text = scene.answer(&mut client);
+
+    assert!(text.starts_with("HTTP/1.1 408 "), "{text}");
+}
+
+#[test]
+fn what_is_taken_back_leaves_nothing_behind() {
+    let mut scene = Scene::new(Settings::default());
+    let mut client = scene.client();
+    client.write_all(REQUEST).unwrap();
+    let mut exchange = loop {
+        scene.engine.turn(Duration::from_millis(20)).unwrap();
+        if let Some(exchange) = scene.engine.next_request() {
+            break exchange;
+        }
+    };
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(b"not for anybody").unwrap();
+    let date = *scene.engine.clock().date();
+    exchange.head(b"200 OK").unwrap().finish(Some(15), &date);
+    exchange.send_file(file, 0, 15);
+
+    exchange.restart();
+    exchange.head(b"500 Oh").unwrap().finish(Some(2), &date);
+    exchange.push(b"ok").unwrap();
+    exchange.end();
+    scene.engine.give_back(exchange);
+
+    let text = scene.answer(&mut client);
+    assert!(text.starts_with("HTTP/1.1 500 Oh\r\n"), "{text}");
+    client.write_all(REQUEST).unwrap();
+    assert!(is_answered(&scene.answer(&mut client)));
+}
