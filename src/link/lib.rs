@@ -9,6 +9,7 @@
 //! Messages are rare (a worker's birth, its readiness, its retirement); what
 //! happens with every request goes through the scoreboard and costs a store.
 
+pub mod descriptors;
 mod link;
 pub mod message;
 pub mod scoreboard;

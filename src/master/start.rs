@@ -13,7 +13,7 @@ use crate::signals::{Meaning, Signals};
 use crate::systemd::Notifier;
 use crate::systemd::watchdog::{Unreadable, Watchdog};
 use rgunicorn_link::message::{FromForkServer, Level, LoadFailure};
-use rgunicorn_link::{Received, Scoreboard};
+use rgunicorn_link::{Received, Scoreboard, descriptors};
 use rustix::event::{PollFd, PollFlags};
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -300,21 +300,12 @@ fn refused_bind(origin: &Origin, error: listeners::Error) -> Error {
     }
 }
 
-/// Each worker costs the master a link, a pidfd and perhaps two pipes. The
-/// usual limit of 1024 descriptors is there for programs that use select(2).
+/// Each worker costs the master a link, a pidfd and perhaps two pipes.
 fn make_room_for_descriptors(config: &Config) {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let workers = config.workers.count() + usize::try_from(config.surge.get()).unwrap_or(0);
     let needed = u64::try_from(workers * 2 * 6 + 256).unwrap_or(u64::MAX);
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-        return;
-    };
-    if needed <= soft {
-        return;
-    }
-    let limit = needed.min(hard);
-    if setrlimit(Resource::RLIMIT_NOFILE, limit, hard).is_err() || limit < needed {
-        warn!("{needed} descriptors may be needed, but only {limit} are allowed (LimitNOFILE=)");
+    if let Err(allowed) = descriptors::allow(needed) {
+        warn!("{needed} descriptors may be needed, but only {allowed} are allowed (LimitNOFILE=)");
     }
 }
 

@@ -8,14 +8,13 @@ use crate::report::{Reporter, Sender};
 use crate::signals::Signals;
 use crate::title;
 use crate::wsgi::{Answered, Standing, Wsgi};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 use rgunicorn_engine::http::Limits;
 use rgunicorn_engine::{Engine, Notice, Peer, Settings, Token};
 use rgunicorn_link::message::{FromWorker, Idle, Level, ListenerInfo, LoadFailure, Site, ToWorker};
 use rgunicorn_link::scoreboard::{Row, now_ms};
-use rgunicorn_link::{Link, Received, Scoreboard};
+use rgunicorn_link::{Link, Received, Scoreboard, descriptors};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -321,23 +320,14 @@ impl Serving<'_> {
     }
 }
 
-/// Each connection is a descriptor. The usual limit of 1024 is there for
-/// programs that use select(2), which an application may be; so it is raised
-/// only as far as `worker_connections` asks for.
+/// Each connection is a descriptor.
 fn make_room_for_descriptors(site: &Site, reporter: &Reporter) {
     /// For the files and sockets of the application itself.
     const OWN: u64 = 256;
     let needed = site.worker_connections as u64 + OWN;
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-        return;
-    };
-    if needed <= soft {
-        return;
-    }
-    let limit = needed.min(hard);
-    if setrlimit(Resource::RLIMIT_NOFILE, limit, hard).is_err() || limit < needed {
+    if let Err(allowed) = descriptors::allow(needed) {
         let text = format!(
-            "worker_connections asks for {needed} descriptors, but only {limit} are allowed \
+            "worker_connections asks for {needed} descriptors, but only {allowed} are allowed \
              (LimitNOFILE=)"
         );
         reporter.log(Level::Warning, text);
