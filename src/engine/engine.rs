@@ -322,12 +322,13 @@ impl Engine {
         if self.retiring.is_some() {
             return Ok(());
         }
-        self.accepting.more_waiting = true;
         if !self.watched.is_empty() {
+            self.accepting.more_waiting = true;
             return Ok(());
         }
         if !self.ready.is_empty() && !self.accepting.passed_over {
             self.accepting.passed_over = true;
+            self.accepting.more_waiting = true;
             return Ok(());
         }
         self.accepting.passed_over = false;
@@ -343,6 +344,7 @@ impl Engine {
         match listener.accept()? {
             Accepted::Connection(socket, peer) => {
                 self.accepting.is_full = false;
+                self.accepting.more_waiting = true;
                 let token = self.insert(socket, peer, number);
                 self.progress(token);
                 Ok(())
@@ -409,6 +411,8 @@ impl Engine {
             self.notice(notice);
         }
         self.accept_ms = Some(self.clock.now_ms() + ACCEPT_PAUSE_MS);
+        // Others may have room.
+        self.accepting.more_waiting = true;
         self.ignore_listeners()
     }
 
