@@ -143,3 +143,32 @@ pub fn flask_runs_from_a_virtual_environment(lab: &Lab) {
 
     assert_eq!(site.text("/world"), "Hello world from /srv/shop/venv");
 }
+
+pub fn a_hello_takes_little_memory(lab: &Lab) {
+    let site = lab.site("shop", HELLO).start();
+    for _ in 0..200 {
+        site.get("/");
+    }
+
+    let pss_kib = |pid: u32| -> u64 {
+        let rollup = lab.must(&format!("cat /proc/{pid}/smaps_rollup"));
+        let line = rollup.lines().find(|line| line.starts_with("Pss:"));
+        line.and_then(|line| line.split_whitespace().nth(1))
+            .unwrap()
+            .parse()
+            .unwrap()
+    };
+    let master = pss_kib(site.master());
+    let workers = site.children().len() - 1;
+    let all = master + site.children().into_iter().map(pss_kib).sum::<u64>();
+
+    assert_eq!(workers, 2);
+    assert!(master < 4 * 1024, "the master takes {master} KiB");
+    assert!(all < 15 * 1024, "all processes take {all} KiB");
+}
+
+const HELLO: &str = r#"
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"Hello, World!\n"]
+"#;

@@ -50,7 +50,8 @@ stories! {
         two_sites_live_side_by_side
         a_port_is_a_drop_in
         a_site_runs_in_an_account_of_its_own
-        flask_runs_from_a_virtual_environment;
+        flask_runs_from_a_virtual_environment
+        a_hello_takes_little_memory;
     reloads:
         ten_reloads_under_load_lose_no_request
         a_reload_onto_broken_code_fails_and_the_old_code_answers
