@@ -1,6 +1,7 @@
 //! The engine with real sockets and a fixed answer.
 
 use crate::{Engine, Settings};
+use rustix::event::{EventfdFlags, eventfd};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
@@ -133,6 +134,64 @@ fn a_full_engine_makes_room_by_closing_who_was_served() {
         .write_all(b"TP/1.1\r\nHost: localhost\r\n\r\n")
         .unwrap();
     assert!(is_answered(&scene.answer(&mut asking)));
+}
+
+#[test]
+fn whoever_has_a_request_leaves_a_newcomer_to_another_worker_but_not_for_ever() {
+    let mut scene = Scene::new(Settings {
+        keepalive: Duration::from_secs(60),
+        ..Settings::default()
+    });
+    let nudge = eventfd(0, EventfdFlags::NONBLOCK).unwrap();
+    let ours = nudge.try_clone().unwrap();
+    scene.engine.listen_for(nudge).unwrap();
+    let mut kept = scene.client();
+    kept.write_all(REQUEST).unwrap();
+    scene.answer(&mut kept);
+    scene.engine.take_more_waiting();
+
+    // Both are there before the engine looks.
+    kept.write_all(REQUEST).unwrap();
+    let mut newcomer = scene.client();
+    newcomer.write_all(REQUEST).unwrap();
+    scene.turn();
+
+    assert_eq!(scene.engine.connections(), 1);
+    assert!(scene.engine.take_more_waiting());
+    scene.engine.pass_on().unwrap();
+    assert_eq!(rustix::io::read(&ours, &mut [0; 8]), Ok(8));
+
+    // Nobody took it, and the requests do not end.
+    scene.answer(&mut kept);
+    kept.write_all(REQUEST).unwrap();
+    scene.turn();
+
+    assert_eq!(scene.engine.connections(), 2);
+    assert!(is_answered(&scene.answer(&mut newcomer)));
+}
+
+#[test]
+fn whoever_retires_tells_of_a_connection_that_waits() {
+    let mut scene = Scene::new(Settings::default());
+    let nudge = eventfd(0, EventfdFlags::NONBLOCK).unwrap();
+    let ours = nudge.try_clone().unwrap();
+    scene.engine.listen_for(nudge).unwrap();
+    let _waiting = scene.client();
+
+    scene.engine.retire(Duration::MAX).unwrap();
+
+    assert_eq!(rustix::io::read(&ours, &mut [0; 8]), Ok(8));
+}
+
+#[test]
+fn whoever_falls_asleep_looks_for_connections_first() {
+    let mut scene = Scene::new(Settings::default());
+    assert!(!scene.engine.look_for_connections().unwrap());
+
+    let _waiting = scene.client();
+
+    assert!(scene.engine.look_for_connections().unwrap());
+    assert_eq!(scene.engine.connections(), 1);
 }
 
 #[test]

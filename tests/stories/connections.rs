@@ -275,27 +275,6 @@ fn clients_that_wait_for_a_busy_worker_are_not_cut() {
 }
 
 #[test]
-fn a_newcomer_does_not_wait_for_a_worker_that_is_about_to_be_busy() {
-    let server = Server::running("slow:app")
-        .workers(2)
-        .setting("keepalive", 60)
-        .start();
-    let mut kept = server.connect();
-    kept.get("/sleep/0");
-
-    for turn in 0..40 {
-        // Both arrive at once: the worker that is woken by the one sees the other too.
-        kept.send(format!(
-            "GET /until/turn{turn} HTTP/1.1\r\nHost: localhost\r\n\r\n"
-        ));
-        let mut newcomer = server.connect();
-        assert_eq!(newcomer.get("/sleep/0").status, 200, "turn {turn}");
-        server.write(&format!("turn{turn}"), "");
-        assert_eq!(kept.receive().status, 200);
-    }
-}
-
-#[test]
 fn a_worker_under_load_serves_newcomers_too() {
     let server = Server::running("slow:app")
         .workers(1)
