@@ -1,7 +1,7 @@
 //! Its command line.
 
 use crate::config::Start;
-use crate::control::message::Request;
+use crate::control::protocol::Request;
 use crate::usage::{Stop, one_line};
 use clap::{Arg, ArgAction, Command};
 use std::ffi::OsString;

@@ -5,7 +5,7 @@
 
 use super::cli::{CommandLine, parse_from};
 use crate::config::Start;
-use crate::control::message::{self, Answer, LONGEST_LINE, Request};
+use crate::control::protocol::{self, Answer, LONGEST_LINE, Request};
 use std::env;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -104,7 +104,7 @@ fn converse(
     mut progress: impl FnMut(&str),
 ) -> Result<String, Error> {
     // One that answers before it was asked, to refuse, is heard all the same.
-    let _ = stream.write_all(message::line(&request).as_bytes());
+    let _ = stream.write_all(protocol::line(&request).as_bytes());
     let mut answers = BufReader::new(stream);
     loop {
         let mut bytes = Vec::new();
@@ -114,7 +114,7 @@ fn converse(
             return Err(Error::Broken);
         }
         let line = String::from_utf8_lossy(&bytes);
-        match message::parse(&line) {
+        match protocol::parse(&line) {
             Ok(Answer::Progress(text)) => progress(&text),
             Ok(Answer::Done(text)) => return Ok(text),
             Ok(Answer::Failed(reason)) => return Err(Error::Refused(reason)),
@@ -240,7 +240,7 @@ mod tests {
             stream
                 .write_all(b"{\"done\":\"2 workers ready\"}\n")
                 .unwrap();
-            message::parse::<Request>(&asked).unwrap()
+            protocol::parse::<Request>(&asked).unwrap()
         });
 
         let line = CommandLine {

@@ -1,5 +1,5 @@
 //! `rgunicornctl`: asks a running rgunicorn to do something, and waits until
-//! it is done. What goes over the socket is in [`crate::control::message`].
+//! it is done. What goes over the socket is in [`crate::control::protocol`].
 
 mod cli;
 mod client;

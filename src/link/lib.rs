@@ -11,7 +11,7 @@
 
 pub mod descriptors;
 mod link;
-pub mod message;
+pub mod protocol;
 pub mod scoreboard;
 
 pub use link::{Link, Received};

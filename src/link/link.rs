@@ -151,7 +151,7 @@ impl From<Link> for OwnedFd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{FromWorker, Idle, Spawn, ToForkServer, ToWorker};
+    use crate::protocol::{FromWorker, Idle, Spawn, ToForkServer, ToWorker};
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 

@@ -13,7 +13,7 @@
 //! | `systemd/`   | what systemd is told                                           |
 //! | `control/`   | the control socket: the master's end and the wire              |
 //! | `ctl/`       | `rgunicornctl`: the client's end                               |
-//! | `log/`       | where every record goes; `message` names the events            |
+//! | `log/`       | where every record goes; `log::events` names the events            |
 //! | `sys/`       | the only unsafe code                                           |
 
 pub mod cli;
@@ -24,7 +24,6 @@ pub mod ctl;
 pub mod listeners;
 pub mod log;
 mod master;
-pub mod message;
 #[cfg(test)]
 #[path = "../../man/pages.rs"]
 mod pages;

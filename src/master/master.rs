@@ -3,18 +3,20 @@
 //!
 //! | file         | subject                                            |
 //! | ------------ | -------------------------------------------------- |
-//! | `hearing.rs` | what happened: sources become events               |
-//! | `acting.rs`  | what to do: each action of the arbiter             |
-//! | `telling.rs` | what systemd is told, and when                     |
+//! | `events.rs` | what happened: sources become events               |
+//! | `actions.rs` | what to do: each action of the arbiter             |
+//! | `notify.rs` | what systemd is told, and when                     |
 //! | `outputs.rs` | what the application wrote                         |
-//! | `facts.rs`   | what the arbiter wants reported, for the log       |
+//! | `report.rs`  | what the arbiter wants reported, for the log       |
 
 use crate::config::{self, Config, Sources};
 use crate::control::Server;
 use crate::listeners::Listener;
 use crate::log;
-use crate::message::Speaker;
-use crate::pool::{Action, Arbiter, Event, GenerationId, MOST_WORKERS, Pulse, Wanted, WorkerId};
+use crate::log::events::Speaker;
+use crate::pool::{
+    Action, Arbiter, Event, GenerationId, Heartbeat, MOST_WORKERS, Wanted, WorkerId,
+};
 use crate::process::{self, ForkServerProcess, Output, WorkerFolder, WorkerProcess};
 use crate::signals::Signals;
 use crate::status::Rate;
@@ -29,11 +31,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-mod acting;
-mod facts;
-mod hearing;
+mod actions;
+mod events;
+mod notify;
 mod outputs;
-mod telling;
+mod report;
 
 /// The master and all it holds.
 pub struct Master {
@@ -58,7 +60,7 @@ pub struct Master {
     pub(crate) workers: BTreeMap<WorkerId, WorkerProcess>,
     pub(crate) arbiter: Arbiter,
     /// What happened and is not told to the arbiter yet.
-    news: VecDeque<Event>,
+    pending: VecDeque<Event>,
     /// The control client whose order is being carried out.
     asking: Option<u32>,
     /// Who gave the last order, in words.
@@ -81,7 +83,7 @@ pub struct Master {
 }
 
 /// What a master begins with.
-pub struct Beginning {
+pub struct Parts {
     /// Where configurations come from.
     pub sources: Sources,
     /// The first one.
@@ -104,8 +106,8 @@ pub struct Beginning {
 
 impl Master {
     /// A master that has begun: its first fork server is on its way.
-    pub fn begin(beginning: Beginning) -> io::Result<Self> {
-        let Beginning {
+    pub fn begin(beginning: Parts) -> io::Result<Self> {
+        let Parts {
             sources,
             config,
             folder,
@@ -140,7 +142,7 @@ impl Master {
             fork_servers: BTreeMap::new(),
             workers: BTreeMap::new(),
             arbiter,
-            news: VecDeque::new(),
+            pending: VecDeque::new(),
             asking: None,
             ordered_by: String::new(),
             refused_by: None,
@@ -162,40 +164,40 @@ impl Master {
     /// Serves until the end. Returns the exit status.
     pub fn run(mut self) -> io::Result<u8> {
         loop {
-            self.keep_time();
+            self.run_due();
             if let Some(status) = self.exit {
                 return Ok(status);
             }
-            for source in self.wakeups.wait(self.patience())? {
-                self.hear(source);
+            for source in self.wakeups.wait(self.next_timeout())? {
+                self.handle(source);
             }
         }
     }
 
     /// Does what is due.
-    fn keep_time(&mut self) {
+    fn run_due(&mut self) {
         let now = Instant::now();
         self.flush_outputs(now);
-        while let Some(event) = self.news.pop_front() {
-            self.tell(event);
+        while let Some(event) = self.pending.pop_front() {
+            self.dispatch(event);
         }
         if self.arbiter.deadline().is_some_and(|due| due <= now) {
-            let pulses = self.pulses();
-            self.tell(Event::Tick(pulses));
-            while let Some(event) = self.news.pop_front() {
-                self.tell(event);
+            let heartbeats = self.heartbeats();
+            self.dispatch(Event::Tick(heartbeats));
+            while let Some(event) = self.pending.pop_front() {
+                self.dispatch(event);
             }
         }
-        self.keep_in_touch(now);
+        self.notify_due(now);
     }
 
     /// How long nothing is due.
-    fn patience(&self) -> Option<Duration> {
+    fn next_timeout(&self) -> Option<Duration> {
         let now = Instant::now();
         let mut due: Vec<Instant> = self.arbiter.deadline().into_iter().collect();
         due.extend(self.outputs().filter_map(Output::deadline));
-        due.extend(self.next_word(now));
-        if !self.news.is_empty() {
+        due.extend(self.next_notification(now));
+        if !self.pending.is_empty() {
             return Some(Duration::ZERO);
         }
         // One millisecond more: epoll waits whole ones, and must not wake too early.
@@ -205,14 +207,14 @@ impl Master {
     }
 
     /// How long each worker has been silent, by the scoreboard.
-    fn pulses(&self) -> Vec<Pulse> {
+    fn heartbeats(&self) -> Vec<Heartbeat> {
         let now_ms = now_ms();
         self.arbiter
             .with_heartbeat()
             .filter_map(|worker| {
                 let beat_ms = self.reading(worker)?.beat_ms;
                 let silent = Duration::from_millis(now_ms.saturating_sub(beat_ms));
-                Some(Pulse { worker, silent })
+                Some(Heartbeat { worker, silent })
             })
             .collect()
     }
@@ -224,7 +226,7 @@ impl Master {
     }
 
     /// Tells the arbiter what happened, and does what it says.
-    fn tell(&mut self, event: Event) {
+    fn dispatch(&mut self, event: Event) {
         let now = Instant::now();
         let actions = self.arbiter.on(event, now);
         self.act(actions, now);

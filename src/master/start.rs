@@ -4,15 +4,15 @@ use crate::cli::{self, Task};
 use crate::config::{self, Binds, Config, ConfigError, Origin, Sources};
 use crate::control::Server;
 use crate::listeners::{self, Activated, Sockets};
+use crate::log::events;
 use crate::log::{self, Sink};
-use crate::master::{Beginning, Master, find_folder};
-use crate::message;
+use crate::master::{Master, Parts, find_folder};
 use crate::pool::{GenerationId, Order};
-use crate::process::{self, ForkServerProcess, NoWorkerFolder, Outfit};
+use crate::process::{self, ForkServerProcess, Launch, NoWorkerFolder};
 use crate::signals::{Meaning, Signals};
 use crate::systemd::Notifier;
 use crate::systemd::watchdog::{Unreadable, Watchdog};
-use rgunicorn_link::message::{FromForkServer, Level, LoadFailure};
+use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure};
 use rgunicorn_link::{Received, Scoreboard, descriptors};
 use rustix::event::{PollFd, PollFlags};
 use std::ffi::OsString;
@@ -52,7 +52,7 @@ enum Error {
     },
 
     /// `--check-config`: the application cannot be loaded.
-    #[error("the application cannot be loaded: {}", message::in_full(.0))]
+    #[error("the application cannot be loaded: {}", events::in_full(.0))]
     Application(LoadFailure),
 
     /// `--check-config`: there is no Python to load it.
@@ -111,7 +111,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let text = with_causes(&error);
             if log.has_fields() {
-                message::configuration_refused(&text);
+                events::configuration_refused(&text);
             } else {
                 // Whoever reads stderr is gone: then nobody is left to be told.
                 let _ = writeln!(io::stderr(), "{PROGRAM}: {text}");
@@ -130,7 +130,7 @@ fn print(config: &Config) -> Result<u8, Error> {
 fn check(sources: &Sources, config: &Config) -> Result<u8, Error> {
     let folder = find_folder(config)?;
     let scoreboard = Scoreboard::create().map_err(system("make shared memory"))?;
-    let outfit = Outfit {
+    let outfit = Launch {
         config,
         start: &sources.start,
         folder: &folder,
@@ -175,7 +175,7 @@ fn try_application(server: &ForkServerProcess, signals: &mut Signals) -> Result<
                 return Ok(Verdict::Bad(failure));
             }
             Received::Message(FromForkServer::Log(record), _) => {
-                message::relayed(server.speaker(), &record);
+                events::relayed(server.speaker(), &record);
                 continue;
             }
             Received::Message(FromForkServer::ForkFailed { .. }, _) => continue,
@@ -239,14 +239,14 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Error
     make_room_for_descriptors(&config);
     let (sockets, control) = open_sockets(&config)?;
     // Nothing is said before this: whoever is refused gets that one line.
-    message::started(env!("CARGO_PKG_VERSION"), &source(&sources));
+    events::started(env!("CARGO_PKG_VERSION"), &source(&sources));
     for listener in &sockets.listeners {
-        message::listening(&listener.name, &listener.address, listener.origin.opener());
+        events::listening(&listener.name, &listener.address, listener.origin.opener());
     }
     if !sockets.ignored.is_empty() {
-        message::bind_ignored(&sockets.ignored);
+        events::bind_ignored(&sockets.ignored);
     }
-    let beginning = Beginning {
+    let beginning = Parts {
         sources,
         config,
         folder,
@@ -261,7 +261,7 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Error
         .and_then(Master::run)
         .map_err(system("go on"))?;
     if status == 0 {
-        message::stopped();
+        events::stopped();
     }
     Ok(status)
 }

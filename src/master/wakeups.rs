@@ -1,6 +1,6 @@
 //! What can wake the master's loop, on one epoll instance.
 
-use crate::message::Stream;
+use crate::log::events::Stream;
 use crate::pool::{GenerationId, WorkerId};
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
@@ -89,9 +89,9 @@ impl Wakeups {
         let _ = epoll::delete(&self.0, fd);
     }
 
-    /// What is readable now, or first within `patience`.
-    pub fn wait(&self, patience: Option<Duration>) -> io::Result<Vec<Source>> {
-        let timeout = patience.and_then(|patience| Timespec::try_from(patience).ok());
+    /// What is readable now, or first within `timeout`.
+    pub fn wait(&self, timeout: Option<Duration>) -> io::Result<Vec<Source>> {
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let mut events: Vec<Event> = Vec::with_capacity(EVENTS);
         match epoll::wait(&self.0, spare_capacity(&mut events), timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}

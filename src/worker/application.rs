@@ -1,7 +1,7 @@
 //! Loading the application, and telling why it could not be.
 
 use pyo3::prelude::*;
-use rgunicorn_link::message::{LoadFailure, Site};
+use rgunicorn_link::protocol::{LoadFailure, Site};
 use std::ffi::OsStr;
 
 /// Exit status: an exception while the application was loaded.

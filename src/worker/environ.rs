@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use rgunicorn_engine::http::{Framing, Head, Version, percent_decode};
 use rgunicorn_engine::{Exchange, Peer, RequestBody};
-use rgunicorn_link::message::{ListenAddress, ListenerInfo, Site};
+use rgunicorn_link::protocol::{ListenAddress, ListenerInfo, Site};
 use std::collections::HashMap;
 use std::net::IpAddr;
 

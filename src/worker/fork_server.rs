@@ -7,7 +7,7 @@ use crate::{application, signals, title};
 use nix::sys::signal::{SigSet, Signal};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use rgunicorn_link::message::{FromForkServer, Level, LoadFailure, Site, Spawn, ToForkServer};
+use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure, Site, Spawn, ToForkServer};
 use rgunicorn_link::{Link, Received, Scoreboard};
 use rustix::io::FdFlags;
 use rustix::net::SocketType;

@@ -1,7 +1,7 @@
 //! Log records on their way to the master, which writes all logs.
 
 use rgunicorn_link::Link;
-use rgunicorn_link::message::{FromForkServer, FromWorker, Level, Record};
+use rgunicorn_link::protocol::{FromForkServer, FromWorker, Level, Record};
 use std::cell::Cell;
 use std::rc::Rc;
 

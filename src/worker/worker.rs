@@ -12,7 +12,9 @@ use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 use rgunicorn_engine::http::Limits;
 use rgunicorn_engine::{Engine, Notice, Peer, Settings, Token};
-use rgunicorn_link::message::{FromWorker, Idle, Level, ListenerInfo, LoadFailure, Site, ToWorker};
+use rgunicorn_link::protocol::{
+    FromWorker, Idle, Level, ListenerInfo, LoadFailure, Site, ToWorker,
+};
 use rgunicorn_link::scoreboard::{Row, now_ms};
 use rgunicorn_link::{Link, Received, Scoreboard, descriptors};
 use std::os::fd::OwnedFd;

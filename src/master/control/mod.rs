@@ -1,6 +1,6 @@
 //! The control socket: what `rgunicornctl` asks of a running master.
 
-pub mod message;
+pub mod protocol;
 mod server;
 
 pub use server::{Asked, Server};

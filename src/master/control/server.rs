@@ -1,7 +1,7 @@
 //! The master's end of the control socket. Nothing here waits: a client that
 //! is slow, or lies about what it wants to say, costs nobody else anything.
 
-use super::message::{self, Answer, LONGEST_LINE, Request};
+use super::protocol::{self, Answer, LONGEST_LINE, Request};
 use crate::pool::ReloadId;
 use crate::wakeups::{Source, Wakeups};
 use rustix::io::Errno;
@@ -131,7 +131,7 @@ impl Server {
         let line = String::from_utf8_lossy(&client.received[..end]).into_owned();
         client.received.clear();
         let credentials = rustix::net::sockopt::socket_peercred(&client.stream).ok();
-        let Ok(request) = message::parse(&line) else {
+        let Ok(request) = protocol::parse(&line) else {
             let reason = format!("{line:?} is not a request that this rgunicorn understands");
             self.answer(number, &Answer::Failed(reason));
             return None;
@@ -173,7 +173,7 @@ impl Server {
 impl Client {
     /// The answer is short: the socket's buffer takes it whole, or the client is gone.
     fn say(&self, answer: &Answer) {
-        let line = message::line(answer);
+        let line = protocol::line(answer);
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         while rustix::net::send(&self.stream, line.as_bytes(), flags) == Err(Errno::INTR) {}
     }

@@ -1,7 +1,7 @@
 //! Where to listen, as it is written: `bind = "127.0.0.1:8000"`.
 
 use super::Listener;
-use rgunicorn_link::message::ListenAddress;
+use rgunicorn_link::protocol::ListenAddress;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::net::Ipv6Addr;

@@ -15,7 +15,7 @@ pub use address::{BadAddress, BindAddress};
 pub use bind::SocketFile;
 pub use error::Error;
 
-use rgunicorn_link::message::ListenAddress;
+use rgunicorn_link::protocol::ListenAddress;
 use std::os::fd::OwnedFd;
 
 /// The name of a listener that nobody named.

@@ -1,6 +1,6 @@
 //! What is the same for every listening socket, whoever opened it.
 
-use rgunicorn_link::message::ListenAddress;
+use rgunicorn_link::protocol::ListenAddress;
 use rustix::fs::OFlags;
 use rustix::io::FdFlags;
 use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType, sockopt};

@@ -24,7 +24,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a record may wait for a slow reader.
-const PATIENCE: Duration = Duration::from_millis(50);
+const WRITE_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// What a pipe takes in one piece.
 const PIPE_BUF: usize = 4096;
@@ -83,7 +83,7 @@ impl Console {
     /// Writes `entry`, or drops and counts it.
     pub(super) fn write(&mut self, entry: &Entry) {
         let now = SystemTime::now();
-        let patience = if self.dropped > 0 {
+        let timeout = if self.dropped > 0 {
             let note = Entry::dropped(self.dropped, "stderr");
             let note = lines(&note, self.style, now);
             if self.put(&note, Duration::ZERO).is_err() {
@@ -93,15 +93,15 @@ impl Console {
             self.dropped = 0;
             Duration::ZERO
         } else {
-            PATIENCE
+            WRITE_TIMEOUT
         };
-        if self.put(&lines(entry, self.style, now), patience).is_err() {
+        if self.put(&lines(entry, self.style, now), timeout).is_err() {
             self.dropped += 1;
         }
     }
 
-    fn put(&mut self, text: &str, patience: Duration) -> rustix::io::Result<()> {
-        let until = Instant::now() + patience;
+    fn put(&mut self, text: &str, timeout: Duration) -> rustix::io::Result<()> {
+        let until = Instant::now() + timeout;
         if self.mid_line {
             self.output.write(b"\n", until)?;
             self.mid_line = false;

@@ -2,7 +2,7 @@
 //! drops what is below the level.
 
 use super::{Entry, Priority, Sink};
-use rgunicorn_link::message::Level;
+use rgunicorn_link::protocol::Level;
 use std::fmt::{Debug, Write};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

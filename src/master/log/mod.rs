@@ -4,7 +4,7 @@
 //! ```text
 //! tracing macros ──▶ Log ──▶ Journal    datagrams of the native protocol
 //!      ▲                └──▶ Console    lines on stderr
-//!  message.rs
+//!  events.rs
 //!      ▲
 //!  Assembler ◀── bytes of an application's stdout and stderr
 //! ```
@@ -14,6 +14,7 @@
 
 mod app_output;
 mod console;
+pub mod events;
 mod journal;
 mod layer;
 mod priority;

@@ -1,6 +1,6 @@
 //! How urgent a record is: syslog's eight priorities, which the journal uses.
 
-use rgunicorn_link::message;
+use rgunicorn_link::protocol;
 
 /// A syslog priority; the smaller, the more urgent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,13 +67,13 @@ impl From<tracing::Level> for Priority {
     }
 }
 
-impl From<message::Level> for Priority {
-    fn from(level: message::Level) -> Self {
+impl From<protocol::Level> for Priority {
+    fn from(level: protocol::Level) -> Self {
         match level {
-            message::Level::Error => Self::Error,
-            message::Level::Warning => Self::Warning,
-            message::Level::Info => Self::Info,
-            message::Level::Debug => Self::Debug,
+            protocol::Level::Error => Self::Error,
+            protocol::Level::Warning => Self::Warning,
+            protocol::Level::Info => Self::Info,
+            protocol::Level::Debug => Self::Debug,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Where records go, and what a record is on its way there.
 
 use super::{Console, Journal, Priority, connected_to_journal, console::Style};
-use crate::message;
+use crate::log::events;
 use std::io::IsTerminal;
 
 /// One record, ready to be written.
@@ -27,7 +27,7 @@ impl Entry {
             priority: Priority::Warning,
             message: format!("{count} log record{s} dropped because {taker} did not take them"),
             fields: vec![
-                ("message_id", message::LOG_RECORDS_DROPPED.to_owned()),
+                ("message_id", events::LOG_RECORDS_DROPPED.to_owned()),
                 ("dropped", count.to_string()),
             ],
             code: None,

@@ -1,7 +1,7 @@
 //! What the application wrote, where it is read through pipes.
 
 use super::Master;
-use crate::message::{self, Speaker, Stream};
+use crate::log::events::{self, Speaker, Stream};
 use crate::pool::GenerationId;
 use crate::process::{Output, Pipes};
 use crate::wakeups::Wakeups;
@@ -31,7 +31,7 @@ impl Master {
             for (stream, output) in pipes.iter_mut().flatten() {
                 if output.deadline().is_some_and(|due| due <= now) {
                     for record in output.flush(now) {
-                        message::app_output(speaker, *stream, &record);
+                        events::app_output(speaker, *stream, &record);
                     }
                 }
             }
@@ -49,7 +49,7 @@ pub(super) fn read_output(wakeups: &Wakeups, pipes: &mut Pipes, speaker: Speaker
         match output.read(Instant::now()) {
             Ok(Some(records)) => {
                 for record in records {
-                    message::app_output(speaker, stream, &record);
+                    events::app_output(speaker, stream, &record);
                 }
             }
             Ok(None) => wakeups.remove(&*output),
@@ -68,7 +68,7 @@ pub(super) fn finish_outputs(pipes: &mut Pipes, pid: u32, generation: Generation
     };
     for (stream, output) in pipes.iter_mut().flatten() {
         for record in output.finish(Instant::now()) {
-            message::app_output(speaker, *stream, &record);
+            events::app_output(speaker, *stream, &record);
         }
     }
 }

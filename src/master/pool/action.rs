@@ -1,7 +1,7 @@
 //! What the arbiter wants done, and the reasons it gives.
 
 use super::{GenerationId, WorkerId};
-use rgunicorn_link::message::LoadFailure;
+use rgunicorn_link::protocol::LoadFailure;
 use std::fmt;
 use std::time::Duration;
 

@@ -6,8 +6,8 @@
 use super::generation::{self, ForkServer, GenerationId};
 use super::pause::Pause;
 use super::wanted::{MOST_WORKERS, Wanted};
-use super::worker::{self, Standing, State, Turn, Worker, WorkerId};
-use super::{Action, Announcement, Event, Fact, Order, Pulse, Reason, ReloadId};
+use super::worker_state::{self, Input, Role, State, Worker, WorkerId};
+use super::{Action, Announcement, Event, Fact, Heartbeat, Order, Reason, ReloadId};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ pub struct Arbiter {
     /// How many workers are wanted now: the configuration's count, and what
     /// orders have made of it since.
     pub(super) count: usize,
-    pub(super) course: Course,
+    pub(super) lifecycle: Lifecycle,
     /// The generation that serves, or at first shall serve. Workers of lower
     /// ones are to be replaced.
     pub(super) current: GenerationId,
@@ -36,9 +36,9 @@ pub struct Arbiter {
     /// Between one lost fork server and the next.
     pub(super) replace: Pause,
     /// When the heartbeats are looked at again.
-    pub(super) next_pulse: Instant,
+    pub(super) next_heartbeat_check: Instant,
     /// What the service manager was told last.
-    pub(super) said: Option<Announcement>,
+    pub(super) announced: Option<Announcement>,
     /// The last number of each kind that was given away.
     last_generation: u32,
     last_worker: u32,
@@ -49,7 +49,7 @@ pub struct Arbiter {
 
 /// Where the whole is going.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Course {
+pub(super) enum Lifecycle {
     /// Nothing has served yet: the first failure ends it.
     Starting,
     /// Some workers serve, and the first others are still coming.
@@ -57,14 +57,14 @@ pub(super) enum Course {
     /// The pool is kept as it is wanted.
     Serving,
     /// Everything is asked to leave; the exit status, and how it is asked.
-    Stopping(u8, Haste),
+    Stopping(u8, StopMode),
     /// Nothing is left.
-    Over(u8, Haste),
+    Over(u8, StopMode),
 }
 
 /// How to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Haste {
+pub(super) enum StopMode {
     /// Running requests are finished.
     Graceful,
     /// They are not.
@@ -114,7 +114,7 @@ impl Arbiter {
         let mut arbiter = Self {
             wanted,
             count: wanted.count(),
-            course: Course::Starting,
+            lifecycle: Lifecycle::Starting,
             current: GenerationId(1),
             next: Next::Nothing,
             roll: None,
@@ -123,8 +123,8 @@ impl Arbiter {
             workers: BTreeMap::new(),
             respawn: Pause::new(Duration::from_millis(100), Duration::from_secs(10)),
             replace: Pause::new(Duration::from_secs(1), Duration::from_secs(30)),
-            next_pulse: now,
-            said: None,
+            next_heartbeat_check: now,
+            announced: None,
             last_generation: 0,
             last_worker: 0,
             last_reload: 0,
@@ -137,7 +137,7 @@ impl Arbiter {
 
     /// Takes one event in and says what has to be done. `now` never goes back.
     pub fn on(&mut self, event: Event, now: Instant) -> Vec<Action> {
-        if matches!(self.course, Course::Over(..)) {
+        if matches!(self.lifecycle, Lifecycle::Over(..)) {
             return Vec::new();
         }
         self.forget_old_failures(now);
@@ -153,11 +153,11 @@ impl Arbiter {
             Event::ConfigRefused(why) => self.config_refused(why),
 
             Event::ForkServerReady(generation) => {
-                self.turn_fork_server(generation, generation::Turn::Ready, now);
+                self.step_fork_server(generation, generation::Input::Ready, now);
             }
             Event::ForkServerRefused(generation, failure) => {
                 if let Some(before @ ForkServer::Starting { .. }) =
-                    self.turn_fork_server(generation, generation::Turn::Stop, now)
+                    self.step_fork_server(generation, generation::Input::Stop, now)
                 {
                     self.fork_server_lost(generation, before, Reason::Load(failure), now);
                 }
@@ -183,7 +183,7 @@ impl Arbiter {
             Event::WorkerReady(id) => self.worker_ready(id, now),
             Event::WorkerRefused(id, failure) => {
                 if let Some((worker, State::Leaving { .. })) =
-                    self.turn_worker(id, Turn::Refused, now)
+                    self.step_worker(id, Input::Refused, now)
                 {
                     if matches!(worker.state, State::Starting { .. }) {
                         let reason = Reason::Load(failure);
@@ -197,21 +197,24 @@ impl Arbiter {
                 }
             }
 
-            Event::Tick(pulses) => {
-                let interval = self.pulse_interval();
+            Event::Tick(heartbeats) => {
+                let interval = self.heartbeat_check_interval();
                 // If the master was frozen, so were the workers, perhaps. They
                 // get the time to beat again.
-                let on_time = now <= self.next_pulse + interval;
-                self.next_pulse = now + interval;
-                for pulse in pulses.into_iter().filter(|_| on_time) {
-                    self.pulse(pulse, now);
+                let on_time = now <= self.next_heartbeat_check + interval;
+                self.next_heartbeat_check = now + interval;
+                for heartbeat in heartbeats.into_iter().filter(|_| on_time) {
+                    self.heartbeat(heartbeat, now);
                 }
             }
         }
     }
 
     fn ordered(&mut self, order: Order) {
-        let stopping = matches!(self.course, Course::Stopping(..) | Course::Over(..));
+        let stopping = matches!(
+            self.lifecycle,
+            Lifecycle::Stopping(..) | Lifecycle::Over(..)
+        );
         match order {
             Order::Reload => {
                 let reload = self.waiting.unwrap_or_else(|| {
@@ -226,11 +229,13 @@ impl Arbiter {
                     self.waiting = Some(reload);
                 }
             }
-            Order::Stop if !stopping => self.stop(0, Haste::Graceful),
-            Order::StopNow => match self.course {
-                Course::Stopping(status, _) => self.stop(status, Haste::Quick),
-                Course::Starting | Course::Filling | Course::Serving => self.stop(0, Haste::Quick),
-                Course::Over(..) => {}
+            Order::Stop if !stopping => self.stop(0, StopMode::Graceful),
+            Order::StopNow => match self.lifecycle {
+                Lifecycle::Stopping(status, _) => self.stop(status, StopMode::Quick),
+                Lifecycle::Starting | Lifecycle::Filling | Lifecycle::Serving => {
+                    self.stop(0, StopMode::Quick);
+                }
+                Lifecycle::Over(..) => {}
             },
             Order::OneWorkerMore if !stopping => {
                 self.change_count((self.count + 1).min(usize::from(MOST_WORKERS)));
@@ -278,11 +283,11 @@ impl Arbiter {
         };
         let generation = worker.generation;
         let boot = self.boot_timeout(generation);
-        self.turn_worker(id, Turn::Started(boot), now);
+        self.step_worker(id, Input::Started(boot), now);
         // The fork server makes one after the other.
         for worker in self.workers.values_mut() {
             if worker.generation == generation {
-                worker.state = worker.state.on(Turn::Queued, now).0;
+                worker.state = worker.state.on(Input::Queued, now).0;
             }
         }
     }
@@ -300,10 +305,10 @@ impl Arbiter {
                 self.promote(candidate, now);
             }
         }
-        self.turn_worker(id, Turn::Ready, now);
+        self.step_worker(id, Input::Ready, now);
         self.report(Fact::WorkerServes(id, generation));
-        if self.course == Course::Starting {
-            self.course = Course::Filling;
+        if self.lifecycle == Lifecycle::Starting {
+            self.lifecycle = Lifecycle::Filling;
         }
     }
 
@@ -328,7 +333,7 @@ impl Arbiter {
         let fork_servers: Vec<GenerationId> = self.fork_servers.keys().copied().collect();
         for generation in fork_servers {
             if generation != self.current {
-                self.turn_fork_server(generation, generation::Turn::Stop, now);
+                self.step_fork_server(generation, generation::Input::Stop, now);
             }
         }
     }
@@ -349,8 +354,9 @@ impl Arbiter {
         }
     }
 
-    fn pulse(&mut self, pulse: Pulse, now: Instant) {
-        let (Some(timeout), Some(worker)) = (self.wanted.timeout, self.workers.get(&pulse.worker))
+    fn heartbeat(&mut self, heartbeat: Heartbeat, now: Instant) {
+        let (Some(timeout), Some(worker)) =
+            (self.wanted.timeout, self.workers.get(&heartbeat.worker))
         else {
             return;
         };
@@ -358,21 +364,21 @@ impl Arbiter {
             return;
         };
         // What was on the scoreboard before it served is not its own.
-        let silent = pulse.silent.min(now.saturating_duration_since(since));
+        let silent = heartbeat.silent.min(now.saturating_duration_since(since));
         if silent <= timeout {
             return;
         }
-        self.report(Fact::WorkerTimedOut(pulse.worker, silent));
-        if let Some((worker, _)) = self.turn_worker(pulse.worker, Turn::Stuck, now) {
-            if worker.state.standing() == Standing::Serving {
+        self.report(Fact::WorkerTimedOut(heartbeat.worker, silent));
+        if let Some((worker, _)) = self.step_worker(heartbeat.worker, Input::Stuck, now) {
+            if worker.state.role() == Role::Serving {
                 self.worker_lost(worker.generation, since, Reason::TimedOut(silent), now);
             }
         }
     }
 
-    /// Sets the course to the end. Who waits for a reload waits in vain.
-    pub(super) fn stop(&mut self, status: u8, haste: Haste) {
-        self.course = Course::Stopping(status, haste);
+    /// Sets the lifecycle to the end. Who waits for a reload waits in vain.
+    pub(super) fn stop(&mut self, status: u8, haste: StopMode) {
+        self.lifecycle = Lifecycle::Stopping(status, haste);
         self.announce();
         let under_way = match std::mem::replace(&mut self.next, Next::Nothing) {
             Next::Reading(reload) => Some(reload),
@@ -444,10 +450,10 @@ impl Arbiter {
 
     /// Moves a worker on and has done what that takes. Gives the worker as it
     /// was and its state now.
-    pub(super) fn turn_worker(
+    pub(super) fn step_worker(
         &mut self,
         id: WorkerId,
-        turn: Turn,
+        turn: Input,
         now: Instant,
     ) -> Option<(Worker, State)> {
         let worker = self.workers.get_mut(&id)?;
@@ -455,22 +461,22 @@ impl Arbiter {
         let (state, deed) = before.state.on(turn, now);
         worker.state = state;
         let action = match deed {
-            worker::Deed::Nothing => None,
-            worker::Deed::Lend => Some(Action::Lend(id)),
-            worker::Deed::Retire(within) => Some(Action::Retire { worker: id, within }),
-            worker::Deed::Quit => Some(Action::Quit(id)),
-            worker::Deed::Abort => Some(Action::Abort(id)),
-            worker::Deed::Kill => Some(Action::Kill(id)),
+            worker_state::Effect::Nothing => None,
+            worker_state::Effect::Lend => Some(Action::Lend(id)),
+            worker_state::Effect::Retire(within) => Some(Action::Retire { worker: id, within }),
+            worker_state::Effect::Quit => Some(Action::Quit(id)),
+            worker_state::Effect::Abort => Some(Action::Abort(id)),
+            worker_state::Effect::Kill => Some(Action::Kill(id)),
         };
         self.actions.extend(action);
         Some((before, state))
     }
 
     /// Moves a fork server on and has done what that takes. Gives its state before.
-    pub(super) fn turn_fork_server(
+    pub(super) fn step_fork_server(
         &mut self,
         generation: GenerationId,
-        turn: generation::Turn,
+        turn: generation::Input,
         now: Instant,
     ) -> Option<ForkServer> {
         let fork_server = self.fork_servers.get_mut(&generation)?;
@@ -478,10 +484,10 @@ impl Arbiter {
         let (after, deed) = before.on(turn, now);
         *fork_server = after;
         let action = match deed {
-            generation::Deed::Nothing => None,
-            generation::Deed::Stop => Some(Action::StopForkServer(generation)),
-            generation::Deed::Abort => Some(Action::AbortForkServer(generation)),
-            generation::Deed::Kill => Some(Action::KillForkServer(generation)),
+            generation::Effect::Nothing => None,
+            generation::Effect::Stop => Some(Action::StopForkServer(generation)),
+            generation::Effect::Abort => Some(Action::AbortForkServer(generation)),
+            generation::Effect::Kill => Some(Action::KillForkServer(generation)),
         };
         self.actions.extend(action);
         Some(before)

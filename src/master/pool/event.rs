@@ -1,7 +1,7 @@
 //! What the arbiter is told.
 
 use super::{GenerationId, Wanted, WorkerId};
-use rgunicorn_link::message::LoadFailure;
+use rgunicorn_link::protocol::LoadFailure;
 use std::time::Duration;
 
 /// What an operator asked for. A signal and a control command that mean the
@@ -57,13 +57,13 @@ pub enum Event {
     /// The deadline has come. How long each worker of
     /// [`Arbiter::with_heartbeat`](super::Arbiter::with_heartbeat) has been
     /// silent, by the scoreboard.
-    Tick(Vec<Pulse>),
+    Tick(Vec<Heartbeat>),
 }
 
 /// How long a worker has been silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pulse {
-    /// Whose.
+pub struct Heartbeat {
+    /// Blame.
     pub worker: WorkerId,
     /// Since its last sign of life.
     pub silent: Duration,

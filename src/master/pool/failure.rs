@@ -1,9 +1,9 @@
 //! What it means when something fails: at the first start the end, for a
 //! candidate that the old generation stays, else another try.
 
-use super::arbiter::{Candidate, Course, Haste, Next, Purpose, Roll};
+use super::arbiter::{Candidate, Lifecycle, Next, Purpose, Roll, StopMode};
 use super::generation::{self, ForkServer, GenerationId};
-use super::worker::{State, WorkerId};
+use super::worker_state::{State, WorkerId};
 use super::{Action, Arbiter, Fact, Reason};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ const LONG_ENOUGH: Duration = Duration::from_secs(5);
 const LOAD_PAUSE: Duration = Duration::from_secs(1);
 /// So many workers may fail in one reload after the first was ready. Then those
 /// who wait for it are told, and the rest is tried without them.
-const ROLL_PATIENCE: u32 = 5;
+const ROLL_FAILURES: u32 = 5;
 
 impl Arbiter {
     /// A worker came to nothing before it ever served.
@@ -25,15 +25,15 @@ impl Arbiter {
         now: Instant,
     ) {
         match self.whose_failure(generation) {
-            Whose::Service => self.start_failed(reason),
-            Whose::Candidate(candidate) => self.candidate_failed(candidate, reason, now),
-            Whose::Current => {
-                self.course = Course::Serving;
+            Blame::Service => self.start_failed(reason),
+            Blame::Candidate(candidate) => self.candidate_failed(candidate, reason, now),
+            Blame::Current => {
+                self.lifecycle = Lifecycle::Serving;
                 self.report(Fact::WorkerFailed(id, reason.clone()));
                 self.delay_respawn(first_pause(&reason), now);
                 self.roll_failed(reason);
             }
-            Whose::Nobody => {}
+            Blame::Nobody => {}
         }
     }
 
@@ -46,8 +46,8 @@ impl Arbiter {
         now: Instant,
     ) {
         match self.whose_failure(generation) {
-            Whose::Current => {
-                self.course = Course::Serving;
+            Blame::Current => {
+                self.lifecycle = Lifecycle::Serving;
                 if lived_long(since, now) {
                     self.respawn.reset();
                 } else {
@@ -56,7 +56,7 @@ impl Arbiter {
                 }
             }
             // Before it serves, a generation is the current one.
-            Whose::Service | Whose::Candidate(_) | Whose::Nobody => {}
+            Blame::Service | Blame::Candidate(_) | Blame::Nobody => {}
         }
     }
 
@@ -69,10 +69,10 @@ impl Arbiter {
         now: Instant,
     ) {
         match self.whose_failure(generation) {
-            Whose::Service => self.start_failed(reason),
-            Whose::Candidate(candidate) => self.candidate_failed(candidate, reason, now),
-            Whose::Current => {
-                self.course = Course::Serving;
+            Blame::Service => self.start_failed(reason),
+            Blame::Candidate(candidate) => self.candidate_failed(candidate, reason, now),
+            Blame::Current => {
+                self.lifecycle = Lifecycle::Serving;
                 self.report(Fact::ForkServerLost(generation, reason.clone()));
                 match before {
                     ForkServer::Ready { since } if lived_long(since, now) => self.replace.reset(),
@@ -85,7 +85,7 @@ impl Arbiter {
                 }
                 self.roll_failed(reason);
             }
-            Whose::Nobody => {}
+            Blame::Nobody => {}
         }
     }
 
@@ -93,13 +93,13 @@ impl Arbiter {
     fn start_failed(&mut self, reason: Reason) {
         let status = reason.status();
         self.report(Fact::StartFailed(reason));
-        self.stop(status, Haste::Quick);
+        self.stop(status, StopMode::Quick);
     }
 
     /// The candidate comes to nothing. What serves goes on serving.
     fn candidate_failed(&mut self, candidate: Candidate, reason: Reason, now: Instant) {
         self.next = Next::Nothing;
-        self.turn_fork_server(candidate.generation, generation::Turn::Stop, now);
+        self.step_fork_server(candidate.generation, generation::Input::Stop, now);
         match candidate.purpose {
             Purpose::Reload(reload, _) => {
                 self.actions.push(Action::DropConfig);
@@ -121,7 +121,7 @@ impl Arbiter {
         };
         roll.failures += 1;
         let Roll { reload, failures } = *roll;
-        if failures >= ROLL_PATIENCE {
+        if failures >= ROLL_FAILURES {
             self.roll = None;
             let last = Box::new(reason);
             self.finish_reload(reload, Err(Reason::GaveUp { failures, last }));
@@ -157,25 +157,25 @@ impl Arbiter {
     }
 
     /// Who is concerned when something of a generation fails.
-    fn whose_failure(&self, generation: GenerationId) -> Whose {
+    fn whose_failure(&self, generation: GenerationId) -> Blame {
         if let Next::Trying(candidate) = self.next {
             if candidate.generation == generation {
-                return Whose::Candidate(candidate);
+                return Blame::Candidate(candidate);
             }
         }
         if generation != self.current {
-            return Whose::Nobody;
+            return Blame::Nobody;
         }
-        match self.course {
-            Course::Starting => Whose::Service,
-            Course::Filling | Course::Serving => Whose::Current,
-            Course::Stopping(..) | Course::Over(..) => Whose::Nobody,
+        match self.lifecycle {
+            Lifecycle::Starting => Blame::Service,
+            Lifecycle::Filling | Lifecycle::Serving => Blame::Current,
+            Lifecycle::Stopping(..) | Lifecycle::Over(..) => Blame::Nobody,
         }
     }
 }
 
 /// Who is concerned when something fails.
-enum Whose {
+enum Blame {
     /// Everybody: nothing has served yet.
     Service,
     /// Whoever waits for the next generation.

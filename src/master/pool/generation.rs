@@ -11,7 +11,7 @@
 //!
 //! It may die at any time: its workers do not need it, only their successors do.
 
-use super::worker::{KILL_AGAIN, QUICK, later};
+use super::worker_state::{KILL_AGAIN, QUICK, later};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,7 @@ pub enum ForkServer {
 
 /// What happens to a fork server in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum Input {
     /// It can fork.
     Ready,
     /// It is not wanted any more, or of no use.
@@ -65,7 +65,7 @@ pub(super) enum Turn {
 
 /// What has to be done to a fork server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deed {
+pub(super) enum Effect {
     /// Nothing.
     Nothing,
     /// Close its link.
@@ -83,23 +83,25 @@ impl ForkServer {
         }
     }
 
-    pub(super) fn on(self, turn: Turn, now: Instant) -> (Self, Deed) {
-        use Turn::{Ready, Stop, Stuck, Tick};
+    pub(super) fn on(self, turn: Input, now: Instant) -> (Self, Effect) {
+        use Input::{Ready, Stop, Stuck, Tick};
         let leaving = Self::Leaving { until: now + QUICK };
         let killed = Self::Killed {
             until: now + KILL_AGAIN,
         };
         match (self, turn) {
-            (Self::Starting { .. }, Ready) => (Self::Ready { since: now }, Deed::Nothing),
-            (Self::Starting { .. } | Self::Ready { .. }, Stop) => (leaving, Deed::Stop),
-            (Self::Starting { until: Some(until) }, Tick) if now >= until => (leaving, Deed::Abort),
+            (Self::Starting { .. }, Ready) => (Self::Ready { since: now }, Effect::Nothing),
+            (Self::Starting { .. } | Self::Ready { .. }, Stop) => (leaving, Effect::Stop),
+            (Self::Starting { until: Some(until) }, Tick) if now >= until => {
+                (leaving, Effect::Abort)
+            }
             (Self::Starting { .. } | Self::Ready { .. } | Self::Leaving { .. }, Stuck) => {
-                (killed, Deed::Kill)
+                (killed, Effect::Kill)
             }
             (Self::Leaving { until } | Self::Killed { until }, Tick) if now >= until => {
-                (killed, Deed::Kill)
+                (killed, Effect::Kill)
             }
-            (state, Ready | Stop | Stuck | Tick) => (state, Deed::Nothing),
+            (state, Ready | Stop | Stuck | Tick) => (state, Effect::Nothing),
         }
     }
 

@@ -89,12 +89,12 @@ mod simulation;
 mod stories;
 mod summary;
 mod wanted;
-mod worker;
+mod worker_state;
 
 pub use action::{Action, Announcement, Fact, Reason, ReloadId};
 pub use arbiter::Arbiter;
-pub use event::{Event, Order, Pulse};
+pub use event::{Event, Heartbeat, Order};
 pub use generation::{ForkServer, GenerationId};
 pub use summary::{Phase, Summary};
 pub use wanted::{MOST_WORKERS, Wanted};
-pub use worker::{State, Worker, WorkerId};
+pub use worker_state::{State, Worker, WorkerId};

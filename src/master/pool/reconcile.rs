@@ -3,15 +3,15 @@
 //! It runs after every event and has no memory of its own: run twice, it finds
 //! nothing to do the second time.
 
-use super::arbiter::{Candidate, Course, Haste, Next, Purpose};
+use super::arbiter::{Candidate, Lifecycle, Next, Purpose, StopMode};
 use super::generation::{self, ForkServer, GenerationId};
-use super::worker::{Standing, State, Turn, WorkerId};
+use super::worker_state::{Input, Role, State, WorkerId};
 use super::{Action, Announcement, Arbiter, Fact, Reason};
 use rgunicorn_link::scoreboard::ROWS;
 use std::time::{Duration, Instant};
 
 /// How often heartbeats are looked at, unless the timeout is short.
-const PULSE_INTERVAL: Duration = Duration::from_secs(1);
+const HEARTBEAT_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Workers, counted by what they are for the pool.
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,10 +26,10 @@ struct Tally {
 
 impl Arbiter {
     pub(super) fn reconcile(&mut self, now: Instant) {
-        self.hurry_workers(now);
-        self.hurry_fork_servers(now);
-        match self.course {
-            Course::Starting | Course::Filling | Course::Serving => {
+        self.step_overdue_workers(now);
+        self.step_overdue_fork_servers(now);
+        match self.lifecycle {
+            Lifecycle::Starting | Lifecycle::Filling | Lifecycle::Serving => {
                 self.trim(now);
                 self.fill(now);
                 self.finish_roll();
@@ -38,19 +38,19 @@ impl Arbiter {
                 self.replace_fork_server(now);
                 self.send_probe(now);
             }
-            Course::Stopping(status, haste) => self.wind_down(status, haste, now),
-            Course::Over(..) => {}
+            Lifecycle::Stopping(status, haste) => self.wind_down(status, haste, now),
+            Lifecycle::Over(..) => {}
         }
     }
 
     /// Goes on with workers that had their time.
-    fn hurry_workers(&mut self, now: Instant) {
+    fn step_overdue_workers(&mut self, now: Instant) {
         let late: Vec<WorkerId> = (self.workers.iter())
             .filter(|(_, worker)| worker.state.deadline().is_some_and(|until| now >= until))
             .map(|(&id, _)| id)
             .collect();
         for id in late {
-            let Some((worker, _)) = self.turn_worker(id, Turn::Tick, now) else {
+            let Some((worker, _)) = self.step_worker(id, Input::Tick, now) else {
                 continue;
             };
             match worker.state {
@@ -71,34 +71,34 @@ impl Arbiter {
     /// cause, that one goes, and a process that exists nevertheless gets the
     /// same time again to say so. Then it is given up.
     fn not_forked(&mut self, id: WorkerId, generation: GenerationId, now: Instant) {
-        let stopping = matches!(self.course, Course::Stopping(..));
+        let stopping = matches!(self.lifecycle, Lifecycle::Stopping(..));
         match self.fork_servers.get(&generation) {
             Some(
                 ForkServer::Starting { .. } | ForkServer::Ready { .. } | ForkServer::Leaving { .. },
             ) if !stopping => {
-                let stuck = generation::Turn::Stuck;
-                if let Some(before) = self.turn_fork_server(generation, stuck, now) {
+                let stuck = generation::Input::Stuck;
+                if let Some(before) = self.step_fork_server(generation, stuck, now) {
                     if before.is_of_use() {
                         self.fork_server_lost(generation, before, Reason::ForkServerStuck, now);
                     }
                 }
             }
             Some(_) | None => {
-                self.turn_worker(id, Turn::GiveUp, now);
+                self.step_worker(id, Input::GiveUp, now);
             }
         }
     }
 
     /// Goes on with fork servers that had their time.
-    fn hurry_fork_servers(&mut self, now: Instant) {
+    fn step_overdue_fork_servers(&mut self, now: Instant) {
         let late: Vec<GenerationId> = (self.fork_servers.iter())
             .filter(|(_, server)| server.deadline().is_some_and(|until| now >= until))
             .map(|(&generation, _)| generation)
             .collect();
         for generation in late {
-            let tick = generation::Turn::Tick;
+            let tick = generation::Input::Tick;
             if let Some(before @ ForkServer::Starting { .. }) =
-                self.turn_fork_server(generation, tick, now)
+                self.step_fork_server(generation, tick, now)
             {
                 let after = self.boot_timeout(generation).unwrap_or_default();
                 self.fork_server_lost(generation, before, Reason::Late(after), now);
@@ -120,32 +120,27 @@ impl Arbiter {
             .map(|(&id, _)| id)
             .collect();
         for id in stray {
-            self.turn_worker(id, Turn::Quit, now);
+            self.step_worker(id, Input::Quit, now);
         }
 
         let tally = self.tally();
         let spare = (tally.serving + tally.coming).saturating_sub(self.count);
         // Those that are only ordered cannot be asked yet, but will be.
-        for id in self
-            .of_current(Standing::Coming)
-            .into_iter()
-            .rev()
-            .take(spare)
-        {
+        for id in self.of_current(Role::Coming).into_iter().rev().take(spare) {
             if matches!(self.workers[&id].state, State::Starting { .. }) {
-                self.turn_worker(id, Turn::Quit, now);
+                self.step_worker(id, Input::Quit, now);
             }
         }
 
         let spare = (tally.old + tally.serving).saturating_sub(self.count);
         // Numbers count up, so the lowest is the oldest.
         let oldest: Vec<WorkerId> = (self.workers.iter())
-            .filter(|(_, worker)| worker.state.standing() == Standing::Serving)
+            .filter(|(_, worker)| worker.state.role() == Role::Serving)
             .map(|(&id, _)| id)
             .take(spare)
             .collect();
         for id in oldest {
-            self.turn_worker(id, Turn::Retire(self.wanted.graceful_timeout), now);
+            self.step_worker(id, Input::Retire(self.wanted.graceful_timeout), now);
         }
     }
 
@@ -189,8 +184,8 @@ impl Arbiter {
         if self.tally().serving < self.count {
             return;
         }
-        if self.course == Course::Filling {
-            self.course = Course::Serving;
+        if self.lifecycle == Lifecycle::Filling {
+            self.lifecycle = Lifecycle::Serving;
         }
         if let Some(roll) = self.roll.take() {
             self.finish_reload(roll.reload, Ok(self.current));
@@ -199,7 +194,8 @@ impl Arbiter {
 
     /// Begins the reload that waits, if nothing is in its way.
     fn begin_reload(&mut self) {
-        if self.course == Course::Serving && self.next == Next::Nothing && self.roll.is_none() {
+        if self.lifecycle == Lifecycle::Serving && self.next == Next::Nothing && self.roll.is_none()
+        {
             if let Some(reload) = self.waiting.take() {
                 self.next = Next::Reading(reload);
                 self.announce();
@@ -221,7 +217,7 @@ impl Arbiter {
 
     /// Whether the generation that serves has lost its fork server.
     fn needs_replacement(&self) -> bool {
-        self.course == Course::Serving
+        self.lifecycle == Lifecycle::Serving
             && self.next == Next::Nothing
             && !(self.fork_servers.get(&self.current)).is_some_and(|server| server.is_of_use())
     }
@@ -246,45 +242,47 @@ impl Arbiter {
     }
 
     /// Asks everything to leave, workers first: they may still need help to go.
-    fn wind_down(&mut self, status: u8, haste: Haste, now: Instant) {
+    fn wind_down(&mut self, status: u8, haste: StopMode, now: Instant) {
         let turn = match haste {
-            Haste::Graceful => Turn::Retire(self.wanted.graceful_timeout),
-            Haste::Quick => Turn::Quit,
+            StopMode::Graceful => Input::Retire(self.wanted.graceful_timeout),
+            StopMode::Quick => Input::Quit,
         };
         let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
         for id in workers {
-            self.turn_worker(id, turn, now);
+            self.step_worker(id, turn, now);
         }
         if !self.workers.is_empty() {
             return;
         }
         let fork_servers: Vec<GenerationId> = self.fork_servers.keys().copied().collect();
         for generation in fork_servers {
-            self.turn_fork_server(generation, generation::Turn::Stop, now);
+            self.step_fork_server(generation, generation::Input::Stop, now);
         }
         if self.fork_servers.is_empty() {
-            self.course = Course::Over(status, haste);
+            self.lifecycle = Lifecycle::Over(status, haste);
             self.actions.push(Action::Exit(status));
         }
     }
 
     /// Tells the service manager what has become true.
     pub(super) fn announce(&mut self) {
-        let announcement = match self.course {
-            Course::Starting | Course::Filling => return,
+        let announcement = match self.lifecycle {
+            Lifecycle::Starting | Lifecycle::Filling => return,
             // One worker that answers is the least.
-            Course::Serving if self.said.is_none() && self.ready() == 0 => return,
-            Course::Serving if self.said.is_some() && self.reloads() => Announcement::Reloading,
-            Course::Serving => Announcement::Ready,
-            Course::Stopping(..) | Course::Over(..) => Announcement::Stopping,
+            Lifecycle::Serving if self.announced.is_none() && self.ready() == 0 => return,
+            Lifecycle::Serving if self.announced.is_some() && self.reloads() => {
+                Announcement::Reloading
+            }
+            Lifecycle::Serving => Announcement::Ready,
+            Lifecycle::Stopping(..) | Lifecycle::Over(..) => Announcement::Stopping,
         };
-        if self.said == Some(announcement) {
+        if self.announced == Some(announcement) {
             return;
         }
-        if self.said.is_none() && announcement == Announcement::Ready {
+        if self.announced.is_none() && announcement == Announcement::Ready {
             self.report(Fact::Serving(self.current, self.ready()));
         }
-        self.said = Some(announcement);
+        self.announced = Some(announcement);
         self.actions.push(Action::Announce(announcement));
     }
 
@@ -309,32 +307,35 @@ impl Arbiter {
             .fork_servers
             .values()
             .filter_map(|server| server.deadline());
-        let stopping = matches!(self.course, Course::Stopping(..) | Course::Over(..));
+        let stopping = matches!(
+            self.lifecycle,
+            Lifecycle::Stopping(..) | Lifecycle::Over(..)
+        );
         let respawn = self
             .respawn
             .until()
             .filter(|_| !stopping && self.missing() > 0);
         let replace = self.replace.until().filter(|_| self.needs_replacement());
-        let pulse = self
+        let heartbeat = self
             .with_heartbeat()
             .next()
             .and(self.wanted.timeout)
-            .map(|_| self.next_pulse);
+            .map(|_| self.next_heartbeat_check);
         workers
             .chain(fork_servers)
             .chain(respawn)
             .chain(replace)
-            .chain(pulse)
+            .chain(heartbeat)
             .min()
     }
 
     /// How long until heartbeats are looked at again.
-    pub(super) fn pulse_interval(&self) -> Duration {
+    pub(super) fn heartbeat_check_interval(&self) -> Duration {
         let half = self
             .wanted
             .timeout
-            .map_or(PULSE_INTERVAL, |timeout| timeout / 2);
-        half.clamp(Duration::from_millis(50), PULSE_INTERVAL)
+            .map_or(HEARTBEAT_CHECK_INTERVAL, |timeout| timeout / 2);
+        half.clamp(Duration::from_millis(50), HEARTBEAT_CHECK_INTERVAL)
     }
 
     fn candidate(&self) -> Option<Candidate> {
@@ -347,21 +348,19 @@ impl Arbiter {
     fn tally(&self) -> Tally {
         let mut tally = Tally::default();
         for worker in self.workers.values() {
-            match worker.state.standing() {
-                Standing::Coming if worker.generation == self.current => tally.coming += 1,
-                Standing::Serving if worker.generation == self.current => tally.serving += 1,
-                Standing::Serving => tally.old += 1,
-                Standing::Coming | Standing::Going => {}
+            match worker.state.role() {
+                Role::Coming if worker.generation == self.current => tally.coming += 1,
+                Role::Serving if worker.generation == self.current => tally.serving += 1,
+                Role::Serving => tally.old += 1,
+                Role::Coming | Role::Going => {}
             }
         }
         tally
     }
 
-    fn of_current(&self, standing: Standing) -> Vec<WorkerId> {
+    fn of_current(&self, role: Role) -> Vec<WorkerId> {
         (self.workers.iter())
-            .filter(|(_, worker)| {
-                worker.generation == self.current && worker.state.standing() == standing
-            })
+            .filter(|(_, worker)| worker.generation == self.current && worker.state.role() == role)
             .map(|(&id, _)| id)
             .collect()
     }

@@ -1,7 +1,7 @@
 //! What the loop may ask the arbiter.
 
-use super::arbiter::{Course, Haste};
-use super::worker::{Standing, Worker, WorkerId};
+use super::arbiter::{Lifecycle, StopMode};
+use super::worker_state::{Role, Worker, WorkerId};
 use super::{Arbiter, GenerationId};
 use std::time::Duration;
 
@@ -39,38 +39,38 @@ impl Arbiter {
     /// The pool in a few numbers.
     pub fn summary(&self) -> Summary {
         Summary {
-            phase: match self.course {
-                Course::Starting | Course::Filling => Phase::Starting,
-                Course::Serving if self.reloads() => Phase::Reloading,
-                Course::Serving => Phase::Serving,
-                Course::Stopping(..) | Course::Over(..) => Phase::Stopping,
+            phase: match self.lifecycle {
+                Lifecycle::Starting | Lifecycle::Filling => Phase::Starting,
+                Lifecycle::Serving if self.reloads() => Phase::Reloading,
+                Lifecycle::Serving => Phase::Serving,
+                Lifecycle::Stopping(..) | Lifecycle::Over(..) => Phase::Stopping,
             },
             generation: self.current,
             wanted: self.count,
             ready: self.ready(),
-            starting: self.standing(Standing::Coming),
-            retiring: self.standing(Standing::Going),
+            starting: self.role(Role::Coming),
+            retiring: self.role(Role::Going),
         }
     }
 
     /// Whether all ends because nothing ever served.
     pub fn has_failed(&self) -> bool {
-        match self.course {
-            Course::Stopping(status, _) | Course::Over(status, _) => status != 0,
-            Course::Starting | Course::Filling | Course::Serving => false,
+        match self.lifecycle {
+            Lifecycle::Stopping(status, _) | Lifecycle::Over(status, _) => status != 0,
+            Lifecycle::Starting | Lifecycle::Filling | Lifecycle::Serving => false,
         }
     }
 
     /// How long workers have to finish their requests, now that they stop; none
     /// if they are to leave at once.
     pub fn time_to_leave(&self) -> Option<Duration> {
-        match self.course {
-            Course::Stopping(_, Haste::Quick) | Course::Over(_, Haste::Quick) => None,
-            Course::Stopping(_, Haste::Graceful)
-            | Course::Over(_, Haste::Graceful)
-            | Course::Starting
-            | Course::Filling
-            | Course::Serving => Some(self.wanted.graceful_timeout),
+        match self.lifecycle {
+            Lifecycle::Stopping(_, StopMode::Quick) | Lifecycle::Over(_, StopMode::Quick) => None,
+            Lifecycle::Stopping(_, StopMode::Graceful)
+            | Lifecycle::Over(_, StopMode::Graceful)
+            | Lifecycle::Starting
+            | Lifecycle::Filling
+            | Lifecycle::Serving => Some(self.wanted.graceful_timeout),
         }
     }
 
@@ -93,13 +93,13 @@ impl Arbiter {
 
     /// How many workers serve, of any generation.
     pub(super) fn ready(&self) -> usize {
-        self.standing(Standing::Serving)
+        self.role(Role::Serving)
     }
 
-    fn standing(&self, standing: Standing) -> usize {
+    fn role(&self, role: Role) -> usize {
         self.workers
             .values()
-            .filter(|worker| worker.state.standing() == standing)
+            .filter(|worker| worker.state.role() == role)
             .count()
     }
 }

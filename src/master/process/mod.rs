@@ -2,17 +2,17 @@
 //! signalled, what their output says, and how they ended.
 
 mod exit;
-mod fork_server;
+mod fork_server_process;
 mod output;
 mod reap;
-mod worker;
 mod worker_folder;
+mod worker_process;
 
-pub use fork_server::{ForkServerProcess, Outfit};
+pub use fork_server_process::{ForkServerProcess, Launch};
 pub use output::{Output, Pipes};
 pub use reap::reap;
-pub use worker::WorkerProcess;
 pub use worker_folder::{NoWorkerFolder, WorkerFolder, find};
+pub use worker_process::WorkerProcess;
 
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::io;

@@ -2,8 +2,8 @@
 //! the log keeps fields (the journal). In a terminal there are no pipes: the
 //! processes inherit the master's streams.
 
+use crate::log::events::Stream;
 use crate::log::{AppRecord, Assembler};
-use crate::message::Stream;
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;

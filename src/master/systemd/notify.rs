@@ -71,10 +71,10 @@ impl State {
 
 /// A way to systemd, or to nowhere if no one asked to be notified.
 #[derive(Debug)]
-pub struct Notifier(Option<Way>);
+pub struct Notifier(Option<NotifySocket>);
 
 #[derive(Debug)]
-struct Way {
+struct NotifySocket {
     socket: OwnedFd,
     destination: SocketAddrUnix,
     waiting: VecDeque<Vec<State>>,
@@ -112,7 +112,7 @@ impl Notifier {
             SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
             None,
         )?;
-        Ok(Self(Some(Way {
+        Ok(Self(Some(NotifySocket {
             socket,
             destination,
             waiting: VecDeque::new(),
@@ -149,11 +149,11 @@ impl Notifier {
 
     /// Says what waits.
     pub fn retry(&mut self) -> io::Result<()> {
-        self.0.as_mut().map_or(Ok(()), Way::flush)
+        self.0.as_mut().map_or(Ok(()), NotifySocket::flush)
     }
 }
 
-impl Way {
+impl NotifySocket {
     /// Appends to what waits; of two statuses in a row only the later matters.
     fn put(&mut self, states: Vec<State>) {
         let only_status = |states: &Vec<State>| matches!(states[..], [State::Status(_)]);

@@ -17,7 +17,7 @@ use pyo3::exceptions::{PyConnectionResetError, PySystemExit, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use rgunicorn_engine::{Clock, Exchange};
-use rgunicorn_link::message::{Level, ListenerInfo, Site};
+use rgunicorn_link::protocol::{Level, ListenerInfo, Site};
 use rgunicorn_link::scoreboard::Outcome;
 pub use start_response::Standing;
 use start_response::{Failure, StartResponse, flush};

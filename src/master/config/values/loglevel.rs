@@ -1,7 +1,7 @@
 //! How much is logged.
 
 use crate::config::value::{Value, misfit};
-use rgunicorn_link::message::Level;
+use rgunicorn_link::protocol::Level;
 
 /// The least level of records that are logged, in Gunicorn's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

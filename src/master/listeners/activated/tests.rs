@@ -1,6 +1,6 @@
 use super::*;
 use crate::listeners::{BindAddress, open};
-use rgunicorn_link::message::ListenAddress;
+use rgunicorn_link::protocol::ListenAddress;
 use rustix::fs::OFlags;
 use std::io::{Read, Seek};
 use std::net::{TcpListener, UdpSocket};

@@ -1,6 +1,6 @@
 use super::super::{Activated, Sockets, open};
 use super::*;
-use rgunicorn_link::message::ListenAddress;
+use rgunicorn_link::protocol::ListenAddress;
 use rustix::fs::OFlags;
 use rustix::io::FdFlags;
 use std::net::{TcpListener, TcpStream, UdpSocket};

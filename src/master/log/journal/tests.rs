@@ -1,7 +1,7 @@
 use super::*;
+use crate::log::events::{self, Speaker, Stream, Worker};
 use crate::log::{AppRecord, Handle, Log, Priority};
-use crate::message::{self, Speaker, Stream, Worker};
-use rgunicorn_link::message::{Level, LoadFailure, Record};
+use rgunicorn_link::protocol::{Level, LoadFailure, Record};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use std::collections::BTreeMap;
 use std::io::{IoSliceMut, Read, Seek};
@@ -123,7 +123,7 @@ fn an_event_arrives_with_its_fields() {
     let journald = FakeJournald::start();
 
     journald.with_log(Level::Info, |_| {
-        message::worker_died(WORKER, "killed by SIGSEGV", 17);
+        events::worker_died(WORKER, "killed by SIGSEGV", 17);
     });
 
     let entry = journald.entry();
@@ -134,13 +134,13 @@ fn an_event_arrives_with_its_fields() {
         ),
         ("PRIORITY", "4"),
         ("SYSLOG_IDENTIFIER", "rgunicorn"),
-        ("MESSAGE_ID", message::WORKER_DIED),
+        ("MESSAGE_ID", events::WORKER_DIED),
         ("WORKER_ID", "3"),
         ("WORKER_PID", "1234"),
         ("GENERATION", "7"),
         ("EXIT", "killed by SIGSEGV"),
         ("REQUESTS", "17"),
-        ("CODE_FILE", "src/master/message.rs"),
+        ("CODE_FILE", "src/master/log/events.rs"),
     ] {
         assert_eq!(entry.get(name).map(String::as_str), Some(value), "{name}");
     }
@@ -152,7 +152,7 @@ fn a_traceback_is_one_entry() {
     let frames = "Traceback (most recent call last):\n  File \"a.py\", line 1";
 
     journald.with_log(Level::Info, |_| {
-        message::load_failed(
+        events::load_failed(
             Speaker::Worker(WORKER),
             &LoadFailure {
                 status: 3,
@@ -181,7 +181,7 @@ fn what_an_application_writes_keeps_its_priority_whatever_the_level() {
                 priority,
                 text: "hello".to_owned(),
             };
-            message::app_output(Speaker::Worker(WORKER), Stream::Stdout, &record);
+            events::app_output(Speaker::Worker(WORKER), Stream::Stdout, &record);
         }
     });
 
@@ -199,7 +199,7 @@ fn records_that_a_worker_dropped_are_told() {
     let journald = FakeJournald::start();
 
     journald.with_log(Level::Info, |_| {
-        message::relayed(
+        events::relayed(
             Speaker::Worker(WORKER),
             &Record {
                 level: Level::Warning,
@@ -264,7 +264,7 @@ fn a_journald_that_does_not_read_stops_nobody_and_is_told_what_it_missed() {
             note["MESSAGE"],
             format!("{dropped} log records were dropped because the journal did not take them")
         );
-        assert_eq!(note["MESSAGE_ID"], message::LOG_RECORDS_DROPPED);
+        assert_eq!(note["MESSAGE_ID"], events::LOG_RECORDS_DROPPED);
         assert_eq!(note["DROPPED"], dropped.to_string());
         assert_eq!(note["PRIORITY"], "4");
         assert_eq!(journald.entry()["MESSAGE"], "after");

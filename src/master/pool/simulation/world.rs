@@ -1,7 +1,7 @@
 //! The world of the simulation: processes, a disk, and time.
 
 use crate::pool::*;
-use rgunicorn_link::message::LoadFailure;
+use rgunicorn_link::protocol::LoadFailure;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -631,8 +631,8 @@ impl World {
 
     fn tick(&mut self) {
         let before = self.story.len();
-        let pulses = self.pulses();
-        self.tell(Event::Tick(pulses));
+        let heartbeats = self.heartbeats();
+        self.tell(Event::Tick(heartbeats));
         let acted = self.story.len() > before + 1;
         if !acted {
             self.story.pop();
@@ -644,7 +644,7 @@ impl World {
         }
     }
 
-    fn pulses(&mut self) -> Vec<Pulse> {
+    fn heartbeats(&mut self) -> Vec<Heartbeat> {
         let beating: Vec<_> = self.arbiter.with_heartbeat().collect();
         beating
             .into_iter()
@@ -656,7 +656,7 @@ impl World {
                     Some(since) => self.now - since,
                     None => Duration::from_millis(self.dice.below(900)),
                 };
-                Pulse { worker, silent }
+                Heartbeat { worker, silent }
             })
             .collect()
     }
@@ -726,7 +726,7 @@ impl World {
             5 => Event::ForkServerReady(generation),
             6 => Event::ForkServerGone(generation, "again".to_owned()),
             7 => Event::ForkServerRefused(generation, failure()),
-            _ => Event::Tick(vec![Pulse {
+            _ => Event::Tick(vec![Heartbeat {
                 worker,
                 silent: 1000 * SECOND,
             }]),

@@ -1,7 +1,7 @@
 //! The stage for the stories: a pool, its clock, and short names for what happens.
 
 pub(super) use crate::pool::*;
-use rgunicorn_link::message::LoadFailure;
+use rgunicorn_link::protocol::LoadFailure;
 use std::time::{Duration, Instant};
 
 pub(super) const MS: Duration = Duration::from_millis(1);
@@ -105,7 +105,7 @@ impl Pool {
     /// A worker turns out to have been silent.
     pub(super) fn is_silent(&mut self, id: u32, silent: Duration) -> &[Action] {
         let worker = worker(id);
-        self.on(Event::Tick(vec![Pulse { worker, silent }]))
+        self.on(Event::Tick(vec![Heartbeat { worker, silent }]))
     }
 
     /// The facts of the last event.

@@ -1,7 +1,7 @@
 //! What systemd is told, and when.
 
 use super::Master;
-use crate::message::{self};
+use crate::log::events;
 use crate::pool::{Announcement, Phase};
 use crate::status::{self, Totals};
 use crate::systemd::State;
@@ -24,13 +24,13 @@ const NOTIFY_RETRY: Duration = Duration::from_millis(100);
 
 impl Master {
     /// Says what is due.
-    pub(super) fn keep_in_touch(&mut self, now: Instant) {
+    pub(super) fn notify_due(&mut self, now: Instant) {
         if !self.notifier.is_heard() {
             return;
         }
         if self.notifier.is_waiting() {
             let retried = self.notifier.retry();
-            complain(retried);
+            log_failure(retried);
         }
         if let (Some(due), Some(watchdog)) = (self.watchdog_due, self.watchdog) {
             if due <= now {
@@ -43,12 +43,12 @@ impl Master {
             self.notify(&[State::ExtendTimeout(EXTEND_BY)]);
         }
         if self.status_due <= now {
-            self.say_status(now);
+            self.send_status(now);
         }
     }
 
     /// When the next word is due, if anybody listens.
-    pub(super) fn next_word(&self, now: Instant) -> Option<Instant> {
+    pub(super) fn next_notification(&self, now: Instant) -> Option<Instant> {
         if !self.notifier.is_heard() {
             return None;
         }
@@ -69,10 +69,10 @@ impl Master {
 
     pub(super) fn notify(&mut self, states: &[State]) {
         let notified = self.notifier.notify(states);
-        complain(notified);
+        log_failure(notified);
     }
 
-    pub(super) fn say_status(&mut self, now: Instant) {
+    pub(super) fn send_status(&mut self, now: Instant) {
         self.status_due = now + STATUS_INTERVAL;
         let text = self.status(now);
         if text != self.last_status {
@@ -105,7 +105,7 @@ impl Master {
                 // Of a start that failed the reason was told already.
                 if !self.arbiter.has_failed() {
                     let within = self.arbiter.time_to_leave();
-                    message::stopping(&self.ordered_by, within);
+                    events::stopping(&self.ordered_by, within);
                 }
                 self.ask_the_retiring_to_hurry(self.config.graceful_timeout.get());
                 State::Stopping
@@ -118,8 +118,8 @@ impl Master {
     }
 }
 
-fn complain(notified: io::Result<()>) {
+fn log_failure(notified: io::Result<()>) {
     if let Err(error) = notified {
-        message::notify_failed(&error);
+        events::notify_failed(&error);
     }
 }

@@ -2,14 +2,14 @@
 
 use super::{Master, find_folder, wanted};
 use crate::config::{self};
-use crate::control::message::Answer;
-use crate::message::{self};
+use crate::control::protocol::Answer;
+use crate::log::events;
 use crate::pool::{
     Action, Event, GenerationId, Phase, Reason, ReloadId, State as WorkerState, WorkerId,
 };
-use crate::process::{ForkServerProcess, Outfit, WorkerProcess};
+use crate::process::{ForkServerProcess, Launch, WorkerProcess};
 use crate::wakeups::Source;
-use rgunicorn_link::message::{Idle, ListenerInfo, ToWorker};
+use rgunicorn_link::protocol::{Idle, ListenerInfo, ToWorker};
 use rgunicorn_link::scoreboard::ROWS;
 use rustix::process::Signal;
 use std::io;
@@ -64,7 +64,7 @@ impl Master {
                 let folder = find_folder(&config).map_err(|error| error.to_string())?;
                 Ok((config, folder))
             });
-        self.news.push_back(match read {
+        self.pending.push_back(match read {
             Ok((config, folder)) => {
                 let wanted = wanted(&config);
                 self.candidate = Some((config, folder));
@@ -109,12 +109,12 @@ impl Master {
     pub(super) fn start_fork_server(&mut self, generation: GenerationId) {
         let (config, folder) = match &self.candidate {
             Some((config, folder)) => {
-                message::reload_began(generation.0, &self.ordered_by);
+                events::reload_began(generation.0, &self.ordered_by);
                 (config, folder)
             }
             None => (&self.config, &self.folder),
         };
-        let outfit = Outfit {
+        let outfit = Launch {
             config,
             start: &self.sources.start,
             folder,
@@ -138,7 +138,7 @@ impl Master {
             }
             Err(error) => {
                 let event = Event::ForkServerGone(generation, error.to_string());
-                self.news.push_back(event);
+                self.pending.push_back(event);
             }
         }
     }
@@ -158,7 +158,7 @@ impl Master {
                 self.workers.insert(id, worker);
             }
             Err(error) => {
-                self.news
+                self.pending
                     .push_back(Event::ForkFailed(id, error.to_string()));
             }
         }
@@ -263,7 +263,7 @@ impl Master {
         } else {
             // There is no process yet. Should it come, it finds its link closed.
             let exit = "it was given up before it came".to_owned();
-            self.news.push_back(Event::WorkerGone(id, exit));
+            self.pending.push_back(Event::WorkerGone(id, exit));
             self.forget_worker(id);
         }
     }

@@ -3,22 +3,22 @@
 use super::Master;
 use super::outputs::{finish_outputs, read_output};
 use crate::control::Asked;
-use crate::control::message::{Answer, Request};
-use crate::message::{self, Speaker};
+use crate::control::protocol::{Answer, Request};
+use crate::log::events::{self, Speaker};
 use crate::pool::{Event, GenerationId, Order, Reason, WorkerId};
 use crate::process::{self, Handle};
 use crate::signals::Meaning;
 use crate::wakeups::Source;
 use rgunicorn_link::Received;
-use rgunicorn_link::message::{FromForkServer, FromWorker, LoadFailure};
+use rgunicorn_link::protocol::{FromForkServer, FromWorker, LoadFailure};
 use std::io;
 use std::time::Instant;
 use tracing::{error, info, warn};
 
 impl Master {
-    pub(super) fn hear(&mut self, source: Source) {
+    pub(super) fn handle(&mut self, source: Source) {
         match source {
-            Source::Signals => self.hear_signals(),
+            Source::Signals => self.handle_signals(),
             Source::Control => {
                 if let Some(control) = &mut self.control {
                     if let Err(error) = control.accept(&self.wakeups) {
@@ -32,11 +32,11 @@ impl Master {
                     .as_mut()
                     .and_then(|control| control.read(number));
                 if let Some(asked) = asked {
-                    self.hear_client(number, &asked);
+                    self.handle_request(number, &asked);
                 }
             }
-            Source::ForkServer(generation) => self.hear_fork_server(generation),
-            Source::Worker(worker) => self.hear_worker(worker),
+            Source::ForkServer(generation) => self.read_fork_server(generation),
+            Source::Worker(worker) => self.read_worker(worker),
             Source::ForkServerOutput(generation, stream) => {
                 let Some(server) = self.fork_servers.get_mut(&generation) else {
                     return;
@@ -54,13 +54,13 @@ impl Master {
         }
     }
 
-    pub(super) fn hear_signals(&mut self) {
+    pub(super) fn handle_signals(&mut self) {
         loop {
             match self.signals.next() {
                 Ok(Some((name, Meaning::Order(order)))) => {
                     info!(signal = name, "Got {name}");
                     name.clone_into(&mut self.ordered_by);
-                    self.tell(Event::Ordered(order));
+                    self.dispatch(Event::Ordered(order));
                 }
                 Ok(Some((_, Meaning::ChildEnded))) => self.reap(),
                 Ok(Some((name, Meaning::Nothing))) => {
@@ -78,13 +78,13 @@ impl Master {
         }
     }
 
-    pub(super) fn hear_client(&mut self, number: u32, asked: &Asked) {
+    pub(super) fn handle_request(&mut self, number: u32, asked: &Asked) {
         match asked.request {
             Request::Reload => {
-                message::control_request("reload", asked.pid, asked.uid);
+                events::control_request("reload", asked.pid, asked.uid);
                 self.ordered_by = format!("rgunicornctl, pid {}", asked.pid);
                 self.asking = Some(number);
-                self.tell(Event::Ordered(Order::Reload));
+                self.dispatch(Event::Ordered(Order::Reload));
                 if self.asking.take().is_some() {
                     // The arbiter did not accept it: it is on its way out.
                     let reason = Reason::Stopping.to_string();
@@ -104,14 +104,14 @@ impl Master {
         }
     }
 
-    pub(super) fn hear_fork_server(&mut self, generation: GenerationId) {
+    pub(super) fn read_fork_server(&mut self, generation: GenerationId) {
         while let Some(server) = self.fork_servers.get_mut(&generation) {
             let Some(link) = &server.link else { return };
             let speaker = server.speaker();
             match link.receive() {
                 Ok(Received::Message(FromForkServer::Ready, _)) => {
                     server.ready = true;
-                    self.tell(Event::ForkServerReady(generation));
+                    self.dispatch(Event::ForkServerReady(generation));
                 }
                 Ok(Received::Message(FromForkServer::LoadFailed(failure), _)) => {
                     self.refused(speaker, failure, |failure| {
@@ -120,11 +120,11 @@ impl Master {
                 }
                 Ok(Received::Message(FromForkServer::ForkFailed { worker, reason }, _)) => {
                     let worker = WorkerId(worker);
-                    self.tell(Event::ForkFailed(worker, reason));
+                    self.dispatch(Event::ForkFailed(worker, reason));
                     self.forget_worker(worker);
                 }
                 Ok(Received::Message(FromForkServer::Log(record), _)) => {
-                    message::relayed(speaker, &record);
+                    events::relayed(speaker, &record);
                 }
                 Ok(Received::Nothing) => return,
                 Ok(Received::Closed) => {
@@ -140,7 +140,7 @@ impl Master {
         }
     }
 
-    pub(super) fn hear_worker(&mut self, id: WorkerId) {
+    pub(super) fn read_worker(&mut self, id: WorkerId) {
         while let Some(worker) = self.workers.get_mut(&id) {
             let Some(link) = &worker.link else { return };
             let speaker = worker.speaker();
@@ -152,20 +152,22 @@ impl Master {
                     {
                         Ok(handle) => {
                             worker.handle = Some(handle);
-                            message::worker_started(worker.named());
-                            self.tell(Event::WorkerStarted(id));
+                            events::worker_started(worker.named());
+                            self.dispatch(Event::WorkerStarted(id));
                         }
                         Err(error) => error!("Worker {id} cannot be watched: {error}"),
                     }
                 }
-                Ok(Received::Message(FromWorker::Ready, _)) => self.tell(Event::WorkerReady(id)),
+                Ok(Received::Message(FromWorker::Ready, _)) => {
+                    self.dispatch(Event::WorkerReady(id));
+                }
                 Ok(Received::Message(FromWorker::LoadFailed(failure), _)) => {
                     self.refused(speaker, failure, |failure| {
                         Event::WorkerRefused(id, failure)
                     });
                 }
                 Ok(Received::Message(FromWorker::Log(record), _)) => {
-                    message::relayed(speaker, &record);
+                    events::relayed(speaker, &record);
                 }
                 Ok(Received::Nothing) => return,
                 Ok(Received::Closed) => return self.link_closed(id),
@@ -184,7 +186,7 @@ impl Master {
             worker.link = None;
             if worker.handle.is_none() {
                 let exit = "there was no process".to_owned();
-                self.tell(Event::WorkerGone(id, exit));
+                self.dispatch(Event::WorkerGone(id, exit));
                 self.forget_worker(id);
             }
         }
@@ -197,7 +199,7 @@ impl Master {
         event: impl FnOnce(LoadFailure) -> Event,
     ) {
         self.refused_by = Some(speaker);
-        self.tell(event(failure));
+        self.dispatch(event(failure));
     }
 
     /// Reaps every child that has ended.
@@ -211,7 +213,7 @@ impl Master {
             .map(|worker| worker.id)
             .collect();
         for worker in unnamed {
-            self.hear_worker(worker);
+            self.read_worker(worker);
         }
         loop {
             match process::reap() {
@@ -231,8 +233,8 @@ impl Master {
             handle.is_some_and(|handle| handle.pid == pid)
         });
         if let Some(id) = worker.map(|worker| worker.id) {
-            self.hear_worker(id);
-            self.tell(Event::WorkerGone(id, exit));
+            self.read_worker(id);
+            self.dispatch(Event::WorkerGone(id, exit));
             self.forget_worker(id);
             return;
         }
@@ -241,7 +243,7 @@ impl Master {
             .values()
             .find(|server| server.handle.pid == pid);
         if let Some(generation) = server.map(|server| server.generation) {
-            self.hear_fork_server(generation);
+            self.read_fork_server(generation);
             if let Some(server) = self.fork_servers.get_mut(&generation) {
                 finish_outputs(&mut server.pipes, server.handle.pid, generation);
             }
@@ -249,7 +251,7 @@ impl Master {
                 Some(server) => server.exit_in_words(&exit),
                 None => exit,
             };
-            self.tell(Event::ForkServerGone(generation, exit));
+            self.dispatch(Event::ForkServerGone(generation, exit));
             self.fork_servers.remove(&generation);
         }
     }
@@ -262,7 +264,7 @@ impl Master {
         let speaker = worker.speaker();
         for (stream, output) in worker.pipes.iter_mut().flatten() {
             for record in output.finish(Instant::now()) {
-                message::app_output(speaker, *stream, &record);
+                events::app_output(speaker, *stream, &record);
             }
         }
         if let Some(row) = self.scoreboard.row(worker.row) {

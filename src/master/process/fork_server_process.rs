@@ -3,11 +3,11 @@
 use super::output::{self, Pipes};
 use super::{Handle, WorkerFolder};
 use crate::config::{Config, Start};
-use crate::message::Speaker;
+use crate::log::events::Speaker;
 use crate::pool::GenerationId;
 use crate::systemd::PRIVATE_VARIABLES;
 use command_fds::{CommandFdExt, FdMapping};
-use rgunicorn_link::message::{Site, ToForkServer};
+use rgunicorn_link::protocol::{Site, ToForkServer};
 use rgunicorn_link::{Link, Scoreboard};
 use std::io;
 use std::os::fd::AsFd;
@@ -24,7 +24,7 @@ const TITLE_ROOM: usize = 96;
 
 /// All that a fork server is started with.
 #[derive(Debug, Clone, Copy)]
-pub struct Outfit<'a> {
+pub struct Launch<'a> {
     /// The configuration of its generation.
     pub config: &'a Config,
     /// What was true when the master started.
@@ -58,11 +58,11 @@ impl ForkServerProcess {
     /// Starts Python and tells it what to serve.
     pub fn start(
         generation: GenerationId,
-        outfit: Outfit<'_>,
+        outfit: Launch<'_>,
         scoreboard: &Scoreboard,
         preload: bool,
     ) -> io::Result<Self> {
-        let Outfit {
+        let Launch {
             config,
             start,
             folder,

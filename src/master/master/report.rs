@@ -1,7 +1,7 @@
 //! From what the arbiter wants reported to records that an operator reads.
 
 use super::Master;
-use crate::message::{self, Speaker};
+use crate::log::events::{self, Speaker};
 use crate::pool::{Fact, Reason, WorkerId};
 use crate::process::WorkerProcess;
 use rgunicorn_link::scoreboard::now_ms;
@@ -26,31 +26,31 @@ impl Master {
     pub(crate) fn report(&self, fact: Fact, now: Instant) {
         match fact {
             Fact::Serving(generation, workers) => {
-                message::ready(generation.0, workers, now - self.started);
+                events::ready(generation.0, workers, now - self.started);
             }
             Fact::StartFailed(reason) => self.start_failed(&reason),
             Fact::ReloadDone(generation) => {
                 let workers = self.arbiter.summary().ready;
-                message::reload_finished(generation.0, workers, now - self.reload_began);
+                events::reload_finished(generation.0, workers, now - self.reload_began);
             }
             Fact::ReloadFailed(reason) => {
                 self.load_failed(&reason);
                 let generation = self.arbiter.summary().generation;
-                message::reload_failed(generation.0, &reason.to_string());
+                events::reload_failed(generation.0, &reason.to_string());
             }
             Fact::CountChanged { from: _, to } => {
-                message::workers_wanted(to, &self.ordered_by);
+                events::workers_wanted(to, &self.ordered_by);
             }
             Fact::WorkerServes(id, _) => {
                 if let Some(worker) = self.workers.get(&id) {
-                    message::worker_ready(worker.named(), now - worker.since);
+                    events::worker_ready(worker.named(), now - worker.since);
                 }
             }
             Fact::WorkerLeft(id, exit) => {
                 if let Some(worker) = self.workers.get(&id) {
                     let hurried = self.arbiter.time_to_leave().is_none();
                     if exit == "exit status 0" && !hurried {
-                        message::worker_retired(worker.named(), self.requests(id));
+                        events::worker_retired(worker.named(), self.requests(id));
                     } else if hurried || is_told_already(&exit) {
                         debug!(worker_id = id.0, exit, "Worker {id} left: {exit}");
                     } else {
@@ -60,19 +60,19 @@ impl Master {
             }
             Fact::WorkerDied(id, exit) => {
                 if let Some(worker) = self.workers.get(&id) {
-                    message::worker_died(worker.named(), &exit, self.requests(id));
+                    events::worker_died(worker.named(), &exit, self.requests(id));
                 }
             }
             Fact::WorkerFailed(id, reason) => match &reason {
                 Reason::Load(failure) => {
-                    message::load_failed(self.speaker(id), failure);
+                    events::load_failed(self.speaker(id), failure);
                 }
                 Reason::Fork(why) => {
                     let generation = self
                         .workers
                         .get(&id)
                         .map_or(0, |worker| worker.generation.0);
-                    message::fork_failed(id.0, generation, why);
+                    events::fork_failed(id.0, generation, why);
                 }
                 Reason::Config(_)
                 | Reason::Late(_)
@@ -88,15 +88,15 @@ impl Master {
             Fact::WorkerTimedOut(id, silent) => {
                 if let Some(worker) = self.workers.get(&id) {
                     let timeout = self.config.timeout.get().unwrap_or_default();
-                    message::worker_timed_out(worker.named(), self.busy(id, silent), timeout);
+                    events::worker_timed_out(worker.named(), self.busy(id, silent), timeout);
                 }
             }
             Fact::WorkerKilled(id) => {
                 if let Some(worker) = self.workers.get(&id) {
-                    message::worker_killed(worker.named(), "it did not leave in time");
+                    events::worker_killed(worker.named(), "it did not leave in time");
                 }
             }
-            Fact::RespawnDelayed(pause) => message::respawn_delayed(pause),
+            Fact::RespawnDelayed(pause) => events::respawn_delayed(pause),
             Fact::ForkServerLost(generation, reason) => {
                 let pid = self
                     .fork_servers
@@ -106,7 +106,7 @@ impl Master {
                     Reason::ForkServerDied(exit) => exit.clone(),
                     reason => reason.to_string(),
                 };
-                message::fork_server_died(pid, generation.0, &exit);
+                events::fork_server_died(pid, generation.0, &exit);
             }
             Fact::ReplacementFailed(generation, reason) => {
                 self.load_failed(&reason);
@@ -130,12 +130,12 @@ impl Master {
     /// The application's own words, where it was the application that failed.
     fn load_failed(&self, reason: &Reason) {
         if let (Reason::Load(failure), Some(speaker)) = (reason, self.refused_by) {
-            message::load_failed(speaker, failure);
+            events::load_failed(speaker, failure);
         }
     }
 
     fn speaker(&self, id: WorkerId) -> Speaker {
-        let unknown = message::Worker {
+        let unknown = events::Worker {
             id: id.0,
             pid: 0,
             generation: 0,

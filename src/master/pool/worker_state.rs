@@ -20,7 +20,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 /// How long the fork server may take to fork one worker.
-const FORK_PATIENCE: Duration = Duration::from_secs(10);
+const FORK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a worker that was asked to exit at once, or told to dump its stacks, may take.
 pub(super) const QUICK: Duration = Duration::from_secs(2);
 /// A killed process that is not reaped by then is killed again. It hangs in the
@@ -40,7 +40,7 @@ impl fmt::Display for WorkerId {
 /// A worker that was ordered and is not reaped.
 #[derive(Debug, Clone)]
 pub struct Worker {
-    /// Whose code it runs.
+    /// Blame code it runs.
     pub generation: GenerationId,
     /// Where in its life it is.
     pub state: State,
@@ -90,7 +90,7 @@ pub enum State {
 
 /// What happens to a worker in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum Input {
     /// Its process exists; how long it may load.
     Started(Option<Duration>),
     /// The fork server has just forked another, so it is at work.
@@ -113,7 +113,7 @@ pub(super) enum Turn {
 
 /// What has to be done to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deed {
+pub(super) enum Effect {
     /// Nothing.
     Nothing,
     /// Lend it the listeners.
@@ -129,53 +129,55 @@ pub(super) enum Deed {
 }
 
 impl State {
-    pub(super) fn on(self, turn: Turn, now: Instant) -> (Self, Deed) {
-        use Turn::{GiveUp, Queued, Quit, Ready, Refused, Retire, Started, Stuck, Tick};
+    pub(super) fn on(self, turn: Input, now: Instant) -> (Self, Effect) {
+        use Input::{GiveUp, Queued, Quit, Ready, Refused, Retire, Started, Stuck, Tick};
         match (self, turn) {
             (Self::Ordered { .. }, Started(boot)) => {
                 let until = boot.map(|boot| later(now, boot));
-                (Self::Starting { until }, Deed::Nothing)
+                (Self::Starting { until }, Effect::Nothing)
             }
-            (Self::Ordered { .. }, Queued) => (Self::ordered(now), Deed::Nothing),
-            (Self::Starting { .. }, Ready) => (Self::Serving { since: now }, Deed::Lend),
-            (Self::Starting { .. }, Refused) => (Self::leaving(now), Deed::Nothing),
+            (Self::Ordered { .. }, Queued) => (Self::ordered(now), Effect::Nothing),
+            (Self::Starting { .. }, Ready) => (Self::Serving { since: now }, Effect::Lend),
+            (Self::Starting { .. }, Refused) => (Self::leaving(now), Effect::Nothing),
 
             (Self::Serving { since }, Retire(within)) => {
                 let until = later(now, within);
-                (Self::Retiring { since, until }, Deed::Retire(within))
+                (Self::Retiring { since, until }, Effect::Retire(within))
             }
             // It has nothing to finish.
             (Self::Starting { .. }, Retire(_) | Quit)
             | (Self::Serving { .. } | Self::Retiring { .. }, Quit) => {
-                (Self::leaving(now), Deed::Quit)
+                (Self::leaving(now), Effect::Quit)
             }
             // It can be asked only once it exists.
             (Self::Ordered { until }, Retire(_) | Quit) => {
                 let until = until.min(now + QUICK);
-                (Self::Ordered { until }, Deed::Nothing)
+                (Self::Ordered { until }, Effect::Nothing)
             }
 
             (Self::Serving { .. } | Self::Retiring { .. }, Stuck) => {
-                (Self::aborted(now), Deed::Abort)
+                (Self::aborted(now), Effect::Abort)
             }
             (Self::Starting { until: Some(until) }, Tick) if now >= until => {
-                (Self::aborted(now), Deed::Abort)
+                (Self::aborted(now), Effect::Abort)
             }
 
-            (Self::Ordered { until }, Tick) if now >= until => (Self::ordered(now), Deed::Nothing),
-            (Self::Ordered { .. }, GiveUp) => (Self::killed(now), Deed::Kill),
+            (Self::Ordered { until }, Tick) if now >= until => {
+                (Self::ordered(now), Effect::Nothing)
+            }
+            (Self::Ordered { .. }, GiveUp) => (Self::killed(now), Effect::Kill),
             (
                 Self::Retiring { until, .. }
                 | Self::Leaving { until }
                 | Self::Aborted { until }
                 | Self::Killed { until },
                 Tick,
-            ) if now >= until => (Self::killed(now), Deed::Kill),
+            ) if now >= until => (Self::killed(now), Effect::Kill),
 
             (
                 state,
                 Started(_) | Queued | Ready | Refused | Retire(_) | Quit | Stuck | GiveUp | Tick,
-            ) => (state, Deed::Nothing),
+            ) => (state, Effect::Nothing),
         }
     }
 
@@ -205,21 +207,21 @@ impl State {
     }
 
     /// What it is for the pool.
-    pub(super) fn standing(self) -> Standing {
+    pub(super) fn role(self) -> Role {
         match self {
-            Self::Ordered { .. } | Self::Starting { .. } => Standing::Coming,
-            Self::Serving { .. } => Standing::Serving,
+            Self::Ordered { .. } | Self::Starting { .. } => Role::Coming,
+            Self::Serving { .. } => Role::Serving,
             Self::Retiring { .. }
             | Self::Leaving { .. }
             | Self::Aborted { .. }
-            | Self::Killed { .. } => Standing::Going,
+            | Self::Killed { .. } => Role::Going,
         }
     }
 
     /// A worker that is ordered now.
     pub(super) fn ordered(now: Instant) -> Self {
         Self::Ordered {
-            until: now + FORK_PATIENCE,
+            until: now + FORK_TIMEOUT,
         }
     }
 
@@ -240,7 +242,7 @@ impl State {
 
 /// What a worker is for the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Role {
     /// Will serve.
     Coming,
     /// Serves.

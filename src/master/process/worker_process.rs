@@ -2,10 +2,10 @@
 
 use super::Handle;
 use super::output::{self, Pipes};
-use crate::message::{self, Speaker};
+use crate::log::events::{self, Speaker};
 use crate::pool::{GenerationId, WorkerId};
 use rgunicorn_link::Link;
-use rgunicorn_link::message::{Spawn, ToForkServer};
+use rgunicorn_link::protocol::{Spawn, ToForkServer};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
@@ -62,8 +62,8 @@ impl WorkerProcess {
     }
 
     /// As records name it.
-    pub fn named(&self) -> message::Worker {
-        message::Worker {
+    pub fn named(&self) -> events::Worker {
+        events::Worker {
             id: self.id.0,
             pid: self.handle.as_ref().map_or(0, |handle| handle.pid),
             generation: self.generation.0,

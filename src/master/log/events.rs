@@ -5,8 +5,8 @@
 //! fields for machines and in the sentence for people. Events without a name
 //! are logged where they happen.
 
-use crate::log::{APP, AppRecord, Priority};
-use rgunicorn_link::message::{Level, ListenAddress, LoadFailure, Record};
+use super::{APP, AppRecord, Priority};
+use rgunicorn_link::protocol::{Level, ListenAddress, LoadFailure, Record};
 use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
@@ -537,10 +537,10 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::in_full;
-    use rgunicorn_link::message::LoadFailure;
+    use rgunicorn_link::protocol::LoadFailure;
 
-    const SOURCE: &str = include_str!("message.rs");
-    const CATALOG: &str = include_str!("../../systemd/rgunicorn.catalog");
+    const SOURCE: &str = include_str!("events.rs");
+    const CATALOG: &str = include_str!("../../../systemd/rgunicorn.catalog");
 
     /// Every id in this file, with its name.
     fn ids() -> BTreeMap<&'static str, &'static str> {
