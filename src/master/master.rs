@@ -121,6 +121,7 @@ impl Master {
         let now = Instant::now();
         let wakeups = Wakeups::new()?;
         wakeups.add(&signals, Source::Signals)?;
+        wakeups.add(log.resume(), Source::LogHasRoom)?;
         if let Some(control) = &control {
             control.register(&wakeups)?;
         }
@@ -168,6 +169,7 @@ impl Master {
             if let Some(status) = self.exit {
                 return Ok(status);
             }
+            self.wakeups.watch_outputs(self.log.takes_output())?;
             for source in self.wakeups.wait(self.next_timeout())? {
                 self.handle(source);
             }
@@ -197,6 +199,7 @@ impl Master {
         let mut due: Vec<Instant> = self.arbiter.deadline().into_iter().collect();
         due.extend(self.outputs().filter_map(Output::deadline));
         due.extend(self.next_notification(now));
+        due.extend(self.log.next_change());
         if !self.pending.is_empty() {
             return Some(Duration::ZERO);
         }

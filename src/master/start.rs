@@ -98,7 +98,13 @@ pub fn main() -> ExitCode {
         Ok(line) => line,
         Err(stop) => return stop.finish(PROGRAM),
     };
-    let log = log::init(Sink::detect(), Level::Info, PROGRAM);
+    let log = match log::init(Sink::detect(PROGRAM), Level::Info) {
+        Ok(log) => log,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "{PROGRAM}: cannot open the log: {error}");
+            return ExitCode::from(71);
+        }
+    };
     let done = config::load(&line.sources)
         .map_err(Error::from)
         .and_then(|config| match line.task {
@@ -107,12 +113,17 @@ pub fn main() -> ExitCode {
             Task::Serve => serve(line.sources, config, log.clone()),
         });
     match done {
-        Ok(status) => ExitCode::from(status),
+        Ok(status) => {
+            log.finish();
+            ExitCode::from(status)
+        }
         Err(error) => {
             let text = with_causes(&error);
             if log.has_fields() {
                 events::configuration_refused(&text);
+                log.finish();
             } else {
+                log.finish();
                 // Whoever reads stderr is gone: then nobody is left to be told.
                 let _ = writeln!(io::stderr(), "{PROGRAM}: {text}");
             }
@@ -238,6 +249,8 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Error
         .map_err(system("become the parent of workers"))?;
     make_room_for_descriptors(&config);
     let (sockets, control) = open_sockets(&config)?;
+    // Not before: the environment was changed until here.
+    log.start().map_err(system("start the log"))?;
     // Nothing is said before this: whoever is refused gets that one line.
     events::started(env!("CARGO_PKG_VERSION"), &source(&sources));
     for listener in &sockets.listeners {
