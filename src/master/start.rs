@@ -11,7 +11,6 @@ use crate::pool::{GenerationId, Order};
 use crate::process::{self, ForkServerProcess, Launch, NoWorkerFolder};
 use crate::signals::{Meaning, Signals};
 use crate::systemd::Notifier;
-use crate::systemd::watchdog::{Unreadable, Watchdog};
 use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure};
 use rgunicorn_link::{Received, Scoreboard, descriptors};
 use rustix::event::{PollFd, PollFlags};
@@ -39,9 +38,6 @@ enum Error {
     #[error(transparent)]
     Worker(#[from] NoWorkerFolder),
 
-    #[error(transparent)]
-    Watchdog(#[from] Unreadable),
-
     #[error("cannot open the control socket {path}: {source}; choose another with control_socket")]
     Control { path: PathBuf, source: io::Error },
 
@@ -68,7 +64,7 @@ impl Error {
         const CONFIG: u8 = 78;
         match self {
             Self::Config(error) => error.exit_code(),
-            Self::Worker(_) | Self::Watchdog(_) => CONFIG,
+            Self::Worker(_) => CONFIG,
             Self::Listeners(_) | Self::Bind(_) | Self::Control { .. } | Self::System { .. } => {
                 OS_ERROR
             }
@@ -241,7 +237,7 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Error
     log.set_level(config.loglevel.level());
     let folder = find_folder(&config)?;
     let notifier = Notifier::from_env().map_err(system("reach the service manager"))?;
-    let watchdog = Watchdog::from_env()?;
+    let watchdog = sd_notify::watchdog_enabled().filter(|period| !period.is_zero());
     let signals = take_over_signals()?;
     // Workers are forked by fork servers and shall be children of the master.
     nix::sys::prctl::set_child_subreaper(true)

@@ -53,9 +53,7 @@ impl Journal {
     pub(super) fn write(&mut self, record: &Record) -> Result<(), Failure> {
         match &record.content {
             Content::Program(captured) => self.emit(|| captured.emit()),
-            Content::Dropped(count) => {
-                self.emit(|| events::records_dropped(*count, "the journal"))
-            }
+            Content::Dropped(count) => self.emit(|| events::records_dropped(*count, "the journal")),
             Content::Application {
                 speaker,
                 stream,

@@ -253,7 +253,10 @@ fn nobody_waits_for_a_sink_that_takes_nothing() {
 
     let taken = reader.rest();
 
-    let notices: Vec<_> = taken.iter().filter_map(|taken| taken.clone().err()).collect();
+    let notices: Vec<_> = taken
+        .iter()
+        .filter_map(|taken| taken.clone().err())
+        .collect();
     let [dropped] = notices[..] else {
         panic!("{notices:?}");
     };
@@ -289,7 +292,10 @@ fn the_loop_is_woken_when_there_is_room_again() {
     let log = reader.log.clone();
     let is_readable = |log: &Handle| {
         let resume = log.resume();
-        let mut fds = [rustix::event::PollFd::new(&resume, rustix::event::PollFlags::IN)];
+        let mut fds = [rustix::event::PollFd::new(
+            &resume,
+            rustix::event::PollFlags::IN,
+        )];
         let now = rustix::event::Timespec::default();
         rustix::event::poll(&mut fds, Some(&now)).unwrap() == 1
     };

@@ -85,14 +85,19 @@ fn a_record_arrives_in_a_pipe_in_a_socket_and_in_a_file() {
     drop(writer);
     console.write(&record(1)).unwrap();
     drop(console);
-    assert!(rest_of(reader).ends_with("[WARNING] 1 log record was dropped because stderr did not take it\n"));
+    assert!(
+        rest_of(reader)
+            .ends_with("[WARNING] 1 log record was dropped because stderr did not take it\n")
+    );
 
     let (reader, writer) = UnixStream::pair().unwrap();
     let mut console = Console::on(&writer, Style::Plain);
     drop(writer);
     console.write(&record(2)).unwrap();
     drop(console);
-    assert!(rest_of(reader).ends_with("2 log records were dropped because stderr did not take them\n"));
+    assert!(
+        rest_of(reader).ends_with("2 log records were dropped because stderr did not take them\n")
+    );
 
     let file = tempfile::NamedTempFile::new().unwrap();
     let mut console = Console::on(file.as_file(), Style::Plain);
