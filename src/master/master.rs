@@ -189,6 +189,9 @@ impl Master {
             }
         }
         self.notify_due(now);
+        if let Some(control) = &mut self.control {
+            control.run_due(now, &self.wakeups);
+        }
     }
 
     /// How long nothing is due.
@@ -197,6 +200,7 @@ impl Master {
         let mut due: Vec<Instant> = self.arbiter.deadline().into_iter().collect();
         due.extend(self.outputs().filter_map(Output::deadline));
         due.extend(self.next_notification(now));
+        due.extend(self.control.as_ref().and_then(Server::deadline));
         if !self.pending.is_empty() {
             return Some(Duration::ZERO);
         }

@@ -4,6 +4,7 @@ mod answers;
 mod commands;
 mod configuration;
 mod connections;
+mod control;
 mod interpreters;
 mod listening;
 mod loading;
