@@ -267,15 +267,15 @@ mod tests {
         for (words, says) in [
             (
                 "-w 0 a:b",
-                "--workers: must be \"auto\" or between 1 and 1024, not 0",
+                "--workers: must be \"auto\" or a whole number between 1 and 1024, not 0",
             ),
             (
                 "-w -1 a:b",
-                "--workers: must be \"auto\" or between 1 and 1024, not -1",
+                "--workers: must be \"auto\" or a whole number between 1 and 1024, not -1",
             ),
             (
                 "--workers=many a:b",
-                "--workers: must be \"auto\" or between 1 and 1024, not \"many\"",
+                "--workers: must be \"auto\" or a whole number between 1 and 1024, not \"many\"",
             ),
             (
                 "-b 8000 a:b",

@@ -72,7 +72,8 @@ fn a_master_without_free_descriptors_says_so_once_and_recovers() {
     let master = Pid::from_raw(server.pid());
     // No number below the limit is free.
     let limit = Rlimit {
-        current: (0..).find(|fd| !Path::new(&format!("/proc/{}/fd/{fd}", server.pid())).exists()),
+        current: (0..1 << 20)
+            .find(|fd| !Path::new(&format!("/proc/{}/fd/{fd}", server.pid())).exists()),
         maximum: getrlimit(Resource::Nofile).maximum,
     };
     let before = prlimit(master, Resource::Nofile, limit).unwrap();

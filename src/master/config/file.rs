@@ -211,7 +211,8 @@ mod tests {
 
     #[test]
     fn an_unusable_value_is_refused_where_it_stands() {
-        const WORKERS: &str = "1:11: workers: must be \"auto\" or between 1 and 1024, not";
+        const WORKERS: &str =
+            "1:11: workers: must be \"auto\" or a whole number between 1 and 1024, not";
         const TIMEOUT: &str = "1:11: timeout: must be a whole number of seconds up to 31536000, or 0 for no limit, not";
         for (value, shown) in [
             ("0", "0"),
@@ -240,7 +241,7 @@ mod tests {
         assert_complaints(&[
             (
                 "\nworkers = 0\n",
-                "2:11: workers: must be \"auto\" or between 1 and 1024, not 0",
+                "2:11: workers: must be \"auto\" or a whole number between 1 and 1024, not 0",
             ),
             (
                 "preload = \"yes\"",

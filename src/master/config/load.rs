@@ -341,7 +341,7 @@ mod tests {
 
         let expected = [
             "rgunicorn.toml:1:1: unknown setting \"wsgi_app\"; did you mean \"app\"?".to_owned(),
-            "rgunicorn.toml:2:11: workers: must be \"auto\" or between 1 and 1024, not 0".to_owned(),
+            "rgunicorn.toml:2:11: workers: must be \"auto\" or a whole number between 1 and 1024, not 0".to_owned(),
             format!(
                 "rgunicorn.toml:3:9: chdir: cannot enter \"{here}/nowhere\": No such file or directory; create it, or name another directory"
             ),

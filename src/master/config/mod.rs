@@ -1,5 +1,5 @@
-//! The configuration: what may be set ([`SETTINGS`]), where it is read from
-//! ([`load`]), and what comes out ([`Config`]).
+//! The configuration: the settings ([`SETTINGS`]), where they are read from
+//! ([`load`]), and the result ([`Config`]).
 //!
 //! To add a setting, add a row to the table in `settings.rs`, a type in
 //! `values` if none fits, and a test. The command line, `--help`,

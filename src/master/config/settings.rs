@@ -339,7 +339,7 @@ settings! {
         /// Seconds a worker may take to load the application; 0 = no limit.
         boot_timeout: Timeout = Timeout::nearest(300), ["--boot-timeout"], "SECONDS", Reload;
 
-        /// How many workers more than `workers` may run during a reload.
+        /// How many additional workers may run during a reload.
         ///
         /// A higher number makes reloads faster and needs more memory.
         surge: Within<1, 1024> = Within::nearest(1), ["--surge"], "NUMBER", Reload;
@@ -386,8 +386,8 @@ settings! {
     }
 
     Server {
-        /// How much to log: debug, info, warning, error or critical.
-        loglevel: LogLevel = LogLevel::Info, ["--log-level"], "LEVEL", Reload;
+        /// The lowest level to log: debug, info, warning, error or critical.
+        loglevel: LogLevel = LogLevel::INFO, ["--log-level"], "LEVEL", Reload;
 
         /// The name of the processes in a process listing.
         proc_name: Option<ProcName> = None, ["-n", "--name"], "NAME", Reload,

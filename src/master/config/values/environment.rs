@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// Each name with its value, in the order of the names.
+    /// In the order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()
@@ -97,7 +97,8 @@ impl Value for Environment {
         Ok(variables)
     }
 
-    /// Variable by variable: one on the command line leaves the file's others.
+    /// Variable by variable: one on the command line does not drop the others of
+    /// the file.
     fn overlaid(mut self, stronger: Self) -> Self {
         self.0.extend(stronger.0);
         self

@@ -1,4 +1,4 @@
-//! Whose forwarding headers are believed.
+//! The peers whose forwarding headers are believed.
 
 use crate::config::value::{Refusal, Value, from_texts, misfit};
 use ipnet::IpNet;
@@ -56,12 +56,12 @@ impl fmt::Display for Peer {
     }
 }
 
-/// The peers whose forwarding headers are believed; may be none.
+/// May be empty: then no TCP peer is believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peers(Vec<Peer>);
 
 impl Peers {
-    /// This machine: where a proxy in front usually runs.
+    /// The default: a proxy usually runs on the same machine.
     pub fn this_machine() -> Self {
         Self(vec![
             Peer::Address(Ipv4Addr::LOCALHOST.into()),

@@ -33,7 +33,7 @@ impl Workers {
 
 impl Value for Workers {
     fn expects() -> String {
-        r#""auto" or between 1 and 1024"#.into()
+        r#""auto" or a whole number between 1 and 1024"#.into()
     }
 
     fn to_toml(&self) -> Option<toml::Value> {
@@ -87,11 +87,11 @@ mod tests {
         assert_eq!(Workers::from_word("auto"), Ok(Workers::Auto));
         assert_eq!(
             Workers::from_integer(0),
-            Err(r#"must be "auto" or between 1 and 1024, not 0"#.into())
+            Err(r#"must be "auto" or a whole number between 1 and 1024, not 0"#.into())
         );
         assert_eq!(
             Workers::from_text("four"),
-            Err(r#"must be "auto" or between 1 and 1024, not "four""#.into())
+            Err(r#"must be "auto" or a whole number between 1 and 1024, not "four""#.into())
         );
     }
 }
