@@ -248,7 +248,7 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Start
     let notifier = Notifier::from_env().map_err(system("reach the service manager"))?;
     let watchdog = Watchdog::from_env()?;
     let signals = take_over_signals()?;
-    // Workers are forked by fork servers and shall be children of the master.
+    // The fork servers' children, the workers, become children of the master.
     nix::sys::prctl::set_child_subreaper(true)
         .map_err(io::Error::from)
         .map_err(system("become the parent of workers"))?;
@@ -317,7 +317,10 @@ fn refused_bind(origin: &Origin, error: ListenerError) -> StartError {
 }
 
 fn refused_control(origin: &Origin, path: &Path, error: &dyn Display) -> StartError {
-    let problem = format!("cannot open the control socket {}: {error}", path.display());
+    let problem = format!(
+        "cannot open the control socket {}: {error}; another path can be set with control_socket",
+        path.display()
+    );
     StartError::Control(origin.blame("control_socket", &problem))
 }
 

@@ -18,7 +18,7 @@ impl Workers {
     /// The number, with `auto` counted on this machine, now.
     pub fn count(self) -> usize {
         match self {
-            // This heeds affinity and cpuset, and the CPU quotas of the control
+            // This respects affinity and cpuset, and the CPU quotas of the control
             // groups (both versions) rounded down: a worker that shares a
             // processor with others' quota is throttled in its requests.
             Self::Auto => {
