@@ -40,7 +40,7 @@ fn help_names_the_flags_that_gunicorn_users_know() {
 }
 
 #[test]
-fn both_programs_tell_their_version() {
+fn both_programs_print_their_version() {
     for path in [crate::harness::program::RGUNICORN, RGUNICORNCTL] {
         let outcome = Program::new(path, &["--version"]).run();
 
@@ -146,7 +146,7 @@ fn an_unknown_command_is_refused() {
 }
 
 #[test]
-fn nobody_but_its_user_may_command_a_server() {
+fn another_user_cannot_control_a_server() {
     let server = Server::running("hello:app").start();
 
     let run = server.folder().join("run");

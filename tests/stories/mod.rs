@@ -13,6 +13,7 @@ mod notifying;
 mod reloading;
 mod requests;
 mod slow_clients;
+mod sources;
 mod stopping;
 mod uploads;
 mod validated;

@@ -94,7 +94,6 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
     Err(ConfigErrors::sorted(errors))
 }
 
-/// What the environment sets.
 fn environment(start: &Start) -> (Partial, Vec<ConfigError>) {
     let mut settings = Partial::default();
     let mut errors = Vec::new();

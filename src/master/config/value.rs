@@ -50,27 +50,22 @@ pub trait Value: Sized {
     /// What is written in a file for this value; `None` when it is not set.
     fn to_toml(&self) -> Option<toml::Value>;
 
-    /// From a TOML string.
     fn from_text(text: &str) -> Result<Self, String> {
         Err(misfit::<Self>(&format!("{text:?}")))
     }
 
-    /// From a TOML integer.
     fn from_integer(number: i64) -> Result<Self, String> {
         Err(misfit::<Self>(&number.to_string()))
     }
 
-    /// From a TOML boolean.
     fn from_bool(value: bool) -> Result<Self, String> {
         Err(misfit::<Self>(&value.to_string()))
     }
 
-    /// From a TOML array.
     fn from_list(_items: &[Spanned<DeValue<'_>>]) -> Result<Self, Vec<Refusal>> {
         Err(Refusal::whole(misfit::<Self>("a list")))
     }
 
-    /// From a TOML table.
     fn from_table(_table: &DeTable<'_>) -> Result<Self, Vec<Refusal>> {
         Err(Refusal::whole(misfit::<Self>("a table")))
     }

@@ -19,7 +19,7 @@ const MOST: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Activated {
     pub listeners: Vec<Listener>,
-    /// The one for control clients.
+    /// The socket named [`CONTROL`].
     pub control: Option<OwnedFd>,
 }
 

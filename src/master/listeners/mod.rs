@@ -31,7 +31,6 @@ pub struct Listener {
     pub origin: Origin,
 }
 
-/// Who opened a listener.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Origin {
     /// systemd, which keeps it open while the service is down.
