@@ -11,9 +11,11 @@
 //! others go through [`Scan`], line by line, until their end is known. The verdict is
 //! the same on either way: whatever is not plainly good the first time is scanned.
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
 use httparse::{Header, Request, Status};
+use memchr::memchr;
 
 use crate::fields::Meaning;
 use crate::limits::Limits;
@@ -193,12 +195,13 @@ impl Head {
         let Some(length) = self.scan.find_end(buffer, limits)? else {
             return Ok(false);
         };
-        let head = &buffer[..length];
+        let head = as_http_11(&buffer[..length]);
+        let mut slots = [const { MaybeUninit::uninit() }; USUAL_FIELDS];
         if limits.fields <= USUAL_FIELDS {
-            self.split(head, &mut slots[..limits.fields], limits)?;
+            self.split(&head, &mut slots[..limits.fields], limits)?;
         } else {
             let mut many = vec![MaybeUninit::uninit(); limits.fields];
-            self.split(head, &mut many, limits)?;
+            self.split(&head, &mut many, limits)?;
         }
         self.judge(buffer, limits).map(|()| true)
     }
@@ -277,15 +280,7 @@ impl Head {
     fn judge(&mut self, buffer: &[u8], limits: &Limits) -> Result<(), Refusal> {
         self.stage = Stage::Done;
         let method = self.method.of(buffer);
-        if !target::is_method(method) {
-            return Err(Refusal::BadMethod);
-        }
-        if method == b"CONNECT" {
-            return Err(Refusal::Connect);
-        }
-        if !target::is_visible(self.target.of(buffer)) {
-            return Err(Refusal::BadTarget);
-        }
+        target::check_words(method, self.target.of(buffer))?;
         let target = target::read(buffer, method, self.target)?;
         self.path = target.path;
         self.query = target.query;
@@ -321,56 +316,56 @@ impl Head {
     }
 }
 
+/// `head` with HTTP/1.2 to 1.9 replaced by HTTP/1.1: a higher minor version has to be
+/// processed as the highest one we know (RFC 9110, section 2.5), but httparse knows no
+/// other. No length changes, so spans of the copy are spans of the original.
+fn as_http_11(head: &[u8]) -> Cow<'_, [u8]> {
+    let start = if head.starts_with(b"\r\n") { 2 } else { 0 };
+    let line_end = memchr(b'\r', &head[start..]).map_or(head.len(), |at| start + at);
+    match &head[start..line_end] {
+        [
+            ..,
+            b' ',
+            b'H',
+            b'T',
+            b'T',
+            b'P',
+            b'/',
+            b'1',
+            b'.',
+            b'2'..=b'9',
+        ] => {
+            let mut copy = head.to_vec();
+            copy[line_end - 1] = b'1';
+            Cow::Owned(copy)
+        }
+        [..] => Cow::Borrowed(head),
+    }
+}
+
 /// Whether CR LF is right before `position`.
 fn follows_line_break(buffer: &[u8], position: usize) -> bool {
     position >= 2 && buffer.get(position - 2..position) == Some(b"\r\n")
 }
 
-/// Why httparse did not like `head`, which is complete and whose lines are properly
-/// ended.
+/// Why httparse did not accept `head`, whose lines are properly ended and whose request
+/// line is good.
 fn reason(head: &[u8], error: httparse::Error) -> Refusal {
     use httparse::Error;
 
     let has_pair =
         |wanted: fn(u8, u8) -> bool| head.windows(2).any(|pair| wanted(pair[0], pair[1]));
-    let lead = if head.starts_with(b"\r\n") { 2 } else { 0 };
     match error {
         Error::NewLine if has_pair(|byte, next| byte == b'\r' && next != b'\n') => {
             Refusal::BareCarriageReturn
         }
-        Error::Token | Error::Version | Error::Status | Error::NewLine => {
-            request_line_reason(&head[lead..])
-        }
+        Error::Token | Error::Version | Error::Status | Error::NewLine => Refusal::BadRequestLine,
         Error::HeaderName if has_pair(|byte, next| byte == b'\n' && b" \t".contains(&next)) => {
             Refusal::FoldedField
         }
         Error::HeaderName => Refusal::BadFieldName,
         Error::HeaderValue => Refusal::BadFieldValue,
         Error::TooManyHeaders => Refusal::TooManyFields,
-    }
-}
-
-/// What is wrong with the request line at the start of `head`.
-fn request_line_reason(head: &[u8]) -> Refusal {
-    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let mut words = line.split(|byte| *byte == b' ');
-    let (Some(method), Some(target), Some(version), None) =
-        (words.next(), words.next(), words.next(), words.next())
-    else {
-        return Refusal::BadRequestLine;
-    };
-    if !target::is_method(method) {
-        return Refusal::BadMethod;
-    }
-    if !target::is_visible(target) {
-        return Refusal::BadTarget;
-    }
-    match version {
-        b"HTTP/1.0" | b"HTTP/1.1" => Refusal::BadRequestLine,
-        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
-            Refusal::UnsupportedVersion
-        }
-        [..] => Refusal::BadVersion,
     }
 }
 

@@ -25,15 +25,50 @@ pub(crate) fn is_method_byte(byte: u8) -> bool {
 }
 
 /// A method has 3 to 20 characters, as with Gunicorn.
-pub(crate) fn is_method(method: &[u8]) -> bool {
+fn is_method(method: &[u8]) -> bool {
     (3..=20).contains(&method.len()) && method.iter().all(|byte| is_method_byte(*byte))
 }
 
 /// Whether `target` has only visible ASCII characters.
-pub(crate) fn is_visible(target: &[u8]) -> bool {
+fn is_visible(target: &[u8]) -> bool {
     target.iter().fold(!target.is_empty(), |good, byte| {
         good & byte.is_ascii_graphic()
     })
+}
+
+/// Checks `line`, a request line without its line break (RFC 9112, section 3).
+pub(crate) fn check_request_line(line: &[u8]) -> Result<(), Refusal> {
+    if memchr(b'\r', line).is_some() {
+        return Err(Refusal::BareCarriageReturn);
+    }
+    let mut words = line.split(|byte| *byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(Refusal::BadRequestLine);
+    };
+    check_words(method, target)?;
+    match version {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'..=b'9'] => Ok(()),
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+            Err(Refusal::UnsupportedVersion)
+        }
+        [..] => Err(Refusal::BadVersion),
+    }
+}
+
+/// Checks what can be said of a method and a target without knowing the host.
+pub(crate) fn check_words(method: &[u8], target: &[u8]) -> Result<(), Refusal> {
+    if !is_method(method) {
+        return Err(Refusal::BadMethod);
+    }
+    if method == b"CONNECT" {
+        return Err(Refusal::Connect);
+    }
+    if !is_visible(target) {
+        return Err(Refusal::BadTarget);
+    }
+    Ok(())
 }
 
 /// Reads the request target of `method` (RFC 9112, section 3.2). `target` has to be
