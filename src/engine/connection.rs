@@ -33,9 +33,12 @@ use std::time::Duration;
 /// not keep the others waiting.
 const SHARE: u32 = 16;
 
-/// So much of a client's unread data is thrown away while a connection lingers
-/// (RFC 9112 §9.6) before it is simply closed.
-const LINGER_MOST: usize = 64 * 1024 * 1024;
+/// The most bytes that are read and discarded while a connection lingers (RFC 9112,
+/// section 9.6).
+const MAX_LINGER_BYTES: usize = 64 * 1024 * 1024;
+
+/// The longest time a connection lingers, in milliseconds.
+const MAX_LINGER_MS: u64 = 2000;
 
 /// Who is at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +117,8 @@ pub(crate) struct Connection {
     after: After,
     /// It has had an answer.
     served: bool,
+    /// It used up its share of a turn and is in the engine's list for the next.
+    pub(crate) is_scheduled: bool,
     lingered: usize,
     work: Option<Box<Work>>,
 }
@@ -147,6 +152,7 @@ impl Connection {
             half_closed: false,
             after: After::Close,
             served: false,
+            is_scheduled: false,
             lingered: 0,
             work: None,
         }
@@ -203,10 +209,11 @@ impl Connection {
             match self.stage {
                 Stage::Ready => return Ok(Next::Request),
                 Stage::Lingering => return Ok(self.linger()),
-                Stage::Sending => match self.push_out(now_ms) {
-                    Some(next) => return Ok(next),
-                    None => self.settle(now_ms),
-                },
+                Stage::Sending => {
+                    if let Some(next) = self.push_out(now_ms).or_else(|| self.settle(now_ms)) {
+                        return Ok(next);
+                    }
+                }
                 Stage::Idle | Stage::Head | Stage::Body => {
                     if self.parse(now_ms)? {
                         return Ok(Next::Request);
@@ -348,8 +355,8 @@ impl Connection {
         }
     }
 
-    /// The client has the whole answer: what now?
-    fn settle(&mut self, now_ms: u64) {
+    /// The client has the whole answer: goes on as `after` says, or ends.
+    fn settle(&mut self, now_ms: u64) -> Option<Next> {
         match self.after {
             After::KeepAlive => {
                 if let Some(work) = &mut self.work {
@@ -358,26 +365,29 @@ impl Connection {
                 self.stage = Stage::Idle;
                 self.served = true;
                 self.deadline_ms = now_ms + millis(self.settings.keepalive);
+                None
             }
             After::Linger => {
                 // An error means that the client is gone, which `linger` finds out.
                 let _ = rustix::net::shutdown(&self.socket, Shutdown::Write);
                 self.stage = Stage::Lingering;
                 self.readable = true;
-                self.deadline_ms = now_ms + 2000;
+                self.deadline_ms = now_ms + MAX_LINGER_MS;
+                None
             }
-            After::Close | After::Abort => {
-                self.stage = Stage::Lingering;
-                self.lingered = LINGER_MOST;
-            }
+            After::Close | After::Abort => Some(Next::Close),
         }
     }
 
-    /// Throws away what the client still sends, so that the answer is not lost
-    /// to the reset that closing a socket with unread data causes.
+    /// Discards what the client still sends: closing a socket with unread data resets
+    /// the connection, and the client would lose the answer. A client that sends fast
+    /// gets its share of each turn, like any other.
     fn linger(&mut self) -> Next {
         let mut waste = [0; 4096];
-        while self.lingered < LINGER_MOST {
+        for _ in 0..SHARE {
+            if self.lingered >= MAX_LINGER_BYTES {
+                return Next::Close;
+            }
             match rustix::net::recv(&self.socket, &mut waste, RecvFlags::DONTWAIT) {
                 Ok((_, 0)) => return Next::Close,
                 Ok((_, count)) => self.lingered += count,
@@ -386,15 +396,15 @@ impl Connection {
                 Err(_) => return Next::Close,
             }
         }
-        Next::Close
+        Next::Again
     }
 
     /// Answers a request that is none, and ends.
     pub(crate) fn refuse(&mut self, refused: &Refused, now_ms: u64, date: &[u8; 29]) {
         let Some(work) = &mut self.work else { return };
         work.output.clear(RECEIVE_BODY);
-        let status = refused.status();
-        write_refusal(&mut work.output.buffer, status, Page::Whole, date);
+        let page = Page::for_request(&work.input);
+        write_refusal(&mut work.output.buffer, refused.status(), page, date);
         self.after = After::Linger;
         self.stage = Stage::Sending;
         self.deadline_ms = now_ms + millis(self.settings.client_timeout);

@@ -203,7 +203,10 @@ impl Engine {
             }
         }
         for token in std::mem::take(&mut self.again) {
-            self.progress(token);
+            if let Some(connection) = self.connection(token) {
+                connection.is_scheduled = false;
+                self.progress(token);
+            }
         }
         if self.clock.now_ms() >= self.sweep_ms {
             self.sweep();
@@ -221,7 +224,9 @@ impl Engine {
         if let Some(connection) = self.connection(token) {
             let readable = flags.intersects(EventFlags::IN | ended);
             connection.note(readable, flags.intersects(ended));
-            self.progress(token);
+            if !connection.is_scheduled {
+                self.progress(token);
+            }
         }
     }
 
@@ -261,10 +266,22 @@ impl Engine {
             .unwrap_or(Next::Close);
         match next {
             Next::Wait => self.wait(token),
-            Next::Again => self.again.push(token),
+            Next::Again => self.schedule(token),
             Next::Request if was_ready => {}
             Next::Request => self.ready.push_back(token),
             Next::Close => self.close(token),
+        }
+    }
+
+    /// Goes on with a connection in the next turn, after everybody else.
+    fn schedule(&mut self, token: u64) {
+        let Some(connection) = find(&mut self.connections, token) else {
+            return;
+        };
+        self.sweep_ms = self.sweep_ms.min(connection.deadline_ms);
+        // Twice in the list would be two shares of each turn.
+        if !std::mem::replace(&mut connection.is_scheduled, true) {
+            self.again.push(token);
         }
     }
 

@@ -10,27 +10,39 @@ pub struct Spool {
     memory: Vec<u8>,
     file: Option<File>,
     length: u64,
+    /// How often the file was written to.
+    #[cfg(test)]
+    pub(crate) writes: usize,
 }
 
 impl Spool {
     /// Adds `bytes`; moves everything to a file when `in_memory` is exceeded.
     /// The file lies in `$TMPDIR`, or /tmp, and has no name.
     pub fn push(&mut self, bytes: &[u8], in_memory: usize) -> io::Result<()> {
-        match &mut self.file {
-            Some(file) => file.write_all(bytes)?,
-            None if self.memory.len() + bytes.len() <= in_memory => {
-                self.memory.extend_from_slice(bytes);
-            }
-            None => {
-                let mut file = tempfile::tempfile()?;
-                file.write_all(&self.memory)?;
-                file.write_all(bytes)?;
-                self.memory = Vec::new();
-                self.file = Some(file);
-            }
+        if self.file.is_none() && self.memory.len() + bytes.len() <= in_memory {
+            self.memory.extend_from_slice(bytes);
+        } else {
+            self.write(bytes)?;
         }
         self.length += bytes.len() as u64;
         Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => {
+                let mut file = tempfile::tempfile()?;
+                file.write_all(&self.memory)?;
+                self.memory = Vec::new();
+                self.file.insert(file)
+            }
+        };
+        #[cfg(test)]
+        {
+            self.writes += 1;
+        }
+        file.write_all(bytes)
     }
 
     /// How many bytes there are.

@@ -1,9 +1,13 @@
 //! The engine with real sockets and a fixed answer.
 
-use crate::{Engine, Settings};
+use crate::connection::{Connection, Next};
+use crate::work::Pool;
+use crate::{Engine, Peer, Settings};
 use rustix::event::{EventfdFlags, eventfd};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -256,4 +260,59 @@ fn what_is_taken_back_leaves_nothing_behind() {
     assert!(text.starts_with("HTTP/1.1 500 Oh\r\n"), "{text}");
     client.write_all(REQUEST).unwrap();
     assert!(is_answered(&scene.answer(&mut client)));
+}
+
+/// A refused connection whose answer is sent, and its client.
+fn refused() -> (Connection, UnixStream) {
+    let (server, mut client) = UnixStream::pair().unwrap();
+    client.set_nonblocking(true).unwrap();
+    let settings = Arc::new(Settings::default());
+    let mut connection = Connection::new(server.into(), Peer::Unix, 0, settings, 1, u64::MAX);
+    let mut pool = Pool::default();
+    client.write_all(b"\x01").unwrap();
+    let refusal = connection.progress(0, &mut pool).unwrap_err();
+    connection.refuse(&refusal, 0, &[b' '; 29]);
+    (connection, client)
+}
+
+/// Sends until the socket's buffers are full. Returns how many bytes that were.
+fn fill(client: &mut UnixStream) -> usize {
+    let mut sent = 0;
+    loop {
+        match client.write(&[b'x'; 8192]) {
+            Ok(count) => sent += count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return sent,
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return sent,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn what_a_refused_client_still_sends_is_not_read_in_one_turn() {
+    let (mut connection, mut client) = refused();
+    let mut pool = Pool::default();
+    assert!(fill(&mut client) > 100_000);
+
+    let next = connection.progress(0, &mut pool).unwrap();
+
+    assert!(matches!(next, Next::Again), "{next:?}");
+    let turns = (1..100)
+        .find(|_| matches!(connection.progress(0, &mut pool), Ok(Next::Wait)))
+        .unwrap();
+    assert!(turns > 1);
+}
+
+#[test]
+fn a_refused_client_that_never_stops_sending_is_closed() {
+    let (mut connection, mut client) = refused();
+    let mut pool = Pool::default();
+    let mut sent = 0;
+
+    while !matches!(connection.progress(0, &mut pool), Ok(Next::Close)) {
+        sent += fill(&mut client);
+        assert!(sent < 100 << 20, "still open after {sent} bytes");
+    }
+
+    assert!(sent >= 64 << 20, "closed after {sent} bytes");
 }

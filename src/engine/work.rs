@@ -117,6 +117,9 @@ impl Pool {
 }
 
 /// Moves what is body out of `input`, from `start` on, into the spool.
+///
+/// The data of all chunks is put together in `input` first: a client may send chunks
+/// of one byte, and each push may be a system call.
 pub(crate) fn decode(
     body: &mut Body,
     input: &mut Vec<u8>,
@@ -125,19 +128,63 @@ pub(crate) fn decode(
     in_memory: usize,
 ) -> Result<bool, Refused> {
     let mut position = start;
+    let mut data = start..start;
     let complete = loop {
         let decoded = body.decode(&input[position..])?;
-        let data = position + decoded.data.start..position + decoded.data.end;
-        if !data.is_empty() {
-            spool
-                .push(&input[data], in_memory)
-                .map_err(Refused::NoRoom)?;
+        let more = position + decoded.data.start..position + decoded.data.end;
+        if data.is_empty() {
+            data = more;
+        } else {
+            let length = more.len();
+            input.copy_within(more, data.end);
+            data.end += length;
         }
         position += decoded.consumed;
         if decoded.complete || decoded.consumed == 0 {
             break decoded.complete;
         }
     };
+    if !data.is_empty() {
+        spool
+            .push(&input[data], in_memory)
+            .map_err(Refused::NoRoom)?;
+    }
     input.drain(start..position);
     Ok(complete)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rgunicorn_http::{Framing, Limits};
+    use std::os::unix::fs::FileExt;
+
+    #[test]
+    fn small_chunks_are_written_to_the_file_together() {
+        let mut spool = Spool::default();
+        let mut body = Body::of(Framing::Chunked, &Limits::default());
+        let mut expected = Vec::new();
+        let mut input = b"head".to_vec();
+
+        for byte in 0..=255 {
+            for _ in 0..1000 {
+                input.extend_from_slice(b"1\r\n");
+                input.push(byte);
+                input.extend_from_slice(b"\r\n");
+            }
+            expected.resize(expected.len() + 1000, byte);
+            assert!(!decode(&mut body, &mut input, 4, &mut spool, 100).unwrap());
+            assert_eq!(input, b"head");
+        }
+        input.extend_from_slice(b"5;a\r\nhello\r\n0\r\n\r\nGET");
+        assert!(decode(&mut body, &mut input, 4, &mut spool, 100).unwrap());
+
+        expected.extend_from_slice(b"hello");
+        assert_eq!(input, b"headGET");
+        let mut bytes = vec![0; expected.len()];
+        assert_eq!(spool.len(), bytes.len() as u64);
+        spool.file().unwrap().read_exact_at(&mut bytes, 0).unwrap();
+        assert!(bytes == expected);
+        assert_eq!(spool.writes, 257, "one for each call");
+    }
 }

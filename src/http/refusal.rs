@@ -226,8 +226,21 @@ impl fmt::Display for Status {
 pub enum Page {
     /// Head and body.
     Whole,
-    /// The head alone: the request was a HEAD.
+    /// The head alone: the request was a HEAD (RFC 9110, section 9.3.2).
     HeadOnly,
+}
+
+impl Page {
+    /// What may go out to the client that sent `received`: the first bytes of a
+    /// request, which may be malformed or incomplete.
+    pub fn for_request(received: &[u8]) -> Self {
+        let line = received.strip_prefix(b"\r\n").unwrap_or(received);
+        if line.starts_with(b"HEAD ") {
+            Self::HeadOnly
+        } else {
+            Self::Whole
+        }
+    }
 }
 
 /// Appends a complete answer of the server's own (to a refused request, after a
@@ -294,12 +307,20 @@ mod tests {
     }
 
     #[test]
-    fn a_head_request_is_refused_without_a_body() {
-        let mut out = Vec::new();
+    fn a_refused_head_request_gets_the_head_that_a_get_would_have_got() {
+        for request in [&b"HEAD / HTTP/1.1\r\n"[..], b"\r\nHEAD "] {
+            let mut get = Vec::new();
+            write_refusal(&mut get, Status::REQUEST_TIMEOUT, Page::Whole, DATE);
+            let mut head = Vec::new();
 
-        write_refusal(&mut out, Status::REQUEST_TIMEOUT, Page::HeadOnly, DATE);
+            let page = Page::for_request(request);
+            write_refusal(&mut head, Status::REQUEST_TIMEOUT, page, DATE);
 
-        assert!(out.starts_with(b"HTTP/1.1 408 Request Timeout\r\n"));
-        assert!(out.ends_with(b"\r\n\r\n"));
+            assert!(head.ends_with(b"\r\n\r\n"));
+            assert!(get.starts_with(&head) && get.len() > head.len());
+        }
+        for request in [&b"HEA"[..], b"HEADER / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\n"] {
+            assert_eq!(Page::for_request(request), Page::Whole);
+        }
     }
 }
