@@ -29,7 +29,7 @@ pub enum Refusal {
     #[error("CONNECT is not supported")]
     Connect,
     /// The request line exceeds `Limits::line`.
-    #[error("the request line is too long")]
+    #[error("the request line is longer than limit_request_line")]
     LineTooLong,
 
     /// RFC 9112, section 2.2, lets a recipient take a lone LF; proxies differ on it.
@@ -48,13 +48,13 @@ pub enum Refusal {
     #[error("a field value holds a control character")]
     BadFieldValue,
     /// One field line exceeds `Limits::field_size`.
-    #[error("a field is too large")]
+    #[error("a header field is larger than limit_request_field_size")]
     FieldTooLarge,
     /// More fields than `Limits::fields`.
-    #[error("there are too many fields")]
+    #[error("there are more header fields than limit_request_fields")]
     TooManyFields,
     /// The whole head exceeds `Limits::head`.
-    #[error("the fields are too large together")]
+    #[error("the header fields together are larger than 64 KiB")]
     HeadTooLarge,
 
     /// RFC 9112, section 3.2.
@@ -95,7 +95,7 @@ pub enum Refusal {
     UnknownExpectation,
 
     /// The body exceeds `Limits::body`.
-    #[error("the body is too large")]
+    #[error("the body is larger than limit_request_body")]
     BodyTooLarge,
     /// Not 1 to 16 hexadecimal digits, or not followed by `;` or a line break
     /// (RFC 9112, section 7.1).
@@ -114,7 +114,7 @@ pub enum Refusal {
     #[error("a trailer is one of the fields that cannot be trailers")]
     ForbiddenTrailer,
     /// More trailers, or larger ones, than the limits for fields.
-    #[error("the trailers are too many or too large")]
+    #[error("the trailers exceed limit_request_fields or limit_request_field_size")]
     TrailersTooLarge,
 }
 

@@ -354,6 +354,7 @@ fn settings(site: &Site) -> Settings {
             field_size: site.limit_request_field_size,
             body: site.limit_request_body,
         },
+        answer_on_disk: site.limit_response_buffer,
         ..Settings::default()
     }
 }

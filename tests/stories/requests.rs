@@ -280,6 +280,7 @@ fn a_body_over_the_limit_is_refused_before_it_is_read() {
         ),
         413,
     );
+    server.wait_for_log("with 413 Content Too Large: the body is larger than limit_request_body");
 }
 
 #[test]
