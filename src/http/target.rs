@@ -1,4 +1,4 @@
-//! The words of a request line, and the authorities they name.
+//! The parts of a request line: method, target, version; and Host values.
 
 use memchr::{memchr, memchr2};
 
@@ -142,6 +142,16 @@ fn split(buffer: &[u8], start: usize, end: usize, authority: Option<Span>) -> Ta
     }
 }
 
+/// Appends `path` to `out`, percent-decoded. What only looks like an escape stays as it
+/// is, as in Python's `urllib.parse.unquote_to_bytes`.
+pub fn percent_decode(path: &[u8], out: &mut Vec<u8>) {
+    match memchr(b'%', path) {
+        // Most paths: copying them whole is four times faster than byte by byte.
+        None => out.extend_from_slice(path),
+        Some(_) => out.extend(percent_encoding::percent_decode(path)),
+    }
+}
+
 /// `uri-host [ ":" port ]` (RFC 9110, section 7.2). Empty is allowed: a client whose
 /// URL has no authority says so.
 pub(crate) fn is_host(value: &[u8]) -> bool {
@@ -277,6 +287,26 @@ mod tests {
 
         assert_eq!(asked, Ok(("*".into(), String::new(), None)));
         assert_eq!(read_all(b"OPTIONS", "*a"), Err(Refusal::BadTarget));
+    }
+
+    #[test]
+    fn only_what_is_an_escape_is_decoded_and_only_once() {
+        for (path, decoded) in [
+            (&b"/plain/path"[..], &b"/plain/path"[..]),
+            (b"/caf%C3%a9%20", b"/caf\xc3\xa9 "),
+            (b"%00%0D%0a", b"\0\r\n"),
+            (b"%2541", b"%41"),
+            (b"%%341", b"%41"),
+            (b"/100%", b"/100%"),
+            (b"%4", b"%4"),
+            (b"%zz/%4g%u0041%%", b"%zz/%4g%u0041%%"),
+        ] {
+            let mut out = b">".to_vec();
+
+            percent_decode(path, &mut out);
+
+            assert_eq!(out[1..], *decoded, "{}", path.escape_ascii());
+        }
     }
 
     #[test]

@@ -59,14 +59,26 @@ fn main() {
     });
 
     let mut path = Vec::new();
-    measure("path without escapes", || {
-        path.clear();
-        percent_decode(
-            black_box(b"/wp-content/uploads/2010/03/hello.jpg"),
-            &mut path,
-        );
-        !path.is_empty()
-    });
+    for (name, escaped) in [
+        (
+            "without escapes",
+            &b"/wp-content/uploads/2010/03/hello.jpg"[..],
+        ),
+        (
+            "with two escapes",
+            b"/wp-content/uploads/caf%C3%A9/hello.jpg",
+        ),
+        (
+            "of escapes",
+            b"/%E3%81%93%E3%82%93%E3%81%AB%E3%81%A1%E3%81%AF",
+        ),
+    ] {
+        measure(&format!("path {name}"), || {
+            path.clear();
+            percent_decode(black_box(escaped), &mut path);
+            !path.is_empty()
+        });
+    }
 
     let mut chunks = Vec::new();
     for _ in 0..16 {
