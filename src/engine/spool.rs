@@ -1,10 +1,9 @@
-//! Bytes that wait: in memory up to a limit, then in an unlinked file.
+//! A buffer that is in memory up to a limit, then in an unlinked file.
 
 use std::fs::File;
 use std::io::{self, Write};
 
-/// Bytes in the order they came. Reading them is positional, so the place
-/// where the next ones go is always the end.
+/// The file is read by position only, so its own position is always its end.
 #[derive(Debug, Default)]
 pub struct Spool {
     memory: Vec<u8>,
@@ -17,7 +16,7 @@ pub struct Spool {
 
 impl Spool {
     /// Adds `bytes`; moves everything to a file when `in_memory` is exceeded.
-    /// The file lies in `$TMPDIR`, or /tmp, and has no name.
+    /// The file is in `$TMPDIR`, or /tmp, and has no name.
     pub fn push(&mut self, bytes: &[u8], in_memory: usize) -> io::Result<()> {
         if self.file.is_none() && self.memory.len() + bytes.len() <= in_memory {
             self.memory.extend_from_slice(bytes);
@@ -29,14 +28,13 @@ impl Spool {
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => {
-                let mut file = tempfile::tempfile()?;
-                file.write_all(&self.memory)?;
-                self.memory = Vec::new();
-                self.file.insert(file)
-            }
+        let file = if let Some(file) = &mut self.file {
+            file
+        } else {
+            let mut file = tempfile::tempfile()?;
+            file.write_all(&self.memory)?;
+            self.memory = Vec::new();
+            self.file.insert(file)
         };
         #[cfg(test)]
         {
@@ -45,7 +43,6 @@ impl Spool {
         file.write_all(bytes)
     }
 
-    /// How many bytes there are.
     pub fn len(&self) -> u64 {
         self.length
     }
@@ -55,12 +52,12 @@ impl Spool {
         &self.memory
     }
 
-    /// The file, once there is one. It then holds all the bytes, from 0 on.
+    /// The file, once there is one. It holds all the bytes.
     pub fn file(&self) -> Option<&File> {
         self.file.as_ref()
     }
 
-    /// Forgets everything; memory is kept for the next use.
+    /// Removes everything, and keeps the memory for the next use.
     pub fn clear(&mut self) {
         self.memory.clear();
         self.file = None;

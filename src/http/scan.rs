@@ -13,9 +13,8 @@ use crate::limits::Limits;
 use crate::refusal::Refusal;
 use crate::target::{check_request_line, is_method_byte};
 
-/// How far a head has been scanned.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Scan {
+pub(crate) struct Scanner {
     /// No line feed in the current line before this position.
     position: usize,
     /// Where the current line begins.
@@ -24,19 +23,18 @@ pub(crate) struct Scan {
     part: Part,
 }
 
-/// The parts of a head.
 #[derive(Debug, Clone, Copy, Default)]
 enum Part {
     /// Possibly an empty line, which RFC 9112, section 2.2, asks to ignore.
     #[default]
-    Lead,
+    EmptyLine,
     /// The request line.
     RequestLine,
     /// A field line, after so many others; or the empty line that ends the head.
     Fields(usize),
 }
 
-impl Scan {
+impl Scanner {
     /// The length of the head in `buffer`, if it is complete. `buffer` must begin
     /// with the bytes of the last call.
     pub(crate) fn find_end(
@@ -46,7 +44,7 @@ impl Scan {
     ) -> Result<Option<usize>, Refusal> {
         loop {
             match self.part {
-                Part::Lead => match buffer {
+                Part::EmptyLine => match buffer {
                     [] | [b'\r'] => return Ok(None),
                     [b'\r', b'\n', ..] => self.begin(2, Part::RequestLine),
                     [b'\r', ..] => return Err(Refusal::BareCarriageReturn),
@@ -131,10 +129,10 @@ mod tests {
 
     /// The outcome, and that it is the same however the bytes arrive.
     fn scanned(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
-        let at_once = Scan::default().find_end(bytes, &SMALL);
-        let mut scan = Scan::default();
+        let at_once = Scanner::default().find_end(bytes, &SMALL);
+        let mut scanner = Scanner::default();
         let byte_by_byte = (0..=bytes.len())
-            .map(|length| scan.find_end(&bytes[..length], &SMALL))
+            .map(|length| scanner.find_end(&bytes[..length], &SMALL))
             .find(|outcome| !matches!(outcome, Ok(None)))
             .unwrap_or(Ok(None));
         assert_eq!(at_once, byte_by_byte);

@@ -3,7 +3,7 @@
 use memchr::{memchr, memchr2};
 
 use crate::refusal::Refusal;
-use crate::span::Span;
+use crate::request::Span;
 use crate::syntax::{is_host_byte, is_token_byte};
 
 /// What a request target says.

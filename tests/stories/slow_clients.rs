@@ -152,7 +152,10 @@ fn a_normal_client_is_served_at_once_beside_idle_and_trickling_ones() {
 
 #[test]
 fn a_slow_reader_of_a_large_body_does_not_hold_a_lonely_worker() {
-    let server = Server::running("answers:app").workers(1).start();
+    let server = Server::running("answers:app")
+        .workers(1)
+        .setting("keepalive", 30)
+        .start();
     let mut slow = server.connect();
     slow.send("GET /big?size=50000000 HTTP/1.1\r\nHost: a\r\n\r\n");
     let head = slow.read_head().unwrap();

@@ -1,62 +1,62 @@
-//! The memory of a request and its answer, and where it is kept for the next.
+//! The buffers of a request and its response, and the pool they come from.
 
 use crate::exchange::RequestBody;
+use crate::notice::RequestError;
 use crate::output::Output;
-use crate::refused::Refused;
 use crate::spool::Spool;
-use rgunicorn_http::{Body, Head, Sending};
+use rgunicorn_http::{BodyDecoder, Head, ResponseBody};
 
-/// The receive buffer's size in bytes: most requests arrive in one piece.
-pub(crate) const RECEIVE: usize = 16 * 1024;
+/// The size of the receive buffer in bytes: most requests arrive in one piece.
+pub(crate) const RECEIVE_SIZE: usize = 16 * 1024;
 
-/// The receive buffer's size while a large body streams to its file.
-pub(crate) const RECEIVE_BODY: usize = 64 * 1024;
+/// The size of the receive buffer while a large body is written to its file.
+pub(crate) const RECEIVE_BODY_SIZE: usize = 64 * 1024;
 
-/// The most sets of buffers kept for later.
-const POOL: usize = 64;
+/// The most sets of buffers that are kept.
+const MAX_POOLED: usize = 64;
 
-/// How a body comes in.
+/// Where the body of a request is received to.
 #[derive(Debug)]
-pub(crate) enum Incoming {
-    /// There is none, or it lies in `input` behind the head as it came.
+pub(crate) enum BodyStorage {
+    /// `input`, behind the head, as it came; also when there is no body.
     InPlace,
-    /// Decoded into the spool.
-    Spooled(Body),
+    /// The spool, decoded.
+    Spooled(BodyDecoder),
 }
 
-/// The memory of one request and its answer.
+/// The buffers of one request and its response.
 #[derive(Debug)]
-pub(crate) struct Work {
+pub(crate) struct Buffers {
     /// Received bytes from the request's first on.
     pub(crate) input: Vec<u8>,
     pub(crate) head: Head,
-    pub(crate) incoming: Incoming,
+    pub(crate) body_storage: BodyStorage,
     /// Bytes of `input` that belong to the request: head and body in place.
     pub(crate) length: usize,
     pub(crate) spool: Spool,
     pub(crate) output: Output,
-    /// How the body of the answer is framed, once its head is written.
-    pub(crate) sending: Option<Sending>,
-    /// The answer cannot be completed.
-    pub(crate) broken: bool,
+    /// Present once the head of the response is written.
+    pub(crate) response_body: Option<ResponseBody>,
+    /// The response cannot be completed.
+    pub(crate) is_broken: bool,
 }
 
-impl Work {
+impl Buffers {
     fn new() -> Self {
         Self {
-            input: Vec::with_capacity(RECEIVE),
+            input: Vec::with_capacity(RECEIVE_SIZE),
             head: Head::new(),
-            incoming: Incoming::InPlace,
+            body_storage: BodyStorage::InPlace,
             length: 0,
             spool: Spool::default(),
             output: Output::default(),
-            sending: None,
-            broken: false,
+            response_body: None,
+            is_broken: false,
         }
     }
 
-    /// Forgets the request; what was received behind it stays.
-    pub(crate) fn next(&mut self) {
+    /// Removes the request; what was received behind it stays.
+    pub(crate) fn start_next(&mut self) {
         if self.length == self.input.len() {
             self.input.clear();
         } else {
@@ -64,69 +64,68 @@ impl Work {
         }
         self.length = 0;
         self.head.reset();
-        self.incoming = Incoming::InPlace;
+        self.body_storage = BodyStorage::InPlace;
         self.spool.clear();
-        self.output.clear(RECEIVE_BODY);
-        self.sending = None;
-        self.broken = false;
+        self.output.clear(RECEIVE_BODY_SIZE);
+        self.response_body = None;
+        self.is_broken = false;
     }
 
-    /// The request's head, and the bytes its spans point into.
+    /// The head of the request, and the bytes its spans point into.
     pub(crate) fn request(&self) -> (&Head, &[u8]) {
         (&self.head, &self.input[..self.head.length])
     }
 
-    /// The request's body.
     pub(crate) fn body(&self) -> RequestBody<'_> {
-        match (&self.incoming, self.spool.file()) {
-            (Incoming::InPlace, _) => {
+        match (&self.body_storage, self.spool.file()) {
+            (BodyStorage::InPlace, _) => {
                 RequestBody::Memory(&self.input[self.head.length..self.length])
             }
-            (Incoming::Spooled(_), None) => RequestBody::Memory(self.spool.memory()),
-            (Incoming::Spooled(_), Some(file)) => RequestBody::File(file, self.spool.len()),
+            (BodyStorage::Spooled(_), None) => RequestBody::Memory(self.spool.memory()),
+            (BodyStorage::Spooled(_), Some(file)) => RequestBody::File(file, self.spool.len()),
         }
     }
 
-    /// Forgets everything but moderate amounts of memory.
+    /// Removes everything, and frees memory that a usual request does not need.
     fn clear(&mut self) {
         self.length = self.input.len();
-        self.next();
-        self.input.shrink_to(RECEIVE);
+        self.start_next();
+        self.input.shrink_to(RECEIVE_SIZE);
     }
 }
 
-/// Memory that waits for the next request.
+/// Buffers for the next requests: an idle connection has none.
 #[derive(Debug, Default)]
 #[expect(
     clippy::vec_box,
     reason = "boxes are moved, not their several hundred bytes"
 )]
-pub(crate) struct Pool(Vec<Box<Work>>);
+pub(crate) struct BufferPool(Vec<Box<Buffers>>);
 
-impl Pool {
-    pub(crate) fn take(&mut self) -> Box<Work> {
-        self.0.pop().unwrap_or_else(|| Box::new(Work::new()))
+impl BufferPool {
+    pub(crate) fn take(&mut self) -> Box<Buffers> {
+        self.0.pop().unwrap_or_else(|| Box::new(Buffers::new()))
     }
 
-    pub(crate) fn keep(&mut self, mut work: Box<Work>) {
-        if self.0.len() < POOL {
-            work.clear();
-            self.0.push(work);
+    pub(crate) fn put_back(&mut self, mut buffers: Box<Buffers>) {
+        if self.0.len() < MAX_POOLED {
+            buffers.clear();
+            self.0.push(buffers);
         }
     }
 }
 
-/// Moves what is body out of `input`, from `start` on, into the spool.
+/// Moves the part of a body that `input` holds from `start` on into the spool.
 ///
 /// The data of all chunks is put together in `input` first: a client may send chunks
 /// of one byte, and each push may be a system call.
-pub(crate) fn decode(
-    body: &mut Body,
+pub(crate) fn decode_body(
+    body: &mut BodyDecoder,
     input: &mut Vec<u8>,
     start: usize,
     spool: &mut Spool,
     in_memory: usize,
-) -> Result<bool, Refused> {
+) -> Result<bool, RequestError> {
     let mut position = start;
     let mut data = start..start;
     let complete = loop {
@@ -147,7 +146,7 @@ pub(crate) fn decode(
     if !data.is_empty() {
         spool
             .push(&input[data], in_memory)
-            .map_err(Refused::NoRoom)?;
+            .map_err(RequestError::Storage)?;
     }
     input.drain(start..position);
     Ok(complete)
@@ -162,7 +161,7 @@ mod tests {
     #[test]
     fn small_chunks_are_written_to_the_file_together() {
         let mut spool = Spool::default();
-        let mut body = Body::of(Framing::Chunked, &Limits::default());
+        let mut body = BodyDecoder::new(Framing::Chunked, &Limits::default());
         let mut expected = Vec::new();
         let mut input = b"head".to_vec();
 
@@ -173,11 +172,11 @@ mod tests {
                 input.extend_from_slice(b"\r\n");
             }
             expected.resize(expected.len() + 1000, byte);
-            assert!(!decode(&mut body, &mut input, 4, &mut spool, 100).unwrap());
+            assert!(!decode_body(&mut body, &mut input, 4, &mut spool, 100).unwrap());
             assert_eq!(input, b"head");
         }
         input.extend_from_slice(b"5;a\r\nhello\r\n0\r\n\r\nGET");
-        assert!(decode(&mut body, &mut input, 4, &mut spool, 100).unwrap());
+        assert!(decode_body(&mut body, &mut input, 4, &mut spool, 100).unwrap());
 
         expected.extend_from_slice(b"hello");
         assert_eq!(input, b"headGET");
