@@ -11,7 +11,6 @@ use crate::pool::{GenerationId, Order};
 use crate::process::{self, ForkServerProcess, Launch, NoWorkerFolder};
 use crate::signals::{Meaning, Signals};
 use crate::systemd::Notifier;
-use crate::systemd::watchdog::{Unreadable, Watchdog};
 use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure};
 use rgunicorn_link::{Received, Scoreboard, descriptors};
 use rustix::event::{PollFd, PollFlags};
@@ -39,9 +38,6 @@ enum Error {
     #[error(transparent)]
     Worker(#[from] NoWorkerFolder),
 
-    #[error(transparent)]
-    Watchdog(#[from] Unreadable),
-
     #[error("cannot open the control socket {path}: {source}; choose another with control_socket")]
     Control { path: PathBuf, source: io::Error },
 
@@ -68,7 +64,7 @@ impl Error {
         const CONFIG: u8 = 78;
         match self {
             Self::Config(error) => error.exit_code(),
-            Self::Worker(_) | Self::Watchdog(_) => CONFIG,
+            Self::Worker(_) => CONFIG,
             Self::Listeners(_) | Self::Bind(_) | Self::Control { .. } | Self::System { .. } => {
                 OS_ERROR
             }
@@ -98,7 +94,13 @@ pub fn main() -> ExitCode {
         Ok(line) => line,
         Err(stop) => return stop.finish(PROGRAM),
     };
-    let log = log::init(Sink::detect(), Level::Info, PROGRAM);
+    let log = match log::init(Sink::detect(PROGRAM), Level::Info) {
+        Ok(log) => log,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "{PROGRAM}: cannot open the log: {error}");
+            return ExitCode::from(71);
+        }
+    };
     let done = config::load(&line.sources)
         .map_err(Error::from)
         .and_then(|config| match line.task {
@@ -107,12 +109,17 @@ pub fn main() -> ExitCode {
             Task::Serve => serve(line.sources, config, log.clone()),
         });
     match done {
-        Ok(status) => ExitCode::from(status),
+        Ok(status) => {
+            log.finish();
+            ExitCode::from(status)
+        }
         Err(error) => {
             let text = with_causes(&error);
             if log.has_fields() {
                 events::configuration_refused(&text);
+                log.finish();
             } else {
+                log.finish();
                 // Whoever reads stderr is gone: then nobody is left to be told.
                 let _ = writeln!(io::stderr(), "{PROGRAM}: {text}");
             }
@@ -230,7 +237,7 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Error
     log.set_level(config.loglevel.level());
     let folder = find_folder(&config)?;
     let notifier = Notifier::from_env().map_err(system("reach the service manager"))?;
-    let watchdog = Watchdog::from_env()?;
+    let watchdog = sd_notify::watchdog_enabled().filter(|period| !period.is_zero());
     let signals = take_over_signals()?;
     // Workers are forked by fork servers and shall be children of the master.
     nix::sys::prctl::set_child_subreaper(true)
@@ -238,6 +245,8 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Error
         .map_err(system("become the parent of workers"))?;
     make_room_for_descriptors(&config);
     let (sockets, control) = open_sockets(&config)?;
+    // Not before: the environment was changed until here.
+    log.start().map_err(system("start the log"))?;
     // Nothing is said before this: whoever is refused gets that one line.
     events::started(env!("CARGO_PKG_VERSION"), &source(&sources));
     for listener in &sockets.listeners {
