@@ -5,7 +5,7 @@ use crate::latin1;
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
-use rgunicorn_engine::http::Fault;
+use rgunicorn_engine::http::ResponseError;
 use rgunicorn_engine::{Exchange, Flow, SendError};
 use rgunicorn_link::Scoreboard;
 use rgunicorn_link::scoreboard::Row;
@@ -155,7 +155,7 @@ impl StartResponse {
         let mut scratch = (Vec::new(), Vec::new());
         let status = latin1::encode(status.bind(py), &mut scratch.0)?;
         if self.standing.is_retired() {
-            exchange.make_last();
+            exchange.close_after();
         }
         self.is_error = status.first().is_some_and(|digit| *digit >= b'5');
         let mut head = exchange.head(status).map_err(|fault| refused(&fault))?;
@@ -191,7 +191,7 @@ fn references<T>(object: &Py<T>) -> isize {
     unsafe { pyo3::ffi::Py_REFCNT(object.as_ptr()) }
 }
 
-fn refused(fault: &Fault) -> Failure {
+fn refused(fault: &ResponseError) -> Failure {
     Failure::Python(pyo3::exceptions::PyValueError::new_err(fault.to_string()))
 }
 
