@@ -17,6 +17,7 @@
 //! first byte arrives and goes back when the client has the answer, so an idle
 //! connection costs a descriptor and a few hundred bytes.
 
+use crate::close_on_fork::CloseOnFork;
 use crate::refused::Refused;
 use crate::settings::Settings;
 use crate::work::{Incoming, Pool, RECEIVE, RECEIVE_BODY, Work, decode};
@@ -98,7 +99,7 @@ enum After {
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) socket: OwnedFd,
+    pub(crate) socket: CloseOnFork,
     pub(crate) peer: Peer,
     pub(crate) listener: usize,
     pub(crate) settings: Arc<Settings>,
@@ -135,7 +136,7 @@ impl Connection {
         deadline_ms: u64,
     ) -> Self {
         Self {
-            socket,
+            socket: socket.into(),
             peer,
             listener,
             settings,

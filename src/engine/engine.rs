@@ -1,6 +1,7 @@
 //! The engine: one epoll instance and all that hangs on it.
 
 use crate::clock::Clock;
+use crate::close_on_fork::CloseOnFork;
 use crate::connection::{Connection, Interest, Next, Peer, Stage, millis};
 use crate::exchange::Exchange;
 use crate::listener::Listener;
@@ -15,7 +16,7 @@ use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,12 +59,12 @@ type Gate = Box<dyn Fn() -> bool + Send>;
 
 /// One worker's sockets.
 pub struct Engine {
-    epoll: OwnedFd,
+    epoll: CloseOnFork,
     settings: Arc<Settings>,
     clock: Clock,
     listeners: Vec<Listener>,
     /// Shared by all workers: whoever is woken by it looks for connections.
-    nudge: Option<OwnedFd>,
+    nudge: Option<CloseOnFork>,
     /// Asked right before a connection is accepted.
     gate: Option<Gate>,
     accepting: Accepting,
@@ -93,7 +94,7 @@ impl Engine {
     /// An engine without listeners.
     pub fn new(settings: Settings) -> io::Result<Self> {
         Ok(Self {
-            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            epoll: epoll::create(CreateFlags::CLOEXEC)?.into(),
             settings: Arc::new(settings),
             clock: Clock::new(),
             listeners: Vec::new(),

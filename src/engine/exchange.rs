@@ -90,6 +90,11 @@ impl Exchange {
         self.work.output.total() > 0
     }
 
+    /// How the rest of the body goes out; `None` before the head is written.
+    pub fn framing(&self) -> Option<ResponseFraming> {
+        self.work.sending.as_ref().map(|sending| sending.framing)
+    }
+
     /// Takes back what was written of the answer, as long as nothing was sent.
     pub fn restart(&mut self) {
         if !self.is_committed() {

@@ -14,6 +14,7 @@
 //! sender nor a slow reader ever holds the application.
 
 mod clock;
+pub mod close_on_fork;
 mod connection;
 mod engine;
 mod exchange;

@@ -4,6 +4,8 @@ mod answers;
 mod commands;
 mod configuration;
 mod connections;
+mod file_wrapper;
+mod forking;
 mod interpreters;
 mod listening;
 mod loading;

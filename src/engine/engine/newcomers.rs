@@ -40,7 +40,7 @@ impl Engine {
     pub fn listen_for(&mut self, nudge: OwnedFd) -> io::Result<()> {
         let flags = EventFlags::IN | EventFlags::EXCLUSIVE;
         epoll::add(&self.epoll, &nudge, EventData::new_u64(NUDGE), flags)?;
-        self.nudge = Some(nudge);
+        self.nudge = Some(nudge.into());
         Ok(())
     }
 

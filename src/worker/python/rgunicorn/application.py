@@ -4,14 +4,14 @@ import importlib
 import sys
 
 
-class NoSuchApplication(Exception):
+class UnusableApplication(Exception):
     """The module is there, but what was named in it is not, or cannot be called."""
 
 
 def load(target):
     """The WSGI callable that `target` names.
 
-    Raises NoSuchApplication, or whatever the application's module raises.
+    Raises UnusableApplication, or whatever the application's module raises.
     """
     module_name, _, expression = target.partition(":")
     expression = expression or "application"
@@ -21,24 +21,24 @@ def load(target):
     except ModuleNotFoundError as error:
         if error.name == module_name and module_name.endswith(".py"):
             hint = module_name[: -len(".py")]
-            raise NoSuchApplication(
+            raise UnusableApplication(
                 f"there is no module {module_name!r}; did you mean {hint + ':' + expression!r}?"
             ) from None
         raise
     try:
         app = getattr(module, factory)
     except AttributeError:
-        raise NoSuchApplication(
+        raise UnusableApplication(
             f"module {module_name!r} has no {factory!r}{_suggestion(module, module_name)}"
         ) from None
     if args is not None:
         if not callable(app):
-            raise NoSuchApplication(f"{factory!r} in module {module_name!r} is not callable")
+            raise UnusableApplication(f"{factory!r} in module {module_name!r} is not callable")
         app = _call(app, factory, args, kwargs)
         if app is None:
-            raise NoSuchApplication(f"the factory {factory!r} returned None")
+            raise UnusableApplication(f"the factory {factory!r} returned None")
     if not callable(app):
-        raise NoSuchApplication(f"{expression!r} in module {module_name!r} is not callable")
+        raise UnusableApplication(f"{expression!r} in module {module_name!r} is not callable")
     return app
 
 
@@ -51,16 +51,16 @@ def _parse(expression):
     try:
         node = ast.parse(expression, mode="eval").body
     except SyntaxError:
-        raise NoSuchApplication(
+        raise UnusableApplication(
             f"{expression!r} is neither a name nor a call such as factory('argument')"
         ) from None
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-        raise NoSuchApplication(f"{expression!r} is neither a name nor a call of one")
+        raise UnusableApplication(f"{expression!r} is neither a name nor a call of one")
     try:
         args = [ast.literal_eval(argument) for argument in node.args]
         kwargs = {word.arg: ast.literal_eval(word.value) for word in node.keywords}
     except ValueError:
-        raise NoSuchApplication(f"the arguments in {expression!r} must be literal values") from None
+        raise UnusableApplication(f"the arguments in {expression!r} must be literal values") from None
     return node.func.id, args, kwargs
 
 
@@ -70,7 +70,7 @@ def _call(factory, name, args, kwargs):
     except TypeError as error:
         # Raised by the call itself, not by something inside the factory?
         if error.__traceback__.tb_next is None:
-            raise NoSuchApplication(f"{name!r} does not take these arguments: {error}") from None
+            raise UnusableApplication(f"{name!r} does not take these arguments: {error}") from None
         raise
 
 
@@ -92,7 +92,7 @@ def explain(error):
         frames = frames.tb_next
     lines = traceback.format_exception(type(error), error, frames)
     summary = traceback.format_exception_only(type(error), error)[-1].strip()
-    if isinstance(error, NoSuchApplication):
+    if isinstance(error, UnusableApplication):
         return str(error), ""
     return summary, "".join(lines).rstrip()
 
