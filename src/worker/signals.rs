@@ -38,8 +38,12 @@ enum Reaction {
     Ignore,
     /// Sets the flag.
     Note(Arc<AtomicBool>),
-    /// Sets the flag and ends whatever Python code runs.
-    Interrupt(Arc<AtomicBool>),
+    /// Sets the flag and ends whatever Python code runs, unless the worker is
+    /// leaving anyway: then it would only disturb that.
+    Interrupt {
+        quit: Arc<AtomicBool>,
+        leaving: Arc<AtomicBool>,
+    },
 }
 
 /// A handler of ours: its type tells it from the application's.
@@ -55,8 +59,11 @@ impl Handler {
                 flag.store(true, Relaxed);
                 Ok(())
             }
-            Reaction::Interrupt(flag) => {
-                flag.store(true, Relaxed);
+            Reaction::Interrupt { quit, leaving } => {
+                quit.store(true, Relaxed);
+                if leaving.load(Relaxed) {
+                    return Ok(());
+                }
                 Err(PySystemExit::new_err(0))
             }
         }
@@ -111,11 +118,12 @@ pub fn hold() -> nix::Result<SigSet> {
     held.thread_swap_mask(SigmaskHow::SIG_BLOCK)
 }
 
-/// What signals ask of a worker.
+/// What signals ask of a worker. Once this is dropped, the worker is leaving.
 #[derive(Debug)]
 pub struct Signals {
     retire: Arc<AtomicBool>,
     quit: Arc<AtomicBool>,
+    leaving: Arc<AtomicBool>,
     /// The process's for good: Python writes to the other end until it is gone.
     wake: &'static OwnedFd,
 }
@@ -138,16 +146,26 @@ impl Signals {
         signal.call_method("set_wakeup_fd", (writer.as_raw_fd(),), Some(&options))?;
         WAKEUP_FD.store(writer.as_raw_fd(), Relaxed);
 
-        let (retire, quit) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
+        let retire = Arc::<AtomicBool>::default();
+        let quit = Arc::<AtomicBool>::default();
+        let leaving = Arc::<AtomicBool>::default();
         let on_term = Handler(Reaction::Note(Arc::clone(&retire)));
         signal.call_method1("signal", (Signal::SIGTERM as i32, on_term))?;
         for leave in [Signal::SIGINT, Signal::SIGQUIT] {
-            let on_quit = Handler(Reaction::Interrupt(Arc::clone(&quit)));
+            let on_quit = Handler(Reaction::Interrupt {
+                quit: Arc::clone(&quit),
+                leaving: Arc::clone(&leaving),
+            });
             signal.call_method1("signal", (leave as i32, on_quit))?;
         }
         note_handlers(py)?;
         dump_stacks_when_dying(py)?;
-        Ok(Self { retire, quit, wake })
+        Ok(Self {
+            retire,
+            quit,
+            leaving,
+            wake,
+        })
     }
 
     /// TERM came.
@@ -169,6 +187,12 @@ impl Signals {
     pub fn drain(&self) {
         let mut waste = [0; 64];
         while matches!(rustix::io::read(self.wake, &mut waste), Ok(count) if count > 0) {}
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        self.leaving.store(true, Relaxed);
     }
 }
 

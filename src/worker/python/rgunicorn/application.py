@@ -4,8 +4,15 @@ import importlib
 import sys
 
 
+# The most entries of `sys.path` that a message names.
+MOST_PLACES = 6
+
+# Of a code object: `async def`, and `async def` with a `yield`.
+CO_ASYNC = 0x0080 | 0x0200
+
+
 class UnusableApplication(Exception):
-    """The module is there, but what was named in it is not, or cannot be called."""
+    """The module is there, but what was named in it is not, or is no WSGI application."""
 
 
 def load(target):
@@ -37,9 +44,66 @@ def load(target):
         app = _call(app, factory, args, kwargs)
         if app is None:
             raise UnusableApplication(f"the factory {factory!r} returned None")
+        if type(app).__name__ == "coroutine":
+            app.close()
+            raise UnusableApplication(f"the factory {factory!r} must not be an async function")
     if not callable(app):
         raise UnusableApplication(f"{expression!r} in module {module_name!r} is not callable")
+    if _is_asgi(app):
+        raise UnusableApplication(
+            f"{module_name}:{expression} is an ASGI application{_class_name(app)}, and only WSGI is supported: "
+            "serve it with an ASGI server such as uvicorn, or name the WSGI callable if the project has one "
+            "(Django: wsgi.py)"
+        )
     return app
+
+
+def _is_asgi(app):
+    """Whether `app` is a coroutine function or made for three arguments.
+
+    Neither can be WSGI, whose applications are called with two and return an
+    iterable. In doubt the answer is no: the first request will tell.
+    """
+    import types
+
+    function = _function(app, types)
+    code = getattr(function, "__code__", None)
+    if type(code) is not types.CodeType:
+        return False
+    if code.co_flags & CO_ASYNC:
+        return True
+    optional = len(getattr(function, "__defaults__", None) or ())
+    required = code.co_varnames[: code.co_argcount - optional]
+    return required[-3:] == ("scope", "receive", "send")
+
+
+def _function(app, types):
+    """What runs when `app` is called, if that can be told.
+
+    Only types are asked: a proxy may have any attribute.
+    """
+    functools = sys.modules.get("functools")
+    while functools and type(app) is functools.partial:
+        app = app.func
+    kind = type(app)
+    if issubclass(kind, type):
+        # Called once, a class gives an instance: the iterable, if it is WSGI.
+        makes_instances = kind.__call__ is type.__call__ and app.__new__ is object.__new__
+        if not makes_instances or hasattr(app, "__iter__") or hasattr(app, "__getitem__"):
+            return None
+        return app.__call__
+    if kind is types.MethodType:
+        return app.__func__
+    if kind is types.FunctionType:
+        return app
+    return kind.__call__
+
+
+def _class_name(app):
+    kind = type(app)
+    if kind.__module__ == "builtins" or issubclass(kind, type):
+        return ""
+    return f" ({kind.__module__}.{kind.__qualname__})"
 
 
 def _parse(expression):
@@ -94,7 +158,27 @@ def explain(error):
     summary = traceback.format_exception_only(type(error), error)[-1].strip()
     if isinstance(error, UnusableApplication):
         return str(error), ""
+    if isinstance(error, ModuleNotFoundError):
+        # Most often the interpreter is not the one the packages were installed for.
+        lines[-1] = summary = f"{summary} ({_search_path()})"
     return summary, "".join(lines).rstrip()
+
+
+def _search_path():
+    """Where this interpreter looks for modules, in a few words."""
+    import os
+
+    library = os.path.dirname(os.__file__)
+    places = [
+        entry or os.getcwd()
+        for entry in sys.path
+        if isinstance(entry, str) and not entry.startswith(library + "/lib-") and entry != library
+    ]
+    places = [place for place in dict.fromkeys(places) if os.path.exists(place)]
+    more = len(places) - MOST_PLACES
+    if more > 0:
+        places[MOST_PLACES:] = [f"{more} more places"]
+    return f"{sys.executable} searched {', '.join(places)} and its standard library"
 
 
 def _is_ours(frames):
