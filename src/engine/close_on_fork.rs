@@ -90,22 +90,29 @@ mod tests {
     use super::*;
     use std::fs::File;
 
-    /// The other tests of this process list descriptors, too: only those of
-    /// this one are looked at.
-    fn is_listed(fd: RawFd) -> bool {
-        let (word, bit) = place(fd).unwrap();
+    fn is_listed(fd: impl AsFd) -> bool {
+        let (word, bit) = place(fd.as_fd().as_raw_fd()).unwrap();
         LISTED[word].load(Relaxed) & bit != 0
     }
 
+    fn a_file() -> OwnedFd {
+        File::open("/dev/null").unwrap().into()
+    }
+
     #[test]
-    fn a_descriptor_is_listed_until_it_is_closed() {
-        let owned = CloseOnFork::from(OwnedFd::from(File::open("/dev/null").unwrap()));
-        let number = owned.as_fd().as_raw_fd();
+    fn a_descriptor_is_listed_while_somebody_asks_for_it() {
+        let file = a_file();
 
-        assert!(is_listed(number));
-        drop(owned);
+        let listing = list(&file);
+        assert!(is_listed(&file));
+        drop(listing);
 
-        assert!(!is_listed(number));
+        assert!(!is_listed(&file));
+    }
+
+    #[test]
+    fn a_descriptor_to_be_closed_on_fork_is_listed() {
+        assert!(is_listed(CloseOnFork::from(a_file())));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Accepting connections.
+//! A listening socket and its registration with epoll.
 
 use crate::close_on_fork::CloseOnFork;
 use crate::connection::Peer;
@@ -16,15 +16,14 @@ pub(crate) struct Listener {
     is_watched: bool,
 }
 
-/// What came of an attempt to accept.
 #[derive(Debug)]
 pub(crate) enum Accepted {
-    /// A connection, non-blocking and close-on-exec.
+    /// Non-blocking and close-on-exec.
     Connection(OwnedFd, Peer),
-    /// None is waiting, or another worker was faster.
+    /// None waits, or another worker was faster.
     Nothing,
-    /// The process or the machine has no descriptor or memory left for it.
-    NoRoom(io::Error),
+    /// The process or the machine has no descriptor or memory left.
+    NoResources(io::Error),
 }
 
 impl Listener {
@@ -35,7 +34,7 @@ impl Listener {
         }
     }
 
-    /// Asks to be told of connections. Of all workers that ask, one is woken for each (`EPOLLEXCLUSIVE`).
+    /// Of all workers that watch a listener, one is woken (`EPOLLEXCLUSIVE`).
     pub(crate) fn watch(&mut self, epoll: BorrowedFd<'_>, data: EventData) -> io::Result<()> {
         if !self.is_watched {
             let flags = EventFlags::IN | EventFlags::EXCLUSIVE;
@@ -45,9 +44,9 @@ impl Listener {
         Ok(())
     }
 
-    /// Asks no longer. Closing the descriptor would not do: the other
-    /// processes' copies keep the registration alive (epoll(7)).
-    pub(crate) fn ignore(&mut self, epoll: BorrowedFd<'_>) -> io::Result<()> {
+    /// Closing the descriptor is not enough: the other processes' copies keep the
+    /// registration alive (epoll(7)).
+    pub(crate) fn unwatch(&mut self, epoll: BorrowedFd<'_>) -> io::Result<()> {
         if self.is_watched {
             epoll::delete(epoll, &self.socket)?;
             self.is_watched = false;
@@ -55,7 +54,6 @@ impl Listener {
         Ok(())
     }
 
-    /// To find out whether a connection waits.
     pub(crate) fn poll(&self) -> PollFd<'_> {
         PollFd::new(&self.socket, PollFlags::IN)
     }
@@ -89,7 +87,7 @@ impl Listener {
                 | Errno::PERM,
             ) => Ok(Accepted::Nothing),
             Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
-                Ok(Accepted::NoRoom(error.into()))
+                Ok(Accepted::NoResources(error.into()))
             }
             Err(error) => Err(error.into()),
         }

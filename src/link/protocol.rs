@@ -180,6 +180,8 @@ pub struct Site {
     pub limit_request_field_size: usize,
     /// The largest request body in bytes.
     pub limit_request_body: u64,
+    /// The most bytes of an answer that wait for the client in a file.
+    pub limit_response_buffer: u64,
     /// Peers (addresses or networks) whose forwarding headers are believed; `*` for all.
     pub forwarded_allow_ips: Vec<String>,
 }

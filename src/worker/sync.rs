@@ -176,7 +176,7 @@ impl Serving<'_> {
             py.check_signals()?;
             self.handle_events(py)?;
             if self.engine.take_more_waiting() && self.scoreboard.has_sleepers() {
-                self.engine.pass_on()?;
+                self.engine.wake_another()?;
             }
             while let Some(exchange) = self.engine.next_request() {
                 python_ran = true;
@@ -196,7 +196,7 @@ impl Serving<'_> {
                     if forking::has_forked() {
                         self.engine.share_sockets();
                     }
-                    self.engine.give_back(exchange);
+                    self.engine.finish(exchange);
                 }
                 if self.signals.quit() {
                     return Ok(());
@@ -215,13 +215,13 @@ impl Serving<'_> {
 
     /// Waits for events, at most until the next sign of life is due.
     fn sleep(&mut self, py: Python<'_>) -> PyResult<()> {
-        let wait = self.engine.patience(self.beat);
+        let wait = self.engine.next_timeout(self.beat);
         if wait.is_zero() {
             return Ok(());
         }
         let (engine, scoreboard) = (&mut self.engine, self.scoreboard);
         scoreboard.sleeps();
-        let slept = engine.look_for_connections().and_then(|found| {
+        let slept = engine.try_accept().and_then(|found| {
             if found {
                 return Ok(0);
             }
@@ -262,7 +262,7 @@ impl Serving<'_> {
                 Received::Nothing => return Ok(()),
                 // Without a master there is nobody to reload, restart or stop it.
                 Received::Closed => {
-                    self.engine.ignore(self.link)?;
+                    self.engine.unwatch(self.link)?;
                     return self.retire(ORPHAN_MS, Idle::Serve);
                 }
             }
@@ -281,7 +281,7 @@ impl Serving<'_> {
             self.engine.listen(fd)?;
         }
         if let Some(nudge) = fds.next() {
-            self.engine.listen_for(nudge)?;
+            self.engine.set_wake_fd(nudge)?;
         }
         Ok(())
     }
@@ -321,7 +321,7 @@ impl Serving<'_> {
                     Level::Error,
                     format!("Cannot accept connections for a moment: {error}"),
                 ),
-                Notice::Crowded => (
+                Notice::ConnectionLimit => (
                     Level::Warning,
                     format!(
                         "All {} connections of this worker (worker_connections) are in use; \
@@ -359,6 +359,7 @@ fn settings(site: &Site) -> Settings {
             field_size: site.limit_request_field_size,
             body: site.limit_request_body,
         },
+        response_on_disk: site.limit_response_buffer,
         ..Settings::default()
     }
 }

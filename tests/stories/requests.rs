@@ -280,6 +280,35 @@ fn a_body_over_the_limit_is_refused_before_it_is_read() {
         ),
         413,
     );
+    server.wait_for_log("with 413 Content Too Large: the body is larger than limit_request_body");
+}
+
+#[test]
+fn a_refused_head_request_gets_no_body() {
+    let server = Server::running("hello:app")
+        .setting("client_timeout", 2)
+        .start();
+
+    for (bytes, status) in [
+        ("HEAD / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
+        (
+            "HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000000\r\n\r\n",
+            413,
+        ),
+        ("HEAD / HTTP/2.0\r\n", 505),
+        // Never completed.
+        ("HEAD / HTTP/1.1\r\nHost: a\r\n", 408),
+    ] {
+        let mut connection = server.connect();
+        connection.send(bytes);
+
+        let response = connection.receive_head();
+
+        assert_eq!(response.status, status, "{bytes:?}: {response:?}");
+        assert!(response.says_close(), "{bytes:?}: {response:?}");
+        assert!(response.header("Content-Length").is_some(), "{response:?}");
+        assert_eq!(connection.rest(), Ok(Vec::new()), "{bytes:?}");
+    }
 }
 
 #[test]

@@ -152,7 +152,10 @@ fn a_normal_client_is_served_at_once_beside_idle_and_trickling_ones() {
 
 #[test]
 fn a_slow_reader_of_a_large_body_does_not_hold_a_lonely_worker() {
-    let server = Server::running("answers:app").workers(1).start();
+    let server = Server::running("answers:app")
+        .workers(1)
+        .setting("keepalive", 30)
+        .start();
     let mut slow = server.connect();
     slow.send("GET /big?size=50000000 HTTP/1.1\r\nHost: a\r\n\r\n");
     let head = slow.read_head().unwrap();
@@ -223,6 +226,29 @@ fn an_endless_body_for_a_slow_reader_takes_bounded_memory() {
     server.wait_until("close() was called", || {
         server.read("notes").contains("closed endless")
     });
+}
+
+#[test]
+fn the_space_on_disk_that_one_slow_reader_takes_is_limited() {
+    let server = Server::running("answers:app")
+        .workers(1)
+        .setting("client_timeout", 3)
+        .setting("limit_response_buffer", "2M")
+        .start();
+    let worker = *server.worker_pids().first().unwrap();
+    let mut slow = server.connect();
+    slow.send("GET /close-and-endless HTTP/1.1\r\nHost: a\r\n\r\n");
+    slow.read_head().unwrap();
+
+    let mut peak = 0;
+    server.wait_until("the server gives up", || {
+        peak = peak.max(processes::unlinked_bytes(worker));
+        server.read("notes").contains("closed endless")
+    });
+
+    assert!(peak > 1 << 20, "{peak} bytes");
+    assert!(peak < 3 << 20, "{peak} bytes");
+    assert_eq!(processes::unlinked_bytes(worker), 0);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Reads a request as the engine does: the head, then the body, from bytes that
 //! arrive in any pieces.
 
-use rgunicorn_http::{Body, Framing, Head, Limits, Refusal};
+use rgunicorn_http::{BodyDecoder, Framing, Head, Limits, Refusal, Version};
 
 /// Everything a request said, owned, so that two readings can be compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +52,7 @@ fn try_read(bytes: &[u8], ends: &[usize], limits: &Limits) -> Result<Option<Read
             break end;
         }
     };
-    let mut body = Body::of(head.framing, limits);
+    let mut body = BodyDecoder::new(head.framing, limits);
     let mut data = Vec::new();
     let mut at = head.length;
     for end in [end].into_iter().chain(ends) {
@@ -79,7 +79,10 @@ fn reading(head: &Head, bytes: &[u8], body: Vec<u8>, at: usize) -> Reading {
         target: owned(head.target),
         path: owned(head.path),
         query: owned(head.query),
-        version: head.version.as_str(),
+        version: match head.version {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+        },
         fields: head
             .fields
             .iter()

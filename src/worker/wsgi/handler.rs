@@ -9,6 +9,7 @@ use crate::reporter::Reporter;
 use crate::signals::Signals;
 use pyo3::exceptions::{PyConnectionResetError, PySystemExit};
 use pyo3::prelude::*;
+use rgunicorn_engine::http::Status;
 use rgunicorn_engine::{Clock, Exchange};
 use rgunicorn_link::protocol::{Level, ListenerInfo, Site};
 use rgunicorn_link::scoreboard::Outcome;
@@ -110,7 +111,7 @@ impl Wsgi {
                 }
             }
             Err(Failure::ClientGone) => {
-                exchange.abandon();
+                exchange.abort();
                 Outcome::Fine
             }
             // What `write` raises where the client is gone, if the application lets it pass.
@@ -118,7 +119,7 @@ impl Wsgi {
                 if error.is_instance_of::<PyConnectionResetError>(py)
                     && exchange.is_committed() =>
             {
-                exchange.abandon();
+                exchange.abort();
                 Outcome::Fine
             }
             Err(Failure::Python(error)) => {
@@ -205,7 +206,7 @@ fn report(py: Python<'_>, exchange: &Exchange, error: &PyErr, reporter: &Reporte
 
 /// Answers 500 where nothing was sent yet, else cuts the answer off so that the client can tell.
 fn fail(exchange: &mut Exchange, clock: &Clock) {
-    plain(exchange, b"500 Internal Server Error", clock);
+    exchange.respond_with_error(Status::INTERNAL_SERVER_ERROR, clock.date());
 }
 
 fn refuse(
@@ -221,7 +222,7 @@ fn refuse(
                 Level::Warning,
                 format!("Refused a request with 400: {what}"),
             );
-            plain(&mut exchange, b"400 Bad Request", clock);
+            exchange.respond_with_error(Status::BAD_REQUEST, clock.date());
         }
         EnvironError::NotMounted { script_name } => {
             let (head, bytes) = exchange.request();
@@ -240,27 +241,5 @@ fn refuse(
     Answered {
         exchange,
         outcome: Outcome::Error,
-    }
-}
-
-/// An answer of the server's own.
-fn plain(exchange: &mut Exchange, status: &'static [u8], clock: &Clock) {
-    if exchange.is_committed() {
-        return exchange.abandon();
-    }
-    exchange.restart();
-    let text = [&status[4..], b"\n"].concat();
-    let Ok(mut head) = exchange.head(status) else {
-        return exchange.abandon();
-    };
-    if head.field(b"Content-Type", b"text/plain").is_err() {
-        drop(head);
-        return exchange.abandon();
-    }
-    head.finish(Some(text.len() as u64), clock.date());
-    if exchange.push(&text).is_err() {
-        exchange.abandon();
-    } else {
-        exchange.end();
     }
 }

@@ -6,7 +6,7 @@ use super::latin1;
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
-use rgunicorn_engine::http::{Fault, ResponseFraming};
+use rgunicorn_engine::http::{ResponseError, ResponseFraming};
 use rgunicorn_engine::{Exchange, Flow, SendError};
 use rgunicorn_link::Scoreboard;
 use rgunicorn_link::scoreboard::Row;
@@ -175,7 +175,7 @@ impl StartResponse {
         let mut scratch = (Vec::new(), Vec::new());
         let status = latin1::encode(status.bind(py), &mut scratch.0)?;
         if self.retire_flag.is_set() {
-            exchange.make_last();
+            exchange.close_after();
         }
         self.is_error = status.first().is_some_and(|digit| *digit >= b'5');
         let mut head = exchange.head(status).map_err(|fault| refused(&fault))?;
@@ -207,7 +207,7 @@ impl StartResponse {
         // of a file is sent.
         self.given += match self.framing {
             ResponseFraming::Length(announced) => part.length.min(announced),
-            ResponseFraming::Nothing | ResponseFraming::Chunked | ResponseFraming::UntilClose => {
+            ResponseFraming::NoBody | ResponseFraming::Chunked | ResponseFraming::UntilClose => {
                 part.length
             }
         };
@@ -219,7 +219,7 @@ impl StartResponse {
     /// Whether nothing of the body's rest would be sent.
     pub fn is_complete(&self) -> bool {
         match self.framing {
-            ResponseFraming::Nothing => true,
+            ResponseFraming::NoBody => true,
             ResponseFraming::Length(announced) => self.given >= announced,
             ResponseFraming::Chunked | ResponseFraming::UntilClose => false,
         }
@@ -233,7 +233,7 @@ impl StartResponse {
                 given: self.given,
             }),
             ResponseFraming::Length(_)
-            | ResponseFraming::Nothing
+            | ResponseFraming::NoBody
             | ResponseFraming::Chunked
             | ResponseFraming::UntilClose => None,
         }
@@ -253,7 +253,7 @@ fn references<T>(object: &Py<T>) -> isize {
     unsafe { pyo3::ffi::Py_REFCNT(object.as_ptr()) }
 }
 
-fn refused(fault: &Fault) -> Failure {
+fn refused(fault: &ResponseError) -> Failure {
     Failure::Python(pyo3::exceptions::PyValueError::new_err(fault.to_string()))
 }
 
