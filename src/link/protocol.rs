@@ -87,7 +87,7 @@ pub enum FromWorker {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadFailure {
     /// The exit status that says so: 3, it failed to boot; 4, there is no such
-    /// application object, or it cannot be called.
+    /// application object, or it is no WSGI application.
     pub status: u8,
     /// One line for the operator.
     pub summary: String,
