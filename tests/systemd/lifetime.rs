@@ -96,23 +96,6 @@ pub fn a_port_is_a_drop_in(lab: &Lab) {
     assert_eq!(site.text("/"), "1");
 }
 
-pub fn a_site_runs_in_an_account_of_its_own(lab: &Lab) {
-    lab.write("/etc/sysusers.d/shop.conf", "u shop - - /srv/shop\n");
-    lab.must("systemd-sysusers");
-    lab.must("install --directory --owner=shop --mode=755 /srv/shop/media");
-    let app = APP.replace(
-        "STATE / \"slow\"",
-        "pathlib.Path(\"/srv/shop/media/upload\")",
-    );
-    let site = lab.site("shop", &app);
-    site.example(&site.service(), "user.conf");
-    site.listen();
-
-    assert_eq!(site.get("/slow").status, 200);
-
-    assert_eq!(lab.must("stat --format=%U /srv/shop/media/upload"), "shop");
-}
-
 /// Its packages were installed for this machine's Python, which may be another:
 /// what Flask needs works as plain Python too.
 pub fn flask_runs_from_a_virtual_environment(lab: &Lab) {

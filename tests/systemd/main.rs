@@ -8,6 +8,7 @@
     reason = "a test that cannot go on stops right there"
 )]
 
+mod accounts;
 mod failures;
 mod journal;
 mod lab;
@@ -49,9 +50,15 @@ stories! {
         a_running_request_is_answered_before_the_service_stops
         two_sites_live_side_by_side
         a_port_is_a_drop_in
-        a_site_runs_in_an_account_of_its_own
         flask_runs_from_a_virtual_environment
         a_hello_takes_little_memory;
+    accounts:
+        a_hostile_site_gets_at_nothing_of_its_neighbour
+        every_account_may_connect_to_a_site_unless_told_otherwise
+        a_name_that_makes_no_account_is_refused_with_the_reason
+        the_longest_name_has_an_account
+        an_account_that_exists_runs_a_site_of_any_name
+        data_stays_readable_when_the_account_changes;
     reloads:
         ten_reloads_under_load_lose_no_request
         a_reload_onto_broken_code_fails_and_the_old_code_answers
