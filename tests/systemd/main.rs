@@ -14,6 +14,7 @@ mod journal;
 mod lab;
 mod lifetime;
 mod reloads;
+mod sandbox;
 mod units;
 
 #[expect(dead_code, reason = "shared with the stories")]
@@ -59,6 +60,13 @@ stories! {
         the_longest_name_has_an_account
         an_account_that_exists_runs_a_site_of_any_name
         data_stays_readable_when_the_account_changes;
+    sandbox:
+        a_site_has_a_home_and_caches
+        a_drop_in_moves_the_bytecode
+        a_file_is_given_to_the_accounts_own_groups_only
+        an_account_that_exists_makes_setgid_directories
+        secrets_of_root_reach_the_application
+        a_configuration_for_one_group_is_read_at_every_reload;
     reloads:
         ten_reloads_under_load_lose_no_request
         a_reload_onto_broken_code_fails_and_the_old_code_answers
