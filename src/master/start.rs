@@ -10,8 +10,9 @@ use crate::master::{Master, Parts, find_folder};
 use crate::pool::{GenerationId, Order};
 use crate::process::{self, ForkServerProcess, Launch, NoWorkerFolder};
 use crate::signals::{Meaning, Signals};
-use crate::systemd::Notifier;
+use crate::status;
 use crate::systemd::watchdog::{Unreadable, Watchdog};
+use crate::systemd::{Notifier, State};
 use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure};
 use rgunicorn_link::{Received, Scoreboard, descriptors};
 use rustix::event::{PollFd, PollFlags};
@@ -98,6 +99,7 @@ pub fn main() -> ExitCode {
         Ok(line) => line,
         Err(stop) => return stop.finish(PROGRAM),
     };
+    let serves = matches!(line.task, Task::Serve);
     let log = log::init(Sink::detect(), Level::Info, PROGRAM);
     let done = config::load(&line.sources)
         .map_err(Error::from)
@@ -110,6 +112,9 @@ pub fn main() -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             let text = with_causes(&error);
+            if serves {
+                notify_of_failure(&text);
+            }
             if log.has_fields() {
                 events::configuration_refused(&text);
             } else {
@@ -119,6 +124,13 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Gives `systemctl status` the reason.
+fn notify_of_failure(reason: &str) {
+    let status = State::Status(status::failed_start(reason));
+    // The log has the reason as well, and nothing else can be done about it.
+    let _ = Notifier::from_env().and_then(|mut notifier| notifier.notify(&[status]));
 }
 
 fn print(config: &Config) -> Result<u8, Error> {

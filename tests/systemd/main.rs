@@ -49,6 +49,7 @@ stories! {
         the_first_request_starts_the_service
         the_service_is_ready_only_when_the_application_is_loaded
         a_running_request_is_answered_before_the_service_stops
+        a_daemon_reload_cuts_off_neither_a_start_nor_a_reload_nor_a_stop
         two_sites_live_side_by_side
         a_port_is_a_drop_in
         flask_runs_from_a_virtual_environment
@@ -76,11 +77,15 @@ stories! {
         a_killed_fork_server_is_replaced_and_costs_no_request
         a_killed_master_comes_back_and_the_socket_never_refuses
         a_frozen_master_is_restarted_by_the_watchdog
+        a_frozen_master_is_stopped
+        a_master_that_hangs_at_the_start_is_restarted
+        a_master_that_hangs_at_the_start_during_a_daemon_reload_is_restarted
         a_site_that_cannot_start_keeps_its_socket
         a_stopped_journald_stops_nobody;
     journal:
         what_the_application_says_is_in_the_journal
         the_master_tells_its_story_with_fields
+        the_status_says_why_a_start_failed
         the_status_is_one_line_for_an_operator;
     units:
         the_units_verify_clean

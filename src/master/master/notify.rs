@@ -35,6 +35,7 @@ impl Master {
         if let (Some(due), Some(watchdog)) = (self.watchdog_due, self.watchdog) {
             if due <= now {
                 self.watchdog_due = Some(now + watchdog.interval());
+                watchdog.postpone_alarm();
                 self.notify(&[State::Watchdog]);
             }
         }
@@ -82,6 +83,9 @@ impl Master {
     }
 
     pub(super) fn status(&mut self, now: Instant) -> String {
+        if let Some(reason) = &self.start_failure {
+            return status::failed_start(reason);
+        }
         let mut totals = Totals {
             busy: 0,
             requests: self.requests_of_the_gone,

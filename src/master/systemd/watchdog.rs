@@ -1,5 +1,12 @@
 //! How often systemd wants to hear from the master.
+//!
+//! systemd forgets the watchdog of a service that starts or stops when it is told
+//! to `daemon-reload`, until the next `WATCHDOG=1`. A master that hangs sends
+//! none, and the units limit neither start nor stop. So the kernel watches, too:
+//! with each `WATCHDOG=1` `alarm(2)` is set anew, to a time at which systemd, if
+//! it did not forget, has acted already.
 
+use nix::unistd::alarm;
 use std::time::Duration;
 
 /// `WATCHDOG_USEC` or `WATCHDOG_PID` makes no sense.
@@ -34,6 +41,12 @@ impl Watchdog {
         self.period / 2
     }
 
+    /// Has the kernel end this process with SIGALRM if this is not called again
+    /// within two periods. Child processes do not inherit it.
+    pub fn postpone_alarm(self) {
+        alarm::set(alarm_seconds(self.period));
+    }
+
     /// Reads the two variables; `own` is our process id. A watchdog that waits
     /// for another process is not ours.
     fn read(usec: Option<&str>, pid: Option<&str>, own: u32) -> Result<Option<Self>, Unreadable> {
@@ -48,6 +61,12 @@ impl Watchdog {
         let period = Duration::from_micros(positive("WATCHDOG_USEC", usec)?);
         Ok(Some(Self { period }))
     }
+}
+
+/// Two periods, in whole seconds and never 0, which would set no alarm.
+fn alarm_seconds(period: Duration) -> u32 {
+    let seconds = period.saturating_mul(2).as_millis().div_ceil(1000);
+    u32::try_from(seconds).unwrap_or(u32::MAX).max(1)
 }
 
 fn positive(variable: &'static str, value: &str) -> Result<u64, Unreadable> {
@@ -78,6 +97,14 @@ mod tests {
 
         assert_eq!(watchdog.period, Duration::from_secs(30));
         assert_eq!(watchdog.interval(), Duration::from_secs(15));
+    }
+
+    #[test]
+    fn the_alarm_comes_after_two_periods() {
+        for (period, seconds) in [(1, 1), (500_000, 1), (700_000, 2), (20_000_000, 40)] {
+            assert_eq!(alarm_seconds(Duration::from_micros(period)), seconds);
+        }
+        assert_eq!(alarm_seconds(Duration::MAX), u32::MAX);
     }
 
     #[test]
