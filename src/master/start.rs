@@ -11,7 +11,6 @@ use crate::pool::{GenerationId, Order};
 use crate::process::{self, ForkServerProcess, Launch, NoWorkerFolder};
 use crate::signals::{Meaning, Signals};
 use crate::status;
-use crate::systemd::watchdog::{Unreadable, Watchdog};
 use crate::systemd::{Notifier, State};
 use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure};
 use rgunicorn_link::{Received, Scoreboard, descriptors};
@@ -40,9 +39,6 @@ enum Error {
     #[error(transparent)]
     Worker(#[from] NoWorkerFolder),
 
-    #[error(transparent)]
-    Watchdog(#[from] Unreadable),
-
     #[error("cannot open the control socket {path}: {source}; choose another with control_socket")]
     Control { path: PathBuf, source: io::Error },
 
@@ -69,7 +65,7 @@ impl Error {
         const CONFIG: u8 = 78;
         match self {
             Self::Config(error) => error.exit_code(),
-            Self::Worker(_) | Self::Watchdog(_) => CONFIG,
+            Self::Worker(_) => CONFIG,
             Self::Listeners(_) | Self::Bind(_) | Self::Control { .. } | Self::System { .. } => {
                 OS_ERROR
             }
@@ -100,7 +96,13 @@ pub fn main() -> ExitCode {
         Err(stop) => return stop.finish(PROGRAM),
     };
     let serves = matches!(line.task, Task::Serve);
-    let log = log::init(Sink::detect(), Level::Info, PROGRAM);
+    let log = match log::init(Sink::detect(PROGRAM), Level::Info) {
+        Ok(log) => log,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "{PROGRAM}: cannot open the log: {error}");
+            return ExitCode::from(71);
+        }
+    };
     let done = config::load(&line.sources)
         .map_err(Error::from)
         .and_then(|config| match line.task {
@@ -109,7 +111,10 @@ pub fn main() -> ExitCode {
             Task::Serve => serve(line.sources, config, log.clone()),
         });
     match done {
-        Ok(status) => ExitCode::from(status),
+        Ok(status) => {
+            log.finish();
+            ExitCode::from(status)
+        }
         Err(error) => {
             let text = with_causes(&error);
             if serves {
@@ -117,7 +122,9 @@ pub fn main() -> ExitCode {
             }
             if log.has_fields() {
                 events::configuration_refused(&text);
+                log.finish();
             } else {
+                log.finish();
                 // Whoever reads stderr is gone: then nobody is left to be told.
                 let _ = writeln!(io::stderr(), "{PROGRAM}: {text}");
             }
@@ -128,9 +135,11 @@ pub fn main() -> ExitCode {
 
 /// Gives `systemctl status` the reason.
 fn notify_of_failure(reason: &str) {
-    let status = State::Status(status::failed_start(reason));
-    // The log has the reason as well, and nothing else can be done about it.
-    let _ = Notifier::from_env().and_then(|mut notifier| notifier.notify(&[status]));
+    let status = status::failed_start(reason);
+    let notified = Notifier::from_env()
+        .and_then(|mut notifier| notifier.notify(&[State::Status(&status)]));
+    // The log gets the reason as well.
+    drop(notified);
 }
 
 fn print(config: &Config) -> Result<u8, Error> {
@@ -242,7 +251,7 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Error
     log.set_level(config.loglevel.level());
     let folder = find_folder(&config)?;
     let notifier = Notifier::from_env().map_err(system("reach the service manager"))?;
-    let watchdog = Watchdog::from_env()?;
+    let watchdog = sd_notify::watchdog_enabled().filter(|period| !period.is_zero());
     let signals = take_over_signals()?;
     // Workers are forked by fork servers and shall be children of the master.
     nix::sys::prctl::set_child_subreaper(true)
@@ -250,6 +259,8 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Error
         .map_err(system("become the parent of workers"))?;
     make_room_for_descriptors(&config);
     let (sockets, control) = open_sockets(&config)?;
+    // Not before: the environment was changed until here.
+    log.start().map_err(system("start the log"))?;
     // Nothing is said before this: whoever is refused gets that one line.
     events::started(env!("CARGO_PKG_VERSION"), &source(&sources));
     for listener in &sockets.listeners {

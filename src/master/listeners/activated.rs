@@ -4,6 +4,7 @@ use super::socket::{Kind, prepare};
 use super::{Error, Listener, Origin};
 use listenfd::ListenFd;
 use std::io;
+use std::iter;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// The name of the socket for control clients.
@@ -28,13 +29,7 @@ impl Activated {
     /// Takes them over. Once in a process, before its first thread: the
     /// variables are removed.
     pub fn from_env() -> Result<Self, Error> {
-        let variable = |name| std::env::var(name).ok();
-        let names = names(
-            variable("LISTEN_FDS").as_deref(),
-            variable("LISTEN_FDNAMES").as_deref(),
-            variable("LISTEN_PID").as_deref(),
-            std::process::id(),
-        )?;
+        let names = names()?;
         // Names first: this empties the environment.
         let mut fds = ListenFd::from_env();
         let mut activated = Self::default();
@@ -102,36 +97,31 @@ fn take(fds: &mut ListenFd, index: usize) -> io::Result<Option<OwnedFd>> {
 }
 
 /// The names of the sockets, one for each; none if they are meant for another
-/// process. `own` is our process id.
-fn names(
-    fds: Option<&str>,
-    names: Option<&str>,
-    pid: Option<&str>,
-    own: u32,
-) -> Result<Vec<String>, Error> {
-    let Some(fds) = fds.filter(|fds| !fds.is_empty()) else {
+/// process.
+fn names() -> Result<Vec<String>, Error> {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let Some(fds) = variable("LISTEN_FDS") else {
         return Ok(Vec::new());
     };
-    // Without LISTEN_PID they are for whoever reads this, as tools for
-    // development have it.
-    if let Some(pid) = pid.filter(|pid| !pid.is_empty()) {
-        let unreadable = |_| nonsense("LISTEN_PID", pid);
-        if pid.parse::<u32>().map_err(unreadable)? != own {
-            return Ok(Vec::new());
-        }
-    }
     let Ok(count @ 0..=MOST) = fds.parse::<usize>() else {
-        return Err(nonsense("LISTEN_FDS", fds));
+        return Err(nonsense("LISTEN_FDS", &fds));
     };
-    match names.filter(|names| !names.is_empty()) {
-        None => Ok(vec![NAMELESS.to_owned(); count]),
-        Some(names) => {
-            let list: Vec<_> = names.split(':').map(str::to_owned).collect();
-            if list.len() == count {
-                Ok(list)
-            } else {
-                Err(nonsense("LISTEN_FDNAMES", names))
-            }
+    if variable("LISTEN_PID").is_none() {
+        // They are for whoever reads this, as tools for development have it.
+        let names = variable("LISTEN_FDNAMES");
+        let names = names.iter().flat_map(|names| names.split(':'));
+        let names = names.map(str::to_owned).chain(iter::repeat(NAMELESS.to_owned()));
+        return Ok(names.take(count).collect());
+    }
+    match sd_notify::listen_fds_with_names() {
+        Ok(named) => Ok(named.map(|(_, name)| name).collect()),
+        Err(error) => {
+            // It names the variable that it could not make sense of.
+            let culprit = ["LISTEN_PID", "LISTEN_FDNAMES"]
+                .into_iter()
+                .find(|name| error.to_string().contains(name))
+                .unwrap_or("LISTEN_FDS");
+            Err(nonsense(culprit, &variable(culprit).unwrap_or_default()))
         }
     }
 }
