@@ -71,6 +71,8 @@ pub struct Master {
     pub(crate) reload_began: Instant,
     /// Why the last reload came to nothing, if it did.
     reload_failure: Option<String>,
+    /// Why the start failed: what the status says to the end.
+    start_failure: Option<String>,
     /// Requests answered by workers that are gone.
     requests_of_the_gone: u64,
     rate: Rate,
@@ -150,6 +152,7 @@ impl Master {
             started: now,
             reload_began: now,
             reload_failure: None,
+            start_failure: None,
             requests_of_the_gone: 0,
             rate: Rate::new(now),
             last_status: String::new(),
