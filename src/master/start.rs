@@ -7,7 +7,7 @@ use crate::listeners::{self, Activated, Sockets};
 use crate::log::events;
 use crate::log::{self, Sink};
 use crate::master::{Master, Parts, find_folder};
-use crate::pool::{GenerationId, Order};
+use crate::pool::{ExitStatus, GenerationId, Order};
 use crate::process::{self, ForkServerProcess, Launch, NoWorkerFolder};
 use crate::signals::{Meaning, Signals};
 use crate::systemd::Notifier;
@@ -147,7 +147,7 @@ fn check(sources: &Sources, config: &Config) -> Result<u8, Error> {
             said.map(|()| 0).map_err(system("print"))
         }
         Verdict::Bad(failure) => Err(Error::Application(failure)),
-        Verdict::Died(exit) => Err(Error::Interpreter(server.exit_in_words(&exit))),
+        Verdict::Died(exit) => Err(Error::Interpreter(server.describe_exit(exit))),
         Verdict::Interrupted => {
             const INTERRUPTED: u8 = 130;
             let killed = server.handle.signal(rustix::process::Signal::KILL);
@@ -160,8 +160,8 @@ fn check(sources: &Sources, config: &Config) -> Result<u8, Error> {
 enum Verdict {
     Good,
     Bad(LoadFailure),
-    /// Python ended without a word; how.
-    Died(String),
+    /// Python ended without a message.
+    Died(ExitStatus),
     /// Somebody does not want to know any more.
     Interrupted,
 }

@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-/// The most sources that one wait tells.
+/// The most sources that one wait returns.
 const EVENTS: usize = 32;
 
 /// Something the loop waits for.
@@ -20,11 +20,11 @@ pub enum Source {
     Signals,
     /// A client wants to connect to the control socket.
     Control,
-    /// A control client said something, or left.
+    /// A control client sent something, or left.
     ControlClient(u32),
-    /// A fork server said something, or closed its link.
+    /// A fork server sent something, or closed its link.
     ForkServer(GenerationId),
-    /// A worker said something, or closed its link.
+    /// A worker sent something, or closed its link.
     Worker(WorkerId),
     /// The application wrote something in a fork server.
     ForkServerOutput(GenerationId, Stream),
@@ -66,26 +66,25 @@ impl Source {
     }
 }
 
-/// The epoll instance. Level-triggered: what is not read now is told again, so
-/// nobody can keep the loop from the others.
+/// The epoll instance. Level-triggered: what is not read now is reported again, so
+/// one read for each source is enough, and no source can starve the others.
 #[derive(Debug)]
 pub struct Wakeups(OwnedFd);
 
 impl Wakeups {
-    /// One without sources.
     pub fn new() -> io::Result<Self> {
         Ok(Self(epoll::create(CreateFlags::CLOEXEC)?))
     }
 
-    /// Waits for `fd` to become readable, from now on until it is closed.
+    /// Watches `fd` for input, until it is closed.
     pub fn add(&self, fd: impl AsFd, source: Source) -> io::Result<()> {
         let data = EventData::new_u64(source.encode());
         Ok(epoll::add(&self.0, fd, data, EventFlags::IN)?)
     }
 
-    /// Waits no longer, though `fd` stays open here or elsewhere.
+    /// Stops watching `fd`, though it stays open here or elsewhere.
     pub fn remove(&self, fd: impl AsFd) {
-        // That it was not waited for is what is wanted.
+        // The only error is that it is not in the set.
         let _ = epoll::delete(&self.0, fd);
     }
 
@@ -107,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_source_survives_the_way_through_epoll() {
+    fn every_source_can_be_encoded_and_decoded() {
         for source in [
             Source::Signals,
             Source::Control,

@@ -1,30 +1,55 @@
 //! What systemd is told, and when.
 
-use super::Master;
 use crate::log::events;
-use crate::pool::{Announcement, Phase};
-use crate::status::{self, Totals};
-use crate::systemd::State;
+use crate::status::Rate;
+use crate::systemd::watchdog::Watchdog;
+use crate::systemd::{Notifier, State};
 use std::io;
 use std::time::{Duration, Instant};
 
-/// How often the status line is made anew while nothing changes.
+/// How often the status line is made again while nothing changes.
 const STATUS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How soon it is made again while workers start and leave.
+const STATUS_DELAY: Duration = Duration::from_millis(250);
 
 /// While systemd waits for the end of a start, a reload or a stop, it is asked
 /// for more time this often …
 const EXTEND_INTERVAL: Duration = Duration::from_secs(1);
 
-/// … and for so much. Each of the three has an end of its own (`boot_timeout`,
-/// `graceful_timeout`), which comes if this process works at all.
+/// … and for so much. Each of the three has a limit of its own (`boot_timeout`,
+/// `graceful_timeout`), which is kept as long as this process works at all.
 const EXTEND_BY: Duration = Duration::from_secs(10);
 
-/// How long to wait with words that systemd did not take.
-const NOTIFY_RETRY: Duration = Duration::from_millis(100);
+/// How long to wait with a message that systemd's socket did not take.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
 
-impl Master {
-    /// Says what is due.
-    pub(super) fn notify_due(&mut self, now: Instant) {
+pub(super) struct Notifications {
+    notifier: Notifier,
+    watchdog: Option<Watchdog>,
+    watchdog_due: Option<Instant>,
+    extend_due: Instant,
+    status_due: Instant,
+    last_status: String,
+    rate: Rate,
+}
+
+impl Notifications {
+    pub(super) fn new(notifier: Notifier, watchdog: Option<Watchdog>, now: Instant) -> Self {
+        Self {
+            notifier,
+            watchdog,
+            watchdog_due: watchdog.map(|_| now),
+            extend_due: now,
+            status_due: now,
+            last_status: String::new(),
+            rate: Rate::new(now),
+        }
+    }
+
+    /// Sends what is due, except the status line. `in_transition`: systemd waits for
+    /// the end of a start, a reload or a stop.
+    pub(super) fn send_due(&mut self, in_transition: bool, now: Instant) {
         if !self.notifier.is_heard() {
             return;
         }
@@ -35,91 +60,65 @@ impl Master {
         if let (Some(due), Some(watchdog)) = (self.watchdog_due, self.watchdog) {
             if due <= now {
                 self.watchdog_due = Some(now + watchdog.interval());
-                self.notify(&[State::Watchdog]);
+                self.send(&[State::Watchdog]);
             }
         }
-        if self.extend_due <= now && self.is_in_transition() {
+        if self.extend_due <= now && in_transition {
             self.extend_due = now + EXTEND_INTERVAL;
-            self.notify(&[State::ExtendTimeout(EXTEND_BY)]);
-        }
-        if self.status_due <= now {
-            self.send_status(now);
+            self.send(&[State::ExtendTimeout(EXTEND_BY)]);
         }
     }
 
-    /// When the next word is due, if anybody listens.
-    pub(super) fn next_notification(&self, now: Instant) -> Option<Instant> {
+    /// When the next message is due; `None` if there is no service manager.
+    pub(super) fn next_due(&self, in_transition: bool, now: Instant) -> Option<Instant> {
         if !self.notifier.is_heard() {
             return None;
         }
-        let extend = self.is_in_transition().then_some(self.extend_due);
-        let retry = self.notifier.is_waiting().then_some(now + NOTIFY_RETRY);
+        let extend = in_transition.then_some(self.extend_due);
+        let retry = self.notifier.is_waiting().then_some(now + RETRY_AFTER);
         [Some(self.status_due), self.watchdog_due, extend, retry]
             .into_iter()
             .flatten()
             .min()
     }
 
-    pub(super) fn is_in_transition(&self) -> bool {
-        match self.arbiter.summary().phase {
-            Phase::Starting | Phase::Reloading | Phase::Stopping => true,
-            Phase::Serving => false,
-        }
+    pub(super) fn is_status_due(&self, now: Instant) -> bool {
+        self.notifier.is_heard() && self.status_due <= now
     }
 
-    pub(super) fn notify(&mut self, states: &[State]) {
-        let notified = self.notifier.notify(states);
-        log_failure(notified);
-    }
-
-    pub(super) fn send_status(&mut self, now: Instant) {
+    pub(super) fn send_status(&mut self, text: String, now: Instant) {
         self.status_due = now + STATUS_INTERVAL;
-        let text = self.status(now);
         if text != self.last_status {
-            self.notify(&[State::Status(text.clone())]);
+            self.send(&[State::Status(text.clone())]);
             self.last_status = text;
         }
     }
 
-    pub(super) fn status(&mut self, now: Instant) -> String {
-        let mut totals = Totals {
-            busy: 0,
-            requests: self.requests_of_the_gone,
-        };
-        for worker in self.workers.keys() {
-            if let Some(reading) = self.reading(*worker) {
-                totals.requests += reading.requests;
-                totals.busy += usize::from(reading.busy_since_ms > 0);
-            }
-        }
-        let rate = self.rate.look(totals.requests, now);
-        let failed = self.reload_failure.as_deref();
-        status::line(self.arbiter.summary(), totals, rate, failed)
+    /// The status line is about to change: show it soon, but not with every step.
+    pub(super) fn expect_change(&mut self, now: Instant) {
+        self.status_due = self.status_due.min(now + STATUS_DELAY);
     }
 
-    pub(super) fn announce(&mut self, announcement: Announcement, now: Instant) {
-        let state = match announcement {
-            Announcement::Ready => State::Ready,
-            Announcement::Reloading => State::reloading_now(),
-            Announcement::Stopping => {
-                // Of a start that failed the reason was told already.
-                if !self.arbiter.has_failed() {
-                    let within = self.arbiter.time_to_leave();
-                    events::stopping(&self.ordered_by, within);
-                }
-                self.ask_the_retiring_to_hurry(self.config.graceful_timeout.get());
-                State::Stopping
-            }
-        };
-        let text = self.status(now);
-        self.notify(&[state, State::Status(text.clone())]);
-        self.last_status = text;
+    /// A change of state, with the status line that belongs to it.
+    pub(super) fn send_state(&mut self, state: State, status: String, now: Instant) {
+        self.send(&[state, State::Status(status.clone())]);
+        self.last_status = status;
         self.extend_due = now;
+    }
+
+    /// Requests per second, `requests` being all that were answered so far.
+    pub(super) fn request_rate(&mut self, requests: u64, now: Instant) -> u64 {
+        self.rate.update(requests, now)
+    }
+
+    fn send(&mut self, states: &[State]) {
+        let sent = self.notifier.notify(states);
+        log_failure(sent);
     }
 }
 
-fn log_failure(notified: io::Result<()>) {
-    if let Err(error) = notified {
+fn log_failure(sent: io::Result<()>) {
+    if let Err(error) = sent {
         events::notify_failed(&error);
     }
 }
