@@ -21,7 +21,6 @@ use crate::process::{Output, WorkerFolder};
 use crate::signals::Signals;
 use crate::status;
 use crate::systemd::Notifier;
-use crate::systemd::watchdog::Watchdog;
 use crate::wakeups::{Source, Wakeups};
 use notifications::Notifications;
 use processes::Processes;
@@ -61,6 +60,8 @@ pub struct Master {
     /// that: its log record names it.
     refused_by: Option<Speaker>,
     started: Instant,
+    /// Why the start failed: the status says so to the end.
+    start_failure: Option<String>,
     /// Set by the last action of all.
     exit: Option<u8>,
 }
@@ -72,7 +73,8 @@ pub struct Parts {
     pub folder: WorkerFolder,
     pub log: log::Handle,
     pub notifier: Notifier,
-    pub watchdog: Option<Watchdog>,
+    /// The watchdog's period, if systemd has one for us.
+    pub watchdog: Option<Duration>,
     pub signals: Signals,
     pub listeners: Vec<Listener>,
     pub control: Option<Server>,
@@ -84,6 +86,7 @@ impl Master {
         let now = Instant::now();
         let wakeups = Wakeups::new()?;
         wakeups.add(&parts.signals, Source::Signals)?;
+        wakeups.add(parts.log.resume(), Source::LogHasRoom)?;
         if let Some(control) = &parts.control {
             control.register(&wakeups)?;
         }
@@ -107,6 +110,7 @@ impl Master {
             pending: VecDeque::new(),
             refused_by: None,
             started: now,
+            start_failure: None,
             exit: None,
         };
         master.act(actions, now);
@@ -120,6 +124,7 @@ impl Master {
             if let Some(status) = self.exit {
                 return Ok(status);
             }
+            self.wakeups.watch_outputs(self.log.takes_output())?;
             for source in self.wakeups.wait(self.next_timeout())? {
                 self.handle(source);
             }
@@ -143,6 +148,9 @@ impl Master {
             let text = self.status(now);
             self.notifications.send_status(text, now);
         }
+        if let Some(control) = &mut self.control {
+            control.run_due(now, &self.wakeups);
+        }
     }
 
     fn next_timeout(&self) -> Option<Duration> {
@@ -155,6 +163,8 @@ impl Master {
         (self.arbiter.deadline().into_iter())
             .chain(outputs)
             .chain(self.notifications.next_due(self.is_in_transition(), now))
+            .chain(self.log.next_change())
+            .chain(self.control.as_ref().and_then(Server::deadline))
             .min()
             .map(|due| due.saturating_duration_since(now) + Duration::from_millis(1))
     }
@@ -190,6 +200,9 @@ impl Master {
 
     /// The line that `systemctl status` and `rgunicornctl status` show.
     fn status(&mut self, now: Instant) -> String {
+        if let Some(reason) = &self.start_failure {
+            return status::failed_start(reason);
+        }
         let totals = self.processes.totals();
         let rate = self.notifications.request_rate(totals.requests, now);
         let failed = self.reload.failure.as_deref();

@@ -2,7 +2,7 @@
 
 use super::Master;
 use super::processes::SpawnError;
-use crate::pool::{Action, Announcement, Event, ExitStatus, GenerationId, Phase, WorkerId};
+use crate::pool::{Action, Announcement, Event, ExitStatus, GenerationId, Phase, Report, WorkerId};
 use crate::systemd::State;
 use rgunicorn_link::protocol::Idle;
 use rustix::process::Signal;
@@ -36,7 +36,12 @@ impl Master {
             Action::Kill(worker) => self.signal_worker(worker, Signal::KILL),
 
             Action::Announce(announcement) => self.announce(announcement, now),
-            Action::Report(report) => self.report(report, now),
+            Action::Report(report) => {
+                if let Report::StartFailed(reason) = &report {
+                    self.start_failure = Some(reason.to_string());
+                }
+                self.report(report, now);
+            }
             Action::Exit(status) => self.exit = Some(status),
         }
     }
@@ -75,7 +80,7 @@ impl Master {
                 exit: ExitStatus::NeverStarted,
                 served: false,
             });
-            self.processes.forget_worker(id);
+            self.forget_worker(id);
         }
     }
 
@@ -89,16 +94,20 @@ impl Master {
     }
 
     fn announce(&mut self, announcement: Announcement, now: Instant) {
-        let state = match announcement {
-            Announcement::Ready => State::Ready,
-            Announcement::Reloading => State::reloading_now(),
+        let states = match announcement {
+            Announcement::Ready => vec![State::Ready],
+            // systemd compares this time with that of its own order to reload.
+            Announcement::Reloading => [State::Reloading]
+                .into_iter()
+                .chain(State::monotonic_usec_now())
+                .collect(),
             Announcement::Stopping => {
                 self.hurry_retiring_workers(self.current.config.graceful_timeout.get());
-                State::Stopping
+                vec![State::Stopping]
             }
         };
         let text = self.status(now);
-        self.notifications.send_state(state, text, now);
+        self.notifications.send_states(&states, text, now);
     }
 
     /// Workers that retire for a reload keep idle connections; now that the service

@@ -22,7 +22,9 @@ impl Master {
             Source::Control => {
                 if let Some(control) = &mut self.control {
                     if let Err(error) = control.accept(&self.wakeups) {
-                        warn!("Cannot accept control clients: {error}");
+                        warn!(
+                            "The control socket accepts no clients for now, it is tried again every second: {error}"
+                        );
                     }
                 }
             }
@@ -42,15 +44,17 @@ impl Master {
                     return;
                 };
                 let speaker = server.speaker();
-                read_output(&self.wakeups, &mut server.pipes, speaker, stream);
+                read_output(&self.log, &self.wakeups, &mut server.pipes, speaker, stream);
             }
             Source::WorkerOutput(worker, stream) => {
                 let Some(worker) = self.processes.workers.get_mut(&worker) else {
                     return;
                 };
                 let speaker = worker.speaker();
-                read_output(&self.wakeups, &mut worker.pipes, speaker, stream);
+                read_output(&self.log, &self.wakeups, &mut worker.pipes, speaker, stream);
             }
+            // The loop has waited for room in the log, and looks there by itself.
+            Source::LogHasRoom => {}
         }
     }
 
@@ -120,7 +124,7 @@ impl Master {
                 Ok(Received::Message(FromForkServer::ForkFailed { worker, reason }, _)) => {
                     let worker = WorkerId(worker);
                     self.dispatch(Event::ForkFailed(worker, reason));
-                    self.processes.forget_worker(worker);
+                    self.forget_worker(worker);
                 }
                 Ok(Received::Message(FromForkServer::Log(record), _)) => {
                     events::relayed(speaker, &record);
@@ -191,6 +195,14 @@ impl Master {
         }
     }
 
+    /// What it wrote is logged to the end, and its row is free again.
+    pub(super) fn forget_worker(&mut self, id: WorkerId) {
+        if let Some(mut worker) = self.processes.remove_worker(id) {
+            let speaker = worker.speaker();
+            finish_outputs(&self.log, &mut worker.pipes, speaker);
+        }
+    }
+
     fn worker_gone(&mut self, id: WorkerId, exit: ExitStatus) {
         let served = self.processes.has_served(id);
         self.dispatch(Event::WorkerGone {
@@ -198,7 +210,7 @@ impl Master {
             exit,
             served,
         });
-        self.processes.forget_worker(id);
+        self.forget_worker(id);
     }
 
     pub(super) fn refused(
@@ -249,7 +261,8 @@ impl Master {
             self.read_fork_server(generation);
             let exit = self.processes.explain(exit);
             if let Some(server) = self.processes.fork_servers.get_mut(&generation) {
-                finish_outputs(&mut server.pipes, pid, generation);
+                let speaker = server.speaker();
+                finish_outputs(&self.log, &mut server.pipes, speaker);
                 let exit = server.describe_exit(exit);
                 self.dispatch(Event::ForkServerGone(generation, exit));
                 self.processes.fork_servers.remove(&generation);

@@ -2,8 +2,7 @@
 
 use crate::log::events;
 use crate::status::Rate;
-use crate::systemd::watchdog::Watchdog;
-use crate::systemd::{Notifier, State};
+use crate::systemd::{Notifier, State, watchdog};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -19,14 +18,15 @@ const EXTEND_INTERVAL: Duration = Duration::from_secs(1);
 
 /// … and for so much. Each of the three has a limit of its own (`boot_timeout`,
 /// `graceful_timeout`), which is kept as long as this process works at all.
-const EXTEND_BY: Duration = Duration::from_secs(10);
+const EXTEND_BY_USEC: u32 = 10_000_000;
 
 /// How long to wait with a message that systemd's socket did not take.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 pub(super) struct Notifications {
     notifier: Notifier,
-    watchdog: Option<Watchdog>,
+    /// After so long without a sign of life systemd takes the master for stuck.
+    watchdog: Option<Duration>,
     watchdog_due: Option<Instant>,
     extend_due: Instant,
     status_due: Instant,
@@ -35,7 +35,7 @@ pub(super) struct Notifications {
 }
 
 impl Notifications {
-    pub(super) fn new(notifier: Notifier, watchdog: Option<Watchdog>, now: Instant) -> Self {
+    pub(super) fn new(notifier: Notifier, watchdog: Option<Duration>, now: Instant) -> Self {
         Self {
             notifier,
             watchdog,
@@ -57,15 +57,17 @@ impl Notifications {
             let retried = self.notifier.retry();
             log_failure(retried);
         }
-        if let (Some(due), Some(watchdog)) = (self.watchdog_due, self.watchdog) {
+        if let (Some(due), Some(period)) = (self.watchdog_due, self.watchdog) {
             if due <= now {
-                self.watchdog_due = Some(now + watchdog.interval());
+                // Twice in a period: one delay does no harm.
+                self.watchdog_due = Some(now + period / 2);
+                watchdog::postpone_alarm(period);
                 self.send(&[State::Watchdog]);
             }
         }
         if self.extend_due <= now && in_transition {
             self.extend_due = now + EXTEND_INTERVAL;
-            self.send(&[State::ExtendTimeout(EXTEND_BY)]);
+            self.send(&[State::ExtendTimeoutUsec(EXTEND_BY_USEC)]);
         }
     }
 
@@ -89,7 +91,7 @@ impl Notifications {
     pub(super) fn send_status(&mut self, text: String, now: Instant) {
         self.status_due = now + STATUS_INTERVAL;
         if text != self.last_status {
-            self.send(&[State::Status(text.clone())]);
+            self.send(&[State::Status(&text)]);
             self.last_status = text;
         }
     }
@@ -100,8 +102,10 @@ impl Notifications {
     }
 
     /// A change of state, with the status line that belongs to it.
-    pub(super) fn send_state(&mut self, state: State, status: String, now: Instant) {
-        self.send(&[state, State::Status(status.clone())]);
+    pub(super) fn send_states(&mut self, states: &[State<'_>], status: String, now: Instant) {
+        let mut states = states.to_vec();
+        states.push(State::Status(&status));
+        self.send(&states);
         self.last_status = status;
         self.extend_due = now;
     }
@@ -111,7 +115,7 @@ impl Notifications {
         self.rate.update(requests, now)
     }
 
-    fn send(&mut self, states: &[State]) {
+    fn send(&mut self, states: &[State<'_>]) {
         let sent = self.notifier.notify(states);
         log_failure(sent);
     }

@@ -4,7 +4,6 @@
 use super::reload::Deployment;
 use crate::config::Start;
 use crate::listeners::Listener;
-use crate::log::events;
 use crate::pool::{ExitStatus, GenerationId, Heartbeat, WorkerId};
 use crate::process::{ForkServerProcess, Launch, OomKills, WorkerProcess};
 use crate::status::Totals;
@@ -204,20 +203,13 @@ impl Processes {
     }
 
     /// The worker is gone: its requests stay counted, its row is free again.
-    pub(super) fn forget_worker(&mut self, id: WorkerId) {
-        let Some(mut worker) = self.workers.remove(&id) else {
-            return;
-        };
-        let speaker = worker.speaker();
-        for (stream, output) in worker.pipes.iter_mut().flatten() {
-            for record in output.finish(Instant::now()) {
-                events::app_output(speaker, *stream, &record);
-            }
-        }
+    pub(super) fn remove_worker(&mut self, id: WorkerId) -> Option<WorkerProcess> {
+        let worker = self.workers.remove(&id)?;
         if let Some(row) = self.scoreboard.row(worker.row) {
             self.past_requests += row.read().requests;
             row.clear();
         }
+        Some(worker)
     }
 
     // Who ended, and how.
