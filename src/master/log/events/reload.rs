@@ -46,7 +46,7 @@ pub fn reload_finished(generation: u32, workers: usize, after: Duration) {
     );
 }
 
-/// The reload came to nothing; `generation`, the old one, serves on.
+/// The reload failed; `generation`, the old one, serves on.
 pub fn reload_failed(generation: u32, reason: &str) {
     error!(
         message_id = RELOAD_FAILED,
