@@ -21,7 +21,6 @@ use crate::process::{self, ForkServerProcess, Output, WorkerFolder, WorkerProces
 use crate::signals::Signals;
 use crate::status::Rate;
 use crate::systemd::Notifier;
-use crate::systemd::watchdog::Watchdog;
 use crate::wakeups::{Source, Wakeups};
 use rgunicorn_link::Scoreboard;
 use rgunicorn_link::scoreboard::{Reading, Row, now_ms};
@@ -48,7 +47,8 @@ pub struct Master {
     folder: WorkerFolder,
     log: log::Handle,
     notifier: Notifier,
-    watchdog: Option<Watchdog>,
+    /// After so long without a sign of life systemd takes the master for stuck.
+    watchdog: Option<Duration>,
     wakeups: Wakeups,
     signals: Signals,
     listeners: Vec<Listener>,
@@ -94,8 +94,8 @@ pub struct Parts {
     pub log: log::Handle,
     /// What hears of the service's state.
     pub notifier: Notifier,
-    /// What has to hear from us.
-    pub watchdog: Option<Watchdog>,
+    /// The watchdog's period, if systemd has one for us.
+    pub watchdog: Option<Duration>,
     /// The signals, already taken over.
     pub signals: Signals,
     /// The sockets.
@@ -121,6 +121,7 @@ impl Master {
         let now = Instant::now();
         let wakeups = Wakeups::new()?;
         wakeups.add(&signals, Source::Signals)?;
+        wakeups.add(log.resume(), Source::LogHasRoom)?;
         if let Some(control) = &control {
             control.register(&wakeups)?;
         }
@@ -168,6 +169,7 @@ impl Master {
             if let Some(status) = self.exit {
                 return Ok(status);
             }
+            self.wakeups.watch_outputs(self.log.takes_output())?;
             for source in self.wakeups.wait(self.next_timeout())? {
                 self.handle(source);
             }
@@ -201,6 +203,7 @@ impl Master {
         due.extend(self.outputs().filter_map(Output::deadline));
         due.extend(self.next_notification(now));
         due.extend(self.control.as_ref().and_then(Server::deadline));
+        due.extend(self.log.next_change());
         if !self.pending.is_empty() {
             return Some(Duration::ZERO);
         }

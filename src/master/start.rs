@@ -11,7 +11,6 @@ use crate::pool::{GenerationId, Order};
 use crate::process::{self, ForkServerProcess, Launch, NoWorkerFolder};
 use crate::signals::{Meaning, Signals};
 use crate::systemd::Notifier;
-use crate::systemd::watchdog::{Unreadable, Watchdog};
 use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure};
 use rgunicorn_link::{Received, Scoreboard, descriptors};
 use rustix::event::{PollFd, PollFlags};
@@ -39,9 +38,6 @@ enum StartError {
 
     #[error(transparent)]
     Worker(#[from] NoWorkerFolder),
-
-    #[error(transparent)]
-    Watchdog(#[from] Unreadable),
 
     /// With the place of the path in front.
     #[error("{0}")]
@@ -71,7 +67,7 @@ impl StartError {
         const CONFIG: u8 = 78;
         match self {
             Self::Config(error) => error.exit_code(),
-            Self::Worker(_) | Self::Watchdog(_) => CONFIG,
+            Self::Worker(_) => CONFIG,
             Self::Listeners(_) | Self::Bind(_) | Self::Control(_) | Self::System { .. } => OS_ERROR,
             Self::Application(failure) => failure.status,
             Self::Interpreter(_) => BOOT_FAILED,
@@ -108,7 +104,13 @@ pub fn main() -> ExitCode {
         Ok(line) => line,
         Err(stop) => return stop.finish(PROGRAM),
     };
-    let log = log::init(Sink::detect(), Level::Info, PROGRAM);
+    let log = match log::init(Sink::detect(PROGRAM), Level::Info) {
+        Ok(log) => log,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "{PROGRAM}: cannot open the log: {error}");
+            return ExitCode::from(71);
+        }
+    };
     let done = config::load(&line.sources)
         .map_err(StartError::from)
         .and_then(|config| match line.task {
@@ -117,12 +119,20 @@ pub fn main() -> ExitCode {
             Task::Serve => serve(line.sources, config, log.clone()),
         });
     match done {
-        Ok(status) => ExitCode::from(status),
+        Ok(status) => {
+            log.finish();
+            ExitCode::from(status)
+        }
         Err(error) => {
-            for text in error.texts() {
-                if log.has_fields() {
-                    events::configuration_refused(&text);
-                } else {
+            let texts = error.texts();
+            if log.has_fields() {
+                texts
+                    .iter()
+                    .for_each(|text| events::configuration_refused(text));
+            }
+            log.finish();
+            if !log.has_fields() {
+                for text in texts {
                     // If stderr is closed, nobody is left to be told.
                     let _ = writeln!(io::stderr(), "{PROGRAM}: {text}");
                 }
@@ -246,7 +256,7 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Start
     log.set_level(config.loglevel.level());
     let folder = find_folder(&config)?;
     let notifier = Notifier::from_env().map_err(system("reach the service manager"))?;
-    let watchdog = Watchdog::from_env()?;
+    let watchdog = sd_notify::watchdog_enabled().filter(|period| !period.is_zero());
     let signals = take_over_signals()?;
     // The fork servers' children, the workers, become children of the master.
     nix::sys::prctl::set_child_subreaper(true)
@@ -254,6 +264,8 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Start
         .map_err(system("become the parent of workers"))?;
     make_room_for_descriptors(&config);
     let (sockets, control) = open_sockets(&config)?;
+    // A thread, so not before: the environment was changed until here.
+    log.start().map_err(system("start the log"))?;
     // Nothing is logged before this: a start that is refused prints its errors
     // and nothing else.
     events::started(env!("CARGO_PKG_VERSION"), &source(&sources));

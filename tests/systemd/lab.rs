@@ -314,13 +314,19 @@ impl Site<'_> {
     /// connects from then on.
     #[track_caller]
     pub fn deploy(&self, version: &str) {
-        self.write_app(&APP.replace("\"1\"", &format!("\"{version}\"")));
-        self.reload();
+        self.deploy_app(&APP.replace("\"1\"", &format!("\"{version}\"")));
         assert_eq!(
             self.text("/"),
             version,
             "the old code answers after a reload"
         );
+    }
+
+    /// Reloads it onto another application.
+    #[track_caller]
+    pub fn deploy_app(&self, text: &str) {
+        self.write_app(text);
+        self.reload();
     }
 
     /// Its socket, as this machine sees it.

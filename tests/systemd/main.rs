@@ -12,6 +12,7 @@ mod failures;
 mod journal;
 mod lab;
 mod lifetime;
+mod output;
 mod reloads;
 mod units;
 
@@ -69,6 +70,13 @@ stories! {
         the_master_tells_its_story_with_fields
         the_status_is_one_line_for_an_operator
         every_mistake_of_the_configuration_is_an_entry_of_its_own;
+    output:
+        no_line_of_a_burst_is_lost
+        what_the_application_writes_keeps_its_form
+        a_journald_that_is_restarted_misses_nothing
+        a_journald_that_does_not_read_stops_no_request
+        a_journal_that_is_gone_stops_no_request
+        the_service_stops_although_journald_does_not_read;
     units:
         the_units_verify_clean
         the_service_is_hardly_exposed

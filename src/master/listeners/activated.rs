@@ -4,6 +4,7 @@ use super::socket::{Kind, prepare};
 use super::{Listener, ListenerError, Origin};
 use listenfd::ListenFd;
 use std::io;
+use std::iter;
 use std::os::fd::{AsFd, OwnedFd};
 
 /// The name of the socket for control clients.
@@ -27,13 +28,7 @@ impl Activated {
     /// Takes them over. Once in a process, before its first thread: the
     /// variables are removed.
     pub fn from_env() -> Result<Self, ListenerError> {
-        let variable = |name| std::env::var(name).ok();
-        let names = names(
-            variable("LISTEN_FDS").as_deref(),
-            variable("LISTEN_FDNAMES").as_deref(),
-            variable("LISTEN_PID").as_deref(),
-            std::process::id(),
-        )?;
+        let names = names()?;
         // Names first: this empties the environment.
         let mut fds = ListenFd::from_env();
         let mut activated = Self::default();
@@ -100,37 +95,35 @@ fn take(fds: &mut ListenFd, index: usize) -> io::Result<Option<OwnedFd>> {
     Ok(None)
 }
 
-/// The names of the sockets, one for each; empty if they are meant for another
-/// process. `own` is the id of this one.
-fn names(
-    fds: Option<&str>,
-    names: Option<&str>,
-    pid: Option<&str>,
-    own: u32,
-) -> Result<Vec<String>, ListenerError> {
-    let Some(fds) = fds.filter(|fds| !fds.is_empty()) else {
+/// The names of the sockets, one for each; empty if they are meant for
+/// another process.
+fn names() -> Result<Vec<String>, ListenerError> {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let Some(fds) = variable("LISTEN_FDS") else {
         return Ok(Vec::new());
     };
-    // Development tools such as systemfd cannot set LISTEN_PID: then the sockets
-    // are for the first process that looks.
-    if let Some(pid) = pid.filter(|pid| !pid.is_empty()) {
-        let unreadable = |_| invalid("LISTEN_PID", pid);
-        if pid.parse::<u32>().map_err(unreadable)? != own {
-            return Ok(Vec::new());
-        }
-    }
     let Ok(count @ 0..=MOST) = fds.parse::<usize>() else {
-        return Err(invalid("LISTEN_FDS", fds));
+        return Err(invalid("LISTEN_FDS", &fds));
     };
-    match names.filter(|names| !names.is_empty()) {
-        None => Ok(vec![NAMELESS.to_owned(); count]),
-        Some(names) => {
-            let list: Vec<_> = names.split(':').map(str::to_owned).collect();
-            if list.len() == count {
-                Ok(list)
-            } else {
-                Err(invalid("LISTEN_FDNAMES", names))
-            }
+    if variable("LISTEN_PID").is_none() {
+        // Development tools such as systemfd cannot set it: then the sockets are for
+        // the first process that looks.
+        let names = variable("LISTEN_FDNAMES");
+        let names = names.iter().flat_map(|names| names.split(':'));
+        let names = names
+            .map(str::to_owned)
+            .chain(iter::repeat(NAMELESS.to_owned()));
+        return Ok(names.take(count).collect());
+    }
+    match sd_notify::listen_fds_with_names() {
+        Ok(named) => Ok(named.map(|(_, name)| name).collect()),
+        Err(error) => {
+            // The error names the variable that is not valid.
+            let blamed = ["LISTEN_PID", "LISTEN_FDNAMES"]
+                .into_iter()
+                .find(|name| error.to_string().contains(name))
+                .unwrap_or("LISTEN_FDS");
+            Err(invalid(blamed, &variable(blamed).unwrap_or_default()))
         }
     }
 }
