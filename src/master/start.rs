@@ -126,9 +126,9 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let texts = error.texts();
             if log.has_fields() {
-                texts
-                    .iter()
-                    .for_each(|text| events::configuration_refused(text));
+                for text in &texts {
+                    events::configuration_refused(text);
+                }
             }
             log.finish();
             if !log.has_fields() {
