@@ -71,6 +71,8 @@ pub struct Master {
     pub(crate) reload_began: Instant,
     /// Why the last reload came to nothing, if it did.
     reload_failure: Option<String>,
+    /// Why the start failed: what the status says to the end.
+    start_failure: Option<String>,
     /// Requests answered by workers that are gone.
     requests_of_the_gone: u64,
     rate: Rate,
@@ -150,6 +152,7 @@ impl Master {
             started: now,
             reload_began: now,
             reload_failure: None,
+            start_failure: None,
             requests_of_the_gone: 0,
             rate: Rate::new(now),
             last_status: String::new(),
@@ -202,8 +205,8 @@ impl Master {
         let mut due: Vec<Instant> = self.arbiter.deadline().into_iter().collect();
         due.extend(self.outputs().filter_map(Output::deadline));
         due.extend(self.next_notification(now));
-        due.extend(self.control.as_ref().and_then(Server::deadline));
         due.extend(self.log.next_change());
+        due.extend(self.control.as_ref().and_then(Server::deadline));
         if !self.pending.is_empty() {
             return Some(Duration::ZERO);
         }

@@ -10,7 +10,8 @@ use crate::master::{Master, Parts, find_folder};
 use crate::pool::{GenerationId, Order};
 use crate::process::{self, ForkServerProcess, Launch, NoWorkerFolder};
 use crate::signals::{Meaning, Signals};
-use crate::systemd::Notifier;
+use crate::status;
+use crate::systemd::{Notifier, State};
 use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure};
 use rgunicorn_link::{Received, Scoreboard, descriptors};
 use rustix::event::{PollFd, PollFlags};
@@ -104,6 +105,7 @@ pub fn main() -> ExitCode {
         Ok(line) => line,
         Err(stop) => return stop.finish(PROGRAM),
     };
+    let serves = matches!(line.task, Task::Serve);
     let log = match log::init(Sink::detect(PROGRAM), Level::Info) {
         Ok(log) => log,
         Err(error) => {
@@ -125,13 +127,17 @@ pub fn main() -> ExitCode {
         }
         Err(error) => {
             let texts = error.texts();
+            if serves {
+                // The status has one line: all mistakes, in the order of the log.
+                notify_of_failure(&texts.join("; "));
+            }
             if log.has_fields() {
                 for text in &texts {
                     events::configuration_refused(text);
                 }
-            }
-            log.finish();
-            if !log.has_fields() {
+                log.finish();
+            } else {
+                log.finish();
                 for text in texts {
                     // If stderr is closed, nobody is left to be told.
                     let _ = writeln!(io::stderr(), "{PROGRAM}: {text}");
@@ -140,6 +146,15 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Gives `systemctl status` the reason.
+fn notify_of_failure(reason: &str) {
+    let status = status::failed_start(reason);
+    let notified =
+        Notifier::from_env().and_then(|mut notifier| notifier.notify(&[State::Status(&status)]));
+    // The log gets the reason as well.
+    drop(notified);
 }
 
 fn print(config: &Config) -> Result<u8, StartError> {

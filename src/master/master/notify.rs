@@ -4,7 +4,7 @@ use super::Master;
 use crate::log::events;
 use crate::pool::{Announcement, Phase};
 use crate::status::{self, Totals};
-use crate::systemd::State;
+use crate::systemd::{State, watchdog};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,7 @@ impl Master {
             if due <= now {
                 // Twice in a period: one delay does no harm.
                 self.watchdog_due = Some(now + period / 2);
+                watchdog::postpone_alarm(period);
                 self.notify(&[State::Watchdog]);
             }
         }
@@ -83,6 +84,9 @@ impl Master {
     }
 
     pub(super) fn status(&mut self, now: Instant) -> String {
+        if let Some(reason) = &self.start_failure {
+            return status::failed_start(reason);
+        }
         let mut totals = Totals {
             busy: 0,
             requests: self.requests_of_the_gone,
