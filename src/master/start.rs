@@ -279,7 +279,7 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Start
         .map_err(system("become the parent of workers"))?;
     make_room_for_descriptors(&config);
     let (sockets, control) = open_sockets(&config)?;
-    // Not before: the environment was changed until here.
+    // A thread, so not before: the environment was changed until here.
     log.start().map_err(system("start the log"))?;
     // Nothing is logged before this: a start that is refused prints its errors
     // and nothing else.
