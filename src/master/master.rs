@@ -21,6 +21,7 @@ use crate::process::{self, ForkServerProcess, Output, WorkerFolder, WorkerProces
 use crate::signals::Signals;
 use crate::status::Rate;
 use crate::systemd::Notifier;
+use crate::systemd::watchdog::Watchdog;
 use crate::wakeups::{Source, Wakeups};
 use rgunicorn_link::Scoreboard;
 use rgunicorn_link::scoreboard::{Reading, Row, now_ms};
@@ -47,8 +48,7 @@ pub struct Master {
     folder: WorkerFolder,
     log: log::Handle,
     notifier: Notifier,
-    /// After so long without a sign of life systemd takes the master for stuck.
-    watchdog: Option<Duration>,
+    watchdog: Option<Watchdog>,
     wakeups: Wakeups,
     signals: Signals,
     listeners: Vec<Listener>,
@@ -94,8 +94,8 @@ pub struct Parts {
     pub log: log::Handle,
     /// What hears of the service's state.
     pub notifier: Notifier,
-    /// The watchdog's period, if systemd has one for us.
-    pub watchdog: Option<Duration>,
+    /// What has to hear from us.
+    pub watchdog: Option<Watchdog>,
     /// The signals, already taken over.
     pub signals: Signals,
     /// The sockets.

@@ -11,6 +11,7 @@ use crate::pool::{GenerationId, Order};
 use crate::process::{self, ForkServerProcess, Launch, NoWorkerFolder};
 use crate::signals::{Meaning, Signals};
 use crate::systemd::Notifier;
+use crate::systemd::watchdog::Watchdog;
 use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure};
 use rgunicorn_link::{Received, Scoreboard, descriptors};
 use rustix::event::{PollFd, PollFlags};
@@ -237,7 +238,7 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Error
     log.set_level(config.loglevel.level());
     let folder = find_folder(&config)?;
     let notifier = Notifier::from_env().map_err(system("reach the service manager"))?;
-    let watchdog = sd_notify::watchdog_enabled().filter(|period| !period.is_zero());
+    let watchdog = Watchdog::from_env();
     let signals = take_over_signals()?;
     // Workers are forked by fork servers and shall be children of the master.
     nix::sys::prctl::set_child_subreaper(true)

@@ -110,7 +110,9 @@ fn names() -> Result<Vec<String>, Error> {
         // They are for whoever reads this, as tools for development have it.
         let names = variable("LISTEN_FDNAMES");
         let names = names.iter().flat_map(|names| names.split(':'));
-        let names = names.map(str::to_owned).chain(iter::repeat(NAMELESS.to_owned()));
+        let names = names
+            .map(str::to_owned)
+            .chain(iter::repeat(NAMELESS.to_owned()));
         return Ok(names.take(count).collect());
     }
     match sd_notify::listen_fds_with_names() {

@@ -32,10 +32,9 @@ impl Master {
             let retried = self.notifier.retry();
             log_failure(retried);
         }
-        if let (Some(due), Some(period)) = (self.watchdog_due, self.watchdog) {
+        if let (Some(due), Some(watchdog)) = (self.watchdog_due, self.watchdog) {
             if due <= now {
-                // Twice in a period: one delay does no harm.
-                self.watchdog_due = Some(now + period / 2);
+                self.watchdog_due = Some(now + watchdog.interval());
                 self.notify(&[State::Watchdog]);
             }
         }

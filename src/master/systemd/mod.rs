@@ -25,6 +25,7 @@
 //! `libsystemd` take sockets over; it loses all of them when names are missing.
 
 pub mod notify;
+pub mod watchdog;
 
 pub use notify::{Notifier, State};
 

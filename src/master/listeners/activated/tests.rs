@@ -140,7 +140,10 @@ fn sockets_without_names_are_not_lost() {
 
         let said = started(tcp(), tcp(), variables);
 
-        let names: Vec<_> = said.lines().filter_map(|line| line.split(' ').next()).collect();
+        let names: Vec<_> = said
+            .lines()
+            .filter_map(|line| line.split(' ').next())
+            .collect();
         assert_eq!(names, [first, second, "control:"], "{variables}");
     }
 }
