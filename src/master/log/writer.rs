@@ -122,7 +122,7 @@ impl Writer {
     fn run(&self, mut sink: Sink) {
         loop {
             let record = self.next();
-            match self.write(&mut sink, &record) {
+            match write(&mut sink, &record) {
                 Ok(()) => self.lock().queue.written(),
                 Err(Refused) => self.lock().queue.refused(&record),
             }
@@ -146,22 +146,22 @@ impl Writer {
         }
     }
 
-    fn write(&self, sink: &mut Sink, record: &Record) -> Result<(), Refused> {
-        loop {
-            match sink.write(record) {
-                Ok(()) => return Ok(()),
-                Err(Failure::Refused) => return Err(Refused),
-                Err(Failure::Absent) => thread::sleep(RETRY),
-            }
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The record cannot be written, now or later.
+/// Writes one record, however long it takes, or finds that it cannot be written.
+fn write(sink: &mut Sink, record: &Record) -> Result<(), Refused> {
+    loop {
+        match sink.write(record) {
+            Ok(()) => return Ok(()),
+            Err(Failure::Refused) => return Err(Refused),
+            Err(Failure::Absent) => thread::sleep(RETRY),
+        }
+    }
+}
+
 struct Refused;
 
 impl fmt::Debug for Writer {
