@@ -69,10 +69,7 @@ impl ForkServerProcess {
             read_output,
         } = outfit;
         let (ours, theirs) = Link::pair()?;
-        let python = config
-            .python
-            .find(&start.search_path)
-            .map_err(|reason| io::Error::new(io::ErrorKind::NotFound, reason))?;
+        let python = config.interpreter(start).map_err(io::Error::other)?;
         let title = format!("[{}]", config.process_name());
         let mut command = Command::new(&python);
         command
@@ -166,6 +163,7 @@ fn site(generation: GenerationId, config: &Config, preload: bool) -> Site {
         limit_request_fields: count(config.limit_request_fields.get()),
         limit_request_field_size: count(config.limit_request_field_size.get()),
         limit_request_body: config.limit_request_body.bytes(),
+        limit_response_buffer: config.limit_response_buffer.bytes(),
         forwarded_allow_ips: config
             .forwarded_allow_ips
             .all()
