@@ -10,8 +10,8 @@ use crate::master::{Master, Parts, find_folder};
 use crate::pool::{GenerationId, Order};
 use crate::process::{self, ForkServerProcess, Launch, NoWorkerFolder};
 use crate::signals::{Meaning, Signals};
-use crate::systemd::Notifier;
-use crate::systemd::watchdog::Watchdog;
+use crate::status;
+use crate::systemd::{Notifier, State, watchdog};
 use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure};
 use rgunicorn_link::{Received, Scoreboard, descriptors};
 use rustix::event::{PollFd, PollFlags};
@@ -105,6 +105,7 @@ pub fn main() -> ExitCode {
         Ok(line) => line,
         Err(stop) => return stop.finish(PROGRAM),
     };
+    let serves = matches!(line.task, Task::Serve);
     let log = match log::init(Sink::detect(PROGRAM), Level::Info) {
         Ok(log) => log,
         Err(error) => {
@@ -121,11 +122,16 @@ pub fn main() -> ExitCode {
         });
     match done {
         Ok(status) => {
+            watchdog::cancel_alarm();
             log.finish();
             ExitCode::from(status)
         }
         Err(error) => {
             let texts = error.texts();
+            if serves {
+                // The status has one line: all mistakes, in the order of the log.
+                notify_of_failure(&texts.join("; "));
+            }
             if log.has_fields() {
                 texts
                     .iter()
@@ -141,6 +147,15 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Gives `systemctl status` the reason.
+fn notify_of_failure(reason: &str) {
+    let status = status::failed_start(reason);
+    let notified =
+        Notifier::from_env().and_then(|mut notifier| notifier.notify(&[State::Status(&status)]));
+    // The log gets the reason as well.
+    drop(notified);
 }
 
 fn print(config: &Config) -> Result<u8, StartError> {
@@ -257,7 +272,8 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Start
     log.set_level(config.loglevel.level());
     let folder = find_folder(&config)?;
     let notifier = Notifier::from_env().map_err(system("reach the service manager"))?;
-    let watchdog = Watchdog::from_env();
+    // A period of 0 would have the master do nothing but notify.
+    let watchdog = sd_notify::watchdog_enabled().filter(|period| !period.is_zero());
     let signals = take_over_signals()?;
     // The fork servers' children, the workers, become children of the master.
     nix::sys::prctl::set_child_subreaper(true)

@@ -76,6 +76,35 @@ pub fn the_master_tells_its_story_with_fields(lab: &Lab) {
     assert!(explained.contains("Defined-By: rgunicorn"), "{explained}");
 }
 
+pub fn the_status_says_why_a_start_failed(lab: &Lab) {
+    let site = lab.site("shop", "raise LookupError('no such database')\n");
+    site.drop_in("[Service]\nRestart=no\n");
+    let failed_start = || {
+        let start = lab.systemctl(&format!("start {}", site.service()));
+        assert_eq!(start.status, Some(1), "{}", start.output);
+        site.show("StatusText")
+    };
+
+    let status = failed_start();
+    assert_eq!(status, "cannot start: LookupError: no such database");
+    let shown = lab.systemctl(&format!("status {}", site.service())).output;
+    assert!(shown.contains(&format!("Status: \"{status}\"")), "{shown}");
+
+    site.configure("wokers = 3\n");
+    let status = failed_start();
+    assert!(
+        status.contains("/etc/rgunicorn/shop.toml:4:1: "),
+        "{status}"
+    );
+
+    // The reason does not outlive its cause.
+    site.configure("");
+    site.write_app(APP);
+    site.start();
+    let status = site.show("StatusText");
+    assert!(status.starts_with("generation 1: "), "{status}");
+}
+
 pub fn the_status_is_one_line_for_an_operator(lab: &Lab) {
     let site = lab.site("shop", APP).start();
 

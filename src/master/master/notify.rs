@@ -4,7 +4,7 @@ use super::Master;
 use crate::log::events;
 use crate::pool::{Announcement, Phase};
 use crate::status::{self, Totals};
-use crate::systemd::State;
+use crate::systemd::{State, watchdog};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -32,9 +32,11 @@ impl Master {
             let retried = self.notifier.retry();
             log_failure(retried);
         }
-        if let (Some(due), Some(watchdog)) = (self.watchdog_due, self.watchdog) {
+        if let (Some(due), Some(period)) = (self.watchdog_due, self.watchdog) {
             if due <= now {
-                self.watchdog_due = Some(now + watchdog.interval());
+                // Twice in a period: one delay does no harm.
+                self.watchdog_due = Some(now + period / 2);
+                watchdog::postpone_alarm(period);
                 self.notify(&[State::Watchdog]);
             }
         }
@@ -82,6 +84,9 @@ impl Master {
     }
 
     pub(super) fn status(&mut self, now: Instant) -> String {
+        if let Some(reason) = &self.start_failure {
+            return status::failed_start(reason);
+        }
         let mut totals = Totals {
             busy: 0,
             requests: self.requests_of_the_gone,
