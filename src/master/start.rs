@@ -11,7 +11,7 @@ use crate::pool::{ExitStatus, GenerationId, Order};
 use crate::process::{self, ForkServerProcess, Launch, NoWorkerFolder};
 use crate::signals::{Meaning, Signals};
 use crate::status;
-use crate::systemd::{Notifier, State};
+use crate::systemd::{Notifier, State, watchdog};
 use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure};
 use rgunicorn_link::{Received, Scoreboard, descriptors};
 use rustix::event::{PollFd, PollFlags};
@@ -122,6 +122,7 @@ pub fn main() -> ExitCode {
         });
     match done {
         Ok(status) => {
+            watchdog::cancel_alarm();
             log.finish();
             ExitCode::from(status)
         }
@@ -271,6 +272,7 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Start
     log.set_level(config.loglevel.level());
     let folder = find_folder(&config)?;
     let notifier = Notifier::from_env().map_err(system("reach the service manager"))?;
+    // A period of 0 would have the master do nothing but notify.
     let watchdog = sd_notify::watchdog_enabled().filter(|period| !period.is_zero());
     let signals = take_over_signals()?;
     // The fork servers' children, the workers, become children of the master.
