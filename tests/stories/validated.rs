@@ -171,7 +171,11 @@ fn children() {
 fn forking() {
     assert_valid(
         "forking:app",
-        &[("/", b""), ("/thread", b""), ("/raw-and-return-in-a-body", b"")],
+        &[
+            ("/", b""),
+            ("/thread", b""),
+            ("/raw-and-return-in-a-body", b""),
+        ],
     );
 }
 
