@@ -15,7 +15,7 @@ pub(crate) const RECEIVE_BODY_SIZE: usize = 64 * 1024;
 /// The most sets of buffers that are kept.
 const MAX_POOLED: usize = 64;
 
-/// Where the body of a request is received to.
+/// Where the body of a request is stored.
 #[derive(Debug)]
 pub(crate) enum BodyStorage {
     /// `input`, behind the head, as it came; also when there is no body.
@@ -27,7 +27,7 @@ pub(crate) enum BodyStorage {
 /// The buffers of one request and its response.
 #[derive(Debug)]
 pub(crate) struct Buffers {
-    /// Received bytes from the request's first on.
+    /// What was received, from the first byte of the request on.
     pub(crate) input: Vec<u8>,
     pub(crate) head: Head,
     pub(crate) body_storage: BodyStorage,

@@ -33,7 +33,7 @@ impl TestServer {
         client
     }
 
-    /// One turn, and an answer to every request that is complete.
+    /// One turn, and a response to each complete request.
     fn turn(&mut self) {
         self.engine.turn(Duration::from_millis(20)).unwrap();
         while let Some(mut exchange) = self.engine.next_request() {
@@ -45,7 +45,7 @@ impl TestServer {
         }
     }
 
-    /// Serves until this client has a whole answer, or its connection ends.
+    /// Serves until this client has a whole response, or its connection is closed.
     fn answer(&mut self, client: &mut TcpStream) -> String {
         let mut text = Vec::new();
         for _ in 0..500 {

@@ -19,7 +19,6 @@ pub(crate) struct Scanner {
     position: usize,
     /// Where the current line begins.
     line: usize,
-    /// Which line that is.
     part: Part,
 }
 
@@ -28,7 +27,6 @@ enum Part {
     /// Possibly an empty line, which RFC 9112, section 2.2, asks to ignore.
     #[default]
     EmptyLine,
-    /// The request line.
     RequestLine,
     /// A field line, after so many others; or the empty line that ends the head.
     Fields(usize),
@@ -127,7 +125,7 @@ mod tests {
         body: 0,
     };
 
-    /// The outcome, and that it is the same however the bytes arrive.
+    /// Scans `bytes` at once and byte by byte, with the same result.
     fn scanned(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
         let at_once = Scanner::default().find_end(bytes, &SMALL);
         let mut scanner = Scanner::default();

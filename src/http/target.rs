@@ -6,20 +6,19 @@ use crate::refusal::Refusal;
 use crate::request::Span;
 use crate::syntax::{is_host_byte, is_token_byte};
 
-/// What a request target says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// The path: all of it before `?` and `#`.
+    /// All before `?` and `#`.
     pub(crate) path: Span,
-    /// What is between `?` and `#`.
+    /// All between `?` and `#`.
     pub(crate) query: Span,
-    /// The authority of an absolute URL.
+    /// Only an absolute URL has one.
     pub(crate) authority: Option<Span>,
 }
 
 /// A byte that a method may hold. Gunicorn's rule: a token without lower-case
-/// letters and `#`. Methods are case-sensitive (RFC 9110, section 9.1), none in use
-/// has lower-case letters, and who gets the case wrong gets more wrong.
+/// letters and `#`. Methods are case-sensitive (RFC 9110, section 9.1), and none in use
+/// has lower-case letters.
 pub(crate) fn is_method_byte(byte: u8) -> bool {
     is_token_byte(byte) && !byte.is_ascii_lowercase() && byte != b'#'
 }
@@ -29,7 +28,7 @@ fn is_method(method: &[u8]) -> bool {
     (3..=20).contains(&method.len()) && method.iter().all(|byte| is_method_byte(*byte))
 }
 
-/// Whether `target` has only visible ASCII characters.
+/// Whether `target` consists of visible ASCII characters.
 fn is_visible(target: &[u8]) -> bool {
     target.iter().fold(!target.is_empty(), |good, byte| {
         good & byte.is_ascii_graphic()
@@ -86,8 +85,8 @@ pub(crate) fn read(buffer: &[u8], method: &[u8], target: Span) -> Result<Target,
     }
 }
 
-/// `http://authority/path?query`. The scheme is the client's belief: whether TLS was
-/// spoken is known from the connection.
+/// `http://authority/path?query`. The scheme is not used: whether TLS is used is
+/// known from the connection.
 fn absolute(buffer: &[u8], target: Span) -> Result<Target, Refusal> {
     let bytes = target.of(buffer);
     let colon = memchr(b':', bytes).ok_or(Refusal::BadTarget)?;
@@ -131,8 +130,8 @@ fn split(buffer: &[u8], start: usize, end: usize, authority: Option<Span>) -> Ta
         }
     }
     if let Some(authority) = authority.filter(|_| path.is_empty()) {
-        // `http://host` means `http://host/` (RFC 9110, section 4.2.3): the slash
-        // before the authority serves.
+        // `http://host` means `http://host/` (RFC 9110, section 4.2.3). A span needs a
+        // slash to point to: the one before the authority.
         path = Span::new(authority.start() - 1, authority.start());
     }
     Target {
@@ -146,7 +145,7 @@ fn split(buffer: &[u8], start: usize, end: usize, authority: Option<Span>) -> Ta
 /// is, as in Python's `urllib.parse.unquote_to_bytes`.
 pub fn percent_decode(path: &[u8], out: &mut Vec<u8>) {
     match memchr(b'%', path) {
-        // Most paths: copying them whole is four times faster than byte by byte.
+        // Most paths: copied whole, not byte by byte.
         None => out.extend_from_slice(path),
         Some(_) => out.extend(percent_encoding::percent_decode(path)),
     }
@@ -182,7 +181,7 @@ pub(crate) fn is_host(value: &[u8]) -> bool {
     }
 }
 
-/// A character of an IPv6 or future address, with a zone perhaps.
+/// A character of an IPv6 or future address, which may have a zone.
 fn is_address_byte(byte: u8) -> bool {
     byte == b':' || is_host_byte(byte)
 }

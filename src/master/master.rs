@@ -21,7 +21,6 @@ use crate::process::{self, ForkServerProcess, Output, WorkerFolder, WorkerProces
 use crate::signals::Signals;
 use crate::status::Rate;
 use crate::systemd::Notifier;
-use crate::systemd::watchdog::Watchdog;
 use crate::wakeups::{Source, Wakeups};
 use rgunicorn_link::Scoreboard;
 use rgunicorn_link::scoreboard::{Reading, Row, now_ms};
@@ -48,7 +47,8 @@ pub struct Master {
     folder: WorkerFolder,
     log: log::Handle,
     notifier: Notifier,
-    watchdog: Option<Watchdog>,
+    /// After so long without a sign of life systemd takes the master for stuck.
+    watchdog: Option<Duration>,
     wakeups: Wakeups,
     signals: Signals,
     listeners: Vec<Listener>,
@@ -71,6 +71,8 @@ pub struct Master {
     pub(crate) reload_began: Instant,
     /// Why the last reload came to nothing, if it did.
     reload_failure: Option<String>,
+    /// Why the start failed: what the status says to the end.
+    start_failure: Option<String>,
     /// Requests answered by workers that are gone.
     requests_of_the_gone: u64,
     rate: Rate,
@@ -94,8 +96,8 @@ pub struct Parts {
     pub log: log::Handle,
     /// What hears of the service's state.
     pub notifier: Notifier,
-    /// What has to hear from us.
-    pub watchdog: Option<Watchdog>,
+    /// The watchdog's period, if systemd has one for us.
+    pub watchdog: Option<Duration>,
     /// The signals, already taken over.
     pub signals: Signals,
     /// The sockets.
@@ -121,6 +123,7 @@ impl Master {
         let now = Instant::now();
         let wakeups = Wakeups::new()?;
         wakeups.add(&signals, Source::Signals)?;
+        wakeups.add(log.resume(), Source::LogHasRoom)?;
         if let Some(control) = &control {
             control.register(&wakeups)?;
         }
@@ -149,6 +152,7 @@ impl Master {
             started: now,
             reload_began: now,
             reload_failure: None,
+            start_failure: None,
             requests_of_the_gone: 0,
             rate: Rate::new(now),
             last_status: String::new(),
@@ -168,6 +172,7 @@ impl Master {
             if let Some(status) = self.exit {
                 return Ok(status);
             }
+            self.wakeups.watch_outputs(self.log.takes_output())?;
             for source in self.wakeups.wait(self.next_timeout())? {
                 self.handle(source);
             }
@@ -189,6 +194,9 @@ impl Master {
             }
         }
         self.notify_due(now);
+        if let Some(control) = &mut self.control {
+            control.run_due(now, &self.wakeups);
+        }
     }
 
     /// How long nothing is due.
@@ -197,6 +205,8 @@ impl Master {
         let mut due: Vec<Instant> = self.arbiter.deadline().into_iter().collect();
         due.extend(self.outputs().filter_map(Output::deadline));
         due.extend(self.next_notification(now));
+        due.extend(self.log.next_change());
+        due.extend(self.control.as_ref().and_then(Server::deadline));
         if !self.pending.is_empty() {
             return Some(Duration::ZERO);
         }

@@ -22,6 +22,11 @@ pub fn line(summary: Summary, totals: Totals, rate: u64, failed: Option<&str>) -
     }
 }
 
+/// The line of a service that did not start. systemd shows it until the next start.
+pub fn failed_start(reason: &str) -> String {
+    format!("cannot start: {}", in_one_line(reason))
+}
+
 /// What an application says may have any number of lines; a status has the first.
 fn in_one_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()

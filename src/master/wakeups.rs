@@ -6,6 +6,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -30,6 +31,8 @@ pub enum Source {
     ForkServerOutput(GenerationId, Stream),
     /// The application wrote something in a worker.
     WorkerOutput(WorkerId, Stream),
+    /// The log was full and is not any more.
+    LogHasRoom,
 }
 
 impl Source {
@@ -45,6 +48,7 @@ impl Source {
             Self::ForkServerOutput(generation, Stream::Stderr) => (6, generation.0),
             Self::WorkerOutput(worker, Stream::Stdout) => (7, worker.0),
             Self::WorkerOutput(worker, Stream::Stderr) => (8, worker.0),
+            Self::LogHasRoom => (9, 0),
         };
         kind << 32 | u64::from(number)
     }
@@ -61,45 +65,99 @@ impl Source {
             6 => Self::ForkServerOutput(GenerationId(number), Stream::Stderr),
             7 => Self::WorkerOutput(WorkerId(number), Stream::Stdout),
             8 => Self::WorkerOutput(WorkerId(number), Stream::Stderr),
+            9 => Self::LogHasRoom,
             _ => return None,
         })
     }
 }
 
-/// The epoll instance. Level-triggered: what is not read now is told again, so
-/// nobody can keep the loop from the others.
+/// In place of a source: something is readable in the instance of the outputs.
+const OUTPUTS: u64 = u64::MAX;
+
+/// The epoll instance. Level-triggered: what is not read now is reported again,
+/// so no source can starve the others.
+///
+/// The application's output has an instance of its own inside this one, so that
+/// one call leaves all of it alone while the log is full. (A source that is only
+/// masked would still report the end of its writers, again and again.)
 #[derive(Debug)]
-pub struct Wakeups(OwnedFd);
+pub struct Wakeups {
+    all: OwnedFd,
+    outputs: OwnedFd,
+    /// Whether `outputs` is part of `all` now.
+    with_outputs: Cell<bool>,
+}
 
 impl Wakeups {
     /// One without sources.
     pub fn new() -> io::Result<Self> {
-        Ok(Self(epoll::create(CreateFlags::CLOEXEC)?))
+        let wakeups = Self {
+            all: epoll::create(CreateFlags::CLOEXEC)?,
+            outputs: epoll::create(CreateFlags::CLOEXEC)?,
+            with_outputs: Cell::new(false),
+        };
+        wakeups.watch_outputs(true)?;
+        Ok(wakeups)
     }
 
     /// Waits for `fd` to become readable, from now on until it is closed.
     pub fn add(&self, fd: impl AsFd, source: Source) -> io::Result<()> {
         let data = EventData::new_u64(source.encode());
-        Ok(epoll::add(&self.0, fd, data, EventFlags::IN)?)
+        let (instance, flags) = match source {
+            Source::ForkServerOutput(..) | Source::WorkerOutput(..) => {
+                (&self.outputs, EventFlags::IN)
+            }
+            // A counter that nobody reads: only its changes matter.
+            Source::LogHasRoom => (&self.all, EventFlags::IN | EventFlags::ET),
+            Source::Signals
+            | Source::Control
+            | Source::ControlClient(_)
+            | Source::ForkServer(_)
+            | Source::Worker(_) => (&self.all, EventFlags::IN),
+        };
+        Ok(epoll::add(instance, fd, data, flags)?)
     }
 
     /// Waits no longer, though `fd` stays open here or elsewhere.
     pub fn remove(&self, fd: impl AsFd) {
-        // That it was not waited for is what is wanted.
-        let _ = epoll::delete(&self.0, fd);
+        // It is in one of them at most.
+        for instance in [&self.all, &self.outputs] {
+            let _ = epoll::delete(instance, &fd);
+        }
+    }
+
+    /// Whether the application's output is waited for from now on.
+    pub fn watch_outputs(&self, watch: bool) -> io::Result<()> {
+        if self.with_outputs.replace(watch) == watch {
+            return Ok(());
+        }
+        if watch {
+            let data = EventData::new_u64(OUTPUTS);
+            epoll::add(&self.all, &self.outputs, data, EventFlags::IN)?;
+        } else {
+            epoll::delete(&self.all, &self.outputs)?;
+        }
+        Ok(())
     }
 
     /// What is readable now, or first within `timeout`.
     pub fn wait(&self, timeout: Option<Duration>) -> io::Result<Vec<Source>> {
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        let mut events: Vec<Event> = Vec::with_capacity(EVENTS);
-        match epoll::wait(&self.0, spare_capacity(&mut events), timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+        let mut events = ready(&self.all, timeout.as_ref())?;
+        if events.contains(&OUTPUTS) {
+            events.extend(ready(&self.outputs, Some(&Timespec::default()))?);
         }
-        let decoded = events.iter().map(|event| event.data.u64());
-        Ok(decoded.filter_map(Source::decode).collect())
+        Ok(events.into_iter().filter_map(Source::decode).collect())
     }
+}
+
+fn ready(instance: &OwnedFd, timeout: Option<&Timespec>) -> io::Result<Vec<u64>> {
+    let mut events: Vec<Event> = Vec::with_capacity(EVENTS);
+    match epoll::wait(instance, spare_capacity(&mut events), timeout) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(events.iter().map(|event| event.data.u64()).collect())
 }
 
 #[cfg(test)]
@@ -118,8 +176,26 @@ mod tests {
             Source::ForkServerOutput(GenerationId(7), Stream::Stderr),
             Source::WorkerOutput(WorkerId(8), Stream::Stdout),
             Source::WorkerOutput(WorkerId(8), Stream::Stderr),
+            Source::LogHasRoom,
         ] {
             assert_eq!(Source::decode(source.encode()), Some(source));
+        }
+    }
+
+    #[test]
+    fn outputs_are_left_alone_while_they_are_not_wanted() {
+        let wakeups = Wakeups::new().unwrap();
+        let (output, writer) = rustix::pipe::pipe().unwrap();
+        let source = Source::WorkerOutput(WorkerId(1), Stream::Stdout);
+        wakeups.add(&output, source).unwrap();
+        rustix::io::write(&writer, b"x").unwrap();
+        // The end of the stream would be reported even if nothing was asked for.
+        drop(writer);
+
+        for wanted in [false, true, false, true] {
+            wakeups.watch_outputs(wanted).unwrap();
+            let found = wakeups.wait(Some(Duration::ZERO)).unwrap();
+            assert_eq!(found, if wanted { vec![source] } else { vec![] });
         }
     }
 }

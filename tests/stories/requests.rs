@@ -1,4 +1,4 @@
-//! Requests as they come in: what is understood, and what is refused.
+//! Requests: which are read and how, and which are refused.
 
 use crate::harness::{Running, Server};
 
@@ -80,7 +80,7 @@ fn lines_of_a_body_end_where_a_file_would_end_them() {
 }
 
 #[test]
-fn a_chunked_body_is_put_together() {
+fn a_chunked_body_is_decoded() {
     let server = echoing();
     let mut connection = server.connect();
 
@@ -123,7 +123,7 @@ fn a_body_the_app_does_not_read_is_not_taken_for_the_next_request() {
 }
 
 #[test]
-fn a_client_that_asks_whether_to_continue_is_told_so() {
+fn a_client_that_expects_100_continue_gets_it() {
     let server = echoing();
     let mut connection = server.connect();
     connection.send(
@@ -138,7 +138,7 @@ fn a_client_that_asks_whether_to_continue_is_told_so() {
 }
 
 #[test]
-fn a_client_that_does_not_wait_for_continue_is_served_too() {
+fn a_client_may_send_its_body_without_waiting_for_100_continue() {
     let server = echoing();
     let mut connection = server.connect();
 
@@ -312,7 +312,7 @@ fn a_refused_head_request_gets_no_body() {
 }
 
 #[test]
-fn a_refusal_is_no_traceback() {
+fn a_refused_request_logs_no_traceback() {
     let server = echoing();
 
     assert_refused(&server, "GET\r\n\r\n", 400);

@@ -139,6 +139,81 @@ pub fn a_frozen_master_is_restarted_by_the_watchdog(lab: &Lab) {
     );
 }
 
+pub fn a_frozen_master_is_stopped(lab: &Lab) {
+    for is_loading in [true, false] {
+        let site = loading_site(lab);
+        if !is_loading {
+            lab.must("touch /var/lib/rgunicorn/shop/go");
+            site.wait_for_state("active");
+        }
+
+        kill(lab, "STOP", site.master());
+        let pids = site.children();
+        lab.systemctl(&format!("stop {}", site.service()));
+
+        let state = site.show("ActiveState");
+        assert!(["inactive", "failed"].contains(&state.as_str()), "{state}");
+        for pid in pids {
+            assert!(!lab.has(&format!("/proc/{pid}/exe")), "{pid} is left");
+        }
+    }
+}
+
+pub fn a_master_that_hangs_at_the_start_is_restarted(lab: &Lab) {
+    let site = loading_site(lab);
+    let frozen = site.master();
+
+    kill(lab, "STOP", frozen);
+    lab.must("touch /var/lib/rgunicorn/shop/go");
+
+    site.wait_for_state("active");
+    assert_eq!(site.text("/"), "1");
+    let unit = ["UNIT=rgunicorn@shop.service", "UNIT_RESULT=watchdog"];
+    assert!(
+        !lab.journal(&unit).is_empty(),
+        "systemd names the watchdog as the cause"
+    );
+}
+
+/// Then systemd has forgotten the watchdog, and the kernel's alarm is left.
+pub fn a_master_that_hangs_at_the_start_during_a_daemon_reload_is_restarted(lab: &Lab) {
+    let site = loading_site(lab);
+    let frozen = site.master();
+
+    kill(lab, "STOP", frozen);
+    lab.must("systemctl daemon-reload");
+    wait_until("the alarm has gone off", || {
+        let status = lab.must(&format!("cat /proc/{frozen}/status"));
+        status.contains("ShdPnd:\t0000000000002000")
+    });
+    lab.must("touch /var/lib/rgunicorn/shop/go");
+    kill(lab, "CONT", frozen);
+
+    site.wait_for_state("active");
+    assert_eq!(site.text("/"), "1");
+    let unit = ["UNIT=rgunicorn@shop.service", "EXIT_STATUS=14"];
+    assert!(
+        !lab.journal(&unit).is_empty(),
+        "systemd names the alarm as the cause"
+    );
+}
+
+/// A site whose application goes on loading until there is a file `go`.
+#[track_caller]
+fn loading_site(lab: &Lab) -> Site<'_> {
+    let app = format!(
+        "{APP}\n(STATE / 'loading').touch()\n\
+         while not (STATE / 'go').exists(): time.sleep(0.05)\n"
+    );
+    let site = lab.site("shop", &app);
+    site.drop_in("[Service]\nWatchdogSec=5\n");
+    site.begin("start");
+    wait_until("the application is loading", || {
+        lab.has("/var/lib/rgunicorn/shop/loading")
+    });
+    site
+}
+
 pub fn a_site_that_cannot_start_keeps_its_socket(lab: &Lab) {
     let site = lab.site("shop", "raise LookupError('no such database')\n");
     // More often than what systemd puts up with, unless told.

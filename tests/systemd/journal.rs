@@ -76,6 +76,35 @@ pub fn the_master_tells_its_story_with_fields(lab: &Lab) {
     assert!(explained.contains("Defined-By: rgunicorn"), "{explained}");
 }
 
+pub fn the_status_says_why_a_start_failed(lab: &Lab) {
+    let site = lab.site("shop", "raise LookupError('no such database')\n");
+    site.drop_in("[Service]\nRestart=no\n");
+    let failed_start = || {
+        let start = lab.systemctl(&format!("start {}", site.service()));
+        assert_eq!(start.status, Some(1), "{}", start.output);
+        site.show("StatusText")
+    };
+
+    let status = failed_start();
+    assert_eq!(status, "cannot start: LookupError: no such database");
+    let shown = lab.systemctl(&format!("status {}", site.service())).output;
+    assert!(shown.contains(&format!("Status: \"{status}\"")), "{shown}");
+
+    site.configure("wokers = 3\n");
+    let status = failed_start();
+    assert!(
+        status.contains("/etc/rgunicorn/shop.toml:4:1: "),
+        "{status}"
+    );
+
+    // The reason does not outlive its cause.
+    site.configure("");
+    site.write_app(APP);
+    site.start();
+    let status = site.show("StatusText");
+    assert!(status.starts_with("generation 1: "), "{status}");
+}
+
 pub fn the_status_is_one_line_for_an_operator(lab: &Lab) {
     let site = lab.site("shop", APP).start();
 
@@ -90,4 +119,23 @@ pub fn the_status_is_one_line_for_an_operator(lab: &Lab) {
         status.starts_with("generation 2: 2 workers ready"),
         "{status}"
     );
+}
+
+pub fn every_mistake_of_the_configuration_is_an_entry_of_its_own(lab: &Lab) {
+    let site = lab.site("shop", APP);
+    site.configure("wokers = 3\ntimeout = \"soon\"\n[logconfig_dict]\nversion = 1\n");
+
+    let start = lab.systemctl(&format!("start {}", site.service()));
+
+    assert_ne!(start.status, Some(0), "{}", start.output);
+    for begin in [
+        "shop.toml:4:1: unknown setting \"wokers\"",
+        "shop.toml:5:11: timeout: must be",
+        "shop.toml:6:2: Gunicorn's setting \"logconfig_dict\"",
+    ] {
+        let begin = format!("Configuration refused: /etc/rgunicorn/{begin}");
+        let entry = site.wait_for_entry(&begin, |entry| entry.message().starts_with(&begin));
+        assert_eq!(entry.message().lines().count(), 1, "{entry:?}");
+        assert_eq!(entry.field("PRIORITY"), "3", "{entry:?}");
+    }
 }

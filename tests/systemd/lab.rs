@@ -303,6 +303,22 @@ impl Site<'_> {
         self
     }
 
+    /// Has systemd `start` or `stop` it, and does not wait for the end of that.
+    #[track_caller]
+    pub fn begin(&self, job: &str) {
+        let service = self.service();
+        self.lab
+            .must(&format!("systemctl {job} --no-block {service}"));
+    }
+
+    /// Waits until it is `active`, `inactive` or `failed`.
+    #[track_caller]
+    pub fn wait_for_state(&self, state: &str) {
+        wait_until(&format!("the service is {state}"), || {
+            self.show("ActiveState") == state
+        });
+    }
+
     /// Reloads it; fails if `systemctl reload` does.
     #[track_caller]
     pub fn reload(&self) {
@@ -314,13 +330,19 @@ impl Site<'_> {
     /// connects from then on.
     #[track_caller]
     pub fn deploy(&self, version: &str) {
-        self.write_app(&APP.replace("\"1\"", &format!("\"{version}\"")));
-        self.reload();
+        self.deploy_app(&APP.replace("\"1\"", &format!("\"{version}\"")));
         assert_eq!(
             self.text("/"),
             version,
             "the old code answers after a reload"
         );
+    }
+
+    /// Reloads it onto another application.
+    #[track_caller]
+    pub fn deploy_app(&self, text: &str) {
+        self.write_app(text);
+        self.reload();
     }
 
     /// Its socket, as this machine sees it.

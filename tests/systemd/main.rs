@@ -8,11 +8,14 @@
     reason = "a test that cannot go on stops right there"
 )]
 
+mod accounts;
 mod failures;
 mod journal;
 mod lab;
 mod lifetime;
+mod output;
 mod reloads;
+mod sandbox;
 mod units;
 
 #[expect(dead_code, reason = "shared with the stories")]
@@ -47,26 +50,53 @@ stories! {
         the_first_request_starts_the_service
         the_service_is_ready_only_when_the_application_is_loaded
         a_running_request_is_answered_before_the_service_stops
+        a_daemon_reload_cuts_off_neither_a_start_nor_a_reload_nor_a_stop
         two_sites_live_side_by_side
         a_port_is_a_drop_in
-        a_site_runs_in_an_account_of_its_own
         flask_runs_from_a_virtual_environment
         a_hello_takes_little_memory;
+    accounts:
+        a_hostile_site_gets_at_nothing_of_its_neighbour
+        every_account_may_connect_to_a_site_unless_told_otherwise
+        a_name_that_makes_no_account_is_refused_with_the_reason
+        the_longest_name_has_an_account
+        an_account_that_exists_runs_a_site_of_any_name
+        data_stays_readable_when_the_account_changes;
+    sandbox:
+        a_site_has_a_home_and_caches
+        a_drop_in_moves_the_bytecode
+        a_file_is_given_to_the_accounts_own_groups_only
+        an_account_that_exists_makes_setgid_directories
+        secrets_of_root_reach_the_application
+        a_configuration_for_one_group_is_read_at_every_reload;
     reloads:
         ten_reloads_under_load_lose_no_request
         a_reload_onto_broken_code_fails_and_the_old_code_answers
-        a_reload_onto_a_broken_configuration_fails_and_says_where;
+        a_reload_onto_a_broken_configuration_fails_and_says_where
+        silent_clients_of_the_control_socket_do_not_keep_a_reload_out;
     failures:
         a_killed_worker_is_replaced_and_costs_only_its_own_requests
         a_killed_fork_server_is_replaced_and_costs_no_request
         a_killed_master_comes_back_and_the_socket_never_refuses
         a_frozen_master_is_restarted_by_the_watchdog
+        a_frozen_master_is_stopped
+        a_master_that_hangs_at_the_start_is_restarted
+        a_master_that_hangs_at_the_start_during_a_daemon_reload_is_restarted
         a_site_that_cannot_start_keeps_its_socket
         a_stopped_journald_stops_nobody;
     journal:
         what_the_application_says_is_in_the_journal
         the_master_tells_its_story_with_fields
-        the_status_is_one_line_for_an_operator;
+        the_status_says_why_a_start_failed
+        the_status_is_one_line_for_an_operator
+        every_mistake_of_the_configuration_is_an_entry_of_its_own;
+    output:
+        no_line_of_a_burst_is_lost
+        what_the_application_writes_keeps_its_form
+        a_journald_that_is_restarted_misses_nothing
+        a_journald_that_does_not_read_stops_no_request
+        a_journal_that_is_gone_stops_no_request
+        the_service_stops_although_journald_does_not_read;
     units:
         the_units_verify_clean
         the_service_is_hardly_exposed

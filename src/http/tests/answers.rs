@@ -1,4 +1,4 @@
-//! Answers, as a client reads them.
+//! Response heads, as a client reads them.
 
 use rgunicorn_http::{
     ResponseBody, ResponseContext, ResponseError, ResponseFraming, ResponseHead, Version,
@@ -325,7 +325,7 @@ fn a_content_length_is_one_number() {
 }
 
 #[test]
-fn a_head_that_is_given_up_takes_itself_back() {
+fn a_head_that_is_dropped_leaves_nothing_behind() {
     let mut out = b"before".to_vec();
     let mut head = ResponseHead::begin(&mut out, GET, b"200 OK").unwrap();
     head.field(b"a", b"b").unwrap();

@@ -1,4 +1,4 @@
-//! What holds for all requests and answers.
+//! Properties that hold for all requests and responses.
 
 use std::mem::MaybeUninit;
 

@@ -3,7 +3,7 @@
 
 use rgunicorn_http::{BodyDecoder, Framing, Head, Limits, Refusal, Version};
 
-/// Everything a request said, owned, so that two readings can be compared.
+/// A whole request, owned, so that two of them can be compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
     pub method: Vec<u8>,
@@ -22,21 +22,18 @@ pub struct Reading {
     pub rest: Vec<u8>,
 }
 
-/// What came of some bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Complete(Box<Reading>),
-    /// Neither complete nor refused.
-    Wanting,
+    Incomplete,
     Refused(Refusal),
 }
 
-/// Reads `bytes`, of which the first `ends[0]` are there at first, then the first
-/// `ends[1]`, and so on, and all of them at last.
+/// Parses the first `ends[0]` bytes, then the first `ends[1]`, and so on, at last all.
 pub fn read(bytes: &[u8], ends: &[usize], limits: &Limits) -> Outcome {
     match try_read(bytes, ends, limits) {
         Ok(Some(reading)) => Outcome::Complete(Box::new(reading)),
-        Ok(None) => Outcome::Wanting,
+        Ok(None) => Outcome::Incomplete,
         Err(refusal) => Outcome::Refused(refusal),
     }
 }

@@ -1,10 +1,17 @@
 //! From the bytes an application writes to stdout and stderr to records.
 //!
 //! A line is a record, except where several lines are one thing to a reader:
-//! a traceback with all that is chained to it, the report of a fatal error with
-//! the stacks of all threads, and lines that begin with white space, which
-//! belong to the line before them. A line may say its priority with `<N>` in
-//! front, as sd-daemon(3) has it.
+//!
+//! - a traceback with all that is chained to it, and the report of a fatal error
+//!   with the stacks of all threads;
+//! - lines that begin with white space, which belong to the line before them;
+//! - what one `write(2)` put on stderr, if it is whole lines: `logging` writes a
+//!   record so, whatever its message looks like. `print` writes the last line
+//!   end on its own and so stays a record per line. On stdout, where programs
+//!   that buffer write unrelated lines in one go, the first line must be the only
+//!   one with the name of a level in it.
+//!
+//! A line may say its priority with `<N>` in front, as sd-daemon(3) has it.
 //!
 //! Python prints a traceback line by line, so one that has begun waits for its
 //! rest over several reads; ordinary lines never wait. Pure: the caller reads,
@@ -24,10 +31,15 @@
 //! ```
 
 use super::Priority;
+use super::events::Stream;
 use std::time::{Duration, Instant};
 
 /// The longest record in bytes. What is longer becomes several records.
 const LONGEST: usize = 48 * 1024;
+
+/// A longer write comes in several reads, all but the last of this size: what a
+/// pipe in packet mode takes in one piece.
+const PACKET: usize = 4096;
 
 /// How long an unfinished line or traceback waits for its rest.
 const QUIET: Duration = Duration::from_millis(200);
@@ -50,6 +62,10 @@ pub struct AppRecord {
 /// Makes records from one stream of one process.
 #[derive(Debug, Default)]
 pub struct Assembler {
+    /// The stream, if each read is what one write was.
+    writes_of: Option<Stream>,
+    /// What comes next belongs to a write whose beginning was read before.
+    in_write: bool,
     /// The beginning of a line whose end has not come.
     partial: Vec<u8>,
     /// What comes is the rest of a line that was too long.
@@ -118,8 +134,19 @@ enum Line {
 }
 
 impl Assembler {
+    /// For a stream of which each read gives what one `write(2)` put there, up to
+    /// [`PACKET`] bytes of it.
+    pub fn of_writes(stream: Stream) -> Self {
+        Self {
+            writes_of: Some(stream),
+            ..Self::default()
+        }
+    }
+
     /// Takes what one read gave. Records that are complete come back.
     pub fn receive(&mut self, bytes: &[u8], now: Instant) -> Vec<AppRecord> {
+        let at_line_start = self.partial.is_empty() && !self.in_long_line;
+        let together = self.in_write || (at_line_start && self.is_one_record(bytes));
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             self.partial.extend_from_slice(&rest[..end]);
@@ -127,16 +154,19 @@ impl Assembler {
             let line = std::mem::take(&mut self.partial);
             self.line(&line);
             self.in_long_line = false;
+            self.in_write = together;
             rest = &rest[end + 1..];
         }
+        self.in_write = together && bytes.len() == PACKET;
         let new_line = rest.len() < bytes.len();
         self.partial.extend_from_slice(rest);
         self.cut_long_line();
 
-        let grows = self
-            .open
-            .as_ref()
-            .is_some_and(|open| open.shape != Shape::Plain);
+        let grows = self.in_write
+            || self
+                .open
+                .as_ref()
+                .is_some_and(|open| open.shape != Shape::Plain);
         if self.partial.is_empty() && !self.in_long_line && !grows {
             self.close();
         }
@@ -169,8 +199,25 @@ impl Assembler {
             self.line(&line);
         }
         self.close();
+        self.in_write = false;
         self.deadline = None;
         std::mem::take(&mut self.done)
+    }
+
+    /// Whether lines that were written at once are one record.
+    fn is_one_record(&self, bytes: &[u8]) -> bool {
+        match self.writes_of {
+            // Whether a long write ends with a line is not known yet.
+            Some(Stream::Stderr) => bytes.ends_with(b"\n") || bytes.len() == PACKET,
+            Some(Stream::Stdout) => {
+                let mut lines = bytes.split(|byte| *byte == b'\n');
+                bytes.ends_with(b"\n")
+                    && bytes.len() < PACKET
+                    && lines.next().is_some_and(names_level)
+                    && !lines.any(names_level)
+            }
+            None => false,
+        }
     }
 
     /// Takes pieces off a line that is longer than a record.
@@ -196,11 +243,19 @@ impl Assembler {
             self.start(kind, said, line);
             return;
         };
-        if kind == Line::Blank && open.shape != Shape::Plain {
+        if kind == Line::Blank && (open.shape != Shape::Plain || self.in_write) {
             open.blanks += 1;
             return;
         }
-        if let Some(shape) = open.shape.then(kind, open.blanks, &open.text) {
+        let mut shape = open.shape.then(kind, open.blanks, &open.text);
+        // A line that says its priority is meant for itself.
+        if shape.is_none() && self.in_write && said.is_none() {
+            shape = Some(match Shape::first(kind) {
+                Shape::Plain => open.shape,
+                other => other,
+            });
+        }
+        if let Some(shape) = shape {
             open.shape = shape;
             let glue = "\n".repeat(1 + std::mem::take(&mut open.blanks));
             self.append(&glue, line);
@@ -391,6 +446,13 @@ fn is_log_line(text: &str) -> bool {
     const WORDS: [&str; 5] = ["error", "critical", "exception", "fatal", "warning"];
     let text = text.to_ascii_lowercase();
     WORDS.iter().any(|word| text.contains(word))
+}
+
+/// Whether a line looks like one that `logging` begins a record with.
+fn names_level(line: &[u8]) -> bool {
+    const LEVELS: [&str; 6] = ["DEBUG", "INFO", "WARN", "ERROR", "CRITICAL", "FATAL"];
+    let line = String::from_utf8_lossy(line);
+    LEVELS.iter().any(|level| line.contains(level))
 }
 
 /// What a terminal would show of a line: what follows the last carriage return.

@@ -1,26 +1,28 @@
-//! Between `tracing`'s macros and the sink: collects an event's fields and
-//! drops what is below the level.
+//! Between the macros of `tracing` and the writer: captures an event's fields,
+//! and leaves out what is below the level.
 
-use super::{Entry, Priority, Sink};
+use super::record::{Captive, Captured, Content};
+use super::writer::Writer;
+use super::{AppRecord, Priority, Sink};
+use crate::log::events::{Speaker, Stream};
 use rgunicorn_link::protocol::Level;
-use std::fmt::{Debug, Write};
+use std::fmt::Debug;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tracing::field::{Field, Visit};
 use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
-/// The target of what an application wrote. The level does not apply to it:
-/// what an application prints is its own business.
-pub const APP: &str = "app";
-
-/// The layer that writes every event to one sink.
+/// The layer that captures every event.
 #[derive(Debug)]
 pub struct Log(Arc<Shared>);
 
-/// Changes the log while it runs.
+/// The log, for whoever does more than use the macros.
 #[derive(Debug, Clone)]
 pub struct Handle(Arc<Shared>);
 
@@ -28,24 +30,38 @@ pub struct Handle(Arc<Shared>);
 struct Shared {
     /// The number of the least urgent priority that is written.
     least: AtomicU8,
-    sink: Mutex<Sink>,
-    /// `SYSLOG_IDENTIFIER=`.
-    identifier: String,
+    has_fields: bool,
+    writer: Arc<Writer>,
 }
 
 /// Makes `sink` the destination of all records of this process, from `level` up.
+/// They wait until [`Handle::start`] or [`Handle::finish`] is called.
 ///
-/// Works once in a process; a second call changes nothing and its handle
-/// changes nothing either.
-pub fn init(sink: Sink, level: Level, identifier: &str) -> Handle {
-    let (log, handle) = Log::new(sink, level, identifier);
+/// Works once in a process: what a second call returns belongs to no log.
+pub fn init(sink: Sink, level: Level) -> io::Result<Handle> {
+    let (log, handle) = Log::new(sink, level)?;
     let subscriber = tracing_subscriber::registry().with(log);
     // The only error is that there is one already.
     let _ = tracing::subscriber::set_global_default(subscriber);
-    handle
+    Ok(handle)
 }
 
 impl Handle {
+    /// Starts the thread that writes. Not before the environment is final: other
+    /// threads must not read what is being changed.
+    pub fn start(&self) -> io::Result<()> {
+        self.0.writer.start()
+    }
+
+    /// Writes what waits, as the process is about to end. Returns in any case
+    /// within seconds.
+    pub fn finish(&self) {
+        // A machine that gives no thread gets no log.
+        if self.start().is_ok() {
+            self.0.writer.finish();
+        }
+    }
+
     /// From now on writes records of `level` and above.
     pub fn set_level(&self, level: Level) {
         let least = Priority::from(level).number();
@@ -54,23 +70,44 @@ impl Handle {
 
     /// Whether records keep their fields where they go.
     pub fn has_fields(&self) -> bool {
-        self.0
-            .sink
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .has_fields()
+        self.0.has_fields
+    }
+
+    /// Writes what the application wrote to a stream of its own. The level does
+    /// not apply: what an application prints is its own business.
+    pub fn output(&self, speaker: Speaker, stream: Stream, output: AppRecord) {
+        self.0.writer.push(Content::Application {
+            speaker,
+            stream,
+            output,
+        });
+    }
+
+    /// Whether the application's output should be read now. If not, it waits in
+    /// its pipes until [`Self::resume`] is readable or [`Self::next_change`] has
+    /// come.
+    pub fn takes_output(&self) -> bool {
+        self.0.writer.takes_output()
+    }
+
+    pub fn resume(&self) -> BorrowedFd<'_> {
+        self.0.writer.resume()
+    }
+
+    pub fn next_change(&self) -> Option<Instant> {
+        self.0.writer.next_change()
     }
 }
 
 impl Log {
     /// The layer and the handle that changes it.
-    pub fn new(sink: Sink, level: Level, identifier: &str) -> (Self, Handle) {
+    pub fn new(sink: Sink, level: Level) -> io::Result<(Self, Handle)> {
         let shared = Arc::new(Shared {
             least: AtomicU8::new(Priority::from(level).number()),
-            sink: Mutex::new(sink),
-            identifier: identifier.to_owned(),
+            has_fields: sink.has_fields(),
+            writer: Arc::new(Writer::new(sink)?),
         });
-        (Self(Arc::clone(&shared)), Handle(shared))
+        Ok((Self(Arc::clone(&shared)), Handle(shared)))
     }
 }
 
@@ -81,74 +118,31 @@ impl<S: Subscriber> Layer<S> for Log {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        metadata.target() == APP
-            || (*metadata.level() != tracing::Level::TRACE
-                && Priority::from(*metadata.level()).number()
-                    <= self.0.least.load(Ordering::Relaxed))
+        *metadata.level() != tracing::Level::TRACE
+            && Priority::from(*metadata.level()).number() <= self.0.least.load(Ordering::Relaxed)
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let metadata = event.metadata();
-        let from_app = metadata.target() == APP;
-        let mut entry = Entry {
-            priority: Priority::from(*metadata.level()),
-            message: String::new(),
-            fields: Vec::new(),
-            code: metadata.file().zip(metadata.line()).filter(|_| !from_app),
-            speaker: None,
-        };
-        event.record(&mut Fields {
-            entry: &mut entry,
-            from_app,
-        });
-        self.0
-            .sink
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .write(&entry, &self.0.identifier);
+        let mut values = Values(Vec::new());
+        event.record(&mut values);
+        self.0.writer.push(Content::Program(Captured {
+            metadata: event.metadata(),
+            values: values.0,
+        }));
     }
 }
 
-struct Fields<'a> {
-    entry: &'a mut Entry,
-    from_app: bool,
-}
+struct Values(Vec<(Field, Captive)>);
 
-impl Fields<'_> {
-    fn number(&mut self, field: &Field, number: u64) {
-        match field.name() {
-            "priority" => {
-                if let Some(priority) = Priority::from_number(number) {
-                    self.entry.priority = priority;
-                }
-            }
-            "worker_pid" if self.from_app => {
-                self.entry.speaker = u32::try_from(number).ok();
-                self.text(field, number.to_string());
-            }
-            _ => self.text(field, number.to_string()),
-        }
-    }
-
+impl Values {
     fn text(&mut self, field: &Field, text: String) {
-        if field.name() == "message" {
-            self.entry.message = text;
-        } else {
-            self.entry.fields.push((field.name(), text));
-        }
+        self.0.push((field.clone(), Captive::Text(text)));
     }
 }
 
-impl Visit for Fields<'_> {
+impl Visit for Values {
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.number(field, value);
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        match u64::try_from(value) {
-            Ok(value) => self.number(field, value),
-            Err(_) => self.text(field, value.to_string()),
-        }
+        self.0.push((field.clone(), Captive::Number(value)));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
@@ -156,9 +150,6 @@ impl Visit for Fields<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        let mut text = String::new();
-        // Writing to a string fails only if the value's own `Debug` does.
-        let _ = write!(text, "{value:?}");
-        self.text(field, text);
+        self.text(field, format!("{value:?}"));
     }
 }

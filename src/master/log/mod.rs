@@ -18,11 +18,14 @@ pub mod events;
 mod journal;
 mod layer;
 mod priority;
+mod queue;
+mod record;
 mod sink;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 pub use app_output::{AppRecord, Assembler};
-pub use console::Console;
-pub use journal::{JOURNAL_SOCKET, Journal, connected_to_journal};
-pub use layer::{APP, Handle, Log, init};
+pub use layer::{Handle, Log, init};
 pub use priority::Priority;
-pub use sink::{Entry, Sink};
+pub use sink::Sink;

@@ -5,7 +5,7 @@ use crate::config::{self};
 use crate::control::protocol::Answer;
 use crate::log::events;
 use crate::pool::{
-    Action, Event, GenerationId, Phase, Reason, ReloadId, State as WorkerState, WorkerId,
+    Action, Event, Fact, GenerationId, Phase, Reason, ReloadId, State as WorkerState, WorkerId,
 };
 use crate::process::{ForkServerProcess, Launch, WorkerProcess};
 use crate::wakeups::Source;
@@ -51,7 +51,12 @@ impl Master {
             Action::Kill(worker) => self.signal_worker(worker, Signal::KILL),
 
             Action::Announce(announcement) => self.announce(announcement, now),
-            Action::Report(fact) => self.report(fact, now),
+            Action::Report(fact) => {
+                if let Fact::StartFailed(reason) = &fact {
+                    self.start_failure = Some(reason.to_string());
+                }
+                self.report(fact, now);
+            }
             Action::Exit(status) => self.exit = Some(status),
         }
     }

@@ -22,7 +22,9 @@ impl Master {
             Source::Control => {
                 if let Some(control) = &mut self.control {
                     if let Err(error) = control.accept(&self.wakeups) {
-                        warn!("The control socket cannot take clients: {error}");
+                        warn!(
+                            "The control socket accepts no clients for now, it is tried again every second: {error}"
+                        );
                     }
                 }
             }
@@ -42,15 +44,17 @@ impl Master {
                     return;
                 };
                 let speaker = server.speaker();
-                read_output(&self.wakeups, &mut server.pipes, speaker, stream);
+                read_output(&self.log, &self.wakeups, &mut server.pipes, speaker, stream);
             }
             Source::WorkerOutput(worker, stream) => {
                 let Some(worker) = self.workers.get_mut(&worker) else {
                     return;
                 };
                 let speaker = worker.speaker();
-                read_output(&self.wakeups, &mut worker.pipes, speaker, stream);
+                read_output(&self.log, &self.wakeups, &mut worker.pipes, speaker, stream);
             }
+            // The loop has waited for room in the log, and looks there by itself.
+            Source::LogHasRoom => {}
         }
     }
 
@@ -245,7 +249,8 @@ impl Master {
         if let Some(generation) = server.map(|server| server.generation) {
             self.read_fork_server(generation);
             if let Some(server) = self.fork_servers.get_mut(&generation) {
-                finish_outputs(&mut server.pipes, server.handle.pid, generation);
+                let speaker = server.speaker();
+                finish_outputs(&self.log, &mut server.pipes, speaker);
             }
             let exit = match self.fork_servers.get(&generation) {
                 Some(server) => server.exit_in_words(&exit),
@@ -262,11 +267,7 @@ impl Master {
             return;
         };
         let speaker = worker.speaker();
-        for (stream, output) in worker.pipes.iter_mut().flatten() {
-            for record in output.finish(Instant::now()) {
-                events::app_output(speaker, *stream, &record);
-            }
-        }
+        finish_outputs(&self.log, &mut worker.pipes, speaker);
         if let Some(row) = self.scoreboard.row(worker.row) {
             self.requests_of_the_gone += row.read().requests;
             row.clear();

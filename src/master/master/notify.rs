@@ -4,7 +4,7 @@ use super::Master;
 use crate::log::events;
 use crate::pool::{Announcement, Phase};
 use crate::status::{self, Totals};
-use crate::systemd::State;
+use crate::systemd::{State, watchdog};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ const EXTEND_INTERVAL: Duration = Duration::from_secs(1);
 
 /// … and for so much. Each of the three has an end of its own (`boot_timeout`,
 /// `graceful_timeout`), which comes if this process works at all.
-const EXTEND_BY: Duration = Duration::from_secs(10);
+const EXTEND_BY_USEC: u32 = 10_000_000;
 
 /// How long to wait with words that systemd did not take.
 const NOTIFY_RETRY: Duration = Duration::from_millis(100);
@@ -32,15 +32,17 @@ impl Master {
             let retried = self.notifier.retry();
             log_failure(retried);
         }
-        if let (Some(due), Some(watchdog)) = (self.watchdog_due, self.watchdog) {
+        if let (Some(due), Some(period)) = (self.watchdog_due, self.watchdog) {
             if due <= now {
-                self.watchdog_due = Some(now + watchdog.interval());
+                // Twice in a period: one delay does no harm.
+                self.watchdog_due = Some(now + period / 2);
+                watchdog::postpone_alarm(period);
                 self.notify(&[State::Watchdog]);
             }
         }
         if self.extend_due <= now && self.is_in_transition() {
             self.extend_due = now + EXTEND_INTERVAL;
-            self.notify(&[State::ExtendTimeout(EXTEND_BY)]);
+            self.notify(&[State::ExtendTimeoutUsec(EXTEND_BY_USEC)]);
         }
         if self.status_due <= now {
             self.send_status(now);
@@ -67,7 +69,7 @@ impl Master {
         }
     }
 
-    pub(super) fn notify(&mut self, states: &[State]) {
+    pub(super) fn notify(&mut self, states: &[State<'_>]) {
         let notified = self.notifier.notify(states);
         log_failure(notified);
     }
@@ -76,12 +78,15 @@ impl Master {
         self.status_due = now + STATUS_INTERVAL;
         let text = self.status(now);
         if text != self.last_status {
-            self.notify(&[State::Status(text.clone())]);
+            self.notify(&[State::Status(&text)]);
             self.last_status = text;
         }
     }
 
     pub(super) fn status(&mut self, now: Instant) -> String {
+        if let Some(reason) = &self.start_failure {
+            return status::failed_start(reason);
+        }
         let mut totals = Totals {
             busy: 0,
             requests: self.requests_of_the_gone,
@@ -98,9 +103,13 @@ impl Master {
     }
 
     pub(super) fn announce(&mut self, announcement: Announcement, now: Instant) {
-        let state = match announcement {
-            Announcement::Ready => State::Ready,
-            Announcement::Reloading => State::reloading_now(),
+        let mut states = match announcement {
+            Announcement::Ready => vec![State::Ready],
+            // systemd compares this time with that of its own order to reload.
+            Announcement::Reloading => [State::Reloading]
+                .into_iter()
+                .chain(State::monotonic_usec_now())
+                .collect(),
             Announcement::Stopping => {
                 // Of a start that failed the reason was told already.
                 if !self.arbiter.has_failed() {
@@ -108,11 +117,12 @@ impl Master {
                     events::stopping(&self.ordered_by, within);
                 }
                 self.ask_the_retiring_to_hurry(self.config.graceful_timeout.get());
-                State::Stopping
+                vec![State::Stopping]
             }
         };
         let text = self.status(now);
-        self.notify(&[state, State::Status(text.clone())]);
+        states.push(State::Status(&text));
+        self.notify(&states);
         self.last_status = text;
         self.extend_due = now;
     }

@@ -1,9 +1,9 @@
 //! What the application wrote, where it is read through pipes.
 
 use super::Master;
-use crate::log::events::{self, Speaker, Stream};
-use crate::pool::GenerationId;
-use crate::process::{Output, Pipes};
+use crate::log;
+use crate::log::events::{Speaker, Stream};
+use crate::process::{Output, Pipes, Then};
 use crate::wakeups::Wakeups;
 use std::time::Instant;
 use tracing::warn;
@@ -31,7 +31,7 @@ impl Master {
             for (stream, output) in pipes.iter_mut().flatten() {
                 if output.deadline().is_some_and(|due| due <= now) {
                     for record in output.flush(now) {
-                        events::app_output(speaker, *stream, &record);
+                        self.log.output(speaker, *stream, record);
                     }
                 }
             }
@@ -39,20 +39,29 @@ impl Master {
     }
 }
 
-/// Reads one of a process's streams once.
-pub(super) fn read_output(wakeups: &Wakeups, pipes: &mut Pipes, speaker: Speaker, stream: Stream) {
+/// Reads one of a process's streams once. What does not fit into the log waits in
+/// the pipe.
+pub(super) fn read_output(
+    log: &log::Handle,
+    wakeups: &Wakeups,
+    pipes: &mut Pipes,
+    speaker: Speaker,
+    stream: Stream,
+) {
     for (_, output) in pipes
         .iter_mut()
         .flatten()
-        .filter(|(which, _)| *which == stream)
+        .filter(|(which, _)| *which == stream && log.takes_output())
     {
         match output.read(Instant::now()) {
-            Ok(Some(records)) => {
-                for record in records {
-                    events::app_output(speaker, stream, &record);
+            Ok(read) => {
+                for record in read.records {
+                    log.output(speaker, stream, record);
+                }
+                if read.then == Then::End {
+                    wakeups.remove(&*output);
                 }
             }
-            Ok(None) => wakeups.remove(&*output),
             Err(error) => {
                 warn!("The output of the application cannot be read: {error}");
                 wakeups.remove(&*output);
@@ -61,14 +70,11 @@ pub(super) fn read_output(wakeups: &Wakeups, pipes: &mut Pipes, speaker: Speaker
     }
 }
 
-pub(super) fn finish_outputs(pipes: &mut Pipes, pid: u32, generation: GenerationId) {
-    let speaker = Speaker::ForkServer {
-        pid,
-        generation: generation.0,
-    };
+/// Reads what a process that is gone left in its streams.
+pub(super) fn finish_outputs(log: &log::Handle, pipes: &mut Pipes, speaker: Speaker) {
     for (stream, output) in pipes.iter_mut().flatten() {
         for record in output.finish(Instant::now()) {
-            events::app_output(speaker, *stream, &record);
+            log.output(speaker, *stream, record);
         }
     }
 }

@@ -9,7 +9,7 @@ mod worker_folder;
 mod worker_process;
 
 pub use fork_server_process::{ForkServerProcess, Launch};
-pub use output::{Output, Pipes};
+pub use output::{Output, Pipes, Then};
 pub use reap::reap;
 pub use worker_folder::{NoWorkerFolder, WorkerFolder, find};
 pub use worker_process::WorkerProcess;

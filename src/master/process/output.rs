@@ -1,6 +1,11 @@
 //! What an application writes to stdout and stderr, read through pipes where
 //! the log keeps fields (the journal). In a terminal there are no pipes: the
 //! processes inherit the master's streams.
+//!
+//! The pipes are in packet mode (`O_DIRECT`, pipe(2)): each read gives what one
+//! write put there, so what was written together can be kept together. A child
+//! of the application that opens `/dev/stderr` again writes an ordinary stream
+//! of bytes; it is understood as well, line by line.
 
 use crate::log::events::Stream;
 use crate::log::{AppRecord, Assembler};
@@ -15,11 +20,31 @@ use std::time::Instant;
 /// its output waits for its pipe, and nobody else waits for it.
 const SHARE: usize = 64 * 1024;
 
+/// The size of the pipes. Each write takes a page of it, however short it is:
+/// this leaves room for 64.
+const PIPE: usize = 256 * 1024;
+
 /// One stream of one process.
 #[derive(Debug)]
 pub struct Output {
     pipe: OwnedFd,
     assembler: Assembler,
+}
+
+/// What one turn at a pipe gave.
+#[derive(Debug)]
+pub struct Read {
+    pub records: Vec<AppRecord>,
+    pub then: Then,
+}
+
+/// What is left in a pipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    More,
+    NothingYet,
+    /// All writers have closed it.
+    End,
 }
 
 /// The two streams of one process, if they are read.
@@ -30,8 +55,8 @@ pub type BothEnds = ([(Stream, Output); 2], [OwnedFd; 2]);
 
 /// Both streams of a process that is about to be started.
 pub fn pipes() -> io::Result<BothEnds> {
-    let (stdout, stdout_writer) = pipe()?;
-    let (stderr, stderr_writer) = pipe()?;
+    let (stdout, stdout_writer) = pipe(Stream::Stdout)?;
+    let (stderr, stderr_writer) = pipe(Stream::Stderr)?;
     Ok((
         [(Stream::Stdout, stdout), (Stream::Stderr, stderr)],
         [stdout_writer, stderr_writer],
@@ -39,26 +64,51 @@ pub fn pipes() -> io::Result<BothEnds> {
 }
 
 /// Our end does not block; the application's does, as it expects of its streams.
-fn pipe() -> io::Result<(Output, OwnedFd)> {
-    let (pipe, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-    rustix::io::ioctl_fionbio(&pipe, true)?;
-    let output = Output {
-        pipe,
-        assembler: Assembler::default(),
+fn pipe(stream: Stream) -> io::Result<(Output, OwnedFd)> {
+    let packets = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::DIRECT);
+    let ((pipe, writer), assembler) = match packets {
+        Ok(ends) => (ends, Assembler::of_writes(stream)),
+        // Some sandboxes know no packets.
+        Err(Errno::INVAL) => (
+            rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?,
+            Assembler::default(),
+        ),
+        Err(error) => return Err(error.into()),
     };
-    Ok((output, writer))
+    rustix::io::ioctl_fionbio(&pipe, true)?;
+    // A user with very many pipes is refused; the default does as well.
+    let _ = rustix::pipe::fcntl_setpipe_size(&pipe, PIPE);
+    Ok((Output { pipe, assembler }, writer))
 }
 
 impl Output {
-    /// One read. `None`: all writers have closed it; what is left comes with [`Self::finish`].
-    pub fn read(&mut self, now: Instant) -> io::Result<Option<Vec<AppRecord>>> {
+    /// Reads what is there, but no more than a fair share.
+    pub fn read(&mut self, now: Instant) -> io::Result<Read> {
+        let mut records = Vec::new();
         let mut bytes = Vec::with_capacity(SHARE);
-        match rustix::io::read(&self.pipe, spare_capacity(&mut bytes)) {
-            Ok(0) => Ok(None),
-            Ok(_) => Ok(Some(self.assembler.receive(&bytes, now))),
-            Err(Errno::AGAIN | Errno::INTR) => Ok(Some(Vec::new())),
-            Err(error) => Err(error.into()),
+        let mut left = SHARE;
+        while left > 0 {
+            bytes.clear();
+            match rustix::io::read(&self.pipe, spare_capacity(&mut bytes)) {
+                Ok(0) => {
+                    let then = Then::End;
+                    return Ok(Read { records, then });
+                }
+                Ok(length) => {
+                    records.extend(self.assembler.receive(&bytes, now));
+                    // Short writes count as well: each may be a record.
+                    left = left.saturating_sub(length.max(SHARE / 256));
+                }
+                Err(Errno::AGAIN) => {
+                    let then = Then::NothingYet;
+                    return Ok(Read { records, then });
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
+        let then = Then::More;
+        Ok(Read { records, then })
     }
 
     /// When an unfinished line has waited long enough.
@@ -76,13 +126,12 @@ impl Output {
     /// what is there and does not wait for the end.
     pub fn finish(&mut self, now: Instant) -> Vec<AppRecord> {
         let mut records = Vec::new();
-        // A pipe holds 64 KiB by default; a descendant that goes on writing must
-        // not keep us here.
-        for _ in 0..16 {
-            match self.read(now) {
-                Ok(Some(more)) if more.is_empty() => break,
-                Ok(Some(more)) => records.extend(more),
-                Ok(None) | Err(_) => break,
+        // A descendant that goes on writing must not keep us here.
+        for _ in 0..=PIPE / SHARE {
+            let Ok(read) = self.read(now) else { break };
+            records.extend(read.records);
+            if read.then != Then::More {
+                break;
             }
         }
         records.extend(self.assembler.finish());
@@ -93,5 +142,116 @@ impl Output {
 impl AsFd for Output {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    /// The texts of the records that a Python program with this code makes.
+    fn python(code: &str) -> [Vec<String>; 2] {
+        let ([(_, mut stdout), (_, mut stderr)], [out, err]) = pipes().unwrap();
+        let mut program = Command::new("python3")
+            .args(["-c", code])
+            .env_remove("PYTHONUNBUFFERED")
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            .spawn()
+            .unwrap();
+        let mut records = [Vec::new(), Vec::new()];
+        loop {
+            let ended = program.try_wait().unwrap().is_some();
+            for (records, output) in records.iter_mut().zip([&mut stdout, &mut stderr]) {
+                records.extend(output.read(Instant::now()).unwrap().records);
+                if ended {
+                    records.extend(output.finish(Instant::now()));
+                }
+            }
+            if ended {
+                return records.map(|records| {
+                    let texts = records.into_iter().map(|record: AppRecord| record.text);
+                    texts.collect()
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn a_logged_message_of_several_lines_is_one_record() {
+        let [_, stderr] = python(
+            "import logging; logging.error('first\\nsecond\\n\\nthird'); logging.error('next')",
+        );
+
+        assert_eq!(
+            stderr,
+            ["ERROR:root:first\nsecond\n\nthird", "ERROR:root:next"]
+        );
+    }
+
+    #[test]
+    fn a_logged_message_on_stdout_is_one_record() {
+        let [stdout, _] = python(
+            "import logging, sys; sys.stdout.reconfigure(line_buffering=True); \
+             logging.basicConfig(stream=sys.stdout); \
+             logging.error('first\\nsecond'); logging.error('next')",
+        );
+
+        assert_eq!(stdout, ["ERROR:root:first\nsecond", "ERROR:root:next"]);
+    }
+
+    #[test]
+    fn a_long_message_of_several_lines_is_one_record() {
+        for length in [1000, 2000, 4000, 20_000] {
+            let [_, stderr] = python(&format!(
+                "import logging; logging.error('first\\n' + 'x\\n' * {length} + 'last'); \
+                 logging.error('next')"
+            ));
+
+            assert_eq!(stderr.len(), 2, "{length}");
+            assert_eq!(stderr[0].lines().count(), length + 2);
+            assert_eq!(stderr[1], "ERROR:root:next");
+        }
+    }
+
+    #[test]
+    fn what_is_printed_is_a_record_for_each_line() {
+        let [stdout, stderr] = python(
+            "import sys; sys.stdout.reconfigure(line_buffering=True); \
+             print('one\\ntwo'); print('three'); print('four\\nfive', file=sys.stderr)",
+        );
+
+        assert_eq!(stdout, ["one", "two", "three"]);
+        assert_eq!(stderr, ["four", "five"]);
+    }
+
+    #[test]
+    fn what_a_child_wrote_from_its_buffer_is_a_record_for_each_line() {
+        let [stdout, _] = python(
+            "import subprocess, sys; subprocess.run([sys.executable, '-c', \
+             'for n in range(400): print(n, \"INFO line\")'])",
+        );
+
+        assert_eq!(stdout.len(), 400);
+        assert_eq!(stdout[399], "399 INFO line");
+    }
+
+    #[test]
+    fn a_traceback_and_a_message_with_one_are_one_record_each() {
+        let [_, stderr] = python(
+            "import logging, sys, traceback\n\
+             try: {}['key']\n\
+             except KeyError:\n    \
+                 traceback.print_exc()\n    \
+                 logging.exception('it failed\\nwith two lines')\n\
+             logging.error('next')",
+        );
+
+        assert_eq!(stderr.len(), 3, "{stderr:#?}");
+        assert!(stderr[0].starts_with("Traceback"));
+        assert!(stderr[1].starts_with("ERROR:root:it failed\nwith two lines\nTraceback"));
+        assert!(stderr[1].ends_with("KeyError: 'key'"));
     }
 }

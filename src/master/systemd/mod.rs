@@ -1,6 +1,28 @@
-//! What is said to systemd, and when.
+//! What systemd is told, and when. The sockets that it hands over are taken in
+//! [`crate::listeners`], the journal is written in [`crate::log`].
 //!
-//! The sockets that systemd hands over are taken in [`crate::listeners`].
+//! # What crates do here, and what stays ours
+//!
+//! | what                     | by                   | ours, and why |
+//! | ------------------------ | -------------------- | ------------- |
+//! | states and their wording | `sd-notify`          | the socket: `notify()` blocks when systemd is busy, and opens a socket for each call; a status is made one line |
+//! | the watchdog's period    | `sd-notify`          | an alarm of the kernel beside it, see [`watchdog`] |
+//! | names of sockets         | `sd-notify`          | the case without `LISTEN_PID`, which it takes for no sockets and tools for development leave out |
+//! | the sockets themselves   | `listenfd`           | what can be served and what cannot |
+//! | whether stderr leads to the journal | `libsystemd` | a look whether the journal's socket can be reached: a service with a root directory of its own has lost it |
+//! | the application's output in the journal | `libsystemd` | the queue, repetition and order, see [`crate::log`] |
+//! | the program's records in the journal | `tracing-journald` | the same; and a look before each record whether journald is there, as it reports no error |
+//!
+//! Both journal crates send on a socket that blocks, so they are called by the
+//! log's thread only. `tracing-journald` knows five levels and could not write
+//! the eight priorities of an application's output; `libsystemd` knows no events
+//! and no places in the source. For an entry that no datagram holds,
+//! `libsystemd` makes a file that a fork server started in that instant would
+//! inherit: what it writes is at most 48 KiB, which a datagram holds unless
+//! `net.core.wmem_default` was set below.
+//!
+//! `sd-notify` and `libsystemd` could also notify with descriptors, and
+//! `libsystemd` take sockets over; it loses all of them when names are missing.
 
 pub mod notify;
 pub mod watchdog;
@@ -8,7 +30,7 @@ pub mod watchdog;
 pub use notify::{Notifier, State};
 
 /// Variables that systemd sets for the main process alone. A child that
-/// inherited them would speak in the master's name.
+/// inherited them would notify in the master's name.
 pub const PRIVATE_VARIABLES: [&str; 8] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",

@@ -1,75 +1,24 @@
 //! `sd_notify(3)`: what the master tells systemd about itself.
 //!
-//! The socket never blocks. What systemd does not take at once because it is
-//! busy waits here and goes out, in order, with the next word or with
+//! The states and their wording are `sd-notify`'s; its `notify()` is not used: it
+//! waits when systemd is busy, after eleven datagrams as a rule, and the master's
+//! loop must not. The socket here never blocks. What systemd does not take at
+//! once waits and is sent, in order, with the next state or by
 //! [`Notifier::retry`]; so `READY=1` is late at worst, never lost.
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
-use rustix::time::ClockId;
+pub use sd_notify::NotifyState as State;
 use std::collections::VecDeque;
 use std::ffi::OsStr;
-use std::fmt::Write;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::time::Duration;
 
-/// The most words that wait for a busy systemd.
+/// The most datagrams that wait for a busy systemd.
 const MOST_WAITING: usize = 64;
 
-/// One thing to say. Things said together take effect together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
-    /// The service serves: start-up or reload is over.
-    Ready,
-    /// A reload has begun at this time of the monotonic clock.
-    Reloading(Duration),
-    /// The service is about to stop.
-    Stopping,
-    /// One line for `systemctl status`.
-    Status(String),
-    /// Still alive.
-    Watchdog,
-    /// Start-up, reload or stop needs this much more time from now.
-    ExtendTimeout(Duration),
-    /// This process is the service's main process.
-    MainPid(u32),
-    /// The number of the operating system's error that ends the service.
-    Errno(i32),
-    /// The status this process is going to exit with.
-    ExitStatus(u8),
-}
-
-impl State {
-    /// A reload begins now.
-    pub fn reloading_now() -> Self {
-        let now = rustix::time::clock_gettime(ClockId::Monotonic);
-        // The monotonic clock counts from boot: never negative.
-        Self::Reloading(Duration::try_from(now).unwrap_or_default())
-    }
-
-    fn write(&self, text: &mut String) {
-        let written = match self {
-            Self::Ready => writeln!(text, "READY=1"),
-            Self::Reloading(since) => {
-                writeln!(text, "RELOADING=1\nMONOTONIC_USEC={}", since.as_micros())
-            }
-            Self::Stopping => writeln!(text, "STOPPING=1"),
-            Self::Status(status) => writeln!(text, "STATUS={}", one_line(status)),
-            Self::Watchdog => writeln!(text, "WATCHDOG=1"),
-            Self::ExtendTimeout(time) => {
-                writeln!(text, "EXTEND_TIMEOUT_USEC={}", time.as_micros())
-            }
-            Self::MainPid(pid) => writeln!(text, "MAINPID={pid}"),
-            Self::Errno(number) => writeln!(text, "ERRNO={number}"),
-            Self::ExitStatus(status) => writeln!(text, "EXIT_STATUS={status}"),
-        };
-        written.expect("a string takes everything");
-    }
-}
-
-/// A way to systemd, or to nowhere if no one asked to be notified.
+/// Notifies systemd, or nobody if nobody asked for it.
 #[derive(Debug)]
 pub struct Notifier(Option<NotifySocket>);
 
@@ -77,11 +26,18 @@ pub struct Notifier(Option<NotifySocket>);
 struct NotifySocket {
     socket: OwnedFd,
     destination: SocketAddrUnix,
-    waiting: VecDeque<Vec<State>>,
+    waiting: VecDeque<Datagram>,
+}
+
+#[derive(Debug)]
+struct Datagram {
+    text: String,
+    /// A status and nothing else: a later one makes it pointless.
+    only_status: bool,
 }
 
 impl Notifier {
-    /// Speaks to `$NOTIFY_SOCKET`, or to nobody if it is not set.
+    /// Notifies `$NOTIFY_SOCKET`, or nobody if it is not set.
     ///
     /// The variable stays: see [`super::PRIVATE_VARIABLES`].
     pub fn from_env() -> io::Result<Self> {
@@ -91,7 +47,7 @@ impl Notifier {
         }
     }
 
-    /// Speaks to a path, or to an abstract name with `@` in front.
+    /// `address` is a path, or an abstract name with `@` in front.
     pub fn to(address: &OsStr) -> io::Result<Self> {
         let destination = match address.as_bytes() {
             [b'@', name @ ..] => SocketAddrUnix::new_abstract_name(name)?,
@@ -119,35 +75,40 @@ impl Notifier {
         })))
     }
 
-    /// Whether somebody wants to be notified.
+    /// Whether anybody is notified.
     pub fn is_heard(&self) -> bool {
         self.0.is_some()
     }
 
     /// Whether something waits for a [`Self::retry`].
     pub fn is_waiting(&self) -> bool {
-        self.0.as_ref().is_some_and(|way| !way.waiting.is_empty())
+        self.0
+            .as_ref()
+            .is_some_and(|socket| !socket.waiting.is_empty())
     }
 
-    /// Says `states`, in one piece. That systemd is busy is no error: what must
-    /// not be lost waits.
-    pub fn notify(&mut self, states: &[State]) -> io::Result<()> {
-        let Some(way) = &mut self.0 else {
+    /// Sends `states` in one datagram, so that they take effect together. That
+    /// systemd is busy is no error: what must not be lost waits.
+    pub fn notify(&mut self, states: &[State<'_>]) -> io::Result<()> {
+        let Some(socket) = &mut self.0 else {
             return Ok(());
         };
-        if states == [State::Watchdog] {
+        if matches!(states, [State::Watchdog]) {
             // Late, a sign of life is worth nothing.
-            way.flush()?;
-            if way.waiting.is_empty() {
-                way.send(&text(states))?;
+            socket.flush()?;
+            if socket.waiting.is_empty() {
+                socket.send(&text(states))?;
             }
             return Ok(());
         }
-        way.put(states.to_vec());
-        way.flush()
+        socket.put(Datagram {
+            text: text(states),
+            only_status: matches!(states, [State::Status(_)]),
+        });
+        socket.flush()
     }
 
-    /// Says what waits.
+    /// Sends what waits.
     pub fn retry(&mut self) -> io::Result<()> {
         self.0.as_mut().map_or(Ok(()), NotifySocket::flush)
     }
@@ -155,25 +116,25 @@ impl Notifier {
 
 impl NotifySocket {
     /// Appends to what waits; of two statuses in a row only the later matters.
-    fn put(&mut self, states: Vec<State>) {
-        let only_status = |states: &Vec<State>| matches!(states[..], [State::Status(_)]);
-        if self.waiting.back().is_some_and(only_status) && only_status(&states) {
+    fn put(&mut self, datagram: Datagram) {
+        let last = self.waiting.back();
+        if datagram.only_status && last.is_some_and(|last| last.only_status) {
             self.waiting.pop_back();
         }
         if self.waiting.len() < MOST_WAITING {
-            self.waiting.push_back(states);
+            self.waiting.push_back(datagram);
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        while let Some(states) = self.waiting.front() {
-            match self.send(&text(states)) {
+        while let Some(datagram) = self.waiting.front() {
+            match self.send(&datagram.text) {
                 Ok(true) => {
                     self.waiting.pop_front();
                 }
                 Ok(false) => break,
                 Err(error) => {
-                    // Nobody is there: nothing of it will ever be heard.
+                    // Nobody is there, and nothing of it would be true later.
                     self.waiting.clear();
                     return Err(error);
                 }
@@ -196,16 +157,19 @@ impl NotifySocket {
     }
 }
 
-/// The datagram that says `states`.
-fn text(states: &[State]) -> String {
-    let mut text = String::new();
-    for state in states {
-        state.write(&mut text);
-    }
-    text
+/// The datagram with these states. `sd-notify` writes each as a line, and leaves
+/// it to us that a status is one: what follows a line end in it would be a state
+/// of its own, and the reason of a failure comes from the application.
+fn text(states: &[State<'_>]) -> String {
+    states
+        .iter()
+        .map(|state| match state {
+            State::Status(status) => format!("{}\n", State::Status(&one_line(status))),
+            state => format!("{state}\n"),
+        })
+        .collect()
 }
 
-/// A status with a line end would say whatever follows as a state of its own.
 fn one_line(text: &str) -> String {
     let words: Vec<_> = text.split_whitespace().collect();
     words.join(" ").replace(char::is_control, " ")
@@ -216,10 +180,10 @@ mod tests {
     use super::*;
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
-    /// What arrives, one word after the other.
-    fn heard(systemd: &UnixDatagram) -> Option<String> {
+    /// The next datagram.
+    fn received(systemd: &UnixDatagram) -> Option<String> {
         let mut buffer = [0; 4096];
         let length = systemd.recv(&mut buffer).ok()?;
         Some(String::from_utf8(buffer[..length].to_vec()).unwrap())
@@ -235,24 +199,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_together_arrives_in_one_piece() {
+    fn states_of_one_call_arrive_in_one_datagram() {
         let (_folder, systemd, mut notifier) = systemd();
 
         notifier
-            .notify(&[State::Ready, State::Status("4 workers ready".to_owned())])
+            .notify(&[State::Ready, State::Status("4 workers ready")])
             .unwrap();
         notifier.notify(&[State::Watchdog]).unwrap();
 
         assert_eq!(
-            heard(&systemd).unwrap(),
+            received(&systemd).unwrap(),
             "READY=1\nSTATUS=4 workers ready\n"
         );
-        assert_eq!(heard(&systemd).unwrap(), "WATCHDOG=1\n");
-        assert_eq!(heard(&systemd), None);
+        assert_eq!(received(&systemd).unwrap(), "WATCHDOG=1\n");
+        assert_eq!(received(&systemd), None);
     }
 
     #[test]
-    fn an_abstract_socket_is_heard_too() {
+    fn an_abstract_socket_is_notified_too() {
         let name = format!("rgunicorn-test-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name).unwrap();
         let systemd = UnixDatagram::bind_addr(&address).unwrap();
@@ -260,74 +224,41 @@ mod tests {
 
         notifier.notify(&[State::Stopping]).unwrap();
 
-        assert_eq!(heard(&systemd).unwrap(), "STOPPING=1\n");
+        assert_eq!(received(&systemd).unwrap(), "STOPPING=1\n");
     }
 
     #[test]
-    fn every_state_has_its_words() {
-        let reload = State::Reloading(Duration::from_micros(1_234_567));
-        for (state, words) in [
-            (State::Ready, "READY=1\n"),
-            (reload, "RELOADING=1\nMONOTONIC_USEC=1234567\n"),
-            (State::Stopping, "STOPPING=1\n"),
-            (State::Status("ok".to_owned()), "STATUS=ok\n"),
-            (State::Watchdog, "WATCHDOG=1\n"),
-            (
-                State::ExtendTimeout(Duration::from_secs(30)),
-                "EXTEND_TIMEOUT_USEC=30000000\n",
-            ),
-            (State::MainPid(7), "MAINPID=7\n"),
-            (State::Errno(98), "ERRNO=98\n"),
-            (State::ExitStatus(3), "EXIT_STATUS=3\n"),
-        ] {
-            assert_eq!(text(&[state]), words);
-        }
+    fn a_status_cannot_contain_another_state() {
+        let status = State::Status("ValueError: a\nREADY=1\r\n\tMAINPID=1\0");
+
+        assert_eq!(
+            text(&[status, State::Ready]),
+            "STATUS=ValueError: a READY=1 MAINPID=1 \nREADY=1\n"
+        );
     }
 
     #[test]
-    fn a_status_cannot_say_anything_else() {
-        let status = State::Status("ValueError: a\nREADY=1\r\n\tMAINPID=1\0".to_owned());
-
-        assert_eq!(text(&[status]), "STATUS=ValueError: a READY=1 MAINPID=1 \n");
-    }
-
-    #[test]
-    fn the_time_of_a_reload_is_now() {
-        let (State::Reloading(one), State::Reloading(other)) =
-            (State::reloading_now(), State::reloading_now())
-        else {
-            panic!("not reloading");
-        };
-
-        assert!(Duration::ZERO < one && one <= other);
-    }
-
-    #[test]
-    fn a_busy_systemd_stops_nobody_and_hears_everything_in_order_later() {
+    fn a_busy_systemd_is_not_waited_for_and_gets_everything_in_order_later() {
         let (_folder, systemd, mut notifier) = systemd();
         let started = Instant::now();
-        let mut said = 0;
+        let mut sent = 0;
         while !notifier.is_waiting() {
-            notifier.notify(&[State::MainPid(said)]).unwrap();
-            said += 1;
+            notifier.notify(&[State::MainPid(sent)]).unwrap();
+            sent += 1;
         }
         notifier.notify(&[State::Watchdog]).unwrap();
-        notifier
-            .notify(&[State::Status("first".to_owned())])
-            .unwrap();
-        notifier
-            .notify(&[State::Status("second".to_owned())])
-            .unwrap();
+        notifier.notify(&[State::Status("first")]).unwrap();
+        notifier.notify(&[State::Status("second")]).unwrap();
         notifier.notify(&[State::Ready]).unwrap();
         assert!(started.elapsed() < Duration::from_secs(5));
 
         let mut all = Vec::new();
-        while let Some(words) = heard(&systemd) {
-            all.push(words);
+        while let Some(datagram) = received(&systemd) {
+            all.push(datagram);
             notifier.retry().unwrap();
         }
 
-        let mut expected: Vec<_> = (0..said).map(|pid| format!("MAINPID={pid}\n")).collect();
+        let mut expected: Vec<_> = (0..sent).map(|pid| format!("MAINPID={pid}\n")).collect();
         expected.push("STATUS=second\n".to_owned());
         expected.push("READY=1\n".to_owned());
         assert_eq!(all, expected);
@@ -359,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_listens_nothing_is_said() {
+    fn without_a_notify_socket_nothing_is_sent() {
         let mut notifier = Notifier(None);
 
         notifier.notify(&[State::Ready]).unwrap();

@@ -7,63 +7,24 @@ use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 
-fn strings(names: &[&str]) -> Vec<String> {
-    names.iter().map(|name| (*name).to_owned()).collect()
-}
-
-#[test]
-fn every_socket_has_its_name() {
-    let found = names(Some("2"), Some("http:control"), Some("7"), 7).unwrap();
-
-    assert_eq!(found, strings(&["http", "control"]));
-}
-
-#[test]
-fn sockets_without_names_are_not_lost() {
-    assert_eq!(
-        names(Some("2"), None, Some("7"), 7).unwrap(),
-        strings(&["unknown", "unknown"])
-    );
-    assert_eq!(
-        names(Some("1"), Some("http"), None, 7).unwrap(),
-        strings(&["http"])
-    );
-}
-
-#[test]
-fn sockets_for_another_process_are_not_ours() {
-    assert!(names(Some("1"), None, Some("8"), 7).unwrap().is_empty());
-    assert!(names(None, Some("http"), Some("7"), 7).unwrap().is_empty());
-}
-
-#[test]
-fn an_environment_that_contradicts_itself_is_refused() {
-    for (fds, fd_names, pid, complaint) in [
-        ("x", None, "7", "LISTEN_FDS=\"x\""),
-        ("-1", None, "7", "LISTEN_FDS=\"-1\""),
-        ("9999999", None, "7", "LISTEN_FDS=\"9999999\""),
-        ("2", Some("http"), "7", "LISTEN_FDNAMES=\"http\""),
-        ("1", None, "me", "LISTEN_PID=\"me\""),
-    ] {
-        let error = names(Some(fds), fd_names, Some(pid), 7).unwrap_err();
-
-        assert_eq!(
-            error.to_string(),
-            format!("{complaint} from systemd makes no sense")
-        );
-    }
-}
-
 /// What a process says that was started with `first` and `second` as the
 /// descriptors 3 and 4, as systemd starts a service.
 fn started_with(first: impl Into<OwnedFd>, second: impl Into<OwnedFd>, names: &str) -> String {
+    let variables = format!("LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES={names}");
+    started(first, second, &variables)
+}
+
+/// The same with other variables in its environment, in the syntax of the shell.
+fn started(first: impl Into<OwnedFd>, second: impl Into<OwnedFd>, variables: &str) -> String {
     let mut said = tempfile::tempfile().unwrap();
     let status = Command::new("sh")
         .args([
             "-c",
-            "exec 3<&0 4<&1 0</dev/null 1>/dev/null; \
-             LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=$0 exec \"$@\"",
-            names,
+            &format!(
+                "exec 3<&0 4<&1 0</dev/null 1>/dev/null; \
+                 unset LISTEN_PID LISTEN_FDS LISTEN_FDNAMES; {variables} exec \"$@\""
+            ),
+            "sh",
         ])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", "--ignored", "--nocapture", "--quiet"])
@@ -151,19 +112,61 @@ fn a_socket_that_cannot_be_served_is_named() {
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     assert_eq!(
         started_with(tcp(), udp, "http:dns"),
-        format!("socket \"dns\" from systemd is a datagram socket: {stream}\n")
+        format!("socket \"dns\" from systemd is a datagram socket; {stream}\n")
     );
 
     let file = tempfile::tempfile().unwrap();
     assert_eq!(
         started_with(tcp(), file, "http:stored"),
-        format!("socket \"stored\" from systemd is not a socket: {stream}\n")
+        format!("socket \"stored\" from systemd is not a socket; {stream}\n")
     );
 
     let (one, _other) = UnixStream::pair().unwrap();
     assert_eq!(
         started_with(tcp(), one, "http:accepted"),
-        "socket \"accepted\" from systemd is a stream socket that does not listen: \
+        "socket \"accepted\" from systemd is a stream socket that does not listen; \
          set Accept=no in the socket unit\n"
     );
+}
+
+#[test]
+fn sockets_without_names_are_not_lost() {
+    for (variables, first, second) in [
+        ("LISTEN_PID=$$ LISTEN_FDS=2", "unknown", "unknown"),
+        ("LISTEN_FDS=2", "unknown", "unknown"),
+        ("LISTEN_FDS=2 LISTEN_FDNAMES=http:web", "http", "web"),
+    ] {
+        let tcp = || TcpListener::bind("127.0.0.1:0").unwrap();
+
+        let said = started(tcp(), tcp(), variables);
+
+        let names: Vec<_> = said
+            .lines()
+            .filter_map(|line| line.split(' ').next())
+            .collect();
+        assert_eq!(names, [first, second, "control:"], "{variables}");
+    }
+}
+
+#[test]
+fn an_environment_that_contradicts_itself_is_refused() {
+    for (variables, complaint) in [
+        ("LISTEN_PID=$$ LISTEN_FDS=x", "LISTEN_FDS=\"x\""),
+        ("LISTEN_PID=$$ LISTEN_FDS=-1", "LISTEN_FDS=\"-1\""),
+        ("LISTEN_PID=$$ LISTEN_FDS=9999999", "LISTEN_FDS=\"9999999\""),
+        (
+            "LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=http",
+            "LISTEN_FDNAMES=\"http\"",
+        ),
+        ("LISTEN_PID=me LISTEN_FDS=2", "LISTEN_PID=\"me\""),
+    ] {
+        let tcp = || TcpListener::bind("127.0.0.1:0").unwrap();
+
+        assert_eq!(
+            started(tcp(), tcp(), variables),
+            format!(
+                "{complaint} in the environment is not valid; systemd sets it for socket units\n"
+            )
+        );
+    }
 }

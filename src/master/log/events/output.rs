@@ -1,0 +1,92 @@
+//! What the application writes, and what workers log on its behalf.
+
+use super::naming::{Speaker, Stream, Worker};
+use rgunicorn_link::protocol::{Level, Record};
+use tracing::{debug, error, info, warn};
+
+/// The application wrote something.
+pub const APP_OUTPUT: &str = "1e37f612d9594b5b8f822be4ff6007b8";
+/// Log records were lost.
+pub const LOG_RECORDS_DROPPED: &str = "d9d3fc9400404ca7bdc6830b5f68c0e4";
+
+/// The fields of what an application wrote, in the names that the journal has.
+pub fn output_fields(speaker: Speaker, stream: Stream) -> Vec<(&'static str, String)> {
+    let mut fields = vec![
+        ("MESSAGE_ID", APP_OUTPUT.to_owned()),
+        ("STREAM", stream.name().to_owned()),
+    ];
+    match speaker {
+        Speaker::Worker(Worker {
+            id,
+            pid,
+            generation,
+        }) => fields.extend([
+            ("WORKER_ID", id.to_string()),
+            ("WORKER_PID", pid.to_string()),
+            ("GENERATION", generation.to_string()),
+        ]),
+        Speaker::ForkServer { pid, generation } => fields.extend([
+            ("FORK_SERVER_PID", pid.to_string()),
+            ("GENERATION", generation.to_string()),
+        ]),
+    }
+    fields
+}
+
+/// So many records found no place, because `destination` did not take them.
+pub fn records_dropped(dropped: u64, destination: &str) {
+    let text = records_dropped_text(dropped, destination);
+    warn!(message_id = LOG_RECORDS_DROPPED, dropped, "{text}");
+}
+
+/// The sentence of [`records_dropped`].
+pub fn records_dropped_text(dropped: u64, destination: &str) -> String {
+    let (s, them) = match dropped {
+        1 => (" was", "it"),
+        _ => ("s were", "them"),
+    };
+    format!("{dropped} log record{s} dropped because {destination} did not take {them}")
+}
+
+/// A worker or a fork server logged `record`. It has no name: the sentence is theirs.
+pub fn relayed(speaker: Speaker, record: &Record) {
+    let Record {
+        level,
+        text,
+        dropped,
+    } = record;
+    if *dropped > 0 {
+        let s = if *dropped == 1 { " was" } else { "s were" };
+        let name = match speaker {
+            Speaker::Worker(worker) => format!("Worker {}", worker.id),
+            Speaker::ForkServer { generation, .. } => {
+                format!("The fork server of generation {generation}")
+            }
+        };
+        warn!(
+            message_id = LOG_RECORDS_DROPPED,
+            dropped, "{name} wrote too fast: {dropped} log record{s} dropped",
+        );
+    }
+    macro_rules! record {
+        ($level:ident) => {
+            match speaker {
+                Speaker::Worker(worker) => $level!(
+                    worker_id = worker.id,
+                    worker_pid = worker.pid,
+                    generation = worker.generation,
+                    "{text}",
+                ),
+                Speaker::ForkServer { pid, generation } => {
+                    $level!(fork_server_pid = pid, generation, "{text}",)
+                }
+            }
+        };
+    }
+    match level {
+        Level::Error => record!(error),
+        Level::Warning => record!(warn),
+        Level::Info => record!(info),
+        Level::Debug => record!(debug),
+    }
+}

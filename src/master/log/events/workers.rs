@@ -1,0 +1,240 @@
+//! Workers and fork servers: how they start, fail and end.
+
+use super::naming::{Speaker, Worker, counted, micros, seconds};
+use rgunicorn_link::protocol::LoadFailure;
+use std::time::Duration;
+use tracing::{debug, error, info, warn};
+
+/// A worker process exists.
+pub const WORKER_STARTED: &str = "3b01354a5a0a436e82cf921a05c405df";
+/// A worker accepts requests.
+pub const WORKER_READY: &str = "89a4790595094b2ca68541a0f0288eac";
+/// A worker is gone that nobody asked to leave.
+pub const WORKER_DIED: &str = "7a69c9376dce4b5784a5b97f5361e868";
+/// A worker took too long for a request.
+pub const WORKER_TIMED_OUT: &str = "8ada9a7549bf40bd963cb152e47bc0d5";
+/// A worker was sent SIGKILL.
+pub const WORKER_KILLED: &str = "16907294d9344ac8bf0485d29148609f";
+/// A worker left as it was asked to.
+pub const WORKER_RETIRED: &str = "0d5aa5c488354400a74dec68ce29b5e1";
+/// The application could not be loaded.
+pub const LOAD_FAILED: &str = "a10d70f946f24e4cafa232aaca5bcc0c";
+/// The next attempt to start a worker waits.
+pub const RESPAWN_DELAYED: &str = "3f2ea596e30743e98186a361068316e2";
+/// The operating system gave no process.
+pub const FORK_FAILED: &str = "ca86ecca75954587ad2c847689d5e45f";
+/// A fork server is gone that nobody asked to leave.
+pub const FORK_SERVER_DIED: &str = "2e6071c1806b4d8580296de5e41b8ad7";
+
+/// A worker process exists.
+pub fn worker_started(worker: Worker) {
+    let Worker {
+        id,
+        pid,
+        generation,
+    } = worker;
+    debug!(
+        message_id = WORKER_STARTED,
+        worker_id = id,
+        worker_pid = pid,
+        generation,
+        "Worker {id} started (pid {pid}, generation {generation})",
+    );
+}
+
+/// A worker has loaded the application, `after` it started.
+pub fn worker_ready(worker: Worker, after: Duration) {
+    let Worker {
+        id,
+        pid,
+        generation,
+    } = worker;
+    info!(
+        message_id = WORKER_READY,
+        worker_id = id,
+        worker_pid = pid,
+        generation,
+        after_usec = micros(after),
+        "Worker {id} is ready (pid {pid}, generation {generation}, loaded in {})",
+        seconds(after),
+    );
+}
+
+/// A worker is gone that nobody asked to leave; `exit` says how, as
+/// `killed by SIGSEGV`.
+pub fn worker_died(worker: Worker, exit: &str, requests: u64) {
+    warn!(
+        message_id = WORKER_DIED,
+        worker_id = worker.id,
+        worker_pid = worker.pid,
+        generation = worker.generation,
+        exit,
+        requests,
+        "Worker {} died: {exit} (pid {}, after {})",
+        worker.id,
+        worker.pid,
+        counted(requests, "request"),
+    );
+}
+
+/// A worker has been busy with one request for `busy`, longer than `timeout`
+/// allows; it is made to show its stacks and die.
+pub fn worker_timed_out(worker: Worker, busy: Duration, timeout: Duration) {
+    error!(
+        message_id = WORKER_TIMED_OUT,
+        worker_id = worker.id,
+        worker_pid = worker.pid,
+        generation = worker.generation,
+        busy_usec = micros(busy),
+        timeout_usec = micros(timeout),
+        "Worker {} timed out: no sign of life for {}, timeout is {} (pid {})",
+        worker.id,
+        seconds(busy),
+        seconds(timeout),
+        worker.pid,
+    );
+}
+
+/// A worker was sent SIGKILL, because of `reason`.
+pub fn worker_killed(worker: Worker, reason: &str) {
+    warn!(
+        message_id = WORKER_KILLED,
+        worker_id = worker.id,
+        worker_pid = worker.pid,
+        generation = worker.generation,
+        reason,
+        "Worker {} killed: {reason} (pid {})",
+        worker.id,
+        worker.pid,
+    );
+}
+
+/// A worker left as it was asked to.
+pub fn worker_retired(worker: Worker, requests: u64) {
+    let Worker {
+        id,
+        pid,
+        generation,
+    } = worker;
+    info!(
+        message_id = WORKER_RETIRED,
+        worker_id = id,
+        worker_pid = pid,
+        generation,
+        requests,
+        "Worker {id} retired (pid {pid}, generation {generation}, after {})",
+        counted(requests, "request"),
+    );
+}
+
+/// A worker, or a fork server that preloads, could not load the application.
+pub fn load_failed(speaker: Speaker, failure: &LoadFailure) {
+    let LoadFailure {
+        status, summary, ..
+    } = failure;
+    let told = in_full(failure);
+    match speaker {
+        Speaker::Worker(Worker {
+            id,
+            pid,
+            generation,
+        }) => error!(
+            message_id = LOAD_FAILED,
+            worker_id = id,
+            worker_pid = pid,
+            generation,
+            exit_status = status,
+            reason = summary.as_str(),
+            "Worker {id} cannot load the application: {told}",
+        ),
+        Speaker::ForkServer { pid, generation } => error!(
+            message_id = LOAD_FAILED,
+            fork_server_pid = pid,
+            generation,
+            exit_status = status,
+            reason = summary.as_str(),
+            "The fork server of generation {generation} cannot load the application: {told}",
+        ),
+    }
+}
+
+/// The summary and, below it, the traceback without its last line, which is the
+/// summary again.
+pub fn in_full(failure: &LoadFailure) -> String {
+    let LoadFailure {
+        summary, traceback, ..
+    } = failure;
+    let traceback = traceback.trim_end();
+    let frames = match traceback.strip_suffix(summary.as_str()) {
+        Some(frames) if frames.is_empty() || frames.ends_with('\n') => frames.trim_end(),
+        Some(_) | None => traceback,
+    };
+    if frames.is_empty() {
+        summary.clone()
+    } else {
+        format!("{summary}\n{frames}")
+    }
+}
+
+/// Workers failed `failures` times in a row; the next starts after `pause`.
+pub fn respawn_delayed(pause: Duration) {
+    warn!(
+        message_id = RESPAWN_DELAYED,
+        pause_usec = micros(pause),
+        "Workers fail one after the other: the next is tried in {}",
+        seconds(pause),
+    );
+}
+
+/// The operating system gave no process for worker `worker`.
+pub fn fork_failed(worker: u32, generation: u32, reason: &str) {
+    error!(
+        message_id = FORK_FAILED,
+        worker_id = worker,
+        generation,
+        reason,
+        "Worker {worker} could not be forked: {reason}",
+    );
+}
+
+/// A fork server is gone that nobody asked to leave.
+pub fn fork_server_died(pid: u32, generation: u32, exit: &str) {
+    error!(
+        message_id = FORK_SERVER_DIED,
+        fork_server_pid = pid,
+        generation,
+        exit,
+        "The fork server of generation {generation} died: {exit} (pid {pid})",
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_went_wrong_is_said_once() {
+        let told = |summary: &str, traceback: &str| {
+            in_full(&LoadFailure {
+                status: 3,
+                summary: summary.to_owned(),
+                traceback: traceback.to_owned(),
+            })
+        };
+
+        let no_module = "ModuleNotFoundError: No module named 'shop'";
+        assert_eq!(told(no_module, &format!("{no_module}\n")), no_module);
+        assert_eq!(told("it is no callable", ""), "it is no callable");
+        assert_eq!(
+            told("KeyError: 'x'", "Traceback:\n  line 1\nKeyError: 'x'\n"),
+            "KeyError: 'x'\nTraceback:\n  line 1"
+        );
+        assert_eq!(
+            told(
+                "the factory raised",
+                "Traceback:\n  line 1\nKeyError: 'x'\n"
+            ),
+            "the factory raised\nTraceback:\n  line 1\nKeyError: 'x'"
+        );
+    }
+}
