@@ -194,6 +194,9 @@ impl Master {
             }
         }
         self.notify_due(now);
+        if let Some(control) = &mut self.control {
+            control.run_due(now, &self.wakeups);
+        }
     }
 
     /// How long nothing is due.
@@ -203,6 +206,7 @@ impl Master {
         due.extend(self.outputs().filter_map(Output::deadline));
         due.extend(self.next_notification(now));
         due.extend(self.log.next_change());
+        due.extend(self.control.as_ref().and_then(Server::deadline));
         if !self.pending.is_empty() {
             return Some(Duration::ZERO);
         }

@@ -120,3 +120,22 @@ pub fn the_status_is_one_line_for_an_operator(lab: &Lab) {
         "{status}"
     );
 }
+
+pub fn every_mistake_of_the_configuration_is_an_entry_of_its_own(lab: &Lab) {
+    let site = lab.site("shop", APP);
+    site.configure("wokers = 3\ntimeout = \"soon\"\n[logconfig_dict]\nversion = 1\n");
+
+    let start = lab.systemctl(&format!("start {}", site.service()));
+
+    assert_ne!(start.status, Some(0), "{}", start.output);
+    for begin in [
+        "shop.toml:4:1: unknown setting \"wokers\"",
+        "shop.toml:5:11: timeout: must be",
+        "shop.toml:6:2: Gunicorn's setting \"logconfig_dict\"",
+    ] {
+        let begin = format!("Configuration refused: /etc/rgunicorn/{begin}");
+        let entry = site.wait_for_entry(&begin, |entry| entry.message().starts_with(&begin));
+        assert_eq!(entry.message().lines().count(), 1, "{entry:?}");
+        assert_eq!(entry.field("PRIORITY"), "3", "{entry:?}");
+    }
+}

@@ -72,7 +72,8 @@ stories! {
     reloads:
         ten_reloads_under_load_lose_no_request
         a_reload_onto_broken_code_fails_and_the_old_code_answers
-        a_reload_onto_a_broken_configuration_fails_and_says_where;
+        a_reload_onto_a_broken_configuration_fails_and_says_where
+        silent_clients_of_the_control_socket_do_not_keep_a_reload_out;
     failures:
         a_killed_worker_is_replaced_and_costs_only_its_own_requests
         a_killed_fork_server_is_replaced_and_costs_no_request
@@ -87,7 +88,8 @@ stories! {
         what_the_application_says_is_in_the_journal
         the_master_tells_its_story_with_fields
         the_status_says_why_a_start_failed
-        the_status_is_one_line_for_an_operator;
+        the_status_is_one_line_for_an_operator
+        every_mistake_of_the_configuration_is_an_entry_of_its_own;
     output:
         no_line_of_a_burst_is_lost
         what_the_application_writes_keeps_its_form

@@ -22,7 +22,9 @@ impl Master {
             Source::Control => {
                 if let Some(control) = &mut self.control {
                     if let Err(error) = control.accept(&self.wakeups) {
-                        warn!("The control socket cannot take clients: {error}");
+                        warn!(
+                            "The control socket accepts no clients for now, it is tried again every second: {error}"
+                        );
                     }
                 }
             }

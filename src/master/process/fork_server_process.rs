@@ -69,10 +69,7 @@ impl ForkServerProcess {
             read_output,
         } = outfit;
         let (ours, theirs) = Link::pair()?;
-        let python = config
-            .python
-            .find(&start.search_path)
-            .map_err(|reason| io::Error::new(io::ErrorKind::NotFound, reason))?;
+        let python = config.interpreter(start).map_err(io::Error::other)?;
         let title = format!("[{}]", config.process_name());
         let mut command = Command::new(&python);
         command

@@ -247,12 +247,8 @@ mod tests {
             sent += 1;
         }
         notifier.notify(&[State::Watchdog]).unwrap();
-        notifier
-            .notify(&[State::Status("first")])
-            .unwrap();
-        notifier
-            .notify(&[State::Status("second")])
-            .unwrap();
+        notifier.notify(&[State::Status("first")]).unwrap();
+        notifier.notify(&[State::Status("second")]).unwrap();
         notifier.notify(&[State::Ready]).unwrap();
         assert!(started.elapsed() < Duration::from_secs(5));
 
