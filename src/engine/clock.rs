@@ -1,10 +1,8 @@
-//! The engine's idea of now: read once a turn, so that a request costs no
-//! system call for it.
+//! A cached clock, read once a turn: a request needs no system call for it.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, SystemTime};
 
-/// A cached clock.
 #[derive(Debug)]
 pub struct Clock {
     now_ms: u64,
@@ -13,7 +11,6 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that was read just now.
     pub fn new() -> Self {
         let mut clock = Self {
             now_ms: 0,
@@ -24,8 +21,8 @@ impl Clock {
         clock
     }
 
-    /// Reads the clocks. The coarse ones: their few milliseconds of error
-    /// matter to no deadline here, and they cost a fifth of the exact ones.
+    /// Reads the coarse clocks: a few milliseconds of error do not matter to any deadline
+    /// here, and they cost a fifth of the exact ones.
     pub fn update(&mut self) {
         let now = clock_gettime(ClockId::MonotonicCoarse);
         self.now_ms = u64::try_from(now.tv_sec).unwrap_or(0) * 1000
@@ -63,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_date_is_one_that_http_knows() {
+    fn the_date_is_a_valid_http_date() {
         let clock = Clock::new();
 
         let text = std::str::from_utf8(clock.date()).unwrap();

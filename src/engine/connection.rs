@@ -1,26 +1,29 @@
-//! One client's connection: it receives a request whole, is handed to whoever
-//! answers it, and takes the answer.
+//! One client's connection: it receives a complete request, hands it out, and sends the
+//! response.
 //!
 //! ```text
-//!            first byte        head here         body here       next_request
-//!     Idle ─────────────▶ Head ─────────▶ Body ──────────▶ Ready ───────────▶ (lent)
-//!      ▲                    └──── no body ────────────────▶ ▲                   │
-//!      │ kept alive                                         │ pipelined         │ give_back
-//!      ├────────────────────────────────────────────────────┘                   ▼
-//!      └───────────────────────── all taken by the client ◀──────────────── Sending
-//!                                    │ not kept alive
-//!                                    ▼
-//!                                Lingering ──▶ closed
+//!            first byte          head complete         body complete    next_request
+//!     Idle ─────────────▶ ReadingHead ──────▶ ReadingBody ─────▶ Ready ────────▶ (lent)
+//!      ▲                      └────── no body ───────────────────▲                 │
+//!      │ kept alive                                              │ pipelined       │ finish
+//!      ├─────────────────────────────────────────────────────────┘                 ▼
+//!      └──────────────────────────── all sent ◀──────────────────────────────── Sending
+//!                                       │ not kept alive
+//!                                       ▼
+//!                                   Lingering ──▶ closed
 //! ```
 //!
-//! The memory of a request and its answer ([`Work`]) comes from a pool when the
-//! first byte arrives and goes back when the client has the answer, so an idle
-//! connection costs a descriptor and a few hundred bytes.
+//! The buffers of a request and its response come from a pool when the first byte arrives
+//! and go back when the response is sent, so an idle connection costs a descriptor and a
+//! few hundred bytes.
 
-use crate::refused::Refused;
+use crate::buffers::{
+    BodyStorage, BufferPool, Buffers, RECEIVE_BODY_SIZE, RECEIVE_SIZE, decode_body,
+};
+use crate::close_on_fork::CloseOnFork;
+use crate::notice::RequestError;
 use crate::settings::Settings;
-use crate::work::{Incoming, Pool, RECEIVE, RECEIVE_BODY, Work, decode};
-use rgunicorn_http::{Body, CONTINUE, Framing, Page, write_refusal};
+use rgunicorn_http::{BodyDecoder, CONTINUE, Framing, ResponseContext, write_error_page};
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown, SocketAddrAny};
@@ -29,20 +32,21 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// So many times one connection may receive in one turn: a fast uploader must
-/// not keep the others waiting.
-const SHARE: u32 = 16;
+/// How often one connection may receive in one turn: a client that sends fast must not
+/// keep the others waiting.
+const MAX_READS_PER_TURN: u32 = 16;
 
-/// So much of a client's unread data is thrown away while a connection lingers
-/// (RFC 9112 §9.6) before it is simply closed.
-const LINGER_MOST: usize = 64 * 1024 * 1024;
+/// The most bytes that are read and discarded while a connection lingers (RFC 9112,
+/// section 9.6).
+const MAX_LINGER_BYTES: usize = 64 * 1024 * 1024;
 
-/// Who is at the other end.
+/// The longest time a connection lingers, in milliseconds.
+const MAX_LINGER_MS: u64 = 2000;
+
+/// The address of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
-    /// A TCP client.
     Tcp(SocketAddr),
-    /// A client of a unix socket.
     Unix,
 }
 
@@ -52,73 +56,77 @@ impl Peer {
     }
 }
 
-/// How far a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub(crate) enum State {
     /// Waiting for the first byte of a request.
     Idle,
-    /// A part of the head is here.
-    Head,
-    /// The head is here, a part of the body is missing.
-    Body,
-    /// The request is here as a whole.
+    ReadingHead,
+    ReadingBody,
+    /// The request is complete.
     Ready,
-    /// The answer is complete; the client has not taken all of it.
+    /// The response is complete, but not all of it is sent.
     Sending,
-    /// The answer is taken and our side shut down; waiting for the client's end.
+    /// The response is sent and our side shut down; the client may still be sending.
     Lingering,
 }
 
-/// What is to happen to a connection that was looked after.
+/// What the engine does with a connection after [`Connection::progress`].
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// It waits for the client.
+    /// Waits for an event.
     Wait,
-    /// It had its share of this turn; more is waiting.
-    Again,
-    /// Its request is complete.
+    /// Goes on in the next turn: it has used up its reads for this one.
+    Yield,
+    /// Hands out the request, which is complete.
     Request,
-    /// It is finished with.
     Close,
 }
 
-/// What follows the answer.
+/// What follows the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum After {
-    /// The next request.
+enum AfterResponse {
     KeepAlive,
-    /// The end, when the client closes too: it may still be sending.
+    /// Close when the client does: it may still be sending.
     Linger,
-    /// The end: the client asked for it and has nothing more to send.
+    /// Close: the client asked for it and sends nothing more.
     Close,
-    /// The end at once: the answer cannot be completed, and the client must see that.
+    /// Close without sending the rest: the response cannot be completed, and the client
+    /// has to see that.
     Abort,
 }
 
-/// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) socket: OwnedFd,
+    pub(crate) socket: CloseOnFork,
     pub(crate) peer: Peer,
     pub(crate) listener: usize,
     pub(crate) settings: Arc<Settings>,
     pub(crate) token: u64,
-    pub(crate) stage: Stage,
+    pub(crate) state: State,
     pub(crate) deadline_ms: u64,
-    /// What epoll is asked to tell; `None` before it was asked at all.
+    /// What is registered with epoll; `None` before it is registered.
     pub(crate) interest: Option<Interest>,
-    /// More may be waiting in the socket than was received.
-    readable: bool,
-    /// The client has shut down its side: the bytes end, and no edge will tell again.
-    half_closed: bool,
-    after: After,
-    /// It has had an answer.
-    served: bool,
+    readiness: Readiness,
+    after: AfterResponse,
+    /// At least one response was sent.
+    is_served: bool,
+    /// It is in the engine's list for the next turn.
+    pub(crate) is_scheduled: bool,
+    /// Bytes that were discarded while it lingered.
     lingered: usize,
-    work: Option<Box<Work>>,
+    buffers: Option<Box<Buffers>>,
 }
 
-/// What epoll is asked to tell of a connection.
+/// What is known of the socket from events and from the last `recv`.
+#[derive(Debug)]
+struct Readiness {
+    /// It may hold more than was received.
+    readable: bool,
+    /// The client has shut down its side: there will be no more edges.
+    half_closed: bool,
+}
+
+/// The epoll events that a connection is registered for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interest {
     Reading,
@@ -135,211 +143,223 @@ impl Connection {
         deadline_ms: u64,
     ) -> Self {
         Self {
-            socket,
+            socket: socket.into(),
             peer,
             listener,
             settings,
             token,
-            stage: Stage::Idle,
+            state: State::Idle,
             deadline_ms,
             interest: None,
-            readable: true,
-            half_closed: false,
-            after: After::Close,
-            served: false,
+            readiness: Readiness {
+                readable: true,
+                half_closed: false,
+            },
+            after: AfterResponse::Close,
+            is_served: false,
+            is_scheduled: false,
             lingered: 0,
-            work: None,
+            buffers: None,
         }
     }
 
-    /// Whether it had an answer and waits for a next request.
     pub(crate) fn is_kept_alive(&self) -> bool {
-        self.stage == Stage::Idle && self.served
+        self.state == State::Idle && self.is_served
     }
 
-    /// Whether it may be closed to make room: it is idle, and has had an answer or
-    /// a second to begin a request.
-    pub(crate) fn may_be_given_up(&self, now_ms: u64) -> bool {
+    /// Whether it may be closed to make room for another: it is idle, and was served or
+    /// had a second to begin a request.
+    pub(crate) fn is_evictable(&self, now_ms: u64) -> bool {
         const GRACE_MS: u64 = 1000;
-        let came_ms = self
+        let accepted_ms = self
             .deadline_ms
             .saturating_sub(millis(self.settings.client_timeout));
-        self.stage == Stage::Idle && (self.served || came_ms + GRACE_MS <= now_ms)
+        self.state == State::Idle
+            && !self.is_scheduled
+            && (self.is_served || accepted_ms + GRACE_MS <= now_ms)
     }
 
-    /// Whether epoll has to tell when the client takes more.
-    pub(crate) fn wants(&self) -> Interest {
-        match self.stage {
-            Stage::Sending => Interest::ReadingAndWriting,
-            Stage::Idle | Stage::Head | Stage::Body | Stage::Ready | Stage::Lingering => {
-                Interest::Reading
-            }
+    pub(crate) fn wanted_interest(&self) -> Interest {
+        match self.state {
+            State::Sending => Interest::ReadingAndWriting,
+            State::Idle
+            | State::ReadingHead
+            | State::ReadingBody
+            | State::Ready
+            | State::Lingering => Interest::Reading,
         }
     }
 
-    /// Gives the memory back when nothing needs it.
-    pub(crate) fn release_work(&mut self) -> Option<Box<Work>> {
-        match self.stage {
-            Stage::Idle | Stage::Lingering => self.work.take(),
-            Stage::Head | Stage::Body | Stage::Ready | Stage::Sending => None,
+    /// The buffers, if they hold nothing that is needed.
+    pub(crate) fn release_buffers(&mut self) -> Option<Box<Buffers>> {
+        match self.state {
+            State::Idle | State::Lingering => self.buffers.take(),
+            State::ReadingHead | State::ReadingBody | State::Ready | State::Sending => None,
         }
     }
 
-    /// Takes the memory whatever the stage: the connection is about to be dropped.
-    pub(crate) fn into_work(mut self) -> Option<Box<Work>> {
-        self.work.take()
+    pub(crate) fn into_buffers(mut self) -> Option<Box<Buffers>> {
+        self.buffers.take()
     }
 
-    /// Notes what epoll told.
-    pub(crate) fn note(&mut self, readable: bool, half_closed: bool) {
-        self.readable |= readable;
-        self.half_closed |= half_closed;
+    /// Records an event.
+    pub(crate) fn set_readiness(&mut self, readable: bool, half_closed: bool) {
+        self.readiness.readable |= readable;
+        self.readiness.half_closed |= half_closed;
     }
 
-    /// Does all that can be done without waiting. `pool` gives memory.
-    pub(crate) fn progress(&mut self, now_ms: u64, pool: &mut Pool) -> Result<Next, Refused> {
-        let mut share = SHARE;
+    /// Does all that can be done without blocking.
+    pub(crate) fn progress(
+        &mut self,
+        now_ms: u64,
+        pool: &mut BufferPool,
+    ) -> Result<Next, RequestError> {
+        let mut reads_left = MAX_READS_PER_TURN;
         loop {
-            match self.stage {
-                Stage::Ready => return Ok(Next::Request),
-                Stage::Lingering => return Ok(self.linger()),
-                Stage::Sending => match self.push_out(now_ms) {
-                    Some(next) => return Ok(next),
-                    None => self.settle(now_ms),
-                },
-                Stage::Idle | Stage::Head | Stage::Body => {
+            match self.state {
+                State::Ready => return Ok(Next::Request),
+                State::Lingering => return Ok(self.linger()),
+                State::Sending => {
+                    if let Some(next) = self.send(now_ms).or_else(|| self.finish_response(now_ms)) {
+                        return Ok(next);
+                    }
+                }
+                State::Idle | State::ReadingHead | State::ReadingBody => {
                     if self.parse(now_ms)? {
                         return Ok(Next::Request);
                     }
                     match self.receive(now_ms, pool) {
-                        Receipt::Some if share == 0 => return Ok(Next::Again),
-                        Receipt::Some => share -= 1,
-                        Receipt::Nothing => {
-                            self.ask_to_continue();
+                        Received::Bytes if reads_left == 0 => return Ok(Next::Yield),
+                        Received::Bytes => reads_left -= 1,
+                        Received::WouldBlock => {
+                            self.send_continue();
                             return Ok(Next::Wait);
                         }
-                        Receipt::End => return Ok(Next::Close),
+                        Received::Closed => return Ok(Next::Close),
                     }
                 }
             }
         }
     }
 
-    /// Looks at what was received: is the request complete?
-    fn parse(&mut self, now_ms: u64) -> Result<bool, Refused> {
-        let Some(work) = &mut self.work else {
+    /// Parses what was received. `true`: the request is complete.
+    fn parse(&mut self, now_ms: u64) -> Result<bool, RequestError> {
+        let Some(buffers) = &mut self.buffers else {
             return Ok(false);
         };
-        if work.input.is_empty() {
+        if buffers.input.is_empty() {
             return Ok(false);
         }
-        if self.stage == Stage::Idle {
-            self.stage = Stage::Head;
+        if self.state == State::Idle {
+            self.state = State::ReadingHead;
             self.deadline_ms = now_ms + millis(self.settings.client_timeout);
         }
-        if self.stage == Stage::Head {
-            if !work.head.parse(&work.input, &self.settings.limits)? {
+        if self.state == State::ReadingHead {
+            if !buffers.head.parse(&buffers.input, &self.settings.limits)? {
                 return Ok(false);
             }
-            let head = work.head.length;
-            (work.length, work.incoming) = match work.head.framing {
-                Framing::None => (head, Incoming::InPlace),
+            let head = buffers.head.length;
+            (buffers.length, buffers.body_storage) = match buffers.head.framing {
+                Framing::None => (head, BodyStorage::InPlace),
                 Framing::Length(length) if length <= self.settings.body_in_memory as u64 => {
                     let length = usize::try_from(length).unwrap_or(usize::MAX);
-                    (head + length, Incoming::InPlace)
+                    (head + length, BodyStorage::InPlace)
                 }
                 framing @ (Framing::Length(_) | Framing::Chunked) => {
-                    let body = Body::of(framing, &self.settings.limits);
-                    (head, Incoming::Spooled(body))
+                    let decoder = BodyDecoder::new(framing, &self.settings.limits);
+                    (head, BodyStorage::Spooled(decoder))
                 }
             };
-            self.stage = Stage::Body;
+            self.state = State::ReadingBody;
         }
-        let complete = match &mut work.incoming {
-            Incoming::InPlace => work.input.len() >= work.length,
-            Incoming::Spooled(body) => {
+        let complete = match &mut buffers.body_storage {
+            BodyStorage::InPlace => buffers.input.len() >= buffers.length,
+            BodyStorage::Spooled(decoder) => {
                 let in_memory = self.settings.body_in_memory;
-                decode(
-                    body,
-                    &mut work.input,
-                    work.length,
-                    &mut work.spool,
+                decode_body(
+                    decoder,
+                    &mut buffers.input,
+                    buffers.length,
+                    &mut buffers.spool,
                     in_memory,
                 )?
             }
         };
         if complete {
-            self.stage = Stage::Ready;
+            self.state = State::Ready;
             self.deadline_ms = u64::MAX;
         }
         Ok(complete)
     }
 
-    /// One `recv`, unless there is nothing to receive.
-    fn receive(&mut self, now_ms: u64, pool: &mut Pool) -> Receipt {
-        if !self.readable {
-            return Receipt::Nothing;
+    /// One `recv`, unless the socket is known to be empty.
+    fn receive(&mut self, now_ms: u64, pool: &mut BufferPool) -> Received {
+        if !self.readiness.readable {
+            return Received::WouldBlock;
         }
-        let work = self.work.get_or_insert_with(|| pool.take());
-        let wanted = match work.incoming {
-            Incoming::InPlace => work.length.saturating_sub(work.input.len()).max(1),
-            Incoming::Spooled(_) => RECEIVE_BODY,
+        let buffers = self.buffers.get_or_insert_with(|| pool.take());
+        let wanted = match buffers.body_storage {
+            BodyStorage::InPlace => buffers.length.saturating_sub(buffers.input.len()).max(1),
+            BodyStorage::Spooled(_) => RECEIVE_BODY_SIZE,
         };
-        if work.input.capacity() - work.input.len() < wanted {
-            work.input.reserve(wanted.clamp(RECEIVE, RECEIVE_BODY));
+        if buffers.input.capacity() - buffers.input.len() < wanted {
+            buffers
+                .input
+                .reserve(wanted.clamp(RECEIVE_SIZE, RECEIVE_BODY_SIZE));
         }
-        let room = work.input.capacity() - work.input.len();
+        let room = buffers.input.capacity() - buffers.input.len();
         loop {
-            let buffer = spare_capacity(&mut work.input);
+            let buffer = spare_capacity(&mut buffers.input);
             match rustix::net::recv(&self.socket, buffer, RecvFlags::DONTWAIT) {
-                Ok((0, _)) => return Receipt::End,
+                Ok((0, _)) => return Received::Closed,
                 Ok((count, _)) => {
-                    // Less than asked for: the socket is empty, until epoll tells otherwise.
-                    self.readable = count == room || self.half_closed;
-                    if self.stage == Stage::Body {
+                    // Less than asked for: the socket is empty until the next edge.
+                    self.readiness.readable = count == room || self.readiness.half_closed;
+                    if self.state == State::ReadingBody {
                         self.deadline_ms = now_ms + millis(self.settings.client_timeout);
                     }
-                    return Receipt::Some;
+                    return Received::Bytes;
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
-                    self.readable = false;
-                    return Receipt::Nothing;
+                    self.readiness.readable = false;
+                    return Received::WouldBlock;
                 }
-                Err(_) => return Receipt::End,
+                Err(_) => return Received::Closed,
             }
         }
     }
 
-    /// Tells a client that waits for it to send the body (RFC 9110 §10.1.1).
-    fn ask_to_continue(&mut self) {
-        let Some(work) = &mut self.work else { return };
-        if self.stage == Stage::Body && work.head.expect_continue {
-            work.head.expect_continue = false;
-            let nothing_yet = match &work.incoming {
-                Incoming::InPlace => work.input.len() == work.head.length,
-                Incoming::Spooled(_) => work.spool.len() == 0,
+    /// Sends `100 Continue` to a client that waits for it (RFC 9110, section 10.1.1).
+    fn send_continue(&mut self) {
+        let Some(buffers) = &mut self.buffers else {
+            return;
+        };
+        if self.state == State::ReadingBody && buffers.head.expect_continue {
+            buffers.head.expect_continue = false;
+            let nothing_yet = match &buffers.body_storage {
+                BodyStorage::InPlace => buffers.input.len() == buffers.head.length,
+                BodyStorage::Spooled(_) => buffers.spool.len() == 0,
             };
             if nothing_yet {
-                // A client that is gone, or whose socket takes not even this,
-                // is found out by the next read or by its time-out.
+                // If this fails, the next read or the time-out closes the connection.
                 let flags = rustix::net::SendFlags::NOSIGNAL | rustix::net::SendFlags::DONTWAIT;
                 let _ = rustix::net::send(&self.socket, CONTINUE, flags);
             }
         }
     }
 
-    /// Sends what is left of the answer. `None`: all of it is taken.
-    fn push_out(&mut self, now_ms: u64) -> Option<Next> {
-        if self.after == After::Abort {
+    /// Sends what is left of the response. `None`: all of it is sent.
+    fn send(&mut self, now_ms: u64) -> Option<Next> {
+        if self.after == AfterResponse::Abort {
             return Some(Next::Close);
         }
-        let work = self.work.as_mut()?;
-        let before = work.output.total();
-        match work.output.flush(&self.socket) {
+        let buffers = self.buffers.as_mut()?;
+        let before = buffers.output.total();
+        match buffers.output.flush(&self.socket) {
             Ok(true) => None,
             Ok(false) => {
-                if work.output.total() > before {
+                if buffers.output.total() > before {
                     self.deadline_ms = now_ms + millis(self.settings.client_timeout);
                 }
                 Some(Next::Wait)
@@ -348,37 +368,39 @@ impl Connection {
         }
     }
 
-    /// The client has the whole answer: what now?
-    fn settle(&mut self, now_ms: u64) {
+    /// Goes on as `after` says, now that the response is sent.
+    fn finish_response(&mut self, now_ms: u64) -> Option<Next> {
         match self.after {
-            After::KeepAlive => {
-                if let Some(work) = &mut self.work {
-                    work.next();
+            AfterResponse::KeepAlive => {
+                if let Some(buffers) = &mut self.buffers {
+                    buffers.start_next();
                 }
-                self.stage = Stage::Idle;
-                self.served = true;
+                self.state = State::Idle;
+                self.is_served = true;
                 self.deadline_ms = now_ms + millis(self.settings.keepalive);
+                None
             }
-            After::Linger => {
-                // An error means that the client is gone, which `linger` finds out.
+            AfterResponse::Linger => {
+                // On an error the client is gone, and `linger` closes the connection.
                 let _ = rustix::net::shutdown(&self.socket, Shutdown::Write);
-                self.stage = Stage::Lingering;
-                self.readable = true;
-                self.deadline_ms = now_ms + 2000;
+                self.state = State::Lingering;
+                self.readiness.readable = true;
+                self.deadline_ms = now_ms + MAX_LINGER_MS;
+                None
             }
-            After::Close | After::Abort => {
-                self.stage = Stage::Lingering;
-                self.lingered = LINGER_MOST;
-            }
+            AfterResponse::Close | AfterResponse::Abort => Some(Next::Close),
         }
     }
 
-    /// Throws away what the client still sends, so that the answer is not lost
-    /// to the reset that closing a socket with unread data causes.
+    /// Discards what the client still sends: closing a socket with unread data resets
+    /// the connection, and the client would lose the response.
     fn linger(&mut self) -> Next {
-        let mut waste = [0; 4096];
-        while self.lingered < LINGER_MOST {
-            match rustix::net::recv(&self.socket, &mut waste, RecvFlags::DONTWAIT) {
+        let mut discarded = [0; 4096];
+        for _ in 0..MAX_READS_PER_TURN {
+            if self.lingered >= MAX_LINGER_BYTES {
+                return Next::Close;
+            }
+            match rustix::net::recv(&self.socket, &mut discarded, RecvFlags::DONTWAIT) {
                 Ok((_, 0)) => return Next::Close,
                 Ok((_, count)) => self.lingered += count,
                 Err(Errno::INTR) => {}
@@ -386,54 +408,60 @@ impl Connection {
                 Err(_) => return Next::Close,
             }
         }
-        Next::Close
+        Next::Yield
     }
 
-    /// Answers a request that is none, and ends.
-    pub(crate) fn refuse(&mut self, refused: &Refused, now_ms: u64, date: &[u8; 29]) {
-        let Some(work) = &mut self.work else { return };
-        work.output.clear(RECEIVE_BODY);
-        let status = refused.status();
-        write_refusal(&mut work.output.buffer, status, Page::Whole, date);
-        self.after = After::Linger;
-        self.stage = Stage::Sending;
+    /// Makes an error page the response, and closes the connection after it.
+    pub(crate) fn refuse(&mut self, error: &RequestError, now_ms: u64, date: &[u8; 29]) {
+        let Some(buffers) = &mut self.buffers else {
+            return;
+        };
+        buffers.output.clear(RECEIVE_BODY_SIZE);
+        let context = ResponseContext::of_refused(&buffers.input);
+        let output = &mut buffers.output.buffer;
+        self.after = match write_error_page(output, context, error.status(), date) {
+            Ok(_) => AfterResponse::Linger,
+            Err(_) => AfterResponse::Abort,
+        };
+        self.state = State::Sending;
         self.deadline_ms = now_ms + millis(self.settings.client_timeout);
     }
 
-    /// The time is up: the refusal to be sent, or nothing more to say.
-    pub(crate) fn timed_out(&self) -> Option<Refused> {
-        match self.stage {
-            Stage::Head | Stage::Body => Some(Refused::TooSlow),
-            Stage::Idle | Stage::Ready | Stage::Sending | Stage::Lingering => None,
+    /// What to refuse the request with when the deadline has passed; `None`: there is no
+    /// request, the connection is closed.
+    pub(crate) fn timeout_error(&self) -> Option<RequestError> {
+        match self.state {
+            State::ReadingHead | State::ReadingBody => Some(RequestError::Timeout),
+            State::Idle | State::Ready | State::Sending | State::Lingering => None,
         }
     }
 
-    /// Hands out what is needed to answer. `None`: there is no complete request.
-    pub(crate) fn lend(&mut self) -> Option<Box<Work>> {
-        if self.stage == Stage::Ready {
-            self.work.take()
+    /// Takes out the buffers with the request. `None`: there is no complete request.
+    pub(crate) fn lend(&mut self) -> Option<Box<Buffers>> {
+        if self.state == State::Ready {
+            self.is_scheduled = false;
+            self.buffers.take()
         } else {
             None
         }
     }
 
-    /// Takes back what was lent and says what follows the answer in it.
-    pub(crate) fn answered(&mut self, work: Box<Work>, now_ms: u64) {
-        let keep_alive = work
-            .sending
-            .as_ref()
-            .is_some_and(|sending| sending.keep_alive);
-        self.after = if work.broken || work.sending.is_none() {
-            After::Abort
-        } else if keep_alive {
-            After::KeepAlive
-        } else if !work.head.keep_alive && work.length == work.input.len() {
-            After::Close
-        } else {
-            After::Linger
+    /// Takes the buffers back, with the response in them.
+    pub(crate) fn set_response(&mut self, buffers: Box<Buffers>, now_ms: u64) {
+        self.after = match &buffers.response_body {
+            Some(body) if !buffers.is_broken => {
+                if body.keep_alive {
+                    AfterResponse::KeepAlive
+                } else if !buffers.head.keep_alive && buffers.length == buffers.input.len() {
+                    AfterResponse::Close
+                } else {
+                    AfterResponse::Linger
+                }
+            }
+            Some(_) | None => AfterResponse::Abort,
         };
-        self.work = Some(work);
-        self.stage = Stage::Sending;
+        self.buffers = Some(buffers);
+        self.state = State::Sending;
         self.deadline_ms = now_ms + millis(self.settings.client_timeout);
     }
 }
@@ -444,14 +472,13 @@ impl AsFd for Connection {
     }
 }
 
-/// What a `recv` brought.
-enum Receipt {
-    Some,
-    Nothing,
-    End,
+enum Received {
+    Bytes,
+    WouldBlock,
+    Closed,
 }
 
-/// A duration in the engine's unit.
+/// The engine counts time in milliseconds.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 4)
 }

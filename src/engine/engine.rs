@@ -1,12 +1,13 @@
-//! The engine: one epoll instance and all that hangs on it.
+//! The event loop of a worker: one epoll instance, its connections and their deadlines.
 
+use crate::buffers::BufferPool;
 use crate::clock::Clock;
-use crate::connection::{Connection, Interest, Next, Peer, Stage, millis};
+use crate::close_on_fork::CloseOnFork;
+use crate::connection::{Connection, Interest, Next, State, millis};
 use crate::exchange::Exchange;
 use crate::listener::Listener;
-use crate::refused::Refused;
+use crate::notice::{Notice, Notices};
 use crate::settings::Settings;
-use crate::work::Pool;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
@@ -15,120 +16,105 @@ use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-mod newcomers;
+mod accept;
 
-use newcomers::Accepting;
+use accept::AcceptState;
 
-/// The most events one turn handles. Each may take a set of buffers until its
-/// request is answered, so this bounds memory, and keeps it warm.
-const EVENTS: usize = 16;
+/// The most events of one turn. Each may need a set of buffers until its request is
+/// answered, so this bounds memory, and keeps it in the processor's cache.
+const MAX_EVENTS: usize = 16;
 
-/// The most notices kept until they are taken.
-const NOTICES: usize = 32;
-
-// A token is a kind and a number; of a connection, the place and how often it
-// was used before, so that an event for a closed one finds nothing.
+// The data of an epoll event: a kind and a number. For a connection the number is its
+// index in the slab and a sequence number, so that a late event of a closed connection
+// does not reach the next one in the same place.
 const LISTENER: u64 = 1 << 63;
 const WATCH: u64 = 1 << 62;
-const NUDGE: u64 = LISTENER | WATCH;
-const PLACE: u64 = (1 << 32) - 1;
-const USES: u64 = (1 << 30) - 1;
+const WAKE: u64 = LISTENER | WATCH;
+const KIND: u64 = LISTENER | WATCH;
+const INDEX: u64 = (1 << 32) - 1;
+const SEQUENCE: u64 = (1 << 30) - 1;
 
-/// A descriptor of the worker's that the engine watches, by the worker's own number.
+/// The worker's number for a descriptor that the engine watches for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token(pub u32);
 
-/// Something a worker may want to log.
-#[derive(Debug)]
-pub enum Notice {
-    /// A request was refused.
-    Refused(Peer, Refused),
-    /// The process or the machine has no room for another connection.
-    CannotAccept(io::Error),
-    /// The connection limit was reached and no idle connection could make room.
-    Crowded,
-}
-
-/// Whether connections may be accepted now.
-type Gate = Box<dyn Fn() -> bool + Send>;
+/// Whether a connection may be accepted now.
+type AcceptCheck = Box<dyn Fn() -> bool + Send>;
 
 /// One worker's sockets.
 pub struct Engine {
-    epoll: OwnedFd,
+    epoll: CloseOnFork,
     settings: Arc<Settings>,
     clock: Clock,
     listeners: Vec<Listener>,
-    /// Shared by all workers: whoever is woken by it looks for connections.
-    nudge: Option<OwnedFd>,
-    /// Asked right before a connection is accepted.
-    gate: Option<Gate>,
-    accepting: Accepting,
-    /// Other processes may hold copies of the connections' sockets.
+    /// An eventfd that all workers share: it wakes one of them to accept connections.
+    wake_fd: Option<CloseOnFork>,
+    /// Called right before each accept.
+    accept_check: Option<AcceptCheck>,
+    accept_state: AcceptState,
+    /// Other processes may hold copies of the sockets.
     shares_sockets: bool,
-    /// `None` while the connection is lent.
+    /// `None` while a connection is lent to the worker.
     connections: Slab<Option<Box<Connection>>>,
-    /// How many connections there were before: the upper part of the next token.
-    uses: u64,
-    /// Places of connections whose request is complete.
+    /// The sequence number of the last connection.
+    sequence: u64,
+    /// Tokens of connections whose request is complete.
     ready: VecDeque<u64>,
-    /// Places of connections that had their share of a turn and have more to do.
-    again: Vec<u64>,
+    /// Tokens of connections that go on in the next turn without an event.
+    scheduled: Vec<u64>,
+    /// Watched descriptors that were readable.
     watched: Vec<Token>,
-    notices: Vec<Notice>,
-    notices_dropped: u64,
-    pool: Pool,
-    /// When the next deadline may be due.
-    sweep_ms: u64,
+    notices: Notices,
+    pool: BufferPool,
+    /// No connection has an earlier deadline.
+    next_deadline_ms: u64,
     /// When accepting goes on after a pause.
-    accept_ms: Option<u64>,
+    resume_accepting_ms: Option<u64>,
     /// While retiring: how long idle connections may stay.
     retiring: Option<Duration>,
 }
 
 impl Engine {
-    /// An engine without listeners.
     pub fn new(settings: Settings) -> io::Result<Self> {
         Ok(Self {
-            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            epoll: epoll::create(CreateFlags::CLOEXEC)?.into(),
             settings: Arc::new(settings),
             clock: Clock::new(),
             listeners: Vec::new(),
-            nudge: None,
-            gate: None,
-            accepting: Accepting::default(),
+            wake_fd: None,
+            accept_check: None,
+            accept_state: AcceptState::default(),
             shares_sockets: false,
             connections: Slab::new(),
-            uses: 0,
+            sequence: 0,
             ready: VecDeque::new(),
-            again: Vec::new(),
+            scheduled: Vec::new(),
             watched: Vec::new(),
-            notices: Vec::new(),
-            notices_dropped: 0,
-            pool: Pool::default(),
-            sweep_ms: u64::MAX,
-            accept_ms: None,
+            notices: Notices::default(),
+            pool: BufferPool::default(),
+            next_deadline_ms: u64::MAX,
+            resume_accepting_ms: None,
             retiring: None,
         })
     }
 
-    /// Other processes may hold copies of the sockets from now on: closing ours
-    /// would not end a connection.
+    /// Other processes may hold copies of the sockets from now on: closing ours alone does
+    /// not close a connection.
     pub fn share_sockets(&mut self) {
         self.shares_sockets = true;
     }
 
-    /// Tells by [`Self::take_watched`] when `fd` is readable.
+    /// Reports in [`Self::take_watched`] when `fd` is readable.
     pub fn watch(&mut self, fd: impl AsFd, token: Token) -> io::Result<()> {
         let data = EventData::new_u64(WATCH | u64::from(token.0));
         Ok(epoll::add(&self.epoll, fd, data, EventFlags::IN)?)
     }
 
-    /// Tells of `fd` no longer.
-    pub fn ignore(&mut self, fd: impl AsFd) -> io::Result<()> {
+    pub fn unwatch(&mut self, fd: impl AsFd) -> io::Result<()> {
         Ok(epoll::delete(&self.epoll, fd)?)
     }
 
@@ -137,10 +123,9 @@ impl Engine {
         std::mem::take(&mut self.watched)
     }
 
-    /// What happened since the last call, and how much more there was than was kept.
+    /// The notices since the last call, and how many more were dropped.
     pub fn take_notices(&mut self) -> (Vec<Notice>, u64) {
-        let dropped = std::mem::take(&mut self.notices_dropped);
-        (std::mem::take(&mut self.notices), dropped)
+        self.notices.take()
     }
 
     /// The time as of the last turn.
@@ -148,32 +133,33 @@ impl Engine {
         &self.clock
     }
 
-    /// Reads the clock in the middle of a turn: after an application took its time.
+    /// Reads the clock again, after the application ran.
     pub fn update_clock(&mut self) {
         self.clock.update();
     }
 
-    /// How many connections there are.
+    /// How many connections there are, the lent ones included.
     pub fn connections(&self) -> usize {
         self.connections.len()
     }
 
-    /// How long a turn may wait before a deadline is due, at most `most`.
-    pub fn patience(&self, most: Duration) -> Duration {
-        if !self.again.is_empty() || !self.ready.is_empty() {
+    /// How long a turn may wait until a deadline is due, at most `max`.
+    pub fn next_timeout(&self, max: Duration) -> Duration {
+        if !self.scheduled.is_empty() || !self.ready.is_empty() {
             return Duration::ZERO;
         }
-        let due = self.sweep_ms.min(self.accept_ms.unwrap_or(u64::MAX));
+        let due = self
+            .next_deadline_ms
+            .min(self.resume_accepting_ms.unwrap_or(u64::MAX));
         // One millisecond more: the coarse clock must have passed the deadline.
         let left = due.saturating_sub(self.clock.now_ms()).saturating_add(1);
-        most.min(Duration::from_millis(left))
+        max.min(Duration::from_millis(left))
     }
 
-    /// Handles what is ready, after waiting for it at most `wait`. Returns how
-    /// many events there were.
-    pub fn turn(&mut self, wait: Duration) -> io::Result<usize> {
-        let timeout = Timespec::try_from(wait).ok();
-        let mut space = [const { MaybeUninit::uninit() }; EVENTS];
+    /// Waits for events, at most `timeout`, and handles them. Returns how many there were.
+    pub fn turn(&mut self, timeout: Duration) -> io::Result<usize> {
+        let timeout = Timespec::try_from(timeout).ok();
+        let mut space = [const { MaybeUninit::uninit() }; MAX_EVENTS];
         let events = match epoll::wait(&self.epoll, &mut space, timeout.as_ref()) {
             Ok((events, _)) => events,
             Err(Errno::INTR) => &mut [],
@@ -181,47 +167,54 @@ impl Engine {
         };
         self.clock.update();
         let count = events.len();
-        // Orders first: who is told to leave in this turn accepts nobody any more.
+        // First what the worker watches: after an order to retire, nothing is accepted.
         for event in &*events {
-            if event.data.u64() & NUDGE == WATCH {
-                let number = u32::try_from(event.data.u64() & PLACE).unwrap_or(u32::MAX);
+            if event.data.u64() & KIND == WATCH {
+                let number = u32::try_from(event.data.u64() & INDEX).unwrap_or(u32::MAX);
                 self.watched.push(Token(number));
             }
         }
         for event in &*events {
-            if event.data.u64() & NUDGE == 0 {
-                self.tell(event.data.u64(), event.flags);
+            if event.data.u64() & KIND == 0 {
+                self.handle_event(event.data.u64(), event.flags);
             }
         }
-        // Newcomers last: they may be better off with a worker that has nothing to do.
+        // New connections last: a worker with requests leaves them to an idle one.
         for event in &*events {
             let token = event.data.u64();
-            match token & NUDGE {
-                LISTENER => self.accept(place(token))?,
-                NUDGE => self.nudged()?,
+            match token & KIND {
+                LISTENER => self.accept(index(token))?,
+                WAKE => self.handle_wake()?,
                 _ => {}
             }
         }
-        for token in std::mem::take(&mut self.again) {
-            self.progress(token);
+        for token in std::mem::take(&mut self.scheduled) {
+            if let Some(connection) = self.connection(token) {
+                connection.is_scheduled = false;
+                self.progress(token);
+            }
         }
-        if self.clock.now_ms() >= self.sweep_ms {
-            self.sweep();
+        if self.clock.now_ms() >= self.next_deadline_ms {
+            self.expire();
         }
-        if self.accept_ms.is_some_and(|at| self.clock.now_ms() >= at) {
-            self.accept_ms = None;
+        if self
+            .resume_accepting_ms
+            .is_some_and(|at| self.clock.now_ms() >= at)
+        {
+            self.resume_accepting_ms = None;
             self.watch_listeners()?;
         }
         Ok(count)
     }
 
-    /// Something happened to a connection.
-    fn tell(&mut self, token: u64, flags: EventFlags) {
+    fn handle_event(&mut self, token: u64, flags: EventFlags) {
         let ended = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
         if let Some(connection) = self.connection(token) {
             let readable = flags.intersects(EventFlags::IN | ended);
-            connection.note(readable, flags.intersects(ended));
-            self.progress(token);
+            connection.set_readiness(readable, flags.intersects(ended));
+            if !connection.is_scheduled {
+                self.progress(token);
+            }
         }
     }
 
@@ -230,11 +223,11 @@ impl Engine {
         find(&mut self.connections, token)
     }
 
-    /// Looks at a connection although epoll has not told of it yet: before it is
-    /// judged for what it did not do, while it was us who were busy.
-    fn look_again(&mut self, token: u64) {
+    /// Reads from a connection without an event, before it is closed for having been
+    /// silent: its bytes may have come while the worker was busy.
+    fn read_before_expiry(&mut self, token: u64) {
         if let Some(connection) = self.connection(token) {
-            connection.note(true, false);
+            connection.set_readiness(true, false);
             self.progress(token);
         }
     }
@@ -245,64 +238,72 @@ impl Engine {
         let Some(connection) = find(&mut self.connections, token) else {
             return;
         };
-        let was_ready = connection.stage == Stage::Ready;
+        let was_ready = connection.state == State::Ready;
         let next = connection
             .progress(now_ms, &mut self.pool)
-            .or_else(|refused| {
-                connection.refuse(&refused, now_ms, self.clock.date());
-                let peer = connection.peer;
-                keep_notice(
-                    &mut self.notices,
-                    &mut self.notices_dropped,
-                    Notice::Refused(peer, refused),
-                );
+            .or_else(|error| {
+                connection.refuse(&error, now_ms, self.clock.date());
+                let notice = Notice::Refused(connection.peer, error);
+                self.notices.push(notice);
                 connection.progress(now_ms, &mut self.pool)
             })
             .unwrap_or(Next::Close);
         match next {
-            Next::Wait => self.wait(token),
-            Next::Again => self.again.push(token),
+            Next::Wait => self.wait_for_events(token),
+            Next::Yield => self.schedule(token),
             Next::Request if was_ready => {}
             Next::Request => self.ready.push_back(token),
             Next::Close => self.close(token),
         }
     }
 
-    /// Leaves a connection until epoll or its deadline calls.
-    fn wait(&mut self, token: u64) {
+    /// Goes on with a connection in the next turn.
+    fn schedule(&mut self, token: u64) {
         let Some(connection) = find(&mut self.connections, token) else {
             return;
         };
-        if let (Some(patience), Stage::Idle) = (self.retiring, connection.stage) {
-            let latest = self.clock.now_ms() + millis(patience);
+        self.next_deadline_ms = self.next_deadline_ms.min(connection.deadline_ms);
+        // Twice in the list, it would read twice as much as the others in each turn.
+        if !std::mem::replace(&mut connection.is_scheduled, true) {
+            self.scheduled.push(token);
+        }
+    }
+
+    /// Leaves a connection until its next event or its deadline.
+    fn wait_for_events(&mut self, token: u64) {
+        let Some(connection) = find(&mut self.connections, token) else {
+            return;
+        };
+        if let (Some(idle_timeout), State::Idle) = (self.retiring, connection.state) {
+            let latest = self.clock.now_ms() + millis(idle_timeout);
             connection.deadline_ms = connection.deadline_ms.min(latest);
         }
-        self.sweep_ms = self.sweep_ms.min(connection.deadline_ms);
-        let wants = connection.wants();
-        let asked = match connection.interest {
-            Some(interest) if interest == wants => Ok(()),
+        self.next_deadline_ms = self.next_deadline_ms.min(connection.deadline_ms);
+        let wanted = connection.wanted_interest();
+        let registered = match connection.interest {
+            Some(interest) if interest == wanted => Ok(()),
             Some(_) => epoll::modify(
                 &self.epoll,
                 &*connection,
                 EventData::new_u64(token),
-                flags(wants),
+                flags(wanted),
             ),
             None => epoll::add(
                 &self.epoll,
                 &*connection,
                 EventData::new_u64(token),
-                flags(wants),
+                flags(wanted),
             ),
         };
-        match asked {
+        match registered {
             Ok(()) => {
-                connection.interest = Some(wants);
-                if let Some(work) = connection.release_work() {
-                    self.pool.keep(work);
+                connection.interest = Some(wanted);
+                if let Some(buffers) = connection.release_buffers() {
+                    self.pool.put_back(buffers);
                 }
             }
             Err(error) => {
-                self.notice(Notice::CannotAccept(error.into()));
+                self.notices.push(Notice::CannotAccept(error.into()));
                 self.close(token);
             }
         }
@@ -312,72 +313,64 @@ impl Engine {
         if self.connection(token).is_none() {
             return;
         }
-        let Some(connection) = self.connections.try_remove(place(token)).flatten() else {
+        let Some(connection) = self.connections.try_remove(index(token)).flatten() else {
             return;
         };
         if self.shares_sockets {
-            // That the client is gone already is as good.
+            // An error means that the client is gone.
             let _ = rustix::net::shutdown(&*connection, Shutdown::Both);
         }
-        if let Some(work) = connection.into_work() {
-            self.pool.keep(work);
+        if let Some(buffers) = connection.into_buffers() {
+            self.pool.put_back(buffers);
         }
     }
 
-    /// Ends what took too long, and finds out when to look next.
-    fn sweep(&mut self) {
+    /// Closes the connections whose deadline has passed, and finds the next deadline.
+    fn expire(&mut self) {
         let now_ms = self.clock.now_ms();
         let mut due = Vec::new();
-        self.sweep_ms = u64::MAX;
+        self.next_deadline_ms = u64::MAX;
         for (_, connection) in &self.connections {
             if let Some(connection) = connection {
                 if connection.deadline_ms <= now_ms {
                     due.push(connection.token);
                 } else {
-                    self.sweep_ms = self.sweep_ms.min(connection.deadline_ms);
+                    self.next_deadline_ms = self.next_deadline_ms.min(connection.deadline_ms);
                 }
             }
         }
         for token in due {
-            self.look_again(token);
-            let Some(connection) = self.connection(token) else {
+            self.read_before_expiry(token);
+            let Some(connection) = find(&mut self.connections, token) else {
                 continue;
             };
             if connection.deadline_ms > now_ms {
                 continue;
             }
-            let Some(refused) = connection.timed_out() else {
+            let Some(error) = connection.timeout_error() else {
                 self.close(token);
                 continue;
             };
-            let peer = connection.peer;
-            let date = *self.clock.date();
-            if let Some(connection) = self.connection(token) {
-                connection.refuse(&refused, now_ms, &date);
-            }
-            self.notice(Notice::Refused(peer, refused));
+            connection.refuse(&error, now_ms, self.clock.date());
+            self.notices.push(Notice::Refused(connection.peer, error));
             self.progress(token);
         }
     }
 
-    fn notice(&mut self, notice: Notice) {
-        keep_notice(&mut self.notices, &mut self.notices_dropped, notice);
-    }
-
-    /// The next request that is here as a whole.
+    /// The next complete request.
     pub fn next_request(&mut self) -> Option<Exchange> {
         while let Some(token) = self.ready.pop_front() {
-            let Some(slot) = self.connections.get_mut(place(token)) else {
+            let Some(slot) = self.connections.get_mut(index(token)) else {
                 continue;
             };
             let Some(mut connection) = slot.take_if(|connection| connection.token == token) else {
                 continue;
             };
             match connection.lend() {
-                Some(work) => {
+                Some(buffers) => {
                     return Some(Exchange {
                         connection,
-                        work,
+                        buffers,
                         last: self.retiring.is_some(),
                     });
                 }
@@ -387,50 +380,50 @@ impl Engine {
         None
     }
 
-    /// Takes an answered exchange back in the thread and the turn that took it
-    /// (what epoll tells of a connection that is lent is not kept): sends the rest
-    /// of the answer and goes on with the connection.
-    pub fn give_back(&mut self, exchange: Exchange) {
+    /// Takes an answered exchange back, sends the rest of the response and goes on with
+    /// the connection. To be called in the turn that handed it out: events of a lent
+    /// connection are lost.
+    pub fn finish(&mut self, exchange: Exchange) {
         let Exchange {
             mut connection,
-            work,
+            buffers,
             ..
         } = exchange;
         let token = connection.token;
-        connection.answered(work, self.clock.now_ms());
-        if let Some(slot) = self.connections.get_mut(place(token)) {
+        connection.set_response(buffers, self.clock.now_ms());
+        if let Some(slot) = self.connections.get_mut(index(token)) {
             *slot = Some(connection);
             self.progress(token);
         }
     }
 
-    /// Leaves the listeners. Each connection gets one more answer, with
-    /// `Connection: close`, or is closed when it has been idle for its keep-alive
-    /// time or for `patience` from now.
-    pub fn retire(&mut self, patience: Duration) -> io::Result<()> {
-        let patience = patience.min(self.settings.keepalive);
+    /// Stops accepting. Each connection gets one more response, with `Connection: close`,
+    /// or is closed when it has been idle for its keep-alive time or for `idle_timeout`
+    /// from now.
+    pub fn retire(&mut self, idle_timeout: Duration) -> io::Result<()> {
+        let idle_timeout = idle_timeout.min(self.settings.keepalive);
         self.retiring = Some(
             self.retiring
-                .map_or(patience, |before| before.min(patience)),
+                .map_or(idle_timeout, |before| before.min(idle_timeout)),
         );
-        self.accept_ms = None;
-        let latest = self.clock.now_ms() + millis(patience);
+        self.resume_accepting_ms = None;
+        let latest = self.clock.now_ms() + millis(idle_timeout);
         for (_, connection) in &mut self.connections {
             let Some(connection) = connection else {
                 continue;
             };
-            if connection.stage == Stage::Idle {
+            if connection.state == State::Idle {
                 connection.deadline_ms = connection.deadline_ms.min(latest);
-                self.sweep_ms = self.sweep_ms.min(connection.deadline_ms);
+                self.next_deadline_ms = self.next_deadline_ms.min(connection.deadline_ms);
             }
         }
-        // What it was told of last is for the others now.
-        self.pass_on()?;
-        if let Some(nudge) = self.nudge.take() {
+        // The kernel may have woken this worker for connections that wait.
+        self.wake_another()?;
+        if let Some(wake_fd) = self.wake_fd.take() {
             // The other workers' copies would keep the registration alive.
-            epoll::delete(&self.epoll, &nudge)?;
+            epoll::delete(&self.epoll, &wake_fd)?;
         }
-        self.ignore_listeners()
+        self.unwatch_listeners()
     }
 }
 
@@ -443,28 +436,20 @@ impl AsFd for Engine {
 /// The connection with this token, unless it is gone or lent.
 fn find(connections: &mut Slab<Option<Box<Connection>>>, token: u64) -> Option<&mut Connection> {
     connections
-        .get_mut(place(token))?
+        .get_mut(index(token))?
         .as_deref_mut()
         .filter(|connection| connection.token == token)
 }
 
-fn place(token: u64) -> usize {
-    usize::try_from(token & PLACE).unwrap_or(usize::MAX)
+fn index(token: u64) -> usize {
+    usize::try_from(token & INDEX).unwrap_or(usize::MAX)
 }
 
-/// Edge-triggered: asked once, told of each change, no system call per request.
+/// Edge-triggered: registered once, no system call per request.
 fn flags(interest: Interest) -> EventFlags {
     let reading = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
     match interest {
         Interest::Reading => reading,
         Interest::ReadingAndWriting => reading | EventFlags::OUT,
-    }
-}
-
-fn keep_notice(notices: &mut Vec<Notice>, dropped: &mut u64, notice: Notice) {
-    if notices.len() < NOTICES {
-        notices.push(notice);
-    } else {
-        *dropped += 1;
     }
 }

@@ -1,18 +1,21 @@
-//! A request and its answer, in the hands of whoever answers it.
+//! A request and its response, as they are handed to the worker.
 //!
-//! An exchange owns its connection until it is given back, so it can be
-//! answered in another thread, and the engine cannot touch it meanwhile.
+//! An exchange owns its connection until [`Engine::finish`](crate::Engine::finish), so it
+//! can be answered in another thread, and the engine cannot touch it meanwhile.
 
+use crate::buffers::{Buffers, RECEIVE_SIZE};
 use crate::connection::{Connection, Peer};
 use crate::output::{Flow, SendError};
-use crate::work::{RECEIVE, Work};
-use rgunicorn_http::{Answering, End, Fault, Head, ResponseFraming, ResponseHead, Sending};
+use rgunicorn_http::{
+    Head, ResponseBody, ResponseContext, ResponseError, ResponseFraming, ResponseHead, Status,
+    write_error_page,
+};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 
-/// A request's body as it lies ready.
+/// The complete body of a request.
 #[derive(Debug)]
 pub enum RequestBody<'a> {
     /// In memory; empty where there is none.
@@ -21,130 +24,143 @@ pub enum RequestBody<'a> {
     File(&'a File, u64),
 }
 
-/// A complete request, and the way to answer it:
-/// [`start`](Self::start), then [`push`](Self::push) and [`flush`](Self::flush) or
+/// A complete request. It is answered by [`head`](Self::head), then [`push`](Self::push) and [`flush`](Self::flush) or
 /// [`send_file`](Self::send_file), then [`end`](Self::end).
 #[derive(Debug)]
 pub struct Exchange {
     pub(crate) connection: Box<Connection>,
-    pub(crate) work: Box<Work>,
-    /// No request after this one.
+    pub(crate) buffers: Box<Buffers>,
+    /// The connection is closed after the response.
     pub(crate) last: bool,
 }
 
 impl Exchange {
-    /// Who is at the other end.
     pub fn peer(&self) -> Peer {
         self.connection.peer
     }
 
-    /// Which of the engine's listeners it came by, counted from 0.
+    /// The engine's listener it came by, counted from 0.
     pub fn listener(&self) -> usize {
         self.connection.listener
     }
 
-    /// The request's head, and the bytes its spans point into.
+    /// The head of the request, and the bytes its spans point into.
     pub fn request(&self) -> (&Head, &[u8]) {
-        self.work.request()
+        self.buffers.request()
     }
 
-    /// The request's body.
     pub fn body(&self) -> RequestBody<'_> {
-        self.work.body()
+        self.buffers.body()
     }
 
-    /// Makes this the connection's last request, if its answer is not started yet.
-    pub fn make_last(&mut self) {
+    /// Closes the connection after the response, if its head is not written yet.
+    pub fn close_after(&mut self) {
         self.last = true;
     }
 
-    /// Begins the head of the answer; `status` is like `200 OK`. Nothing is sent
-    /// yet, and what is dropped before it is finished was never written.
-    pub fn head(&mut self, status: &[u8]) -> Result<AnswerHead<'_>, Fault> {
-        let answering = self.answering();
-        let work = &mut *self.work;
-        Ok(AnswerHead {
-            head: ResponseHead::begin(&mut work.output.buffer, answering, status)?,
-            sending: &mut work.sending,
+    /// Begins the head of the response; `status` is like `200 OK`. Nothing is sent yet,
+    /// and a head that is dropped before it is finished leaves nothing behind.
+    pub fn head(&mut self, status: &[u8]) -> Result<ExchangeHead<'_>, ResponseError> {
+        let context = self.context();
+        let buffers = &mut *self.buffers;
+        Ok(ExchangeHead {
+            head: ResponseHead::begin(&mut buffers.output.buffer, context, status)?,
+            body: &mut buffers.response_body,
         })
     }
 
-    fn answering(&self) -> Answering {
-        let (head, bytes) = self.work.request();
-        let answering = head.answering(bytes);
-        Answering {
-            keep_alive: answering.keep_alive
+    fn context(&self) -> ResponseContext {
+        let (head, bytes) = self.buffers.request();
+        let context = head.response_context(bytes);
+        ResponseContext {
+            keep_alive: context.keep_alive
                 && !self.last
                 && !self.connection.settings.keepalive.is_zero(),
-            ..answering
+            ..context
         }
     }
 
-    /// Whether the head of the answer is written.
+    /// Whether the head of the response is written.
     pub fn is_started(&self) -> bool {
-        self.work.sending.is_some()
+        self.buffers.response_body.is_some()
     }
 
-    /// Whether bytes of the answer have reached the client's socket already.
+    /// Whether bytes of the response were sent.
     pub fn is_committed(&self) -> bool {
-        self.work.output.total() > 0
+        self.buffers.output.total() > 0
     }
 
-    /// Takes back what was written of the answer, as long as nothing was sent.
-    pub fn restart(&mut self) {
+    /// How the rest of the body goes out; `None` before the head is written.
+    pub fn framing(&self) -> Option<ResponseFraming> {
+        self.buffers.response_body.as_ref().map(|body| body.framing)
+    }
+
+    /// Discards the response, unless bytes of it were sent.
+    pub fn discard_response(&mut self) {
         if !self.is_committed() {
-            self.work.output.clear(RECEIVE);
-            self.work.sending = None;
+            self.buffers.output.clear(RECEIVE_SIZE);
+            self.buffers.response_body = None;
         }
     }
 
-    /// Adds a piece of the body; it is sent at the latest by [`Self::flush`].
-    /// What exceeds the announced length, or may not have a body, is left out.
+    /// Answers with an error page, in place of what was written so far. When bytes of
+    /// that were sent already, the connection is closed before the end of the response,
+    /// so that the client can tell.
+    pub fn respond_with_error(&mut self, status: Status, date: &[u8; 29]) {
+        self.discard_response();
+        if self.is_committed() {
+            return self.abort();
+        }
+        let context = self.context();
+        let output = &mut self.buffers.output.buffer;
+        match write_error_page(output, context, status, date) {
+            Ok(body) => self.buffers.response_body = Some(body),
+            Err(_) => self.abort(),
+        }
+    }
+
+    /// Adds a piece of the body; it is sent by [`Self::flush`] at the latest. What exceeds
+    /// the Content-Length, or has no place in this response, is left out.
     pub fn push(&mut self, piece: &[u8]) -> Result<Flow, SendError> {
-        let work = &mut *self.work;
+        let buffers = &mut *self.buffers;
         let settings = &*self.connection.settings;
-        let Some(sending) = &mut work.sending else {
-            work.broken = true;
+        let Some(body) = &mut buffers.response_body else {
+            buffers.is_broken = true;
             return Ok(Flow::Open);
         };
-        let count = sending.frame(piece.len());
-        if count > 0 {
-            let socket = &self.connection.socket;
-            let is_chunked = sending.framing == ResponseFraming::Chunked;
-            if is_chunked {
-                work.output.append_with(settings, |line| {
-                    Sending::write_chunk_head(line, count);
-                })?;
-            }
-            work.output.push(socket, &piece[..count], settings)?;
-            if is_chunked {
-                work.output.append(Sending::CHUNK_END, settings)?;
-            }
+        let frame = body.frame(piece.len());
+        if frame.length > 0 {
+            buffers.output.append(frame.prefix(), settings)?;
+            let piece = &piece[..frame.length];
+            buffers
+                .output
+                .push(&self.connection.socket, piece, settings)?;
+            buffers.output.append(frame.suffix, settings)?;
         }
-        Ok(work.output.flow(settings))
+        Ok(buffers.output.flow(settings))
     }
 
-    /// Sends what the client takes.
+    /// Sends as much as the socket takes.
     pub fn flush(&mut self) -> Result<Flow, SendError> {
-        self.work.output.flush(&self.connection.socket)?;
-        Ok(self.work.output.flow(&self.connection.settings))
+        self.buffers.output.flush(&self.connection.socket)?;
+        Ok(self.buffers.output.flow(&self.connection.settings))
     }
 
-    /// Lets the body, `length` bytes of it, come from `file` at `position`.
+    /// Sends `length` bytes from `position` of `file` as the body.
     pub fn send_file(&mut self, file: File, position: u64, length: u64) {
-        match &mut self.work.sending {
-            Some(sending) => {
-                // The body's length was announced with the head, so it is never chunked.
+        match &mut self.buffers.response_body {
+            Some(body) => {
+                // The head had a Content-Length, so there is no prefix and no suffix.
                 let length = usize::try_from(length).unwrap_or(usize::MAX);
-                let length = sending.frame(length) as u64;
-                self.work.output.send_file(file, position, length);
+                let length = body.frame(length).length as u64;
+                self.buffers.output.send_file(file, position, length);
             }
-            None => self.work.broken = true,
+            None => self.buffers.is_broken = true,
         }
     }
 
-    /// Waits until the client takes more, at most the client's time-out, or until
-    /// a signal comes.
+    /// Waits until the socket takes more, at most `client_timeout`, or until a signal
+    /// comes.
     pub fn wait_writable(&self) -> Result<(), SendError> {
         let timeout = Timespec::try_from(self.connection.settings.client_timeout).ok();
         let mut poll = [PollFd::new(&self.connection.socket, PollFlags::OUT)];
@@ -155,59 +171,51 @@ impl Exchange {
         }
     }
 
-    /// The body is complete. `false`: it is shorter than announced, and the
-    /// connection will be closed so that the client can tell.
+    /// Ends the body. `false`: it is shorter than its Content-Length, and the connection
+    /// will be closed so that the client can tell.
     pub fn end(&mut self) -> bool {
-        let work = &mut *self.work;
-        let Some(sending) = &mut work.sending else {
-            work.broken = true;
+        let buffers = &mut *self.buffers;
+        let Some(body) = &mut buffers.response_body else {
+            buffers.is_broken = true;
             return false;
         };
-        match sending.end() {
-            End::Complete => {
-                if sending.framing == ResponseFraming::Chunked {
-                    let settings = &*self.connection.settings;
-                    let ended = work.output.append(Sending::LAST_CHUNK, settings);
-                    work.broken |= ended.is_err();
-                }
-                !work.broken
-            }
-            End::Short(_) => {
-                // What is there goes out, as far as it does at once; that the rest
-                // is missing is told by the close.
-                let _ = work.output.flush(&self.connection.socket);
-                work.broken = true;
-                false
-            }
-        }
+        let Ok(end) = body.end() else {
+            // Whether this succeeds or not: the connection is closed.
+            let _ = buffers.output.flush(&self.connection.socket);
+            buffers.is_broken = true;
+            return false;
+        };
+        let appended = buffers.output.append(end, &self.connection.settings);
+        buffers.is_broken |= appended.is_err();
+        !buffers.is_broken
     }
 
-    /// Ends the connection without another byte: the answer cannot be completed.
-    pub fn abandon(&mut self) {
-        self.work.broken = true;
+    /// Closes the connection without sending more: the response cannot be completed.
+    pub fn abort(&mut self) {
+        self.buffers.is_broken = true;
     }
 
-    /// Bytes of this answer that the client's socket has taken so far, and those that wait.
+    /// The bytes of this response, sent and still to be sent.
     pub fn bytes(&self) -> u64 {
-        self.work.output.total() + self.work.output.waiting()
+        self.buffers.output.total() + self.buffers.output.waiting()
     }
 }
 
-/// The head of an answer, being written.
+/// The head of a response, being written.
 #[derive(Debug)]
-pub struct AnswerHead<'a> {
+pub struct ExchangeHead<'a> {
     head: ResponseHead<'a>,
-    sending: &'a mut Option<Sending>,
+    body: &'a mut Option<ResponseBody>,
 }
 
-impl AnswerHead<'_> {
-    /// Adds a field, unless it is the server's to decide.
-    pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
+impl ExchangeHead<'_> {
+    /// Adds a field, unless the server decides about it.
+    pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), ResponseError> {
         self.head.field(name, value)
     }
 
-    /// Ends the head. `length` is the body's, where it is known.
+    /// Ends the head. `length` is the length of the body, if it is known.
     pub fn finish(self, length: Option<u64>, date: &[u8; 29]) {
-        *self.sending = Some(self.head.finish(length, date));
+        *self.body = Some(self.head.finish(length, date));
     }
 }

@@ -1,36 +1,37 @@
-//! The HTTP engine: all of a worker's sockets, buffers and timers behind one
+//! The HTTP engine: all sockets, buffers and timers of a worker behind one epoll
 //! descriptor. It knows no Python; a worker class is a short loop around it.
 //!
 //! ```text
 //!  listeners ─▶ accept ─▶ Connection ─▶ next_request() ─▶ the application
 //!                  ▲          │                                 │
-//!                  │      receive: head and body, whole         │ push, flush,
+//!                  │      receive head and body                 │ push, flush,
 //!                  │          │                                 │ send_file
-//!               Engine::turn() ◀───────── give_back() ◀─────────┘
+//!               Engine::turn() ◀────────── finish() ◀───────────┘
 //! ```
 //!
-//! A request is handed out only when it is here as a whole, and what a client
-//! does not take of an answer waits in memory, then in a file, so neither a slow
-//! sender nor a slow reader ever holds the application.
+//! A request is handed out only when it is complete, and the part of a response that the
+//! client has not taken is kept in memory, then in a file. So neither a client that sends
+//! slowly nor one that reads slowly blocks the application.
 
+mod buffers;
 mod clock;
+pub mod close_on_fork;
 mod connection;
 mod engine;
 mod exchange;
 mod listener;
+mod notice;
 mod output;
-mod refused;
 mod settings;
 mod spool;
 #[cfg(test)]
 mod tests;
-mod work;
 
 pub use clock::Clock;
 pub use connection::Peer;
-pub use engine::{Engine, Notice, Token};
-pub use exchange::{AnswerHead, Exchange, RequestBody};
+pub use engine::{Engine, Token};
+pub use exchange::{Exchange, ExchangeHead, RequestBody};
+pub use notice::{Notice, RequestError};
 pub use output::{Flow, SendError};
-pub use refused::Refused;
 pub use rgunicorn_http as http;
 pub use settings::Settings;

@@ -1,5 +1,6 @@
-//! Accepting connections.
+//! A listening socket and its registration with epoll.
 
+use crate::close_on_fork::CloseOnFork;
 use crate::connection::Peer;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags};
@@ -11,30 +12,29 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 /// A listening socket, shared with the other workers and the master.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    socket: OwnedFd,
+    socket: CloseOnFork,
     is_watched: bool,
 }
 
-/// What came of an attempt to accept.
 #[derive(Debug)]
 pub(crate) enum Accepted {
-    /// A connection, non-blocking and close-on-exec.
+    /// Non-blocking and close-on-exec.
     Connection(OwnedFd, Peer),
-    /// None is waiting, or another worker was faster.
+    /// None waits, or another worker was faster.
     Nothing,
-    /// The process or the machine has no descriptor or memory left for it.
-    NoRoom(io::Error),
+    /// The process or the machine has no descriptor or memory left.
+    NoResources(io::Error),
 }
 
 impl Listener {
     pub(crate) fn new(socket: OwnedFd) -> Self {
         Self {
-            socket,
+            socket: socket.into(),
             is_watched: false,
         }
     }
 
-    /// Asks to be told of connections. Of all workers that ask, one is woken for each (`EPOLLEXCLUSIVE`).
+    /// Of all workers that watch a listener, one is woken (`EPOLLEXCLUSIVE`).
     pub(crate) fn watch(&mut self, epoll: BorrowedFd<'_>, data: EventData) -> io::Result<()> {
         if !self.is_watched {
             let flags = EventFlags::IN | EventFlags::EXCLUSIVE;
@@ -44,9 +44,9 @@ impl Listener {
         Ok(())
     }
 
-    /// Asks no longer. Closing the descriptor would not do: the other
-    /// processes' copies keep the registration alive (epoll(7)).
-    pub(crate) fn ignore(&mut self, epoll: BorrowedFd<'_>) -> io::Result<()> {
+    /// Closing the descriptor is not enough: the other processes' copies keep the
+    /// registration alive (epoll(7)).
+    pub(crate) fn unwatch(&mut self, epoll: BorrowedFd<'_>) -> io::Result<()> {
         if self.is_watched {
             epoll::delete(epoll, &self.socket)?;
             self.is_watched = false;
@@ -54,7 +54,6 @@ impl Listener {
         Ok(())
     }
 
-    /// To find out whether a connection waits.
     pub(crate) fn poll(&self) -> PollFd<'_> {
         PollFd::new(&self.socket, PollFlags::IN)
     }
@@ -88,7 +87,7 @@ impl Listener {
                 | Errno::PERM,
             ) => Ok(Accepted::Nothing),
             Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
-                Ok(Accepted::NoRoom(error.into()))
+                Ok(Accepted::NoResources(error.into()))
             }
             Err(error) => Err(error.into()),
         }

@@ -1,8 +1,7 @@
-//! An answer on its way out: what the client has not taken yet.
+//! The part of a response that is not sent yet.
 //!
-//! In this order: `buffer`, then the spool (memory, then a file), then a file of
-//! the application's. Bytes go to the spool only while something is still
-//! waiting before them.
+//! It is sent in this order: `buffer`, the spool, a file of the application's. Bytes go to
+//! the spool only when the buffer is full.
 
 use crate::settings::Settings;
 use crate::spool::Spool;
@@ -12,43 +11,40 @@ use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 
-/// A piece this large is sent from where it lies; smaller ones are copied
-/// behind the head so that one call sends both.
-const WORTH_NOT_COPYING: usize = 16 * 1024;
+/// Pieces of this size are sent without copying; smaller ones are copied behind the head,
+/// so that one system call sends both.
+const MIN_DIRECT_SEND: usize = 16 * 1024;
 
-/// The most bytes one `sendfile` is asked for (its own limit is 2 GiB).
-const SENDFILE_MOST: u64 = 1 << 30;
+/// The most bytes of one `sendfile` call (the kernel's limit is 2 GiB).
+const MAX_SENDFILE: u64 = 1 << 30;
 
-/// Whether there is room for more of an answer.
+/// Whether the application may produce more of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
-    /// Go on.
     Open,
-    /// Everything that may wait is waiting: the application has to wait too.
+    /// The limits are reached: the application has to wait for the client.
     Full,
 }
 
 /// Why nothing more can be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// The client is gone, or did not take its answer in time.
+    /// The client closed the connection, or took nothing for `client_timeout`.
     #[error("the client is gone")]
     Gone(#[source] io::Error),
-    /// What the client did not take could not be kept.
-    #[error("the answer could not be buffered")]
+    #[error("the response could not be buffered")]
     Spool(#[source] io::Error),
 }
 
-/// The waiting part of an answer.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// Bytes to be sent first; `sent` of them are.
+    /// Sent first; `sent` bytes of it are sent.
     pub(crate) buffer: Vec<u8>,
     sent: usize,
     spool: Spool,
     spool_sent: u64,
     file: Option<FilePart>,
-    /// All bytes the client's socket has taken.
+    /// All bytes that were sent.
     total: u64,
 }
 
@@ -65,12 +61,12 @@ impl Output {
         self.spool_sent < self.spool.len()
     }
 
-    /// Bytes the client has taken since the last `clear`.
+    /// Bytes that were sent since the last `clear`.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// Bytes that wait for the client.
+    /// Bytes that are not sent yet.
     pub fn waiting(&self) -> u64 {
         let buffer = (self.buffer.len() - self.sent) as u64;
         let spool = self.spool.len() - self.spool_sent;
@@ -80,43 +76,28 @@ impl Output {
     /// Adds bytes to the end; sends nothing.
     pub fn append(&mut self, bytes: &[u8], settings: &Settings) -> Result<(), SendError> {
         if self.sent > self.buffer.len() / 2 {
-            // A client that is always a little behind: what it has is in the way.
+            // With a client that is always a little behind, the buffer never empties.
             self.buffer.drain(..self.sent);
             self.sent = 0;
         }
         let in_buffer = self.buffer.len() - self.sent;
-        if !self.is_spooled() && in_buffer + bytes.len() <= settings.answer_in_memory {
+        if !self.is_spooled() && in_buffer + bytes.len() <= settings.response_in_memory {
             self.buffer.extend_from_slice(bytes);
             return Ok(());
         }
-        // `answer_in_memory` is the buffer's; once it is exceeded, it is the file's turn.
+        // The buffer is the memory part: the spool is a file from its first byte.
         self.spool.push(bytes, 0).map_err(SendError::Spool)
     }
 
-    /// Adds a few bytes that `write` makes to the end; sends nothing.
-    pub fn append_with(
-        &mut self,
-        settings: &Settings,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<(), SendError> {
-        if self.is_spooled() {
-            let mut bytes = Vec::new();
-            write(&mut bytes);
-            return self.append(&bytes, settings);
-        }
-        write(&mut self.buffer);
-        Ok(())
-    }
-
-    /// Adds bytes to the end. Many are sent at once from where they lie, as far
-    /// as the client takes them; few wait for the next [`Self::flush`].
+    /// Adds bytes to the end. Many are sent at once, as far as the socket takes them; few
+    /// wait for the next [`Self::flush`].
     pub fn push(
         &mut self,
         socket: impl AsFd,
         bytes: &[u8],
         settings: &Settings,
     ) -> Result<(), SendError> {
-        if bytes.len() < WORTH_NOT_COPYING || self.is_spooled() || self.file.is_some() {
+        if bytes.len() < MIN_DIRECT_SEND || self.is_spooled() || self.file.is_some() {
             return self.append(bytes, settings);
         }
         let taken = self.send_both(&socket, bytes)?;
@@ -126,17 +107,17 @@ impl Output {
         Ok(())
     }
 
-    /// Whether the application may go on. A file that became too large has to be
-    /// taken by the client as a whole: what was sent of it still fills the disk.
+    /// Whether the application may go on. Once the file is full, all of it has to be sent
+    /// first: what was sent of it still takes space on disk.
     pub fn flow(&self, settings: &Settings) -> Flow {
-        if self.spool.len() > settings.answer_on_disk {
+        if self.spool.len() > settings.response_on_disk {
             Flow::Full
         } else {
             Flow::Open
         }
     }
 
-    /// The buffer and `bytes` in one call: how many of `bytes` were taken.
+    /// Sends the buffer and `bytes` in one call. Returns how many of `bytes` were sent.
     fn send_both(&mut self, socket: impl AsFd, bytes: &[u8]) -> Result<usize, SendError> {
         let mut taken = 0;
         while taken < bytes.len() {
@@ -150,7 +131,7 @@ impl Output {
                     let from_buffer = count.min(waiting.len());
                     self.sent += from_buffer;
                     taken += count - from_buffer;
-                    self.forget_sent();
+                    self.clear_sent();
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => break,
@@ -160,7 +141,7 @@ impl Output {
         Ok(taken)
     }
 
-    /// Lets the rest of the answer come from `file`.
+    /// Sends a part of `file` after everything else.
     pub fn send_file(&mut self, file: File, position: u64, length: u64) {
         if length > 0 {
             self.file = Some(FilePart {
@@ -171,7 +152,7 @@ impl Output {
         }
     }
 
-    /// Sends as much of what is waiting as the client takes. `Ok(true)`: nothing is left.
+    /// Sends as much as the socket takes. `Ok(true)`: nothing is left.
     pub fn flush(&mut self, socket: impl AsFd) -> Result<bool, SendError> {
         let gone = |error: Errno| SendError::Gone(error.into());
         while self.sent < self.buffer.len() {
@@ -186,7 +167,7 @@ impl Output {
                 Err(error) => return Err(gone(error)),
             }
         }
-        self.forget_sent();
+        self.clear_sent();
         while let Some(file) = self.spool.file() {
             let left = self.spool.len() - self.spool_sent;
             if left == 0 {
@@ -203,7 +184,7 @@ impl Output {
         }
         while let Some(part) = &mut self.file {
             match send_from(&socket, &part.file, &mut part.position, part.left) {
-                // The file has become shorter since its length was promised.
+                // The file has become shorter since its length was sent in the head.
                 Ok(0) => {
                     let short = io::Error::new(io::ErrorKind::UnexpectedEof, "the file was cut");
                     return Err(SendError::Gone(short));
@@ -223,15 +204,15 @@ impl Output {
         Ok(true)
     }
 
-    /// Forgets what the client has, once it has the whole buffer.
-    fn forget_sent(&mut self) {
+    /// Empties the buffer when all of it is sent.
+    fn clear_sent(&mut self) {
         if self.sent == self.buffer.len() {
             self.buffer.clear();
             self.sent = 0;
         }
     }
 
-    /// Forgets everything; memory is kept for the next answer, if it is little.
+    /// Removes everything, and keeps `keep` bytes of memory for the next response.
     pub fn clear(&mut self, keep: usize) {
         self.buffer.clear();
         self.buffer.shrink_to(keep);
@@ -243,9 +224,9 @@ impl Output {
     }
 }
 
-/// One `sendfile`: how many bytes went, with `position` moved behind them.
+/// One `sendfile`: returns how many bytes were sent, and moves `position` behind them.
 fn send_from(socket: impl AsFd, file: &File, position: &mut u64, left: u64) -> Result<u64, Errno> {
-    let count = usize::try_from(left.min(SENDFILE_MOST)).unwrap_or(usize::MAX);
+    let count = usize::try_from(left.min(MAX_SENDFILE)).unwrap_or(usize::MAX);
     rustix::fs::sendfile(socket, file, Some(position), count).map(|sent| sent as u64)
 }
 
@@ -257,8 +238,8 @@ mod tests {
 
     fn settings() -> Settings {
         Settings {
-            answer_in_memory: 100_000,
-            answer_on_disk: 1_000_000,
+            response_in_memory: 100_000,
+            response_on_disk: 1_000_000,
             ..Settings::default()
         }
     }
@@ -268,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_client_does_not_take_waits_and_arrives_in_order() {
+    fn what_the_client_does_not_read_is_kept_and_arrives_in_order() {
         let (server, mut client) = UnixStream::pair().unwrap();
         let mut output = Output::default();
         let bytes = numbered(2_000_000);
@@ -296,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_follows_what_was_waiting() {
+    fn a_file_follows_the_buffer() {
         let (server, mut client) = UnixStream::pair().unwrap();
         let mut output = Output::default();
         let mut file = tempfile::tempfile().unwrap();
@@ -325,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_left_is_an_error_and_no_signal() {
+    fn a_closed_connection_is_an_error_and_no_sigpipe() {
         let (server, client) = UnixStream::pair().unwrap();
         drop(client);
 

@@ -1,39 +1,48 @@
-//! Bytes that wait: in memory up to a limit, then in an unlinked file.
+//! A buffer that is in memory up to a limit, then in an unlinked file.
 
 use std::fs::File;
 use std::io::{self, Write};
 
-/// Bytes in the order they came. Reading them is positional, so the place
-/// where the next ones go is always the end.
+/// The file is read by position only, so its own position is always its end.
 #[derive(Debug, Default)]
 pub struct Spool {
     memory: Vec<u8>,
     file: Option<File>,
     length: u64,
+    /// How often the file was written to.
+    #[cfg(test)]
+    pub(crate) writes: usize,
 }
 
 impl Spool {
     /// Adds `bytes`; moves everything to a file when `in_memory` is exceeded.
-    /// The file lies in `$TMPDIR`, or /tmp, and has no name.
+    /// The file is in `$TMPDIR`, or /tmp, and has no name.
     pub fn push(&mut self, bytes: &[u8], in_memory: usize) -> io::Result<()> {
-        match &mut self.file {
-            Some(file) => file.write_all(bytes)?,
-            None if self.memory.len() + bytes.len() <= in_memory => {
-                self.memory.extend_from_slice(bytes);
-            }
-            None => {
-                let mut file = tempfile::tempfile()?;
-                file.write_all(&self.memory)?;
-                file.write_all(bytes)?;
-                self.memory = Vec::new();
-                self.file = Some(file);
-            }
+        if self.file.is_none() && self.memory.len() + bytes.len() <= in_memory {
+            self.memory.extend_from_slice(bytes);
+        } else {
+            self.write(bytes)?;
         }
         self.length += bytes.len() as u64;
         Ok(())
     }
 
-    /// How many bytes there are.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let file = if let Some(file) = &mut self.file {
+            file
+        } else {
+            let mut file = tempfile::tempfile()?;
+            file.write_all(&self.memory)?;
+            self.memory = Vec::new();
+            self.file.insert(file)
+        };
+        #[cfg(test)]
+        {
+            self.writes += 1;
+        }
+        file.write_all(bytes)
+    }
+
     pub fn len(&self) -> u64 {
         self.length
     }
@@ -43,12 +52,12 @@ impl Spool {
         &self.memory
     }
 
-    /// The file, once there is one. It then holds all the bytes, from 0 on.
+    /// The file, once there is one. It holds all the bytes.
     pub fn file(&self) -> Option<&File> {
         self.file.as_ref()
     }
 
-    /// Forgets everything; memory is kept for the next use.
+    /// Removes everything, and keeps the memory for the next use.
     pub fn clear(&mut self) {
         self.memory.clear();
         self.file = None;

@@ -1,15 +1,15 @@
-//! The body of a request, decoded in place.
+//! The decoder of request bodies. It works in place: data is a range of the input.
 
 use std::ops::Range;
 
 use crate::chunked::Chunked;
-use crate::head::Framing;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
+use crate::request::Framing;
 
-/// What remains to be read of a request body.
+/// The state of a request body.
 #[derive(Debug, Clone)]
-pub struct Body {
+pub struct BodyDecoder {
     rest: Rest,
 }
 
@@ -21,10 +21,10 @@ enum Rest {
     Chunks(Chunked),
 }
 
-/// What one call of [`Body::decode`] found.
+/// What one call of [`BodyDecoder::decode`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoded {
-    /// How many bytes of the input are done with, data included.
+    /// How many bytes of the input were decoded, data included.
     pub consumed: usize,
     /// Which of them are data. May be empty although bytes were consumed.
     pub data: Range<usize>,
@@ -32,32 +32,16 @@ pub struct Decoded {
     pub complete: bool,
 }
 
-impl Body {
+impl BodyDecoder {
     /// The body that `framing` announces. `limits` bound what chunks may add up to,
     /// and their trailers; a length was checked with the head.
-    pub fn of(framing: Framing, limits: &Limits) -> Self {
+    pub fn new(framing: Framing, limits: &Limits) -> Self {
         let rest = match framing {
             Framing::None => Rest::Bytes(0),
             Framing::Length(length) => Rest::Bytes(length),
             Framing::Chunked => Rest::Chunks(Chunked::new(limits)),
         };
         Self { rest }
-    }
-
-    /// Whether all of it was decoded.
-    pub fn is_complete(&self) -> bool {
-        match &self.rest {
-            Rest::Bytes(left) => *left == 0,
-            Rest::Chunks(chunks) => chunks.is_complete(),
-        }
-    }
-
-    /// How many bytes are still to come, if that is known.
-    pub fn left(&self) -> Option<u64> {
-        match &self.rest {
-            Rest::Bytes(left) => Some(*left),
-            Rest::Chunks(_) => None,
-        }
     }
 
     /// Decodes from the start of `input`, which continues where the last call stopped
@@ -86,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_body_of_known_length_ends_there() {
-        let mut body = Body::of(Framing::Length(5), &Limits::default());
+        let mut body = BodyDecoder::new(Framing::Length(5), &Limits::default());
 
         let first = body.decode(b"abc").unwrap();
         let second = body.decode(b"deGET / HTTP").unwrap();
@@ -99,14 +83,12 @@ mod tests {
             (second.consumed, second.data, second.complete),
             (2, 0..2, true)
         );
-        assert!(body.is_complete());
     }
 
     #[test]
     fn no_body_is_complete_from_the_beginning() {
-        let mut body = Body::of(Framing::None, &Limits::default());
+        let mut body = BodyDecoder::new(Framing::None, &Limits::default());
 
-        assert!(body.is_complete());
         let decoded = body.decode(b"GET / HTTP/1.1").unwrap();
 
         assert_eq!(

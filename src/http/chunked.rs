@@ -13,28 +13,27 @@
 //!   └──▶ End ──▶ Complete
 //! ```
 //!
-//! Each byte of framing is looked at once, data not at all. httparse has a parser
-//! of chunk sizes, but reads an empty line as the last chunk and takes bare line
-//! feeds.
+//! Each byte of framing is parsed once, data not at all. httparse has a parser of chunk
+//! sizes, but takes an empty line for the last chunk and accepts bare line feeds.
 
 use crate::body::Decoded;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
 use crate::syntax::{hexadecimal, is_token_byte, is_value_byte};
 
-/// Enough for any size that a `u64` holds.
-const MOST_DIGITS: usize = 16;
+/// As many as a `u64` has.
+const MAX_DIGITS: usize = 16;
 
-/// The most that may follow the digits of one size.
-const MOST_EXTENSION: usize = 256;
+/// The most bytes that may follow the digits of one size.
+const MAX_EXTENSION: usize = 256;
 
-/// What framing may take in all beyond its fair share, so that nobody makes us read
-/// 300 bytes for each byte of a body.
-const MOST_OVERHEAD: u64 = 16 * 1024;
+/// How many bytes of framing a body may have beyond 16 for each chunk and 2 for each byte
+/// of data, so that no client makes us read 300 bytes for each byte of a body.
+const MAX_OVERHEAD: u64 = 16 * 1024;
 
-/// The fields that decide about framing, routing or access: those that have to be
-/// known before the body (RFC 9110, section 6.5.1). All trailers are discarded, but
-/// who sends these counts on somebody to read them.
+/// The fields that decide about framing, routing or access: they have to be known before
+/// the body (RFC 9110, section 6.5.1). All trailers are discarded, but a client that sends
+/// these expects some reader to act on them.
 const FORBIDDEN: [&[u8]; 11] = [
     b"authorization",
     b"connection",
@@ -52,7 +51,6 @@ const FORBIDDEN: [&[u8]; 11] = [
 /// Longer than all of them.
 const NAME: usize = 20;
 
-/// What remains to be read of a chunked body.
 #[derive(Debug, Clone)]
 pub(crate) struct Chunked {
     state: State,
@@ -60,15 +58,15 @@ pub(crate) struct Chunked {
     size: u64,
     /// Bytes in the current line of framing.
     line: usize,
-    /// How much data may still come.
+    /// Bytes of data that may still come.
     allowed: u64,
-    /// Bytes of framing beyond their fair share.
+    /// Bytes of framing beyond the allowance of each chunk.
     overhead: u64,
     /// The name of the current trailer, in lower case, cut to fit.
     name: [u8; NAME],
     /// How many trailers may still come.
     trailers: usize,
-    /// How large each may be.
+    /// The most bytes of each.
     trailer_size: usize,
 }
 
@@ -162,10 +160,10 @@ impl Chunked {
             (State::Size | State::SizeBlank, b' ' | b'\t') => self.extension(State::SizeBlank),
             (State::Size, digit) => {
                 let digit = hexadecimal(digit).ok_or(Refusal::BadChunkSize)?;
-                if self.line > MOST_DIGITS {
+                if self.line > MAX_DIGITS {
                     return Err(Refusal::BadChunkSize);
                 }
-                self.size = self.size << 4 | u64::from(digit);
+                self.size = (self.size << 4) | u64::from(digit);
                 Ok(State::Size)
             }
             (State::Extension, byte) if is_value_byte(byte) => self.extension(State::Extension),
@@ -204,7 +202,7 @@ impl Chunked {
 
     /// One byte more after the digits of a size.
     fn extension(&self, state: State) -> Result<State, Refusal> {
-        if self.line > MOST_DIGITS + MOST_EXTENSION {
+        if self.line > MAX_DIGITS + MAX_EXTENSION {
             return Err(Refusal::BadChunkExtension);
         }
         Ok(state)
@@ -212,9 +210,9 @@ impl Chunked {
 
     /// A size line is complete.
     fn begin_chunk(&mut self) -> Result<State, Refusal> {
-        let fair = self.size.saturating_mul(2).saturating_add(16);
-        self.overhead = (self.overhead + self.line as u64).saturating_sub(fair);
-        if self.overhead > MOST_OVERHEAD {
+        let allowance = self.size.saturating_mul(2).saturating_add(16);
+        self.overhead = (self.overhead + self.line as u64).saturating_sub(allowance);
+        if self.overhead > MAX_OVERHEAD {
             return Err(Refusal::BadChunkExtension);
         }
         self.allowed = self

@@ -1,73 +1,68 @@
-//! What the fields of a request mean to the server: where the body ends, whether
-//! the connection stays, whether the client waits for a word.
+//! The request fields that the server acts on: they decide where the body ends, whether
+//! the connection is kept, whether the client waits for `100 Continue`.
 
-use crate::head::{Field, Framing, Version};
 use crate::limits::Limits;
 use crate::refusal::Refusal;
-use crate::span::Span;
+use crate::request::{Field, Framing, Span, Version};
 use crate::syntax::{decimal, elements};
 use crate::target::is_host;
 
-/// The fields that matter here, collected one by one and judged together.
+/// Collected field by field, judged together at the end of the head.
 #[derive(Debug, Default)]
-pub(crate) struct Meaning {
+pub(crate) struct KnownFields {
     pub(crate) host: Option<Span>,
     pub(crate) content_type: Option<Span>,
     length: Option<u64>,
     coding: Option<Coding>,
-    pub(crate) connection: Connection,
+    pub(crate) connection: ConnectionOptions,
     expects: Option<Expectation>,
 }
 
 /// The options of all `Connection` fields together.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Connection {
+pub(crate) struct ConnectionOptions {
     pub(crate) close: bool,
     pub(crate) keep_alive: bool,
 }
 
-/// What a Transfer-Encoding says.
 #[derive(Debug, Clone, Copy)]
 enum Coding {
     /// `chunked`, and nothing else.
     Chunked,
-    /// Something we do not know.
     Unknown,
 }
 
-/// What an Expect says.
 #[derive(Debug, Clone, Copy)]
 enum Expectation {
     Continue,
     Unknown,
 }
 
-impl Meaning {
-    /// Takes note of `field`.
-    pub(crate) fn note(&mut self, buffer: &[u8], field: &Field) -> Result<(), Refusal> {
+impl KnownFields {
+    pub(crate) fn add(&mut self, buffer: &[u8], field: &Field) -> Result<(), Refusal> {
         let name = field.name.of(buffer);
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
         match name.len() {
-            4 if is(b"host") => self.note_host(buffer, field.value),
+            4 if is(b"host") => self.add_host(buffer, field.value),
             6 if is(b"expect") => {
-                self.note_expectation(field.value.of(buffer));
+                self.add_expectation(field.value.of(buffer));
                 Ok(())
             }
             10 if is(b"connection") => {
-                self.connection.note(field.value.of(buffer));
+                self.connection.add(field.value.of(buffer));
                 Ok(())
             }
             12 if is(b"content-type") => match self.content_type.replace(field.value) {
                 None => Ok(()),
                 Some(_) => Err(Refusal::RepeatedContentType),
             },
-            14 if is(b"content-length") => self.note_length(field.value.of(buffer)),
-            17 if is(b"transfer-encoding") => self.note_coding(field.value.of(buffer)),
+            14 if is(b"content-length") => self.add_length(field.value.of(buffer)),
+            17 if is(b"transfer-encoding") => self.add_coding(field.value.of(buffer)),
             _ => Ok(()),
         }
     }
 
-    fn note_host(&mut self, buffer: &[u8], value: Span) -> Result<(), Refusal> {
+    fn add_host(&mut self, buffer: &[u8], value: Span) -> Result<(), Refusal> {
         if self.host.replace(value).is_some() {
             return Err(Refusal::RepeatedHost);
         }
@@ -78,9 +73,9 @@ impl Meaning {
         }
     }
 
-    /// RFC 9112, section 6.3, lets a recipient merge equal values. Nobody needs it,
-    /// and another reader may not.
-    fn note_length(&mut self, value: &[u8]) -> Result<(), Refusal> {
+    /// RFC 9112, section 6.3, lets a recipient merge equal values. No client needs
+    /// that, and a proxy before us may read them otherwise.
+    fn add_length(&mut self, value: &[u8]) -> Result<(), Refusal> {
         let length = decimal(value).ok_or(Refusal::BadContentLength)?;
         match self.length.replace(length) {
             None => Ok(()),
@@ -88,7 +83,7 @@ impl Meaning {
         }
     }
 
-    fn note_coding(&mut self, value: &[u8]) -> Result<(), Refusal> {
+    fn add_coding(&mut self, value: &[u8]) -> Result<(), Refusal> {
         let coding = if value.eq_ignore_ascii_case(b"chunked") {
             Coding::Chunked
         } else {
@@ -107,7 +102,7 @@ impl Meaning {
         }
     }
 
-    fn note_expectation(&mut self, value: &[u8]) {
+    fn add_expectation(&mut self, value: &[u8]) {
         let known = elements(value)
             .filter(|element| !element.is_empty())
             .all(|element| element.eq_ignore_ascii_case(b"100-continue"));
@@ -160,9 +155,9 @@ impl Meaning {
     }
 }
 
-impl Connection {
-    /// Takes note of the options in one `Connection` field.
-    pub(crate) fn note(&mut self, value: &[u8]) {
+impl ConnectionOptions {
+    /// Adds the options of one `Connection` field.
+    pub(crate) fn add(&mut self, value: &[u8]) {
         for option in elements(value) {
             self.close |= option.eq_ignore_ascii_case(b"close");
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");

@@ -1,85 +1,37 @@
-//! The head of a request: from bytes to a judged [`Head`].
+//! The parser of request heads.
 //!
 //! ```text
-//!          whole at once                     judged
-//! Fresh ──────────────────────────────────▶ Done
-//!   │ in pieces, or with something wrong      ▲
-//!   └──▶ Scanning ── the end is found ────────┘
+//!          whole and good
+//! Fresh ────────────────────────────▶ Complete
+//!   │ in pieces, or not good             ▲
+//!   └──▶ Scanning ── end found ──────────┘
 //! ```
 //!
-//! Most heads arrive whole: those are split by httparse and judged at once. All
-//! others go through [`Scan`], line by line, until their end is known. The verdict is
-//! the same on either way: whatever is not plainly good the first time is scanned.
+//! Most heads arrive whole: httparse splits them, and they are checked at once. All
+//! others go through [`Scanner`], line by line, until their end is known. Both ways give
+//! the same result: whatever is not plainly good at first is scanned.
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
 use httparse::{Header, Request, Status};
+use memchr::memchr;
 
-use crate::fields::Meaning;
+use crate::fields::KnownFields;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
-use crate::response::Answering;
-use crate::scan::Scan;
-use crate::span::Span;
+use crate::request::{Field, Framing, Span, Version};
+use crate::response::ResponseContext;
+use crate::scan::Scanner;
 use crate::target;
 
-/// So many fields are split without asking for memory.
-const USUAL_FIELDS: usize = 128;
-
-/// The protocol version of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Version {
-    /// HTTP/1.0
-    Http10,
-    /// HTTP/1.1
-    Http11,
-}
-
-impl Version {
-    /// As it stands in the request line.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Http10 => "HTTP/1.0",
-            Self::Http11 => "HTTP/1.1",
-        }
-    }
-}
-
-/// How the body of a request is delimited.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framing {
-    /// There is no body.
-    None,
-    /// So many bytes follow the head.
-    Length(u64),
-    /// Chunks follow the head.
-    Chunked,
-}
-
-impl Framing {
-    /// Whether anything follows the head.
-    pub fn has_body(self) -> bool {
-        match self {
-            Self::None | Self::Length(0) => false,
-            Self::Length(_) | Self::Chunked => true,
-        }
-    }
-}
-
-/// One field of a head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Field {
-    /// The name, as the client wrote it.
-    pub name: Span,
-    /// The value, without the blanks around it.
-    pub value: Span,
-}
+/// Heads with up to so many fields are parsed without allocating.
+const FIELDS_ON_STACK: usize = 128;
 
 /// The head of a request. Made once for a connection and used again for each of its
 /// requests; all spans belong to the buffer that was given to [`Head::parse`].
 #[derive(Debug, Clone)]
 pub struct Head {
-    /// The method.
     pub method: Span,
     /// The request target as the client wrote it.
     pub target: Span,
@@ -87,11 +39,9 @@ pub struct Head {
     pub path: Span,
     /// The query in the target, without its `?`.
     pub query: Span,
-    /// The protocol version.
     pub version: Version,
-    /// The fields in their order.
+    /// In the order they came.
     pub fields: Vec<Field>,
-    /// How the body is delimited.
     pub framing: Framing,
     /// Whether the client allows another request on this connection.
     pub keep_alive: bool,
@@ -101,24 +51,22 @@ pub struct Head {
     /// The value of Host, or the authority of the URL in the request line (they are
     /// the same when both are there). Absent only with HTTP/1.0.
     pub host: Option<Span>,
-    /// The value of Content-Type.
     pub content_type: Option<Span>,
     /// How many bytes of the buffer the head takes, from a leading empty line to
     /// the empty line that ends it.
     pub length: usize,
-    stage: Stage,
-    scan: Scan,
+    state: State,
+    scanner: Scanner,
 }
 
-/// Where the parsing of a head stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// No byte was seen.
+enum State {
+    /// No byte was parsed.
     Fresh,
-    /// Bytes were seen that were not a whole good head.
+    /// Bytes were parsed that were not a whole good head.
     Scanning,
     /// The head is complete; the next call begins another.
-    Done,
+    Complete,
 }
 
 impl Default for Head {
@@ -128,7 +76,6 @@ impl Default for Head {
 }
 
 impl Head {
-    /// A head that waits for its first byte.
     pub fn new() -> Self {
         Self {
             method: Span::default(),
@@ -143,13 +90,13 @@ impl Head {
             host: None,
             content_type: None,
             length: 0,
-            stage: Stage::Fresh,
-            scan: Scan::default(),
+            state: State::Fresh,
+            scanner: Scanner::default(),
         }
     }
 
-    /// Forgets the request, keeps the memory. Needed only to give up a head that is
-    /// not complete: after a complete one the next `parse` begins a new one.
+    /// Clears the head, keeps its memory. Needed only to give up an incomplete head: after
+    /// a complete one, `parse` begins the next by itself.
     pub fn reset(&mut self) {
         self.fields.clear();
         self.framing = Framing::None;
@@ -158,49 +105,45 @@ impl Head {
         self.host = None;
         self.content_type = None;
         self.length = 0;
-        self.stage = Stage::Fresh;
-        self.scan = Scan::default();
-    }
-
-    /// Whether bytes were seen of a head that is not complete.
-    pub fn is_begun(&self) -> bool {
-        self.stage == Stage::Scanning
+        self.state = State::Fresh;
+        self.scanner = Scanner::default();
     }
 
     /// Parses the head at the start of `buffer`: `true` if it is complete, `false` if
     /// more bytes are needed. Then call again with the same bytes and more.
     pub fn parse(&mut self, buffer: &[u8], limits: &Limits) -> Result<bool, Refusal> {
-        let mut slots = [const { MaybeUninit::uninit() }; USUAL_FIELDS];
-        let usual = &mut slots[..limits.fields.min(USUAL_FIELDS)];
+        let mut slots = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
+        let few = &mut slots[..limits.fields.min(FIELDS_ON_STACK)];
 
-        if self.stage == Stage::Done {
+        if self.state == State::Complete {
             self.reset();
         }
-        if self.stage == Stage::Fresh {
+        if self.state == State::Fresh {
             if buffer.is_empty() {
                 return Ok(false);
             }
             let mut request = Request::new(&mut []);
-            let outcome = request.parse_with_uninit_headers(buffer, usual);
+            let outcome = request.parse_with_uninit_headers(buffer, few);
             if let Ok(Status::Complete(length)) = outcome {
-                if self.take(buffer, &request, length, limits) {
-                    return self.judge(buffer, limits).map(|()| true);
+                if self.store(buffer, &request, length, limits) {
+                    return self.check(buffer, limits).map(|()| true);
                 }
             }
-            self.stage = Stage::Scanning;
+            self.state = State::Scanning;
         }
 
-        let Some(length) = self.scan.find_end(buffer, limits)? else {
+        let Some(length) = self.scanner.find_end(buffer, limits)? else {
             return Ok(false);
         };
-        let head = &buffer[..length];
-        if limits.fields <= USUAL_FIELDS {
-            self.split(head, &mut slots[..limits.fields], limits)?;
+        let head = as_http_11(&buffer[..length]);
+        let mut slots = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
+        if limits.fields <= FIELDS_ON_STACK {
+            self.split(&head, &mut slots[..limits.fields], limits)?;
         } else {
             let mut many = vec![MaybeUninit::uninit(); limits.fields];
-            self.split(head, &mut many, limits)?;
+            self.split(&head, &mut many, limits)?;
         }
-        self.judge(buffer, limits).map(|()| true)
+        self.check(buffer, limits).map(|()| true)
     }
 
     /// Splits a complete head that was scanned.
@@ -212,16 +155,16 @@ impl Head {
     ) -> Result<(), Refusal> {
         let mut request = Request::new(&mut []);
         match request.parse_with_uninit_headers(head, slots) {
-            Ok(Status::Complete(length)) if self.take(head, &request, length, limits) => Ok(()),
+            Ok(Status::Complete(length)) if self.store(head, &request, length, limits) => Ok(()),
             // The scan found an end and httparse another: nothing to build on.
             Ok(Status::Complete(_) | Status::Partial) => Err(Refusal::BadRequestLine),
             Err(error) => Err(reason(head, error)),
         }
     }
 
-    /// Takes over what httparse found, as far as its lines are proper: each ended by
-    /// CR LF (httparse is content with LF) and within the limits.
-    fn take(
+    /// Stores what httparse found. `false`: a line is not ended by CR LF (httparse accepts
+    /// LF) or exceeds a limit.
+    fn store(
         &mut self,
         buffer: &[u8],
         request: &Request<'_, '_>,
@@ -273,28 +216,20 @@ impl Head {
         good
     }
 
-    /// Judges what the head says, once its form is known to be good.
-    fn judge(&mut self, buffer: &[u8], limits: &Limits) -> Result<(), Refusal> {
-        self.stage = Stage::Done;
+    /// Checks what the head says, once its syntax is known to be good.
+    fn check(&mut self, buffer: &[u8], limits: &Limits) -> Result<(), Refusal> {
+        self.state = State::Complete;
         let method = self.method.of(buffer);
-        if !target::is_method(method) {
-            return Err(Refusal::BadMethod);
-        }
-        if method == b"CONNECT" {
-            return Err(Refusal::Connect);
-        }
-        if !target::is_visible(self.target.of(buffer)) {
-            return Err(Refusal::BadTarget);
-        }
+        target::check_words(method, self.target.of(buffer))?;
         let target = target::read(buffer, method, self.target)?;
         self.path = target.path;
         self.query = target.query;
 
-        let mut meaning = Meaning::default();
+        let mut known = KnownFields::default();
         for field in &self.fields {
-            meaning.note(buffer, field)?;
+            known.add(buffer, field)?;
         }
-        self.host = match (target.authority, meaning.host) {
+        self.host = match (target.authority, known.host) {
             (_, None) if self.version == Version::Http11 => return Err(Refusal::MissingHost),
             (Some(authority), Some(host))
                 if !authority.of(buffer).eq_ignore_ascii_case(host.of(buffer)) =>
@@ -303,21 +238,47 @@ impl Head {
             }
             (authority, host) => host.or(authority),
         };
-        self.content_type = meaning.content_type;
-        self.framing = meaning.framing(self.version, limits)?;
-        self.keep_alive = meaning.keep_alive(self.version);
-        self.expect_continue = meaning.expect_continue(self.version, self.framing)?;
+        self.content_type = known.content_type;
+        self.framing = known.framing(self.version, limits)?;
+        self.keep_alive = known.keep_alive(self.version);
+        self.expect_continue = known.expect_continue(self.version, self.framing)?;
         Ok(())
     }
 
-    /// What its answer has to know of this request. `keep_alive` is what the client
-    /// allows: the server may have reasons of its own to close.
-    pub fn answering(&self, buffer: &[u8]) -> Answering {
-        Answering {
+    /// `keep_alive` in it is what the client allows.
+    pub fn response_context(&self, buffer: &[u8]) -> ResponseContext {
+        ResponseContext {
             version: self.version,
             head_only: self.method.of(buffer) == b"HEAD",
             keep_alive: self.keep_alive,
         }
+    }
+}
+
+/// `head` with HTTP/1.2 to 1.9 replaced by HTTP/1.1: a higher minor version has to be
+/// processed as the highest one we know (RFC 9110, section 2.5), but httparse knows no
+/// other. No length changes, so spans of the copy are spans of the original.
+fn as_http_11(head: &[u8]) -> Cow<'_, [u8]> {
+    let start = if head.starts_with(b"\r\n") { 2 } else { 0 };
+    let line_end = memchr(b'\r', &head[start..]).map_or(head.len(), |at| start + at);
+    match &head[start..line_end] {
+        [
+            ..,
+            b' ',
+            b'H',
+            b'T',
+            b'T',
+            b'P',
+            b'/',
+            b'1',
+            b'.',
+            b'2'..=b'9',
+        ] => {
+            let mut copy = head.to_vec();
+            copy[line_end - 1] = b'1';
+            Cow::Owned(copy)
+        }
+        [..] => Cow::Borrowed(head),
     }
 }
 
@@ -326,21 +287,18 @@ fn follows_line_break(buffer: &[u8], position: usize) -> bool {
     position >= 2 && buffer.get(position - 2..position) == Some(b"\r\n")
 }
 
-/// Why httparse did not like `head`, which is complete and whose lines are properly
-/// ended.
+/// Why httparse did not accept `head`, whose lines are properly ended and whose request
+/// line is good.
 fn reason(head: &[u8], error: httparse::Error) -> Refusal {
     use httparse::Error;
 
     let has_pair =
         |wanted: fn(u8, u8) -> bool| head.windows(2).any(|pair| wanted(pair[0], pair[1]));
-    let lead = if head.starts_with(b"\r\n") { 2 } else { 0 };
     match error {
         Error::NewLine if has_pair(|byte, next| byte == b'\r' && next != b'\n') => {
             Refusal::BareCarriageReturn
         }
-        Error::Token | Error::Version | Error::Status | Error::NewLine => {
-            request_line_reason(&head[lead..])
-        }
+        Error::Token | Error::Version | Error::Status | Error::NewLine => Refusal::BadRequestLine,
         Error::HeaderName if has_pair(|byte, next| byte == b'\n' && b" \t".contains(&next)) => {
             Refusal::FoldedField
         }
@@ -350,36 +308,11 @@ fn reason(head: &[u8], error: httparse::Error) -> Refusal {
     }
 }
 
-/// What is wrong with the request line at the start of `head`.
-fn request_line_reason(head: &[u8]) -> Refusal {
-    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let mut words = line.split(|byte| *byte == b' ');
-    let (Some(method), Some(target), Some(version), None) =
-        (words.next(), words.next(), words.next(), words.next())
-    else {
-        return Refusal::BadRequestLine;
-    };
-    if !target::is_method(method) {
-        return Refusal::BadMethod;
-    }
-    if !target::is_visible(target) {
-        return Refusal::BadTarget;
-    }
-    match version {
-        b"HTTP/1.0" | b"HTTP/1.1" => Refusal::BadRequestLine,
-        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
-            Refusal::UnsupportedVersion
-        }
-        [..] => Refusal::BadVersion,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The verdict on a head that must be complete, and that it is the same whether
-    /// it comes whole or byte by byte.
+    /// Parses a complete head, whole and byte by byte, with the same result.
     fn parsed(bytes: &[u8], limits: &Limits) -> Result<Head, Refusal> {
         let mut whole = Head::new();
         let outcome = whole.parse(bytes, limits);
@@ -405,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_read_where_it_lies() {
+    fn a_head_is_parsed_in_place() {
         let bytes =
             b"GET /a%20b?c=d HTTP/1.1\r\nHost: a.b\r\nAccept:  x, y \t\r\nEmpty:\r\n\r\nnext";
 
@@ -436,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_head_finds_nothing_of_the_last() {
+    fn a_second_head_keeps_nothing_of_the_first() {
         let mut head = Head::new();
         let first = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: b\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
         let second = b"GET /a HTTP/1.0\r\n\r\n";
@@ -452,14 +385,12 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_was_given_up_leaves_nothing() {
+    fn a_reset_head_starts_anew() {
         let mut head = Head::new();
         assert_eq!(head.parse(b"GET / HT", &Limits::default()), Ok(false));
-        assert!(head.is_begun());
 
         head.reset();
 
-        assert!(!head.is_begun());
         let next = b"PUT / HTTP/1.0\r\n\r\n";
         assert_eq!(head.parse(next, &Limits::default()), Ok(true));
         assert_eq!(head.method.of(next), b"PUT");

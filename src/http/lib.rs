@@ -1,45 +1,42 @@
-//! HTTP/1 as a server speaks it, without I/O and without a clock: bytes in,
-//! judgements and spans out; facts in, framed bytes out.
+//! HTTP/1 for a server, without I/O and without a clock: it parses requests from bytes
+//! and writes the heads and the framing of responses.
 //!
-//! | file          | subject                                                        |
-//! | ------------- | -------------------------------------------------------------- |
-//! | `head.rs`     | one request head: the way from bytes to [`Head`]               |
-//! | `scan.rs`     | where a head ends, line by line, when it comes in pieces       |
-//! | `fields.rs`   | what the fields mean: framing, Host, Connection, Expect        |
-//! | `target.rs`   | methods, request targets, Host values                          |
-//! | `body.rs`     | request bodies, and `chunked.rs` for those in chunks           |
-//! | `response.rs` | the head of a response, where its framing is decided           |
-//! | `sending.rs`  | the body of a response, as it was framed                       |
-//! | `refusal.rs`  | every reason to refuse a request, its status and its answer    |
-//! | `fault.rs`    | every reason to distrust a response of the application         |
+//! | file               | subject                                                       |
+//! | ------------------ | ------------------------------------------------------------- |
+//! | `request.rs`       | what a request head is made of: spans, fields, framing        |
+//! | `head.rs`          | the parser of request heads                                   |
+//! | `scan.rs`          | where a head ends, line by line, when it comes in pieces      |
+//! | `target.rs`        | methods, request targets, Host values                         |
+//! | `fields.rs`        | the fields the server acts on: framing, Connection, Expect    |
+//! | `body.rs`          | request bodies; `chunked.rs` decodes those in chunks          |
+//! | `limits.rs`        | how large a request may be                                    |
+//! | `refusal.rs`       | every reason to refuse a request, its status and error page   |
+//! | `response.rs`      | the head of a response, where its framing is decided          |
+//! | `response_body.rs` | the body of a response in that framing                        |
+//! | `syntax.rs`        | character classes and numbers                                 |
 //!
-//! httparse splits heads into words; every judgement is made here, and a strict
-//! one: what two readers could understand differently is refused.
+//! httparse splits heads into words. Everything else is checked here, strictly: what two
+//! readers could understand differently is refused.
 #![forbid(unsafe_code)]
 
 mod body;
 mod chunked;
-mod fault;
 mod fields;
 mod head;
-mod interim;
 mod limits;
-mod percent;
 mod refusal;
+mod request;
 mod response;
+mod response_body;
 mod scan;
-mod sending;
-mod span;
 mod syntax;
 mod target;
 
-pub use body::{Body, Decoded};
-pub use fault::Fault;
-pub use head::{Field, Framing, Head, Version};
-pub use interim::{CONTINUE, write_early_hints};
+pub use body::{BodyDecoder, Decoded};
+pub use head::Head;
 pub use limits::Limits;
-pub use percent::percent_decode;
-pub use refusal::{Page, Refusal, Status, write_refusal};
-pub use response::{Answering, ResponseHead};
-pub use sending::{End, ResponseFraming, Sending};
-pub use span::Span;
+pub use refusal::{Refusal, Status, write_error_page};
+pub use request::{Field, Framing, Span, Version};
+pub use response::{CONTINUE, ResponseContext, ResponseError, ResponseHead};
+pub use response_body::{BodyTooShort, Frame, ResponseBody, ResponseFraming};
+pub use target::percent_decode;

@@ -1,7 +1,6 @@
 //! How large a request may be.
 
-/// The most a client may ask us to hold. There are no magic values: who wants no
-/// limit writes a large number.
+/// The most that is read of a request. No value means "no limit": a large number does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes in the request line, without its line break.
@@ -26,17 +25,15 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The fields of a head may take this much together, or one field of
-    /// `field_size` if that is more.
+    /// The most bytes of all fields together, unless `field_size` is more.
     const FIELDS_TOGETHER: usize = 64 * 1024;
 
-    /// What no setting can exceed, so that positions fit a [`Span`](crate::Span).
+    /// The most bytes of a head with any settings: positions have to fit a
+    /// [`Span`](crate::Span).
     const CEILING: usize = 1 << 30;
 
-    /// The most bytes a whole head may take, from a leading empty line to the last.
-    ///
-    /// `fields * field_size` alone would let every client pin 800 kB, so all fields
-    /// together are held to 64 KiB (or to one field, should that be allowed more).
+    /// The most bytes of a whole head, from a leading empty line to the last. With the
+    /// defaults, `fields * field_size` alone would let each client take 800 kB of memory.
     pub fn head(&self) -> usize {
         let together = Self::FIELDS_TOGETHER.max(self.field_size);
         let fields = self.fields.saturating_mul(self.field_size).min(together);
@@ -53,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_is_held_to_64_kib_beside_its_request_line() {
+    fn the_fields_of_a_head_are_limited_to_64_kib() {
         assert_eq!(Limits::default().head(), 4094 + 65_536 + 6);
     }
 

@@ -1,12 +1,13 @@
-//! Every reason to refuse a request: what the log says, which status the client
-//! sees, and the small answer it gets before the connection is closed.
+//! Every reason to refuse a request: what the log says and which status the client
+//! gets; and the error pages.
 
 use std::fmt;
 
-use crate::syntax::write_decimal;
+use crate::response::{ResponseContext, ResponseError, ResponseHead};
+use crate::response_body::ResponseBody;
 
-/// Why a request is refused. After a refusal nothing more can be read from the
-/// connection: what follows has no agreed beginning.
+/// Why a request is refused. After a refusal no more requests can be read from the
+/// connection: where the next one begins is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
     /// Not three words with one space between them (RFC 9112, section 3).
@@ -19,20 +20,19 @@ pub enum Refusal {
     /// a target cannot hold (RFC 9112, section 3.2).
     #[error("the request target is malformed")]
     BadTarget,
-    /// Something else where `HTTP/1.1` should be.
     #[error("the HTTP version is malformed")]
     BadVersion,
-    /// A well-formed version that is neither 1.0 nor 1.1.
-    #[error("the HTTP version is neither 1.0 nor 1.1")]
+    /// A well-formed version whose major number is not 1.
+    #[error("the HTTP version is not 1.x")]
     UnsupportedVersion,
-    /// Tunnels are not what an application server is for (RFC 9110, section 9.3.6).
+    /// For tunnels through a proxy (RFC 9110, section 9.3.6).
     #[error("CONNECT is not supported")]
     Connect,
     /// The request line exceeds `Limits::line`.
-    #[error("the request line is too long")]
+    #[error("the request line is longer than limit_request_line")]
     LineTooLong,
 
-    /// RFC 9112, section 2.2, lets a recipient take a lone LF; proxies differ on it.
+    /// RFC 9112, section 2.2, lets a recipient accept a lone LF; proxies differ on it.
     #[error("a line of the head ends with a bare line feed")]
     BareLineFeed,
     /// RFC 9112, section 2.2.
@@ -48,13 +48,13 @@ pub enum Refusal {
     #[error("a field value holds a control character")]
     BadFieldValue,
     /// One field line exceeds `Limits::field_size`.
-    #[error("a field is too large")]
+    #[error("a header field is larger than limit_request_field_size")]
     FieldTooLarge,
     /// More fields than `Limits::fields`.
-    #[error("there are too many fields")]
+    #[error("there are more header fields than limit_request_fields")]
     TooManyFields,
     /// The whole head exceeds `Limits::head`.
-    #[error("the fields are too large together")]
+    #[error("the header fields together are larger than 64 KiB")]
     HeadTooLarge,
 
     /// RFC 9112, section 3.2.
@@ -67,9 +67,9 @@ pub enum Refusal {
     #[error("Host is malformed")]
     BadHost,
     /// RFC 9112, section 3.2.2, tells the client to send the same in both places.
-    #[error("Host is another than the one in the request target")]
+    #[error("Host differs from the host in the request target")]
     OtherHost,
-    /// Two types: the application would see either.
+    /// The application would see only one of them.
     #[error("Content-Type is given twice")]
     RepeatedContentType,
     /// Not one number, or one that no `u64` holds (RFC 9110, section 8.6).
@@ -91,11 +91,11 @@ pub enum Refusal {
     #[error("an HTTP/1.0 request has a Transfer-Encoding")]
     CodingBefore11,
     /// RFC 9110, section 10.1.1.
-    #[error("an expectation other than 100-continue")]
+    #[error("Expect is not 100-continue")]
     UnknownExpectation,
 
     /// The body exceeds `Limits::body`.
-    #[error("the body is too large")]
+    #[error("the body is larger than limit_request_body")]
     BodyTooLarge,
     /// Not 1 to 16 hexadecimal digits, or not followed by `;` or a line break
     /// (RFC 9112, section 7.1).
@@ -114,12 +114,11 @@ pub enum Refusal {
     #[error("a trailer is one of the fields that cannot be trailers")]
     ForbiddenTrailer,
     /// More trailers, or larger ones, than the limits for fields.
-    #[error("the trailers are too many or too large")]
+    #[error("the trailers exceed limit_request_fields or limit_request_field_size")]
     TrailersTooLarge,
 }
 
 impl Refusal {
-    /// What the client is told.
     pub fn status(&self) -> Status {
         match self {
             Self::BadRequestLine
@@ -167,51 +166,23 @@ pub struct Status {
 }
 
 impl Status {
-    /// 400
     pub const BAD_REQUEST: Self = Self::new(400, "Bad Request");
-    /// 403
-    pub const FORBIDDEN: Self = Self::new(403, "Forbidden");
-    /// 408
     pub const REQUEST_TIMEOUT: Self = Self::new(408, "Request Timeout");
-    /// 413
     pub const CONTENT_TOO_LARGE: Self = Self::new(413, "Content Too Large");
-    /// 414
     pub const URI_TOO_LONG: Self = Self::new(414, "URI Too Long");
-    /// 417
     pub const EXPECTATION_FAILED: Self = Self::new(417, "Expectation Failed");
-    /// 431
     pub const FIELDS_TOO_LARGE: Self = Self::new(431, "Request Header Fields Too Large");
-    /// 500
     pub const INTERNAL_SERVER_ERROR: Self = Self::new(500, "Internal Server Error");
-    /// 501
     pub const NOT_IMPLEMENTED: Self = Self::new(501, "Not Implemented");
-    /// 502
-    pub const BAD_GATEWAY: Self = Self::new(502, "Bad Gateway");
-    /// 503
     pub const SERVICE_UNAVAILABLE: Self = Self::new(503, "Service Unavailable");
-    /// 504
-    pub const GATEWAY_TIMEOUT: Self = Self::new(504, "Gateway Timeout");
-    /// 505
     pub const VERSION_NOT_SUPPORTED: Self = Self::new(505, "HTTP Version Not Supported");
 
     const fn new(code: u16, reason: &'static str) -> Self {
         Self { code, reason }
     }
 
-    /// The three digits.
     pub fn code(self) -> u16 {
         self.code
-    }
-
-    /// The words after them.
-    pub fn reason(self) -> &'static str {
-        self.reason
-    }
-}
-
-impl From<Refusal> for Status {
-    fn from(refusal: Refusal) -> Self {
-        refusal.status()
     }
 }
 
@@ -221,72 +192,54 @@ impl fmt::Display for Status {
     }
 }
 
-/// How much of the server's own answer goes out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Page {
-    /// Head and body.
-    Whole,
-    /// The head alone: the request was a HEAD.
-    HeadOnly,
-}
-
-/// Appends a complete answer of the server's own (to a refused request, after a
-/// time-out, for an application that failed). It announces the end of the
-/// connection, and says no more than the status: the reason is for the log.
-pub fn write_refusal(out: &mut Vec<u8>, status: impl Into<Status>, page: Page, date: &[u8; 29]) {
-    const BEFORE: &[u8] = b"<!doctype html>\n<html><head><title>";
-    const BETWEEN: &[u8] = b"</title></head>\n<body><h1>";
-    const AFTER: &[u8] = b"</h1></body></html>\n";
-
-    let status = status.into();
-    let title = "400 ".len() + status.reason.len();
-    let length = BEFORE.len() + title + BETWEEN.len() + status.reason.len() + AFTER.len();
-    out.reserve(256 + length);
-    out.extend_from_slice(b"HTTP/1.1 ");
-    write_title(out, status);
-    out.extend_from_slice(b"\r\nServer: rgunicorn\r\nDate: ");
-    out.extend_from_slice(date);
-    out.extend_from_slice(b"\r\nConnection: close\r\nContent-Type: text/html\r\nContent-Length: ");
-    write_decimal(out, length as u64);
-    out.extend_from_slice(b"\r\n\r\n");
-    match page {
-        Page::HeadOnly => {}
-        Page::Whole => {
-            out.extend_from_slice(BEFORE);
-            write_title(out, status);
-            out.extend_from_slice(BETWEEN);
-            out.extend_from_slice(status.reason.as_bytes());
-            out.extend_from_slice(AFTER);
-        }
-    }
-}
-
-fn write_title(out: &mut Vec<u8>, status: Status) {
-    write_decimal(out, u64::from(status.code));
-    out.push(b' ');
-    out.extend_from_slice(status.reason.as_bytes());
+/// Appends a complete response of the server's own: to a refused request, after a
+/// time-out, for an application that failed. The page says no more than the status: the
+/// reason is for the log.
+pub fn write_error_page(
+    out: &mut Vec<u8>,
+    context: ResponseContext,
+    status: Status,
+    date: &[u8; 29],
+) -> Result<ResponseBody, ResponseError> {
+    let title = status.to_string();
+    let page = format!(
+        "<!doctype html>\n<html><head><title>{title}</title></head>\n\
+         <body><h1>{}</h1></body></html>\n",
+        status.reason
+    );
+    let mut head = ResponseHead::begin(out, context, title.as_bytes())?;
+    head.field(b"Content-Type", b"text/html")?;
+    let mut body = head.finish(Some(page.len() as u64), date);
+    let frame = body.frame(page.len());
+    out.extend_from_slice(&page.as_bytes()[..frame.length]);
+    Ok(body)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
-
-    #[test]
-    fn the_answer_to_a_refused_request_is_complete_and_closes() {
+    fn page(context: ResponseContext, status: Status) -> (String, String) {
         let mut out = Vec::new();
-
-        write_refusal(&mut out, Refusal::BadHost, Page::Whole, DATE);
-
+        let _ =
+            write_error_page(&mut out, context, status, b"Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
         let text = String::from_utf8(out).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        (head.to_owned(), body.to_owned())
+    }
+
+    #[test]
+    fn the_page_for_a_refused_request_is_complete_and_closes() {
+        let refused = ResponseContext::of_refused(b"GET / HT");
+
+        let (head, body) = page(refused, Refusal::BadHost.status());
+
         assert_eq!(
             head,
             format!(
-                "HTTP/1.1 400 Bad Request\r\nServer: rgunicorn\r\n\
-                 Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nConnection: close\r\n\
-                 Content-Type: text/html\r\nContent-Length: {}",
+                "HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\n\
+                 Server: rgunicorn\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+                 Content-Length: {}\r\nConnection: close",
                 body.len()
             )
         );
@@ -294,12 +247,17 @@ mod tests {
     }
 
     #[test]
-    fn a_head_request_is_refused_without_a_body() {
-        let mut out = Vec::new();
+    fn a_refused_head_request_gets_the_head_that_a_get_would_have_got() {
+        let status = Status::REQUEST_TIMEOUT;
+        let (head_of_get, _) = page(ResponseContext::of_refused(b"GET / HTTP/1.1"), status);
 
-        write_refusal(&mut out, Status::REQUEST_TIMEOUT, Page::HeadOnly, DATE);
+        for request in [&b"HEAD / HTTP/1.1\r\n"[..], b"\r\nHEAD "] {
+            let (head, body) = page(ResponseContext::of_refused(request), status);
 
-        assert!(out.starts_with(b"HTTP/1.1 408 Request Timeout\r\n"));
-        assert!(out.ends_with(b"\r\n\r\n"));
+            assert_eq!((head, body), (head_of_get.clone(), String::new()));
+        }
+        for request in [&b"HEA"[..], b"HEADER / HTTP/1.1\r\n", b""] {
+            assert!(!ResponseContext::of_refused(request).head_only);
+        }
     }
 }

@@ -1,72 +1,114 @@
 //! The head of a response: the one place where its framing is decided.
 
-use crate::fault::{Fault, shown};
-use crate::fields::Connection;
-use crate::head::Version;
-use crate::sending::{ResponseFraming, Sending};
+use crate::fields::ConnectionOptions;
+use crate::request::Version;
+use crate::response_body::{ResponseBody, ResponseFraming};
 use crate::syntax::{decimal, is_token, is_value, trim, write_decimal};
 
-/// What an answer has to know of its request.
+/// What a response depends on in its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answering {
-    /// The version the client speaks.
+pub struct ResponseContext {
     pub version: Version,
-    /// Whether the method is HEAD: no body goes out.
+    /// The method is HEAD: no body goes out.
     pub head_only: bool,
-    /// Whether both client and server allow another request.
+    /// Both client and server allow another request.
     pub keep_alive: bool,
 }
 
-/// A response head that is being written to the end of a connection's output.
-///
-/// Dropped before it is finished (because of a [`Fault`], or because the application
-/// thought better of it), it takes back all that it wrote.
+impl ResponseContext {
+    /// For a request that is refused; `received` are its first bytes, which may be
+    /// malformed or incomplete.
+    pub fn of_refused(received: &[u8]) -> Self {
+        let line = received.strip_prefix(b"\r\n").unwrap_or(received);
+        Self {
+            version: Version::Http11,
+            // RFC 9110, section 9.3.2: no content in a response to HEAD.
+            head_only: line.starts_with(b"HEAD "),
+            keep_alive: false,
+        }
+    }
+}
+
+/// What a client that sent `Expect: 100-continue` waits for.
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Why the head of a response is not sent. The application is at fault: the client gets
+/// a 500, and the log says this.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResponseError {
+    #[error("status \"{0}\" is not three digits and a reason")]
+    BadStatus(String),
+    /// 1xx.
+    #[error("status \"{0}\" is not a final one")]
+    InterimStatus(String),
+    #[error("header name \"{0}\" is not a token")]
+    BadName(String),
+    /// Header injection, as a rule: the value came from a client unchecked.
+    #[error("header {0} has a control character in its value")]
+    BadValue(String),
+    #[error("Content-Length \"{0}\" is not a number")]
+    BadLength(String),
+    /// Even when both are equal.
+    #[error("Content-Length is given twice")]
+    RepeatedLength,
+}
+
+/// `bytes` for an error message: one line, not too long.
+fn escaped(bytes: &[u8]) -> String {
+    const MAX: usize = 80;
+    let cut = &bytes[..bytes.len().min(MAX)];
+    let dots = if cut.len() < bytes.len() { "..." } else { "" };
+    format!("{}{dots}", cut.escape_ascii())
+}
+
+/// A response head, being written to the end of a connection's output. Dropped before
+/// [`finish`](Self::finish), it removes what it wrote.
 #[derive(Debug)]
 pub struct ResponseHead<'out> {
     out: &'out mut Vec<u8>,
-    /// Where the output ended before.
+    /// The length of the output before.
     start: usize,
-    answering: Answering,
-    content: Content,
-    /// The Content-Length the application gave.
+    context: ResponseContext,
+    body_rule: BodyRule,
+    /// The Content-Length of the application.
     length: Option<u64>,
-    /// Whether the application asked to close the connection.
+    /// The application asked to close the connection.
     close: bool,
     finished: bool,
 }
 
-/// What a status says about the body.
+/// What a status allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Content {
-    /// There is one, perhaps an empty one.
-    Any,
-    /// 204: none, and no length of one (RFC 9110, section 8.6).
+enum BodyRule {
+    /// A body, perhaps an empty one.
+    Body,
+    /// 204: no body, no Content-Length (RFC 9110, section 8.6).
     None,
-    /// 304: none, but fields may describe what a 200 would have had.
-    Elsewhere,
+    /// 304: no body, but a Content-Length may say what a 200 would have had.
+    LengthOnly,
 }
 
 /// Who decides about a field of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Own {
-    /// The application: it is sent as it is.
+enum Owner {
+    /// Sent as the application gave it.
     Application,
     /// Content-Length: the framing depends on it.
-    Length,
-    /// Connection: the server decides, the application may ask for the end.
+    Framing,
+    /// Connection: the server decides, the application may ask to close.
     Connection,
-    /// The server: what the application says is dropped.
+    /// What the application gave is dropped.
     Server,
 }
 
 impl<'out> ResponseHead<'out> {
-    /// Begins a response. `status` is what the application calls it: `200 OK`.
+    /// Begins a response. `status` is code and reason: `200 OK`.
     pub fn begin(
         out: &'out mut Vec<u8>,
-        answering: Answering,
+        context: ResponseContext,
         status: &[u8],
-    ) -> Result<Self, Fault> {
-        let bad = || Err(Fault::BadStatus(shown(status)));
+    ) -> Result<Self, ResponseError> {
+        let bad = || Err(ResponseError::BadStatus(escaped(status)));
         let (code, reason) = match status {
             [a, b, c, b' ', reason @ ..] => ([*a, *b, *c], reason),
             [a, b, c] => ([*a, *b, *c], &b""[..]),
@@ -75,12 +117,12 @@ impl<'out> ResponseHead<'out> {
         if !code.iter().all(u8::is_ascii_digit) || !is_value(reason) {
             return bad();
         }
-        let content = match &code {
-            [b'1', ..] => return Err(Fault::InterimStatus(shown(status))),
+        let body_rule = match &code {
+            [b'1', ..] => return Err(ResponseError::InterimStatus(escaped(status))),
             [b'0' | b'6'..=b'9', ..] => return bad(),
-            b"204" => Content::None,
-            b"304" => Content::Elsewhere,
-            [..] => Content::Any,
+            b"204" => BodyRule::None,
+            b"304" => BodyRule::LengthOnly,
+            [..] => BodyRule::Body,
         };
 
         let start = out.len();
@@ -94,51 +136,52 @@ impl<'out> ResponseHead<'out> {
         Ok(Self {
             out,
             start,
-            answering,
-            content,
+            context,
+            body_rule,
             length: None,
             close: false,
             finished: false,
         })
     }
 
-    /// Adds a field of the application, unless it is for the server to decide.
-    pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Fault> {
+    /// Adds a field of the application's, unless the server decides about it.
+    pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), ResponseError> {
         let value = trim(value);
         match check_field(name, value)? {
-            Own::Application => {
+            Owner::Application => {
                 self.out.extend_from_slice(name);
                 self.out.extend_from_slice(b": ");
                 self.out.extend_from_slice(value);
                 self.out.extend_from_slice(b"\r\n");
             }
-            Own::Length => {
-                let length = decimal(value).ok_or_else(|| Fault::BadLength(shown(value)))?;
+            Owner::Framing => {
+                let length =
+                    decimal(value).ok_or_else(|| ResponseError::BadLength(escaped(value)))?;
                 if self.length.replace(length).is_some() {
-                    return Err(Fault::RepeatedLength);
+                    return Err(ResponseError::RepeatedLength);
                 }
             }
-            Own::Connection => {
-                let mut connection = Connection::default();
-                connection.note(value);
-                self.close |= connection.close;
+            Owner::Connection => {
+                let mut options = ConnectionOptions::default();
+                options.add(value);
+                self.close |= options.close;
             }
-            Own::Server => {}
+            Owner::Server => {}
         }
         Ok(())
     }
 
     /// Decides how the body is framed and ends the head. `known` is the length of the
-    /// whole body, if the server knows it; what the application said counts more.
-    pub fn finish(mut self, known: Option<u64>, date: &[u8; 29]) -> Sending {
+    /// whole body, if the server knows it; the application's Content-Length wins.
+    pub fn finish(mut self, known: Option<u64>, date: &[u8; 29]) -> ResponseBody {
         let (announced, framing) = self.framing(known);
-        let keep_alive = self.answering.keep_alive
+        let keep_alive = self.context.keep_alive
             && !self.close
             && match framing {
                 ResponseFraming::UntilClose => false,
-                ResponseFraming::Nothing
-                | ResponseFraming::Length(_)
-                | ResponseFraming::Chunked => true,
+                ResponseFraming::NoBody | ResponseFraming::Length(_) | ResponseFraming::Chunked => {
+                    true
+                }
             };
 
         let out = &mut *self.out;
@@ -151,13 +194,13 @@ impl<'out> ResponseHead<'out> {
         if framing == ResponseFraming::Chunked {
             out.extend_from_slice(b"\r\nTransfer-Encoding: chunked");
         }
-        out.extend_from_slice(match (keep_alive, self.answering.version) {
+        out.extend_from_slice(match (keep_alive, self.context.version) {
             (false, _) => b"\r\nConnection: close\r\n\r\n",
             (true, Version::Http10) => b"\r\nConnection: keep-alive\r\n\r\n",
             (true, Version::Http11) => b"\r\n\r\n",
         });
         self.finished = true;
-        Sending {
+        ResponseBody {
             framing,
             keep_alive,
         }
@@ -165,16 +208,16 @@ impl<'out> ResponseHead<'out> {
 
     /// The Content-Length to announce and the framing (RFC 9112, section 6).
     fn framing(&self, known: Option<u64>) -> (Option<u64>, ResponseFraming) {
-        match (self.content, self.answering.head_only) {
-            (Content::None, _) => (None, ResponseFraming::Nothing),
-            (Content::Elsewhere, _) => (self.length, ResponseFraming::Nothing),
-            // An application that gives nothing for HEAD may give something for GET:
-            // then no length is better than a wrong one.
-            (Content::Any, true) => {
+        match (self.body_rule, self.context.head_only) {
+            (BodyRule::None, _) => (None, ResponseFraming::NoBody),
+            (BodyRule::LengthOnly, _) => (self.length, ResponseFraming::NoBody),
+            // An application that returns nothing for HEAD may return something for
+            // GET: no length is better than a wrong one.
+            (BodyRule::Body, true) => {
                 let known = known.filter(|length| *length > 0);
-                (self.length.or(known), ResponseFraming::Nothing)
+                (self.length.or(known), ResponseFraming::NoBody)
             }
-            (Content::Any, false) => match (self.length.or(known), self.answering.version) {
+            (BodyRule::Body, false) => match (self.length.or(known), self.context.version) {
                 (Some(length), _) => (Some(length), ResponseFraming::Length(length)),
                 (None, Version::Http11) => (None, ResponseFraming::Chunked),
                 (None, Version::Http10) => (None, ResponseFraming::UntilClose),
@@ -192,33 +235,33 @@ impl Drop for ResponseHead<'_> {
 }
 
 /// Whether a field may be sent at all, and who decides about it.
-pub(crate) fn check_field(name: &[u8], value: &[u8]) -> Result<Own, Fault> {
+fn check_field(name: &[u8], value: &[u8]) -> Result<Owner, ResponseError> {
     if !is_token(name) {
-        return Err(Fault::BadName(shown(name)));
+        return Err(ResponseError::BadName(escaped(name)));
     }
     if !is_value(value) {
-        return Err(Fault::BadValue(shown(name)));
+        return Err(ResponseError::BadValue(escaped(name)));
     }
-    Ok(own(name))
+    Ok(owner(name))
 }
 
 /// Who decides about the field called `name`: hop-by-hop fields belong to the
 /// connection, and the connection to the server (RFC 9110, section 7.6.1).
-fn own(name: &[u8]) -> Own {
+fn owner(name: &[u8]) -> Owner {
     let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
     match name.len() {
-        2 if is(b"te") => Own::Server,
-        4 if is(b"date") => Own::Server,
-        6 if is(b"server") => Own::Server,
-        7 if is(b"trailer") || is(b"upgrade") => Own::Server,
-        8 if is(b"trailers") => Own::Server,
-        10 if is(b"connection") => Own::Connection,
-        10 if is(b"keep-alive") => Own::Server,
-        14 if is(b"content-length") => Own::Length,
-        16 if is(b"proxy-connection") => Own::Server,
-        17 if is(b"transfer-encoding") => Own::Server,
-        18 if is(b"proxy-authenticate") => Own::Server,
-        19 if is(b"proxy-authorization") => Own::Server,
-        _ => Own::Application,
+        2 if is(b"te") => Owner::Server,
+        4 if is(b"date") => Owner::Server,
+        6 if is(b"server") => Owner::Server,
+        7 if is(b"trailer") || is(b"upgrade") => Owner::Server,
+        8 if is(b"trailers") => Owner::Server,
+        10 if is(b"connection") => Owner::Connection,
+        10 if is(b"keep-alive") => Owner::Server,
+        14 if is(b"content-length") => Owner::Framing,
+        16 if is(b"proxy-connection") => Owner::Server,
+        17 if is(b"transfer-encoding") => Owner::Server,
+        18 if is(b"proxy-authenticate") => Owner::Server,
+        19 if is(b"proxy-authorization") => Owner::Server,
+        _ => Owner::Application,
     }
 }

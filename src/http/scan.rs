@@ -1,41 +1,38 @@
 //! Where a head ends, when it does not come in one piece.
 //!
-//! Lines are judged here by their ends and their lengths alone, in the order they
-//! arrive, and each byte is looked at once: a client that sends byte by byte costs
-//! no more than one that sends all at once. What a line says is judged later, when
-//! the head is complete; but bytes that cannot begin a request (a TLS handshake, an
-//! HTTP/2 frame) are refused at once.
+//! Lines are checked in the order they arrive, and each byte is scanned once: a client
+//! that sends byte by byte costs no more than one that sends all at once. Of field
+//! lines only the end and the length are checked here; the rest follows when the head
+//! is complete. The request line is checked as soon as it is complete, because what is
+//! not HTTP/1 may never send an empty line: an HTTP/0.9 client waits for its answer.
+//! Bytes that cannot begin a request (a TLS handshake) are refused at once.
 
 use memchr::memchr;
 
 use crate::limits::Limits;
 use crate::refusal::Refusal;
-use crate::target::is_method_byte;
+use crate::target::{check_request_line, is_method_byte};
 
-/// How far a head has been scanned.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Scan {
+pub(crate) struct Scanner {
     /// No line feed in the current line before this position.
     position: usize,
     /// Where the current line begins.
     line: usize,
-    /// Which line that is.
     part: Part,
 }
 
-/// The parts of a head.
 #[derive(Debug, Clone, Copy, Default)]
 enum Part {
     /// Possibly an empty line, which RFC 9112, section 2.2, asks to ignore.
     #[default]
-    Lead,
-    /// The request line.
+    EmptyLine,
     RequestLine,
     /// A field line, after so many others; or the empty line that ends the head.
     Fields(usize),
 }
 
-impl Scan {
+impl Scanner {
     /// The length of the head in `buffer`, if it is complete. `buffer` must begin
     /// with the bytes of the last call.
     pub(crate) fn find_end(
@@ -45,7 +42,7 @@ impl Scan {
     ) -> Result<Option<usize>, Refusal> {
         loop {
             match self.part {
-                Part::Lead => match buffer {
+                Part::EmptyLine => match buffer {
                     [] | [b'\r'] => return Ok(None),
                     [b'\r', b'\n', ..] => self.begin(2, Part::RequestLine),
                     [b'\r', ..] => return Err(Refusal::BareCarriageReturn),
@@ -62,7 +59,10 @@ impl Scan {
                     let most = limits.line.saturating_add(2);
                     match self.line_end(buffer, most, Refusal::LineTooLong, limits)? {
                         None => return Ok(None),
-                        Some(end) => self.begin(end, Part::Fields(0)),
+                        Some(end) => {
+                            check_request_line(&buffer[self.line..end - 2])?;
+                            self.begin(end, Part::Fields(0));
+                        }
                     }
                 }
                 Part::Fields(count) => {
@@ -125,12 +125,12 @@ mod tests {
         body: 0,
     };
 
-    /// The outcome, and that it is the same however the bytes arrive.
+    /// Scans `bytes` at once and byte by byte, with the same result.
     fn scanned(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
-        let at_once = Scan::default().find_end(bytes, &SMALL);
-        let mut scan = Scan::default();
+        let at_once = Scanner::default().find_end(bytes, &SMALL);
+        let mut scanner = Scanner::default();
         let byte_by_byte = (0..=bytes.len())
-            .map(|length| scan.find_end(&bytes[..length], &SMALL))
+            .map(|length| scanner.find_end(&bytes[..length], &SMALL))
             .find(|outcome| !matches!(outcome, Ok(None)))
             .unwrap_or(Ok(None));
         assert_eq!(at_once, byte_by_byte);
@@ -166,6 +166,16 @@ mod tests {
     fn what_cannot_begin_a_request_is_refused_at_its_first_byte() {
         assert_eq!(scanned(b"\x16\x03\x01"), Err(Refusal::BadMethod));
         assert_eq!(scanned(b"get"), Err(Refusal::BadMethod));
+    }
+
+    #[test]
+    fn a_request_line_is_judged_as_soon_as_it_is_complete() {
+        assert_eq!(scanned(b"GET /\r"), Ok(None));
+        assert_eq!(scanned(b"GET /\r\n"), Err(Refusal::BadRequestLine));
+        assert_eq!(
+            scanned(b"GET / HTTP/2.0\r\n"),
+            Err(Refusal::UnsupportedVersion)
+        );
     }
 
     #[test]

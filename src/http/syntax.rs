@@ -1,4 +1,4 @@
-//! The character classes of RFC 9110, section 5.6, and numbers in fields.
+//! The character classes of RFC 9110, section 5.6, lists, and numbers.
 
 const TOKEN: [bool; 256] = table(b"!#$%&'*+-.^_`|~");
 const HOST: [bool; 256] = table(b"-._~!$&'()*+,;=%");
@@ -24,7 +24,6 @@ pub(crate) fn is_token_byte(byte: u8) -> bool {
     TOKEN[usize::from(byte)]
 }
 
-/// A token: one `tchar` at least.
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|byte| is_token_byte(*byte))
 }
@@ -41,7 +40,7 @@ pub(crate) fn is_value_byte(byte: u8) -> bool {
 
 /// Whether `bytes` may be a field value (or a reason phrase).
 ///
-/// Looks at every byte and decides at the end: that way the compiler vectorises it.
+/// Checks every byte and decides at the end, so that the compiler can vectorise it.
 pub(crate) fn is_value(bytes: &[u8]) -> bool {
     bytes
         .iter()
@@ -77,41 +76,22 @@ pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
 }
 
 /// Appends `number` in decimal.
-pub(crate) fn write_decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = digit(number % 10);
-        number /= 10;
-        if number == 0 {
-            break;
-        }
+pub(crate) fn write_decimal(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Writes `number` in lower-case hexadecimal to the start of `out`, which has room for 16
+/// digits. Returns how many digits there are.
+pub(crate) fn write_hexadecimal(out: &mut [u8], number: u64) -> usize {
+    let bits = u64::BITS - number.leading_zeros();
+    let count = bits.div_ceil(4).max(1) as usize;
+    for (place, digit) in out[..count].iter_mut().enumerate() {
+        let shift = 4 * (count - 1 - place);
+        *digit = b"0123456789abcdef"[((number >> shift) & 15) as usize];
     }
-    out.extend_from_slice(&digits[at..]);
+    count
 }
 
-/// Appends `number` in lower-case hexadecimal.
-pub(crate) fn write_hexadecimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 16];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = digit(number % 16);
-        number /= 16;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "a digit is below 16")]
-fn digit(value: u64) -> u8 {
-    b"0123456789abcdef"[value as usize & 15]
-}
-
-/// The value of a hexadecimal digit.
 pub(crate) fn hexadecimal(byte: u8) -> Option<u8> {
     match byte {
         b'0'..=b'9' => Some(byte - b'0'),
@@ -169,10 +149,11 @@ mod tests {
             let mut out = Vec::new();
 
             write_decimal(&mut out, number);
-            out.push(b' ');
-            write_hexadecimal(&mut out, number);
+            let mut digits = [0; 16];
+            let count = write_hexadecimal(&mut digits, number);
 
-            assert_eq!(out, format!("{number} {number:x}").as_bytes());
+            assert_eq!(out, number.to_string().as_bytes());
+            assert_eq!(&digits[..count], format!("{number:x}").as_bytes());
         }
     }
 

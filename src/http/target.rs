@@ -1,39 +1,73 @@
-//! The words of a request line, and the authorities they name.
+//! The parts of a request line: method, target, version; and Host values.
 
 use memchr::{memchr, memchr2};
 
 use crate::refusal::Refusal;
-use crate::span::Span;
+use crate::request::Span;
 use crate::syntax::{is_host_byte, is_token_byte};
 
-/// What a request target says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// The path: all of it before `?` and `#`.
+    /// All before `?` and `#`.
     pub(crate) path: Span,
-    /// What is between `?` and `#`.
+    /// All between `?` and `#`.
     pub(crate) query: Span,
-    /// The authority of an absolute URL.
+    /// Only an absolute URL has one.
     pub(crate) authority: Option<Span>,
 }
 
 /// A byte that a method may hold. Gunicorn's rule: a token without lower-case
-/// letters and `#`. Methods are case-sensitive (RFC 9110, section 9.1), none in use
-/// has lower-case letters, and who gets the case wrong gets more wrong.
+/// letters and `#`. Methods are case-sensitive (RFC 9110, section 9.1), and none in use
+/// has lower-case letters.
 pub(crate) fn is_method_byte(byte: u8) -> bool {
     is_token_byte(byte) && !byte.is_ascii_lowercase() && byte != b'#'
 }
 
 /// A method has 3 to 20 characters, as with Gunicorn.
-pub(crate) fn is_method(method: &[u8]) -> bool {
+fn is_method(method: &[u8]) -> bool {
     (3..=20).contains(&method.len()) && method.iter().all(|byte| is_method_byte(*byte))
 }
 
-/// Whether `target` has only visible ASCII characters.
-pub(crate) fn is_visible(target: &[u8]) -> bool {
+/// Whether `target` consists of visible ASCII characters.
+fn is_visible(target: &[u8]) -> bool {
     target.iter().fold(!target.is_empty(), |good, byte| {
         good & byte.is_ascii_graphic()
     })
+}
+
+/// Checks `line`, a request line without its line break (RFC 9112, section 3).
+pub(crate) fn check_request_line(line: &[u8]) -> Result<(), Refusal> {
+    if memchr(b'\r', line).is_some() {
+        return Err(Refusal::BareCarriageReturn);
+    }
+    let mut words = line.split(|byte| *byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(Refusal::BadRequestLine);
+    };
+    check_words(method, target)?;
+    match version {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'..=b'9'] => Ok(()),
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+            Err(Refusal::UnsupportedVersion)
+        }
+        [..] => Err(Refusal::BadVersion),
+    }
+}
+
+/// Checks what can be said of a method and a target without knowing the host.
+pub(crate) fn check_words(method: &[u8], target: &[u8]) -> Result<(), Refusal> {
+    if !is_method(method) {
+        return Err(Refusal::BadMethod);
+    }
+    if method == b"CONNECT" {
+        return Err(Refusal::Connect);
+    }
+    if !is_visible(target) {
+        return Err(Refusal::BadTarget);
+    }
+    Ok(())
 }
 
 /// Reads the request target of `method` (RFC 9112, section 3.2). `target` has to be
@@ -51,8 +85,8 @@ pub(crate) fn read(buffer: &[u8], method: &[u8], target: Span) -> Result<Target,
     }
 }
 
-/// `http://authority/path?query`. The scheme is the client's belief: whether TLS was
-/// spoken is known from the connection.
+/// `http://authority/path?query`. The scheme is not used: whether TLS is used is
+/// known from the connection.
 fn absolute(buffer: &[u8], target: Span) -> Result<Target, Refusal> {
     let bytes = target.of(buffer);
     let colon = memchr(b':', bytes).ok_or(Refusal::BadTarget)?;
@@ -96,14 +130,24 @@ fn split(buffer: &[u8], start: usize, end: usize, authority: Option<Span>) -> Ta
         }
     }
     if let Some(authority) = authority.filter(|_| path.is_empty()) {
-        // `http://host` means `http://host/` (RFC 9110, section 4.2.3): the slash
-        // before the authority serves.
+        // `http://host` means `http://host/` (RFC 9110, section 4.2.3). A span needs a
+        // slash to point to: the one before the authority.
         path = Span::new(authority.start() - 1, authority.start());
     }
     Target {
         path,
         query,
         authority,
+    }
+}
+
+/// Appends `path` to `out`, percent-decoded. What only looks like an escape stays as it
+/// is, as in Python's `urllib.parse.unquote_to_bytes`.
+pub fn percent_decode(path: &[u8], out: &mut Vec<u8>) {
+    match memchr(b'%', path) {
+        // Most paths: copied whole, not byte by byte.
+        None => out.extend_from_slice(path),
+        Some(_) => out.extend(percent_encoding::percent_decode(path)),
     }
 }
 
@@ -137,7 +181,7 @@ pub(crate) fn is_host(value: &[u8]) -> bool {
     }
 }
 
-/// A character of an IPv6 or future address, with a zone perhaps.
+/// A character of an IPv6 or future address, which may have a zone.
 fn is_address_byte(byte: u8) -> bool {
     byte == b':' || is_host_byte(byte)
 }
@@ -242,6 +286,26 @@ mod tests {
 
         assert_eq!(asked, Ok(("*".into(), String::new(), None)));
         assert_eq!(read_all(b"OPTIONS", "*a"), Err(Refusal::BadTarget));
+    }
+
+    #[test]
+    fn only_what_is_an_escape_is_decoded_and_only_once() {
+        for (path, decoded) in [
+            (&b"/plain/path"[..], &b"/plain/path"[..]),
+            (b"/caf%C3%a9%20", b"/caf\xc3\xa9 "),
+            (b"%00%0D%0a", b"\0\r\n"),
+            (b"%2541", b"%41"),
+            (b"%%341", b"%41"),
+            (b"/100%", b"/100%"),
+            (b"%4", b"%4"),
+            (b"%zz/%4g%u0041%%", b"%zz/%4g%u0041%%"),
+        ] {
+            let mut out = b">".to_vec();
+
+            percent_decode(path, &mut out);
+
+            assert_eq!(out[1..], *decoded, "{}", path.escape_ascii());
+        }
     }
 
     #[test]

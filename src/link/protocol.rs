@@ -87,7 +87,7 @@ pub enum FromWorker {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadFailure {
     /// The exit status that says so: 3, it failed to boot; 4, there is no such
-    /// application object, or it cannot be called.
+    /// application object, or it is no WSGI application.
     pub status: u8,
     /// One line for the operator.
     pub summary: String,
@@ -180,6 +180,8 @@ pub struct Site {
     pub limit_request_field_size: usize,
     /// The largest request body in bytes.
     pub limit_request_body: u64,
+    /// The most bytes of an answer that wait for the client in a file.
+    pub limit_response_buffer: u64,
     /// Peers (addresses or networks) whose forwarding headers are believed; `*` for all.
     pub forwarded_allow_ips: Vec<String>,
 }

@@ -128,7 +128,8 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let texts = error.texts();
             if serves {
-                notify_of_failure(&texts);
+                // The status has one line: all mistakes, in the order of the log.
+                notify_of_failure(&texts.join("; "));
             }
             if log.has_fields() {
                 texts
@@ -147,9 +148,9 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Gives `systemctl status` the reason, in one line.
-fn notify_of_failure(reasons: &[String]) {
-    let status = status::failed_start(&reasons.join("; "));
+/// Gives `systemctl status` the reason.
+fn notify_of_failure(reason: &str) {
+    let status = status::failed_start(reason);
     let notified =
         Notifier::from_env().and_then(|mut notifier| notifier.notify(&[State::Status(&status)]));
     // The log gets the reason as well.

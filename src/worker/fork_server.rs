@@ -1,12 +1,15 @@
 //! The fork server: one process for each generation. It reads orders, loads the
 //! application if told to preload it, and forks workers. It serves nobody.
 
-use crate::report::{Reporter, Sender};
-use crate::worker::Worker;
-use crate::{application, signals, title};
+use crate::forking::{self, ForkingWorker};
+use crate::reporter::{Reporter, Sender};
+use crate::signals::{self, Held};
+use crate::sync::Worker;
+use crate::{application, process};
 use nix::sys::signal::{SigSet, Signal};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use rgunicorn_engine::close_on_fork;
 use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure, Site, Spawn, ToForkServer};
 use rgunicorn_link::{Link, Received, Scoreboard};
 use rustix::io::FdFlags;
@@ -36,7 +39,7 @@ struct ForkServer {
     app: Option<Py<PyAny>>,
 }
 
-/// Obeys the master until it closes the link.
+/// Carries out the master's orders until it closes the link.
 pub fn run(py: Python<'_>) -> PyResult<u8> {
     // The master's own signals are blocked there, and a blocked signal stays
     // blocked through fork and exec.
@@ -47,7 +50,9 @@ pub fn run(py: Python<'_>) -> PyResult<u8> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
         .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
     let link = Rc::new(inherited_link()?);
-    signals::outlive(py)?;
+    let listed = close_on_fork::list(&*link);
+    signals::ignore_in_fork_server(py)?;
+    forking::install_handlers(py)?;
     let mut server = None;
     loop {
         let waiting: &Link = &link;
@@ -68,7 +73,7 @@ pub fn run(py: Python<'_>) -> PyResult<u8> {
             Then::Exit(status) => return Ok(status),
             Then::Become(worker) => {
                 // What is the fork server's alone: its end of the link above all.
-                drop((server, link));
+                drop((server, listed, link));
                 return worker.run(py);
             }
         }
@@ -103,7 +108,7 @@ fn configure(
         return Err(PyRuntimeError::new_err("the scoreboard did not come"));
     };
     let scoreboard = Arc::new(Scoreboard::open(scoreboard)?);
-    title::set(&format!("rgunicorn: fork server [{}]", site.proc_name));
+    process::set_title(&format!("rgunicorn: fork server [{}]", site.proc_name));
     application::prepare(py, &site)?;
     let mut app = None;
     if site.preload {
@@ -172,6 +177,8 @@ impl ForkServer {
             return Err(PyRuntimeError::new_err("the worker's link did not come"));
         };
         let os = py.import("os")?;
+        let forking = ForkingWorker::begin();
+        let held = Held::begin()?;
         // Twice, with the process in between gone at once: the worker becomes
         // the child of the master, which has made itself the subreaper.
         let between: i32 = match os.call_method0("fork").and_then(|pid| pid.extract()) {
@@ -203,6 +210,8 @@ impl ForkServer {
         if let Some(stderr) = fds.next() {
             rustix::stdio::dup2_stderr(&stderr).map_err(std::io::Error::from)?;
         }
+        drop(forking);
+        forking::forget_children();
         Ok(Then::Become(Worker {
             number: spawn.worker,
             row: spawn.row,
@@ -210,6 +219,7 @@ impl ForkServer {
             scoreboard: Arc::clone(&self.scoreboard),
             link: Rc::new(Link::from_fd(worker_link)),
             app: self.app.as_ref().map(|app| app.clone_ref(py)),
+            held,
         }))
     }
 }

@@ -298,7 +298,8 @@ impl Connection {
                 return Err(Broken::Cut);
             }
         }
-        Ok(self.buffer.drain(..length).collect())
+        let rest = self.buffer.split_off(length);
+        Ok(std::mem::replace(&mut self.buffer, rest))
     }
 
     /// Everything until the server closes.

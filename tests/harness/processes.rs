@@ -79,6 +79,22 @@ pub fn descriptors(pid: Pid) -> Vec<PathBuf> {
         .collect()
 }
 
+/// The size of the files that a process has open and nobody else can find.
+pub fn unlinked_bytes(pid: Pid) -> u64 {
+    fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let path = entry.ok()?.path();
+            let target = fs::read_link(&path).ok()?;
+            let target = target.to_string_lossy();
+            let is_file = target.ends_with("(deleted)") && !target.starts_with("/memfd:");
+            is_file.then(|| fs::metadata(&path).ok())?
+        })
+        .map(|file| file.len())
+        .sum()
+}
+
 /// Whether a process has the socket with this inode open.
 pub fn holds_socket(pid: Pid, inode: u64) -> bool {
     let wanted = PathBuf::from(format!("socket:[{inode}]"));

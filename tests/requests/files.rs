@@ -1,5 +1,4 @@
-//! The files of this folder, read. The tests of the HTTP room and the stories
-//! share it.
+//! Reads the files of this folder, for the tests of the HTTP crate and the stories.
 
 use std::{
     fs,
@@ -7,10 +6,9 @@ use std::{
     str,
 };
 
-/// One file.
 pub struct Case {
     pub path: PathBuf,
-    /// What has to come of it, in the file's order.
+    /// Keys and values, in the file's order.
     pub expected: Vec<(String, String)>,
     /// The bytes a client sends.
     pub bytes: Vec<u8>,
@@ -18,7 +16,7 @@ pub struct Case {
 
 /// The cases of `tests/requests/FOLDER`, by name.
 pub fn cases(folder: &str) -> Vec<Case> {
-    // Rooms lie at different depths below the folder of the lock file.
+    // The crates are at different depths below the workspace.
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()
         .map(|place| place.join("tests/requests").join(folder))

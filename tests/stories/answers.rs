@@ -70,7 +70,7 @@ fn a_list_arrives_whole() {
 }
 
 #[test]
-fn bytes_are_iterated_over_and_fail_as_the_numbers_they_are() {
+fn a_bytes_object_as_body_is_a_500() {
     assert_is_a_plain_500(&get(&answering(), "/bytes"));
 }
 
@@ -117,7 +117,7 @@ fn no_content_and_not_modified_have_no_body_and_no_framing() {
 }
 
 #[test]
-fn head_gets_the_head_alone() {
+fn head_requests_get_no_body() {
     let server = answering();
     let mut connection = server.connect();
 
@@ -132,7 +132,7 @@ fn head_gets_the_head_alone() {
 }
 
 #[test]
-fn head_tells_the_length_that_get_would_have() {
+fn head_requests_get_the_content_length_of_get() {
     let server = answering();
 
     let response = server
@@ -187,7 +187,7 @@ fn headers_that_belong_to_the_server_are_not_taken_from_the_app() {
 }
 
 #[test]
-fn a_body_that_is_too_short_is_cut_and_never_looks_whole() {
+fn a_body_shorter_than_its_content_length_closes_the_connection() {
     let server = answering();
     let mut connection = server.connect();
 
@@ -199,7 +199,7 @@ fn a_body_that_is_too_short_is_cut_and_never_looks_whole() {
 }
 
 #[test]
-fn a_body_that_is_too_long_is_cut_at_its_length() {
+fn a_body_longer_than_its_content_length_is_cut() {
     let server = answering();
     let mut connection = server.connect();
 
@@ -214,7 +214,7 @@ fn a_body_that_is_too_long_is_cut_at_its_length() {
 }
 
 #[test]
-fn an_app_that_finds_its_error_in_time_may_start_anew() {
+fn exc_info_replaces_a_response_that_was_not_sent() {
     let response = get(&answering(), "/recovery");
 
     assert_eq!(
@@ -226,7 +226,7 @@ fn an_app_that_finds_its_error_in_time_may_start_anew() {
 }
 
 #[test]
-fn an_app_that_finds_its_error_too_late_gets_it_raised_again() {
+fn exc_info_is_raised_again_once_the_head_was_sent() {
     let server = answering();
     let mut connection = server.connect();
 
@@ -266,7 +266,7 @@ fn the_traceback_begins_in_the_app() {
 }
 
 #[test]
-fn an_app_that_raises_midway_never_leaves_an_answer_that_looks_whole() {
+fn an_error_in_the_middle_of_a_body_is_visible_to_the_client() {
     let server = answering();
 
     for path in ["/error-midway", "/error-midway-of-a-length"] {
@@ -289,7 +289,7 @@ fn a_request_cannot_make_its_worker_exit() {
 }
 
 #[test]
-fn what_is_no_wsgi_is_a_500() {
+fn violations_of_wsgi_are_a_500() {
     let server = answering();
 
     for path in [
@@ -359,7 +359,7 @@ fn close_is_called_for_head() {
 }
 
 #[test]
-fn a_close_that_raises_harms_nobody() {
+fn an_error_in_close_does_not_affect_the_response() {
     let server = answering();
 
     assert_eq!(get(&server, "/close-that-raises").text(), "fine");
@@ -369,7 +369,7 @@ fn a_close_that_raises_harms_nobody() {
 }
 
 #[test]
-fn an_answer_is_delivered_whole_although_its_close_raises() {
+fn a_response_is_complete_although_close_raises() {
     let server = Server::running("closing:app")
         .file(
             "closing.py",

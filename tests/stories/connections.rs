@@ -1,4 +1,4 @@
-//! How long a connection lives, and how many requests travel on it.
+//! Keep-alive, pipelining, limits, and which worker accepts a connection.
 
 use crate::harness::{Broken, Connection, Server, let_pass};
 use std::fmt::Write;
@@ -22,7 +22,7 @@ fn a_connection_is_kept_for_the_next_request() {
 }
 
 #[test]
-fn a_client_that_says_close_is_obeyed() {
+fn connection_close_closes_the_connection() {
     let server = Server::running("hello:app").start();
     let mut connection = server.connect();
 
@@ -35,7 +35,7 @@ fn a_client_that_says_close_is_obeyed() {
 }
 
 #[test]
-fn http_1_0_closes_unless_it_asks_to_be_kept() {
+fn http_1_0_closes_unless_keep_alive_is_asked_for() {
     let server = Server::running("hello:app")
         .setting("keepalive", 20)
         .start();
@@ -64,7 +64,7 @@ fn http_1_0_closes_unless_it_asks_to_be_kept() {
 }
 
 #[test]
-fn without_keepalive_every_answer_is_the_last() {
+fn keepalive_0_closes_after_each_response() {
     let server = Server::running("hello:app").setting("keepalive", 0).start();
     let mut connection = server.connect();
 
@@ -73,7 +73,7 @@ fn without_keepalive_every_answer_is_the_last() {
 }
 
 #[test]
-fn an_idle_connection_is_closed_after_its_time() {
+fn an_idle_connection_is_closed_after_the_keepalive_time() {
     let server = Server::running("hello:app").setting("keepalive", 2).start();
     let mut connection = server.connect();
     connection.get("/");
@@ -151,7 +151,7 @@ fn a_client_that_stops_sending_still_gets_its_answer() {
 }
 
 #[test]
-fn clients_that_connect_and_leave_harm_nobody() {
+fn clients_that_disconnect_early_do_not_disturb_others() {
     let server = Server::running("hello:app").workers(1).start();
 
     for bytes in [
@@ -254,7 +254,7 @@ fn an_idle_worker_uses_no_processor_time() {
 }
 
 #[test]
-fn clients_that_wait_for_a_busy_worker_are_not_cut() {
+fn clients_that_wait_for_a_busy_worker_are_not_disconnected() {
     let server = Server::running("slow:app")
         .workers(1)
         .setting("keepalive", 1)
@@ -275,7 +275,7 @@ fn clients_that_wait_for_a_busy_worker_are_not_cut() {
 }
 
 #[test]
-fn a_worker_under_load_serves_newcomers_too() {
+fn a_worker_under_load_accepts_new_connections() {
     let server = Server::running("slow:app")
         .workers(1)
         .setting("keepalive", 60)

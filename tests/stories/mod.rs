@@ -5,6 +5,8 @@ mod commands;
 mod configuration;
 mod connections;
 mod control;
+mod file_wrapper;
+mod forking;
 mod interpreters;
 mod listening;
 mod loading;

@@ -1,4 +1,4 @@
-//! Requests as they come in: what is understood, and what is refused.
+//! Requests: which are read and how, and which are refused.
 
 use crate::harness::{Running, Server};
 
@@ -80,7 +80,7 @@ fn lines_of_a_body_end_where_a_file_would_end_them() {
 }
 
 #[test]
-fn a_chunked_body_is_put_together() {
+fn a_chunked_body_is_decoded() {
     let server = echoing();
     let mut connection = server.connect();
 
@@ -123,7 +123,7 @@ fn a_body_the_app_does_not_read_is_not_taken_for_the_next_request() {
 }
 
 #[test]
-fn a_client_that_asks_whether_to_continue_is_told_so() {
+fn a_client_that_expects_100_continue_gets_it() {
     let server = echoing();
     let mut connection = server.connect();
     connection.send(
@@ -138,7 +138,7 @@ fn a_client_that_asks_whether_to_continue_is_told_so() {
 }
 
 #[test]
-fn a_client_that_does_not_wait_for_continue_is_served_too() {
+fn a_client_may_send_its_body_without_waiting_for_100_continue() {
     let server = echoing();
     let mut connection = server.connect();
 
@@ -280,10 +280,39 @@ fn a_body_over_the_limit_is_refused_before_it_is_read() {
         ),
         413,
     );
+    server.wait_for_log("with 413 Content Too Large: the body is larger than limit_request_body");
 }
 
 #[test]
-fn a_refusal_is_no_traceback() {
+fn a_refused_head_request_gets_no_body() {
+    let server = Server::running("hello:app")
+        .setting("client_timeout", 2)
+        .start();
+
+    for (bytes, status) in [
+        ("HEAD / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
+        (
+            "HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000000\r\n\r\n",
+            413,
+        ),
+        ("HEAD / HTTP/2.0\r\n", 505),
+        // Never completed.
+        ("HEAD / HTTP/1.1\r\nHost: a\r\n", 408),
+    ] {
+        let mut connection = server.connect();
+        connection.send(bytes);
+
+        let response = connection.receive_head();
+
+        assert_eq!(response.status, status, "{bytes:?}: {response:?}");
+        assert!(response.says_close(), "{bytes:?}: {response:?}");
+        assert!(response.header("Content-Length").is_some(), "{response:?}");
+        assert_eq!(connection.rest(), Ok(Vec::new()), "{bytes:?}");
+    }
+}
+
+#[test]
+fn a_refused_request_logs_no_traceback() {
     let server = echoing();
 
     assert_refused(&server, "GET\r\n\r\n", 400);

@@ -16,16 +16,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut engine = Engine::new(Settings::default())?;
     engine.listen(listener.into())?;
     loop {
-        let patience = engine.patience(Duration::from_secs(1));
-        engine.turn(patience)?;
+        let timeout = engine.next_timeout(Duration::from_secs(1));
+        engine.turn(timeout)?;
         while let Some(mut exchange) = engine.next_request() {
             let mut head = exchange.head(b"200 OK")?;
             head.field(b"Content-Type", b"text/plain")?;
             head.finish(Some(BODY.len() as u64), engine.clock().date());
-            // A client that is gone is found out when the exchange comes back.
+            // If the client is gone, `finish` closes the connection.
             let _ = exchange.push(BODY);
             exchange.end();
-            engine.give_back(exchange);
+            engine.finish(exchange);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use rgunicorn_http::{Body, Framing, Head, Limits, ResponseHead, percent_decode};
+use rgunicorn_http::{BodyDecoder, Framing, Head, Limits, ResponseHead, percent_decode};
 
 const HELLO: &[u8] = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
 
@@ -40,11 +40,11 @@ fn main() {
 
     let mut head = Head::new();
     assert_eq!(head.parse(HELLO, &limits), Ok(true));
-    let answering = head.answering(HELLO);
+    let context = head.response_context(HELLO);
     let mut out = Vec::new();
     measure("answer with three fields and a body", || {
         out.clear();
-        let Ok(mut answer) = ResponseHead::begin(&mut out, answering, b"200 OK") else {
+        let Ok(mut answer) = ResponseHead::begin(&mut out, context, b"200 OK") else {
             return false;
         };
         let good = answer
@@ -52,21 +52,36 @@ fn main() {
             .is_ok()
             && answer.field(b"X-Frame-Options", b"DENY").is_ok()
             && answer.field(b"Content-Length", b"13").is_ok();
-        let mut sending = answer.finish(Some(13), b"Sun, 06 Nov 1994 08:49:37 GMT");
-        sending.write(&mut out, b"Hello, world!");
+        let mut body = answer.finish(Some(13), b"Sun, 06 Nov 1994 08:49:37 GMT");
+        let frame = body.frame(13);
+        out.extend_from_slice(frame.prefix());
+        out.extend_from_slice(&b"Hello, world!"[..frame.length]);
+        out.extend_from_slice(frame.suffix);
         black_box(&out);
         good
     });
 
     let mut path = Vec::new();
-    measure("path without escapes", || {
-        path.clear();
-        percent_decode(
-            black_box(b"/wp-content/uploads/2010/03/hello.jpg"),
-            &mut path,
-        );
-        !path.is_empty()
-    });
+    for (name, escaped) in [
+        (
+            "without escapes",
+            &b"/wp-content/uploads/2010/03/hello.jpg"[..],
+        ),
+        (
+            "with two escapes",
+            b"/wp-content/uploads/caf%C3%A9/hello.jpg",
+        ),
+        (
+            "of escapes",
+            b"/%E3%81%93%E3%82%93%E3%81%AB%E3%81%A1%E3%81%AF",
+        ),
+    ] {
+        measure(&format!("path {name}"), || {
+            path.clear();
+            percent_decode(black_box(escaped), &mut path);
+            !path.is_empty()
+        });
+    }
 
     let mut chunks = Vec::new();
     for _ in 0..16 {
@@ -76,7 +91,7 @@ fn main() {
     }
     chunks.extend_from_slice(b"0\r\n\r\n");
     measure("16 chunks of 4 KiB", || {
-        let mut body = Body::of(Framing::Chunked, &limits);
+        let mut body = BodyDecoder::new(Framing::Chunked, &limits);
         let mut at = 0;
         while let Ok(decoded) = body.decode(black_box(&chunks[at..])) {
             at += decoded.consumed;

@@ -1,37 +1,39 @@
-//! Answers, as a client reads them.
+//! Response heads, as a client reads them.
 
-use rgunicorn_http::{Answering, Fault, ResponseFraming, ResponseHead, Sending, Version};
+use rgunicorn_http::{
+    ResponseBody, ResponseContext, ResponseError, ResponseFraming, ResponseHead, Version,
+};
 
 const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
-const GET: Answering = Answering {
+const GET: ResponseContext = ResponseContext {
     version: Version::Http11,
     head_only: false,
     keep_alive: true,
 };
-const HEAD: Answering = Answering {
+const HEAD: ResponseContext = ResponseContext {
     head_only: true,
     ..GET
 };
-const GET_10: Answering = Answering {
+const GET_10: ResponseContext = ResponseContext {
     version: Version::Http10,
     keep_alive: false,
     ..GET
 };
-const KEPT_10: Answering = Answering {
+const KEPT_10: ResponseContext = ResponseContext {
     keep_alive: true,
     ..GET_10
 };
 
 /// The head that goes out, without Server and Date, and what remains to be sent.
 fn answered(
-    answering: Answering,
+    context: ResponseContext,
     status: &str,
     fields: &[(&str, &str)],
     known: Option<u64>,
-) -> Result<(String, Sending), Fault> {
+) -> Result<(String, ResponseBody), ResponseError> {
     let mut out = b"before|".to_vec();
-    let answer = answer(&mut out, answering, status, fields, known);
+    let answer = answer(&mut out, context, status, fields, known);
     let text = String::from_utf8(out).unwrap();
     let text = text.strip_prefix("before|").unwrap();
     match answer {
@@ -40,21 +42,21 @@ fn answered(
             assert_eq!(text.matches(always).count(), 1, "{text}");
             Ok((text.replacen(always, "", 1), sending))
         }
-        Err(fault) => {
+        Err(error) => {
             assert_eq!(text, "", "something was left behind");
-            Err(fault)
+            Err(error)
         }
     }
 }
 
 fn answer(
     out: &mut Vec<u8>,
-    answering: Answering,
+    context: ResponseContext,
     status: &str,
     fields: &[(&str, &str)],
     known: Option<u64>,
-) -> Result<Sending, Fault> {
-    let mut head = ResponseHead::begin(out, answering, status.as_bytes())?;
+) -> Result<ResponseBody, ResponseError> {
+    let mut head = ResponseHead::begin(out, context, status.as_bytes())?;
     for (name, value) in fields {
         head.field(name.as_bytes(), value.as_bytes())?;
     }
@@ -63,17 +65,17 @@ fn answer(
 
 #[track_caller]
 fn assert_answer(
-    (answering, status, fields, known): (Answering, &str, &[(&str, &str)], Option<u64>),
+    (context, status, fields, known): (ResponseContext, &str, &[(&str, &str)], Option<u64>),
     head: &str,
     framing: ResponseFraming,
     keep_alive: bool,
 ) {
-    let expected = Sending {
+    let expected = ResponseBody {
         framing,
         keep_alive,
     };
     assert_eq!(
-        answered(answering, status, fields, known),
+        answered(context, status, fields, known),
         Ok((head.to_owned(), expected))
     );
 }
@@ -110,9 +112,9 @@ fn an_unknown_length_is_chunked() {
 
 #[test]
 fn an_old_client_gets_an_unknown_length_until_the_connection_closes() {
-    for answering in [GET_10, KEPT_10] {
+    for context in [GET_10, KEPT_10] {
         assert_answer(
-            (answering, "200 OK", &[], None),
+            (context, "200 OK", &[], None),
             "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
             ResponseFraming::UntilClose,
             false,
@@ -132,7 +134,7 @@ fn an_old_client_that_wants_its_connection_kept_is_told_so() {
 
 #[test]
 fn a_connection_that_will_close_is_announced() {
-    let closing = Answering {
+    let closing = ResponseContext {
         keep_alive: false,
         ..GET
     };
@@ -167,20 +169,20 @@ fn a_head_request_has_the_fields_of_a_get_and_no_body() {
     assert_answer(
         (HEAD, "200 OK", &[("Content-Length", "5")], Some(0)),
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
-        ResponseFraming::Nothing,
+        ResponseFraming::NoBody,
         true,
     );
     assert_answer(
         (HEAD, "200 OK", &[], Some(5)),
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
-        ResponseFraming::Nothing,
+        ResponseFraming::NoBody,
         true,
     );
     for known in [None, Some(0)] {
         assert_answer(
             (HEAD, "200 OK", &[], known),
             "HTTP/1.1 200 OK\r\n\r\n",
-            ResponseFraming::Nothing,
+            ResponseFraming::NoBody,
             true,
         );
     }
@@ -191,7 +193,7 @@ fn no_content_has_no_length() {
     assert_answer(
         (GET, "204 No Content", &[("Content-Length", "5")], Some(0)),
         "HTTP/1.1 204 No Content\r\n\r\n",
-        ResponseFraming::Nothing,
+        ResponseFraming::NoBody,
         true,
     );
 }
@@ -201,13 +203,13 @@ fn not_modified_may_describe_what_it_does_not_send() {
     assert_answer(
         (GET, "304 Not Modified", &[("Content-Length", "5")], Some(0)),
         "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
-        ResponseFraming::Nothing,
+        ResponseFraming::NoBody,
         true,
     );
     assert_answer(
         (GET, "304 Not Modified", &[], Some(0)),
         "HTTP/1.1 304 Not Modified\r\n\r\n",
-        ResponseFraming::Nothing,
+        ResponseFraming::NoBody,
         true,
     );
 }
@@ -261,8 +263,11 @@ fn a_status_is_three_digits_and_a_reason() {
         "200 O\0K",
         "OK",
     ] {
-        let fault = answered(GET, status, &[], Some(0)).unwrap_err();
-        assert!(matches!(fault, Fault::BadStatus(_)), "{status:?}: {fault}");
+        let error = answered(GET, status, &[], Some(0)).unwrap_err();
+        assert!(
+            matches!(error, ResponseError::BadStatus(_)),
+            "{status:?}: {error}"
+        );
     }
 }
 
@@ -271,28 +276,36 @@ fn an_application_has_no_interim_responses() {
     for status in ["100 Continue", "101 Switching Protocols", "103 Early Hints"] {
         assert_eq!(
             answered(GET, status, &[], Some(0)).unwrap_err(),
-            Fault::InterimStatus(status.into())
+            ResponseError::InterimStatus(status.into())
         );
     }
 }
 
 #[test]
 fn no_field_can_be_smuggled_in() {
-    for (name, value, fault) in [
-        ("X", "y\r\nZ: z", Fault::BadValue("X".into())),
-        ("X", "y\nZ: z", Fault::BadValue("X".into())),
-        ("X", "y\rZ: z", Fault::BadValue("X".into())),
-        ("X", "y\0", Fault::BadValue("X".into())),
-        ("X", "y\r\n\r\nbody", Fault::BadValue("X".into())),
-        ("Server", "a\r\nb", Fault::BadValue("Server".into())),
-        ("X: y\r\nZ", "z", Fault::BadName("X: y\\r\\nZ".into())),
-        ("X ", "y", Fault::BadName("X ".into())),
-        ("", "y", Fault::BadName(String::new())),
-        ("X:", "y", Fault::BadName("X:".into())),
-        ("Caf\u{e9}", "y", Fault::BadName("Caf\\xc3\\xa9".into())),
+    for (name, value, error) in [
+        ("X", "y\r\nZ: z", ResponseError::BadValue("X".into())),
+        ("X", "y\nZ: z", ResponseError::BadValue("X".into())),
+        ("X", "y\rZ: z", ResponseError::BadValue("X".into())),
+        ("X", "y\0", ResponseError::BadValue("X".into())),
+        ("X", "y\r\n\r\nbody", ResponseError::BadValue("X".into())),
+        ("Server", "a\r\nb", ResponseError::BadValue("Server".into())),
+        (
+            "X: y\r\nZ",
+            "z",
+            ResponseError::BadName("X: y\\r\\nZ".into()),
+        ),
+        ("X ", "y", ResponseError::BadName("X ".into())),
+        ("", "y", ResponseError::BadName(String::new())),
+        ("X:", "y", ResponseError::BadName("X:".into())),
+        (
+            "Caf\u{e9}",
+            "y",
+            ResponseError::BadName("Caf\\xc3\\xa9".into()),
+        ),
     ] {
         let fields = [("A", "b"), (name, value)];
-        assert_eq!(answered(GET, "200 OK", &fields, Some(0)), Err(fault));
+        assert_eq!(answered(GET, "200 OK", &fields, Some(0)), Err(error));
     }
 }
 
@@ -301,18 +314,18 @@ fn a_content_length_is_one_number() {
     for value in ["", "a", "-1", "+1", "1, 1", "1 1", "18446744073709551616"] {
         assert_eq!(
             answered(GET, "200 OK", &[("Content-Length", value)], None).unwrap_err(),
-            Fault::BadLength(value.into())
+            ResponseError::BadLength(value.into())
         );
     }
     let twice = [("Content-Length", "1"), ("content-length", "1")];
     assert_eq!(
         answered(GET, "200 OK", &twice, None).unwrap_err(),
-        Fault::RepeatedLength
+        ResponseError::RepeatedLength
     );
 }
 
 #[test]
-fn a_head_that_is_given_up_takes_itself_back() {
+fn a_head_that_is_dropped_leaves_nothing_behind() {
     let mut out = b"before".to_vec();
     let mut head = ResponseHead::begin(&mut out, GET, b"200 OK").unwrap();
     head.field(b"a", b"b").unwrap();

@@ -1,5 +1,5 @@
-//! The cases in `tests/requests`, whole and in pieces. What the files mean is
-//! written beside them.
+//! The cases in `tests/requests`, whole and in pieces. The `README.md` there explains the
+//! files.
 
 use rgunicorn_http::{Framing, Limits};
 
@@ -78,7 +78,7 @@ fn valid_requests_are_read_as_their_files_say() {
     for case in cases("valid") {
         match outcome(&case) {
             Outcome::Complete(reading) => check(&case, &reading),
-            other @ (Outcome::Wanting | Outcome::Refused(_)) => {
+            other @ (Outcome::Incomplete | Outcome::Refused(_)) => {
                 panic!("{}: {other:?}", case.path.display())
             }
         }

@@ -1,5 +1,5 @@
-//! The room from outside: cases from files, properties, and answers as a client
-//! reads them.
+//! The public interface: cases from files, properties, and responses as a client reads
+//! them.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod answers;

@@ -1,9 +1,9 @@
 //! Reads a request as the engine does: the head, then the body, from bytes that
 //! arrive in any pieces.
 
-use rgunicorn_http::{Body, Framing, Head, Limits, Refusal};
+use rgunicorn_http::{BodyDecoder, Framing, Head, Limits, Refusal, Version};
 
-/// Everything a request said, owned, so that two readings can be compared.
+/// A whole request, owned, so that two of them can be compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
     pub method: Vec<u8>,
@@ -22,21 +22,18 @@ pub struct Reading {
     pub rest: Vec<u8>,
 }
 
-/// What came of some bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Complete(Box<Reading>),
-    /// Neither complete nor refused.
-    Wanting,
+    Incomplete,
     Refused(Refusal),
 }
 
-/// Reads `bytes`, of which the first `ends[0]` are there at first, then the first
-/// `ends[1]`, and so on, and all of them at last.
+/// Parses the first `ends[0]` bytes, then the first `ends[1]`, and so on, at last all.
 pub fn read(bytes: &[u8], ends: &[usize], limits: &Limits) -> Outcome {
     match try_read(bytes, ends, limits) {
         Ok(Some(reading)) => Outcome::Complete(Box::new(reading)),
-        Ok(None) => Outcome::Wanting,
+        Ok(None) => Outcome::Incomplete,
         Err(refusal) => Outcome::Refused(refusal),
     }
 }
@@ -52,7 +49,7 @@ fn try_read(bytes: &[u8], ends: &[usize], limits: &Limits) -> Result<Option<Read
             break end;
         }
     };
-    let mut body = Body::of(head.framing, limits);
+    let mut body = BodyDecoder::new(head.framing, limits);
     let mut data = Vec::new();
     let mut at = head.length;
     for end in [end].into_iter().chain(ends) {
@@ -79,7 +76,10 @@ fn reading(head: &Head, bytes: &[u8], body: Vec<u8>, at: usize) -> Reading {
         target: owned(head.target),
         path: owned(head.path),
         query: owned(head.query),
-        version: head.version.as_str(),
+        version: match head.version {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+        },
         fields: head
             .fields
             .iter()

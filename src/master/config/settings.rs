@@ -376,6 +376,14 @@ settings! {
         limit_request_body: BodyLimit = BodyLimit::GIBIBYTE,
             ["--limit-request-body"], "BYTES", Reload;
 
+        /// The most of an answer kept on disk for a slow client; 0 = no limit.
+        ///
+        /// In bytes, or with K, M or G. What a client has not taken is kept in
+        /// 256 KiB of memory, then in a file in TMPDIR, so that the worker can go
+        /// on. When the file is this large, the worker waits for the client.
+        limit_response_buffer: BodyLimit = BodyLimit::GIBIBYTE,
+            ["--limit-response-buffer"], "BYTES", Reload;
+
         /// Proxies whose X-Forwarded headers are believed.
         ///
         /// IP addresses and networks such as `10.0.0.0/8`, separated by

@@ -163,6 +163,7 @@ fn site(generation: GenerationId, config: &Config, preload: bool) -> Site {
         limit_request_fields: count(config.limit_request_fields.get()),
         limit_request_field_size: count(config.limit_request_field_size.get()),
         limit_request_body: config.limit_request_body.bytes(),
+        limit_response_buffer: config.limit_response_buffer.bytes(),
         forwarded_allow_ips: config
             .forwarded_allow_ips
             .all()

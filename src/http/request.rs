@@ -1,7 +1,42 @@
-//! A place in a buffer, so that a parsed head borrows and copies nothing.
+//! What a request head is made of: spans, fields, version, framing.
 
-/// A range of bytes in the buffer a head was parsed from. Positions fit because
-/// [`Limits::head`](crate::Limits::head) keeps a head far below 4 GiB.
+/// The protocol version of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Version {
+    Http10,
+    /// Also what came as a higher minor version.
+    Http11,
+}
+
+/// How the body of a request is delimited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    None,
+    Length(u64),
+    Chunked,
+}
+
+impl Framing {
+    pub fn has_body(self) -> bool {
+        match self {
+            Self::None | Self::Length(0) => false,
+            Self::Length(_) | Self::Chunked => true,
+        }
+    }
+}
+
+/// A header field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// The name, as the client wrote it.
+    pub name: Span,
+    /// The value, without the blanks around it.
+    pub value: Span,
+}
+
+/// A range of bytes in the buffer a head was parsed from: a parsed head copies nothing
+/// and borrows nothing. Positions fit because [`Limits::head`](crate::Limits::head) keeps
+/// a head far below 4 GiB.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Span {
     start: u32,
@@ -28,7 +63,7 @@ impl Span {
         Self::new(start, start + part.len())
     }
 
-    /// The bytes, given the buffer the span was made from.
+    /// The bytes, from the buffer that was parsed.
     ///
     /// # Panics
     ///
@@ -37,22 +72,19 @@ impl Span {
         &buffer[self.start()..self.end()]
     }
 
-    /// Whether there is nothing in it.
     pub fn is_empty(self) -> bool {
         self.start == self.end
     }
 
-    /// How many bytes it covers.
     pub fn len(self) -> usize {
         self.end() - self.start()
     }
 
-    /// Where it begins.
     pub fn start(self) -> usize {
         self.start as usize
     }
 
-    /// Where it ends: the position after the last byte.
+    /// The position after the last byte.
     pub fn end(self) -> usize {
         self.end as usize
     }
