@@ -132,9 +132,9 @@ pub fn main() -> ExitCode {
                 notify_of_failure(&texts.join("; "));
             }
             if log.has_fields() {
-                texts
-                    .iter()
-                    .for_each(|text| events::configuration_refused(text));
+                for text in &texts {
+                    events::configuration_refused(text);
+                }
                 log.finish();
             } else {
                 log.finish();
