@@ -1,4 +1,4 @@
-//! New code, and code that will not do.
+//! Reloads that succeed and reloads that fail.
 
 use crate::{
     lab::{APP, Lab},
