@@ -70,7 +70,8 @@ stories! {
         ten_reloads_under_load_lose_no_request
         a_reload_onto_broken_code_fails_and_the_old_code_answers
         a_reload_onto_a_broken_configuration_fails_and_says_where
-        silent_clients_of_the_control_socket_do_not_keep_a_reload_out;
+        silent_clients_of_the_control_socket_do_not_keep_a_reload_out
+        a_hangup_of_all_processes_is_a_reload;
     failures:
         a_killed_worker_is_replaced_and_costs_only_its_own_requests
         a_killed_fork_server_is_replaced_and_costs_no_request
