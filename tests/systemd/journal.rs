@@ -1,8 +1,8 @@
-//! What `journalctl` and `systemctl status` tell an operator.
+//! What `journalctl` and `systemctl status` show.
 
 use crate::lab::{APP, Lab};
 
-pub fn what_the_application_says_is_in_the_journal(lab: &Lab) {
+pub fn what_the_application_writes_is_in_the_journal(lab: &Lab) {
     let site = lab.site("shop", APP).start();
     for path in ["/print", "/log", "/raise"] {
         site.get(path);
@@ -33,20 +33,20 @@ pub fn what_the_application_says_is_in_the_journal(lab: &Lab) {
     assert_eq!(raised.field("PRIORITY"), "3", "{raised:?}");
 }
 
-pub fn the_master_tells_its_story_with_fields(lab: &Lab) {
+pub fn the_events_of_the_master_have_fields(lab: &Lab) {
     let site = lab.site("shop", APP).start();
     site.reload();
     lab.must(&format!("systemctl stop {}", site.service()));
     site.wait_for_entry("the end", |entry| entry.message() == "Stopped");
 
     let unit = site.service();
-    let story = lab.journal(&[
+    let records = lab.journal(&[
         "--unit",
         &unit,
         "_COMM=rgunicorn",
         "SYSLOG_IDENTIFIER=rgunicorn",
     ]);
-    let mut named = story
+    let mut named = records
         .iter()
         .filter(|entry| !entry.field("MESSAGE_ID").is_empty());
     for begins in [
@@ -59,10 +59,10 @@ pub fn the_master_tells_its_story_with_fields(lab: &Lab) {
     ] {
         assert!(
             named.any(|entry| entry.message().starts_with(begins)),
-            "{begins}: {story:#?}"
+            "{begins}: {records:#?}"
         );
     }
-    for entry in &story {
+    for entry in &records {
         assert_ne!(entry.field("PRIORITY"), "", "{entry:?}");
     }
     let second = lab.journal(&["--unit", &unit, "GENERATION=2"]);
@@ -105,7 +105,7 @@ pub fn the_status_says_why_a_start_failed(lab: &Lab) {
     assert!(status.starts_with("generation 1: "), "{status}");
 }
 
-pub fn the_status_is_one_line_for_an_operator(lab: &Lab) {
+pub fn the_status_is_one_line(lab: &Lab) {
     let site = lab.site("shop", APP).start();
 
     let status = site.show("StatusText");

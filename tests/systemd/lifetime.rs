@@ -1,4 +1,4 @@
-//! From the first request to the last.
+//! Starting and stopping, listening, and what a site runs with.
 
 use crate::{
     client::{Address, Connection},

@@ -1,4 +1,4 @@
-//! New code, and code that will not do.
+//! Reloads that succeed and reloads that fail.
 
 use crate::{
     lab::{APP, Lab},
@@ -71,4 +71,27 @@ time.sleep(600)
     });
 
     site.deploy("2");
+}
+
+/// Without `--kill-whom=main` the signal goes to the fork server and the workers
+/// as well, also to those that the reload has just started.
+pub fn a_hangup_of_all_processes_is_a_reload(lab: &Lab) {
+    let site = lab.site("shop", APP).start();
+    let traffic = site.traffic();
+
+    for _ in 0..20 {
+        lab.must(&format!("systemctl kill --signal=HUP {}", site.service()));
+        traffic.wait_for_answers(10);
+    }
+    site.deploy("2");
+    traffic.wait_for_answers(100);
+
+    assert_eq!(traffic.finish(), Vec::<String>::new());
+    assert_eq!(site.show("NRestarts"), "0");
+    let died = site.journal().into_iter();
+    let died: Vec<_> = died
+        .map(|entry| entry.message())
+        .filter(|message| message.contains("died") || message.contains("failed"))
+        .collect();
+    assert_eq!(died, Vec::<String>::new());
 }
