@@ -317,7 +317,7 @@ mod tests {
             ),
             (
                 "--limit a:b",
-                "--limit is ambiguous: --limit-request-line, --limit-request-fields, --limit-request-field_size, --limit-request-body",
+                "--limit is ambiguous: --limit-request-line, --limit-request-fields, --limit-request-field_size, --limit-request-body, --limit-response-buffer",
             ),
             ("--zzz=1 a:b", "unknown option --zzz; see --help"),
             ("-x a:b", "unknown option -x; see --help"),
