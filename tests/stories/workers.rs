@@ -676,8 +676,8 @@ fn programs_that_the_app_starts_have_a_clean_signal_state() {
 
     // Python itself ignores SIGPIPE and SIGXFSZ; subprocess restores them, the
     // plainer ways do not. What the tests were started with is not the server's.
-    let pythons_own = 1 << (Signal::SIGPIPE as u64 - 1)
-        | 1 << (Signal::SIGXFSZ as u64 - 1)
+    let pythons_own = (1 << (Signal::SIGPIPE as u64 - 1))
+        | (1 << (Signal::SIGXFSZ as u64 - 1))
         | processes::ignored_signals();
     let mask = |way: &str, set: &str| found[way][set].as_u64().unwrap();
     for way in ["subprocess", "popen", "posix_spawn", "own"] {
