@@ -1,16 +1,20 @@
-//! The manual pages and the example configuration, made from the table of
-//! settings and the command lines. The prose is in the `.in` files beside.
+//! Generates the manual pages and the example configuration from the table of
+//! settings and the command line. The prose is in the `.in` files beside.
 //!
-//! What is committed has to be what would be made. To make it anew:
-//! `UPDATE=1 cargo test -p rgunicorn --lib pages`
+//! As a test it fails when a committed file is stale. To generate them again:
+//! `UPDATE=1 cargo test --test man_pages`
+#![allow(
+    clippy::unwrap_used,
+    reason = "in a test a surprise is a failure, and a panic says where"
+)]
 
-use crate::config::{Applies, Group, SETTINGS, Setting};
-use crate::{cli, config, ctl};
 use clap::{Arg, ArgAction, Command};
+use rgunicorn::config::{Applies, Group, SETTINGS, Setting};
+use rgunicorn::{cli, config};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// Plain text as roff takes it.
+/// Plain text, escaped for roff.
 fn roff(text: &str) -> String {
     let text = text
         .replace('\\', "\\e")
@@ -73,17 +77,6 @@ fn options(command: &Command) -> String {
     pieces.concat().trim_end().to_owned()
 }
 
-/// The commands of rgunicornctl.
-fn commands() -> String {
-    let piece = |(name, _, help): &(&str, _, &str)| format!(".TP\n.B {name}\n{}.\n", prose(help));
-    ctl::COMMANDS
-        .iter()
-        .map(piece)
-        .collect::<String>()
-        .trim_end()
-        .to_owned()
-}
-
 /// What holds when a setting is not set, as a sentence.
 fn default(setting: &Setting) -> String {
     match (setting.default)() {
@@ -123,6 +116,10 @@ fn settings() -> String {
                     .join(", ")
             ),
         };
+        let variable = setting
+            .variable
+            .map(|name| format!(" In the environment: `{name}`."));
+        let elsewhere = flag + variable.as_deref().unwrap_or_default();
         let applies = match setting.applies {
             Applies::Reload => "",
             Applies::Restart => " A change needs a restart.",
@@ -132,7 +129,7 @@ fn settings() -> String {
             ".IP\n{}\n{}\n{}{applies}\n",
             roff(&must),
             prose(&default(setting)),
-            prose(&flag)
+            prose(&elsewhere)
         ));
     }
     pieces.concat().trim_end().to_owned()
@@ -192,8 +189,8 @@ fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Each file, as it would be made now.
-fn made() -> [(PathBuf, String); 4] {
+/// Each file, as it is generated now.
+fn generated() -> [(PathBuf, String); 4] {
     let page = |name: &str, inserts: &[(&str, String)]| {
         let path = root("man").join(name);
         let prose = fs::read_to_string(path.with_extension(match name.rsplit_once('.') {
@@ -202,7 +199,7 @@ fn made() -> [(PathBuf, String); 4] {
         }))
         .unwrap();
         let mut text = format!(
-            ".\\\" Made from {name}.in by pages.rs: change it there.\n{}",
+            ".\\\" Generated from {name}.in by pages.rs: change it there.\n{}",
             prose.replace("@VERSION@", env!("CARGO_PKG_VERSION"))
         );
         for (mark, insert) in inserts {
@@ -213,39 +210,33 @@ fn made() -> [(PathBuf, String); 4] {
     };
     [
         page("rgunicorn.1", &[("@OPTIONS@", options(&cli::command()))]),
-        page(
-            "rgunicornctl.1",
-            &[
-                ("@OPTIONS@", options(&ctl::command())),
-                ("@COMMANDS@", commands()),
-            ],
-        ),
+        page("rgunicornctl.1", &[]),
         page("rgunicorn.toml.5", &[("@SETTINGS@", settings())]),
         (root("packaging/examples/rgunicorn.toml"), example()),
     ]
 }
 
 #[test]
-fn what_is_committed_is_what_would_be_made() {
-    for (path, text) in made() {
+fn the_committed_files_are_up_to_date() {
+    for (path, text) in generated() {
         if env::var_os("UPDATE").is_some() {
             fs::write(&path, &text).unwrap();
         }
         let committed = fs::read_to_string(&path).unwrap_or_default();
         assert!(
             committed == text,
-            "{} is stale: run UPDATE=1 cargo test -p rgunicorn --lib pages",
+            "{} is stale: run UPDATE=1 cargo test --test man_pages",
             path.display()
         );
     }
 }
 
 #[test]
-fn the_example_is_a_configuration_as_it_is_and_with_every_setting_in_force() {
+fn the_example_is_a_valid_configuration_also_with_every_setting_set() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("example.toml");
-    let in_force: String = SETTINGS.iter().map(assignment).collect();
-    for text in [&example(), &in_force] {
+    let all_set: String = SETTINGS.iter().map(assignment).collect();
+    for text in [&example(), &all_set] {
         for setting in SETTINGS {
             assert!(text.contains(&assignment(setting)), "{}", setting.key);
         }
@@ -271,7 +262,7 @@ fn the_example_is_a_configuration_as_it_is_and_with_every_setting_in_force() {
 }
 
 #[test]
-fn no_line_of_a_page_is_taken_for_a_request_by_mistake() {
+fn text_is_escaped_for_roff() {
     assert_eq!(roff(".5 - 'x\\y\""), "\\&.5 \\- \\(aqx\\ey\\(dq");
     assert_eq!(prose("as `a-b` says"), "as \\fBa\\-b\\fR says");
 }

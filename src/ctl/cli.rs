@@ -1,26 +1,26 @@
-//! Its command line.
+//! The command line of `rgunicornctl`.
 
-use crate::config::Start;
-use crate::control::protocol::Request;
-use crate::usage::{Stop, one_line};
 use clap::{Arg, ArgAction, Command};
+use rgunicorn::config::Start;
+use rgunicorn::control::protocol::Request;
+use rgunicorn::usage::{Stop, one_line};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-/// The rgunicorn that is spoken to.
+/// The server that is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// The one that has this socket.
+    /// The one with this control socket.
     Socket(PathBuf),
     /// The instance of `rgunicorn@.service` that has this name.
     Instance(String),
-    /// The one whose unit this process belongs to, as with `ExecReload=`.
+    /// The one of the unit that this process belongs to, as in `ExecReload=`; by
+    /// its runtime directory.
     Unit(PathBuf),
 }
 
 impl Target {
-    /// Where its control socket is.
     pub fn socket(&self) -> PathBuf {
         match self {
             Self::Socket(path) => path.clone(),
@@ -30,39 +30,38 @@ impl Target {
     }
 }
 
-/// Who it is, as one asks "is … running?"
+/// To be read in "is … running?"
 impl fmt::Display for Target {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Socket(_) | Self::Unit(_) => {
-                to.write_str("an rgunicorn with this control socket")
-            }
+            Self::Socket(_) | Self::Unit(_) => to.write_str("a server with this control socket"),
             Self::Instance(name) => write!(to, "rgunicorn@{name}.service"),
         }
     }
 }
 
-/// An understood command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandLine {
-    /// Whom to ask.
     pub target: Target,
-    /// For what.
     pub request: Request,
 }
 
-/// Each command, what it asks for, and what it does.
-pub(crate) const COMMANDS: [(&str, Request, &str); 2] = [
+/// Each command, its request, and its help.
+const COMMANDS: [(&str, Request, &str); 2] = [
     (
         "reload",
         Request::Reload,
-        "Put every worker on the code and configuration of now; done when they serve",
+        "Load code and configuration anew; returns when the new workers serve",
     ),
-    ("status", Request::Status, "Say in one line how it stands"),
+    (
+        "status",
+        Request::Status,
+        "Print one line about the state of the server",
+    ),
 ];
 
-/// Understands `words`, the first of which is the program's name.
-pub(super) fn parse_from<I>(words: I, start: &Start) -> Result<CommandLine, Stop>
+/// Reads `words`, the first of which is the program's name.
+pub fn parse_from<I>(words: I, start: &Start) -> Result<CommandLine, Stop>
 where
     I: IntoIterator,
     I::Item: Into<OsString> + Clone,
@@ -71,18 +70,13 @@ where
         .try_get_matches_from(words)
         .map_err(|error| one_line(&error, unknown_flag, "COMMAND"))?;
     let names = || COMMANDS.map(|(name, ..)| name).join(" or ");
-    let request = match matches.get_one::<String>("command") {
-        None => {
-            return Err(Stop::Refuse(format!(
-                "what shall be done? COMMAND is {}",
-                names()
-            )));
-        }
+    let (name, request) = match matches.get_one::<String>("command") {
+        None => return Err(Stop::refuse(format!("no command given; use {}", names()))),
         Some(word) => COMMANDS
             .into_iter()
             .find(|(name, ..)| name == word)
-            .map(|(_, request, _)| request)
-            .ok_or_else(|| Stop::Refuse(format!("unknown command {word:?}: it is {}", names())))?,
+            .map(|(name, request, _)| (name, request))
+            .ok_or_else(|| Stop::refuse(format!("unknown command {word:?}; use {}", names())))?,
     };
     let socket = matches.get_one::<PathBuf>("socket");
     let instance = matches.get_one::<String>("instance");
@@ -91,9 +85,11 @@ where
         (None, Some(name), _) => Target::Instance(instance_name(name)?),
         (None, None, Some(directory)) => Target::Unit(directory.clone()),
         (None, None, None) => {
-            return Err(Stop::Refuse(
-                "which rgunicorn? Name its instance with -i NAME or its control socket with -s PATH".into(),
-            ));
+            return Err(Stop::refuse(format!(
+                "no server given: for rgunicorn@NAME.service type `rgunicornctl --instance NAME \
+                 {name}`; a server in a terminal has to be started with `rgunicorn --control-socket \
+                 PATH`, then type `rgunicornctl --socket PATH {name}`"
+            )));
         }
     };
     Ok(CommandLine { target, request })
@@ -104,15 +100,15 @@ fn instance_name(word: &str) -> Result<String, Stop> {
     let name = word.strip_suffix(".service").unwrap_or(word);
     let name = name.strip_prefix("rgunicorn@").unwrap_or(name);
     if name.is_empty() || name.starts_with('.') || name.contains(['/', '@', '\0']) {
-        return Err(Stop::Refuse(format!(
-            "--instance: {word:?} is no name of an instance"
+        return Err(Stop::refuse(format!(
+            "--instance: {word:?} is not the name of an instance"
         )));
     }
     Ok(name.to_owned())
 }
 
 fn unknown_flag(flag: &str) -> String {
-    format!("unknown option {flag}; --help lists those there are")
+    format!("unknown option {flag}; see --help")
 }
 
 /// The command line as clap knows it.
@@ -122,11 +118,11 @@ pub fn command() -> Command {
         .concat();
     Command::new("rgunicornctl")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Asks a running rgunicorn to do something, and waits until it is done.")
+        .about("Sends a command to a running rgunicorn and waits for the result.")
         .override_usage("rgunicornctl [-s PATH | -i NAME] COMMAND")
         .after_help(format!(
             "Commands:\n{commands}\n\
-             Exit status: 0 done, 1 not done, 64 not understood, 69 nobody answers.\n\
+             Exit status: 0 success, 1 failure, 64 usage error, 69 no server answers.\n\
              \n\
              See rgunicornctl(1)."
         ))
@@ -137,19 +133,19 @@ pub fn command() -> Command {
         .args([
             Arg::new("command")
                 .value_name("COMMAND")
-                .help("What to do: see below"),
+                .help("The command, see below"),
             Arg::new("instance")
                 .short('i')
                 .long("instance")
                 .value_name("NAME")
                 .conflicts_with("socket")
-                .help("The instance: NAME in rgunicorn@NAME.service"),
+                .help("The server of rgunicorn@NAME.service"),
             Arg::new("socket")
                 .short('s')
                 .long("socket")
                 .value_name("PATH")
                 .value_parser(clap::value_parser!(PathBuf))
-                .help("Its control socket [default: $RUNTIME_DIRECTORY/control]"),
+                .help("The server with this control socket [default: $RUNTIME_DIRECTORY/control]"),
             Arg::new("version")
                 .short('V')
                 .long("version")
@@ -159,7 +155,7 @@ pub fn command() -> Command {
                 .short('h')
                 .long("help")
                 .action(ArgAction::Help)
-                .help("Print this"),
+                .help("Print this help"),
         ])
 }
 
@@ -181,13 +177,15 @@ mod tests {
 
     fn refusal(words: &str) -> String {
         match parsed(words, None) {
-            Err(Stop::Refuse(line)) if !line.contains('\n') => line,
+            Err(Stop::Refuse(lines)) if lines.len() == 1 && !lines[0].contains('\n') => {
+                lines[0].clone()
+            }
             other => panic!("{words}: {other:?}"),
         }
     }
 
     #[test]
-    fn clap_finds_no_fault_with_it() {
+    fn the_command_line_is_valid_for_clap() {
         command().debug_assert();
     }
 
@@ -205,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_named_socket_counts_and_else_that_of_the_unit() {
+    fn a_named_socket_is_used_and_otherwise_that_of_the_unit() {
         let socket = |words, directory| parsed(words, directory).unwrap().target.socket();
         assert_eq!(
             socket("status -s /run/x", Some("/run/unit")),
@@ -218,37 +216,34 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_said_in_one_line() {
+    fn a_usage_error_is_one_line() {
         for (words, says) in [
-            ("-i site", "what shall be done? COMMAND is reload or status"),
+            ("-i site", "no command given; use reload or status"),
             (
                 "-i site dance",
-                "unknown command \"dance\": it is reload or status",
+                "unknown command \"dance\"; use reload or status",
             ),
             (
                 "reload",
-                "which rgunicorn? Name its instance with -i NAME or its control socket with -s PATH",
+                "no server given: for rgunicorn@NAME.service type `rgunicornctl --instance NAME reload`; a server in a terminal has to be started with `rgunicorn --control-socket PATH`, then type `rgunicornctl --socket PATH reload`",
             ),
             (
                 "-i ../x reload",
-                "--instance: \"../x\" is no name of an instance",
+                "--instance: \"../x\" is not the name of an instance",
             ),
             (
                 "-i .. reload",
-                "--instance: \"..\" is no name of an instance",
+                "--instance: \"..\" is not the name of an instance",
             ),
             (
                 "-i a -s b reload",
-                "--instance <NAME> does not go with --socket <PATH>",
+                "--instance <NAME> cannot be used with --socket <PATH>",
             ),
             (
                 "reload reload",
-                "\"reload\" is one word too many: COMMAND is given once, and a value that has spaces needs quotes",
+                "unexpected argument \"reload\": only one COMMAND can be given, and a value with spaces needs quotes",
             ),
-            (
-                "--wait reload",
-                "unknown option --wait; --help lists those there are",
-            ),
+            ("--wait reload", "unknown option --wait; see --help"),
         ] {
             assert_eq!(refusal(words), says);
         }
@@ -261,6 +256,41 @@ mod tests {
         };
         for (name, _, does) in COMMANDS {
             assert!(help.contains(&format!("  {name}  {does}\n")), "{help}");
+        }
+    }
+
+    /// The page as text, without the requests and escapes of roff.
+    fn page() -> String {
+        let source = include_str!("../../man/rgunicornctl.1");
+        let text = source
+            .replace("\\fB", "")
+            .replace("\\fI", "")
+            .replace("\\fR", "");
+        let text = text.replace("\\-", "-");
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn the_manual_page_has_every_option_and_command_with_its_help() {
+        let page = page();
+        let command = command();
+        for argument in command
+            .get_arguments()
+            .filter(|argument| !argument.is_positional())
+        {
+            let short = argument.get_short().unwrap();
+            let long = argument.get_long().unwrap();
+            let help = argument.get_help().unwrap();
+            let value = match argument.get_value_names() {
+                Some([name]) if argument.get_action().takes_values() => format!(" {name}"),
+                _ => String::new(),
+            };
+            let entry = format!(".TP -{short}, --{long}{value} {help}.");
+            assert!(page.contains(&entry), "{entry:?} is not in {page}");
+        }
+        for (name, _, help) in COMMANDS {
+            let entry = format!(".TP .B {name} {help}.");
+            assert!(page.contains(&entry), "{entry:?} is not in {page}");
         }
     }
 }

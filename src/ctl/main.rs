@@ -1,5 +1,9 @@
-//! `rgunicornctl`: see the library.
+//! `rgunicornctl`: sends a command to a running rgunicorn over its control socket
+//! and waits for the result. The messages are in `rgunicorn::control::protocol`.
+
+mod cli;
+mod client;
 
 fn main() -> std::process::ExitCode {
-    rgunicorn::ctl::main()
+    client::run()
 }

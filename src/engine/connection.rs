@@ -20,6 +20,7 @@
 use crate::buffers::{
     BodyStorage, BufferPool, Buffers, RECEIVE_BODY_SIZE, RECEIVE_SIZE, decode_body,
 };
+use crate::close_on_fork::CloseOnFork;
 use crate::notice::RequestError;
 use crate::settings::Settings;
 use rgunicorn_http::{BodyDecoder, CONTINUE, Framing, ResponseContext, write_error_page};
@@ -96,7 +97,7 @@ enum AfterResponse {
 
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) socket: OwnedFd,
+    pub(crate) socket: CloseOnFork,
     pub(crate) peer: Peer,
     pub(crate) listener: usize,
     pub(crate) settings: Arc<Settings>,
@@ -142,7 +143,7 @@ impl Connection {
         deadline_ms: u64,
     ) -> Self {
         Self {
-            socket,
+            socket: socket.into(),
             peer,
             listener,
             settings,

@@ -2,6 +2,7 @@
 
 use crate::buffers::BufferPool;
 use crate::clock::Clock;
+use crate::close_on_fork::CloseOnFork;
 use crate::connection::{Connection, Interest, Next, State, millis};
 use crate::exchange::Exchange;
 use crate::listener::Listener;
@@ -15,7 +16,7 @@ use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,12 +47,12 @@ type AcceptCheck = Box<dyn Fn() -> bool + Send>;
 
 /// One worker's sockets.
 pub struct Engine {
-    epoll: OwnedFd,
+    epoll: CloseOnFork,
     settings: Arc<Settings>,
     clock: Clock,
     listeners: Vec<Listener>,
     /// An eventfd that all workers share: it wakes one of them to accept connections.
-    wake_fd: Option<OwnedFd>,
+    wake_fd: Option<CloseOnFork>,
     /// Called right before each accept.
     accept_check: Option<AcceptCheck>,
     accept_state: AcceptState,
@@ -80,7 +81,7 @@ pub struct Engine {
 impl Engine {
     pub fn new(settings: Settings) -> io::Result<Self> {
         Ok(Self {
-            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            epoll: epoll::create(CreateFlags::CLOEXEC)?.into(),
             settings: Arc::new(settings),
             clock: Clock::new(),
             listeners: Vec::new(),

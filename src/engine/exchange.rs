@@ -7,7 +7,8 @@ use crate::buffers::{Buffers, RECEIVE_SIZE};
 use crate::connection::{Connection, Peer};
 use crate::output::{Flow, SendError};
 use rgunicorn_http::{
-    Head, ResponseBody, ResponseContext, ResponseError, ResponseHead, Status, write_error_page,
+    Head, ResponseBody, ResponseContext, ResponseError, ResponseFraming, ResponseHead, Status,
+    write_error_page,
 };
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
@@ -87,6 +88,11 @@ impl Exchange {
     /// Whether bytes of the response were sent.
     pub fn is_committed(&self) -> bool {
         self.buffers.output.total() > 0
+    }
+
+    /// How the rest of the body goes out; `None` before the head is written.
+    pub fn framing(&self) -> Option<ResponseFraming> {
+        self.buffers.response_body.as_ref().map(|body| body.framing)
     }
 
     /// Discards the response, unless bytes of it were sent.

@@ -15,6 +15,7 @@
 
 mod buffers;
 mod clock;
+pub mod close_on_fork;
 mod connection;
 mod engine;
 mod exchange;

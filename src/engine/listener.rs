@@ -1,5 +1,6 @@
 //! A listening socket and its registration with epoll.
 
+use crate::close_on_fork::CloseOnFork;
 use crate::connection::Peer;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags};
@@ -11,7 +12,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 /// A listening socket, shared with the other workers and the master.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    socket: OwnedFd,
+    socket: CloseOnFork,
     is_watched: bool,
 }
 
@@ -28,7 +29,7 @@ pub(crate) enum Accepted {
 impl Listener {
     pub(crate) fn new(socket: OwnedFd) -> Self {
         Self {
-            socket,
+            socket: socket.into(),
             is_watched: false,
         }
     }

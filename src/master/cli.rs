@@ -1,19 +1,15 @@
 //! The command line: what the words mean, and `--help`. The settings in it
 //! come from the table in [`crate::config`].
 
-use crate::config::{
-    ConfigError, Origin, Partial, SETTINGS, Setting, Sources, Start, Takes, unknown_flag,
-};
+use crate::config::{Origin, Partial, SETTINGS, Setting, Sources, Start, Takes, unknown_flag};
 use crate::usage::{Stop, one_line};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// What rgunicorn is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
-    /// Serve the application.
     Serve,
     /// Load configuration and application, say whether they are good, and exit.
     CheckConfig,
@@ -21,21 +17,19 @@ pub enum Task {
     PrintConfig,
 }
 
-/// An understood command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandLine {
-    /// What to do.
     pub task: Task,
     /// Where the configuration comes from, now and at each reload.
     pub sources: Sources,
 }
 
-/// Understands the words this process was started with.
+/// Reads the arguments of this process.
 pub fn parse() -> Result<CommandLine, Stop> {
     parse_from(env::args_os(), Start::here())
 }
 
-/// Understands `words`, the first of which is the program's name.
+/// Reads `words`, the first of which is the program's name.
 pub fn parse_from<I>(words: I, start: Start) -> Result<CommandLine, Stop>
 where
     I: IntoIterator,
@@ -56,13 +50,14 @@ where
         sources: Sources {
             start,
             file: matches.get_one::<PathBuf>("config").cloned(),
-            command_line: settings(&matches).map_err(|error| Stop::Refuse(error.to_string()))?,
+            command_line: settings(&matches)?,
         },
     })
 }
 
-fn settings(matches: &ArgMatches) -> Result<Partial, ConfigError> {
+fn settings(matches: &ArgMatches) -> Result<Partial, Stop> {
     let mut partial = Partial::default();
+    let mut refused = Vec::new();
     for setting in SETTINGS {
         let words: Vec<String> = match setting.takes {
             Takes::Nothing if matches.get_flag(setting.key) => Vec::new(),
@@ -72,15 +67,16 @@ fn settings(matches: &ArgMatches) -> Result<Partial, ConfigError> {
                 None => continue,
             },
         };
-        partial
-            .set_from_words(setting, &words)
-            .map_err(|problem| ConfigError::Unusable {
-                key: setting.key,
-                origin: Origin::CommandLine(setting.flag()),
-                problem,
-            })?;
+        let origin = Origin::CommandLine(setting.flag());
+        if let Err(problem) = partial.set_from_words(setting, &words, origin.clone()) {
+            refused.push(origin.blame(setting.key, &problem));
+        }
     }
-    Ok(partial)
+    if refused.is_empty() {
+        Ok(partial)
+    } else {
+        Err(Stop::Refuse(refused))
+    }
 }
 
 /// The command line as clap knows it.
@@ -90,7 +86,7 @@ pub fn command() -> Command {
         .about("Serves a Python web application with a pool of worker processes.")
         .override_usage("rgunicorn [OPTIONS] [APP_MODULE]")
         .after_help(
-            "A file can set all this but the last five; rgunicorn.toml(5) has the names.\n\
+            "All but the last five can be set in a file, see rgunicorn.toml(5).\n\
              \n\
              Examples:\n\
              \x20 rgunicorn -w 4 -b 127.0.0.1:8000 shop:app\n\
@@ -111,16 +107,16 @@ pub fn command() -> Command {
                 .long("config")
                 .value_name("PATH")
                 .value_parser(clap::value_parser!(PathBuf))
-                .help("The file to read settings from [default: ./rgunicorn.toml if there is one]"),
+                .help("File to read settings from [default: ./rgunicorn.toml if it exists]"),
             Arg::new("check_config")
                 .long("check-config")
                 .action(ArgAction::SetTrue)
-                .help("Load configuration and application, and exit"),
+                .help("Load the configuration and the application, report mistakes, and exit"),
             Arg::new("print_config")
                 .long("print-config")
                 .action(ArgAction::SetTrue)
                 .conflicts_with("check_config")
-                .help("Print the effective configuration as a file, and exit"),
+                .help("Print the effective configuration as TOML, and exit"),
             Arg::new("version")
                 .short('V')
                 .short_alias('v')
@@ -131,7 +127,7 @@ pub fn command() -> Command {
                 .short('h')
                 .long("help")
                 .action(ArgAction::Help)
-                .help("Print this"),
+                .help("Print this help"),
         ])
 }
 
@@ -161,7 +157,7 @@ fn argument(setting: &'static Setting) -> Arg {
 }
 
 fn help(setting: &Setting) -> String {
-    /// What is longer puts the default on a line of its own.
+    /// In a longer line, the default has a line of its own.
     const WIDTH: usize = 68;
     let summary = setting.summary().replace('`', "");
     let default = match (setting.default)() {
@@ -201,7 +197,7 @@ mod tests {
         Start {
             directory: "/".into(),
             search_path: env::var_os("PATH").unwrap_or_default(),
-            runtime_directory: None,
+            ..Start::default()
         }
     }
 
@@ -214,13 +210,15 @@ mod tests {
 
     fn refusal(words: &str) -> String {
         match parsed(words) {
-            Err(Stop::Refuse(line)) if !line.contains('\n') => line,
+            Err(Stop::Refuse(lines)) if lines.len() == 1 && !lines[0].contains('\n') => {
+                lines[0].clone()
+            }
             other => panic!("{words}: {other:?}"),
         }
     }
 
     #[test]
-    fn clap_finds_no_fault_with_the_table() {
+    fn the_table_makes_a_valid_clap_command() {
         command().debug_assert();
     }
 
@@ -265,19 +263,19 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_word_is_one_line_that_names_its_flag() {
+    fn a_refused_argument_is_one_line_that_names_its_flag() {
         for (words, says) in [
             (
                 "-w 0 a:b",
-                "--workers: must be \"auto\" or between 1 and 1024, not 0",
+                "--workers: must be \"auto\" or a whole number between 1 and 1024, not 0",
             ),
             (
                 "-w -1 a:b",
-                "--workers: must be \"auto\" or between 1 and 1024, not -1",
+                "--workers: must be \"auto\" or a whole number between 1 and 1024, not -1",
             ),
             (
                 "--workers=many a:b",
-                "--workers: must be \"auto\" or between 1 and 1024, not \"many\"",
+                "--workers: must be \"auto\" or a whole number between 1 and 1024, not \"many\"",
             ),
             (
                 "-b 8000 a:b",
@@ -297,42 +295,39 @@ mod tests {
             ),
             (
                 "-k gevent a:b",
-                "Gunicorn's option -k is not supported yet; leave it out",
+                "Gunicorn's option -k is not supported; a worker runs one request at a time, raise `workers` instead",
             ),
             (
                 "--reload a:b",
-                "Gunicorn's option --reload is not supported yet; leave it out",
+                "Gunicorn's option --reload is not supported; after a change, run `systemctl reload` or send SIGHUP",
             ),
             (
                 "--daemon a:b",
-                "Gunicorn's option --daemon is not supported yet; leave it out",
+                "Gunicorn's option --daemon is not supported; systemd runs a service in the background",
             ),
             (
                 "a:b c:d",
-                "\"c:d\" is one word too many: APP_MODULE is given once, and a value that has spaces needs quotes",
+                "unexpected argument \"c:d\": only one APP_MODULE can be given, and a value with spaces needs quotes",
             ),
-            ("a:b -w", "--workers <NUMBER>: a value is missing"),
-            ("--preload=yes a:b", "--preload: takes no value"),
+            ("a:b -w", "--workers <NUMBER> needs a value"),
+            ("--preload=yes a:b", "--preload takes no value"),
             (
                 "--check-config --print-config",
-                "--check-config does not go with --print-config",
+                "--check-config cannot be used with --print-config",
             ),
             (
                 "--limit a:b",
-                "--limit may be --limit-request-line, --limit-request-fields, --limit-request-field_size, --limit-request-body: write more of it",
+                "--limit is ambiguous: --limit-request-line, --limit-request-fields, --limit-request-field_size, --limit-request-body, --limit-response-buffer",
             ),
-            (
-                "--zzz=1 a:b",
-                "unknown option --zzz; --help lists those there are",
-            ),
-            ("-x a:b", "unknown option -x; --help lists those there are"),
+            ("--zzz=1 a:b", "unknown option --zzz; see --help"),
+            ("-x a:b", "unknown option -x; see --help"),
         ] {
             assert_eq!(refusal(words), says);
         }
     }
 
     #[test]
-    fn help_and_version_are_said_and_nothing_is_done() {
+    fn help_and_version_are_printed() {
         for words in ["-V", "-v", "--version"] {
             let version = format!("rgunicorn {}\n", env!("CARGO_PKG_VERSION"));
             assert_eq!(parsed(words), Err(Stop::Say(version)));
@@ -352,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_be_done_is_told() {
+    fn the_task_is_chosen_by_a_flag() {
         assert_eq!(
             parsed("--check-config a:b").map(|line| line.task),
             Ok(Task::CheckConfig)

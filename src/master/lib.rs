@@ -1,5 +1,5 @@
 //! The rgunicorn master: holds the sockets, never accepts on one; keeps the
-//! pool, never runs Python. And its small client, `rgunicornctl`.
+//! pool, never runs Python. What its client `rgunicornctl` needs, too, is public.
 //!
 //! | room         | what is in it                                                  |
 //! | ------------ | -------------------------------------------------------------- |
@@ -11,22 +11,16 @@
 //! | `cli`        | the command line, made from the settings                       |
 //! | `listeners/` | the listening sockets, taken over from systemd or bound        |
 //! | `systemd/`   | what systemd is told                                           |
-//! | `control/`   | the control socket: the master's end and the wire              |
-//! | `ctl/`       | `rgunicornctl`: the client's end                               |
+//! | `control/`   | the control socket: the master's end and the protocol          |
 //! | `log/`       | where every record goes; `log::events` names the events            |
 //! | `sys/`       | the only unsafe code                                           |
 
 pub mod cli;
 pub mod config;
 pub mod control;
-#[path = "../ctl/mod.rs"]
-pub mod ctl;
 pub mod listeners;
 pub mod log;
 mod master;
-#[cfg(test)]
-#[path = "../../man/pages.rs"]
-mod pages;
 pub mod pool;
 mod process;
 mod signals;

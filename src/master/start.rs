@@ -1,22 +1,24 @@
-//! From the command line to a running master, or to one line that says why not.
+//! From the command line to a running master, or to the reason why there is none.
 
 use crate::cli::{self, Task};
-use crate::config::{self, Binds, Config, ConfigError, Origin, Sources};
+use crate::config::{self, Binds, Config, ConfigError, ConfigErrors, Origin, Sources};
 use crate::control::Server;
-use crate::listeners::{self, Activated, Sockets};
+use crate::listeners::{self, Activated, ListenerError, Sockets};
 use crate::log::events;
 use crate::log::{self, Sink};
 use crate::master::{Master, Parts, find_folder};
-use crate::pool::{GenerationId, Order};
+use crate::pool::{ExitStatus, GenerationId, Order};
 use crate::process::{self, ForkServerProcess, Launch, NoWorkerFolder};
 use crate::signals::{Meaning, Signals};
-use crate::systemd::Notifier;
+use crate::status;
+use crate::systemd::{Notifier, State, watchdog};
 use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure};
 use rgunicorn_link::{Received, Scoreboard, descriptors};
 use rustix::event::{PollFd, PollFlags};
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 use tracing::warn;
 
@@ -24,22 +26,23 @@ const PROGRAM: &str = "rgunicorn";
 
 /// Why there is no master. Each is one thing that an operator can act on.
 #[derive(Debug, thiserror::Error)]
-enum Error {
+enum StartError {
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] ConfigErrors),
 
     #[error(transparent)]
-    Listeners(#[from] listeners::Error),
+    Listeners(#[from] ListenerError),
 
-    /// A configured address cannot be had; the text names the place it came from.
+    /// With the place of the address in front.
     #[error("{0}")]
     Bind(String),
 
     #[error(transparent)]
     Worker(#[from] NoWorkerFolder),
 
-    #[error("cannot open the control socket {path}: {source}; choose another with control_socket")]
-    Control { path: PathBuf, source: io::Error },
+    /// With the place of the path in front.
+    #[error("{0}")]
+    Control(String),
 
     #[error("cannot {what}: {source}")]
     System {
@@ -56,8 +59,9 @@ enum Error {
     Interpreter(String),
 }
 
-impl Error {
-    /// The exit status, in the numbers of sysexits.h and of Gunicorn.
+impl StartError {
+    /// Gunicorn's 3 and 4 for an application that cannot be loaded, else the
+    /// numbers of sysexits.h.
     fn exit_code(&self) -> u8 {
         const BOOT_FAILED: u8 = 3;
         const OS_ERROR: u8 = 71;
@@ -65,16 +69,23 @@ impl Error {
         match self {
             Self::Config(error) => error.exit_code(),
             Self::Worker(_) => CONFIG,
-            Self::Listeners(_) | Self::Bind(_) | Self::Control { .. } | Self::System { .. } => {
-                OS_ERROR
-            }
+            Self::Listeners(_) | Self::Bind(_) | Self::Control(_) | Self::System { .. } => OS_ERROR,
             Self::Application(failure) => failure.status,
             Self::Interpreter(_) => BOOT_FAILED,
         }
     }
+
+    /// What an operator reads: a text for each mistake in the configuration, and
+    /// one for anything else.
+    fn texts(&self) -> Vec<String> {
+        match self {
+            Self::Config(errors) => errors.lines(),
+            error => vec![with_causes(error)],
+        }
+    }
 }
 
-/// The error and all its causes, in one line.
+/// The error and all its causes.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -94,6 +105,7 @@ pub fn main() -> ExitCode {
         Ok(line) => line,
         Err(stop) => return stop.finish(PROGRAM),
     };
+    let serves = matches!(line.task, Task::Serve);
     let log = match log::init(Sink::detect(PROGRAM), Level::Info) {
         Ok(log) => log,
         Err(error) => {
@@ -102,7 +114,7 @@ pub fn main() -> ExitCode {
         }
     };
     let done = config::load(&line.sources)
-        .map_err(Error::from)
+        .map_err(StartError::from)
         .and_then(|config| match line.task {
             Task::PrintConfig => print(&config),
             Task::CheckConfig => check(&line.sources, &config),
@@ -110,51 +122,72 @@ pub fn main() -> ExitCode {
         });
     match done {
         Ok(status) => {
+            watchdog::cancel_alarm();
             log.finish();
             ExitCode::from(status)
         }
         Err(error) => {
-            let text = with_causes(&error);
+            let texts = error.texts();
+            if serves {
+                // The status has one line: all mistakes, in the order of the log.
+                notify_of_failure(&texts.join("; "));
+            }
             if log.has_fields() {
-                events::configuration_refused(&text);
+                for text in &texts {
+                    events::configuration_refused(text);
+                }
                 log.finish();
             } else {
                 log.finish();
-                // Whoever reads stderr is gone: then nobody is left to be told.
-                let _ = writeln!(io::stderr(), "{PROGRAM}: {text}");
+                for text in texts {
+                    // If stderr is closed, nobody is left to be told.
+                    let _ = writeln!(io::stderr(), "{PROGRAM}: {text}");
+                }
             }
             ExitCode::from(error.exit_code())
         }
     }
 }
 
-fn print(config: &Config) -> Result<u8, Error> {
+/// Gives `systemctl status` the reason.
+fn notify_of_failure(reason: &str) {
+    let status = status::failed_start(reason);
+    let notified =
+        Notifier::from_env().and_then(|mut notifier| notifier.notify(&[State::Status(&status)]));
+    // The log gets the reason as well.
+    drop(notified);
+}
+
+fn print(config: &Config) -> Result<u8, StartError> {
     let printed = io::stdout().write_all(config::print(config).as_bytes());
     printed.map(|()| 0).map_err(system("print"))
 }
 
-/// Loads the application as a fork server would, and says what came of it.
-fn check(sources: &Sources, config: &Config) -> Result<u8, Error> {
+/// Loads the application as a fork server would.
+fn check(sources: &Sources, config: &Config) -> Result<u8, StartError> {
     let folder = find_folder(config)?;
     let scoreboard = Scoreboard::create().map_err(system("make shared memory"))?;
-    let outfit = Launch {
+    let launch = Launch {
         config,
         start: &sources.start,
         folder: &folder,
         read_output: false,
     };
-    // The fork server takes no notice of Ctrl-C: it is for the master to end it.
+    // The fork server ignores Ctrl-C, so it has to be ended from here.
     let mut signals = take_over_signals()?;
-    let server = ForkServerProcess::start(GenerationId(1), outfit, &scoreboard, true)
+    let server = ForkServerProcess::start(GenerationId(1), launch, &scoreboard, true)
         .map_err(system("start Python"))?;
     match try_application(&server, &mut signals)? {
         Verdict::Good => {
             let app = config.app.as_str();
-            let said = writeln!(io::stdout(), "configuration and application {app} are good");
+            let said = writeln!(
+                io::stdout(),
+                "configuration and application {app} are valid"
+            );
             said.map(|()| 0).map_err(system("print"))
         }
-        Verdict::Bad(failure) => Err(Error::Application(failure)),
-        Verdict::Died(exit) => Err(Error::Interpreter(server.exit_in_words(&exit))),
+        Verdict::Bad(failure) => Err(StartError::Application(failure)),
+        Verdict::Died(exit) => Err(StartError::Interpreter(server.describe_exit(exit))),
         Verdict::Interrupted => {
             const INTERRUPTED: u8 = 130;
             let killed = server.handle.signal(rustix::process::Signal::KILL);
@@ -163,20 +196,22 @@ fn check(sources: &Sources, config: &Config) -> Result<u8, Error> {
     }
 }
 
-/// What came of loading the application.
+/// The outcome of loading the application.
 enum Verdict {
     Good,
     Bad(LoadFailure),
-    /// Python ended without a word; how.
-    Died(String),
-    /// Somebody does not want to know any more.
+    /// Python ended without reporting anything.
+    Died(ExitStatus),
     Interrupted,
 }
 
-fn try_application(server: &ForkServerProcess, signals: &mut Signals) -> Result<Verdict, Error> {
+fn try_application(
+    server: &ForkServerProcess,
+    signals: &mut Signals,
+) -> Result<Verdict, StartError> {
     let mut exit = None;
     while let Some(link) = &server.link {
-        let closed = match link.receive().map_err(system("hear from Python"))? {
+        let closed = match link.receive().map_err(system("read from Python"))? {
             Received::Message(FromForkServer::Ready, _) => return Ok(Verdict::Good),
             Received::Message(FromForkServer::LoadFailed(failure), _) => {
                 return Ok(Verdict::Bad(failure));
@@ -189,7 +224,7 @@ fn try_application(server: &ForkServerProcess, signals: &mut Signals) -> Result<
             Received::Nothing => false,
             Received::Closed => true,
         };
-        // All it had to say before its end has been heard.
+        // Everything it sent before its end has been read.
         if let Some(exit) = exit.take() {
             return Ok(Verdict::Died(exit));
         }
@@ -227,27 +262,29 @@ fn try_application(server: &ForkServerProcess, signals: &mut Signals) -> Result<
     Ok(Verdict::Interrupted)
 }
 
-fn take_over_signals() -> Result<Signals, Error> {
+fn take_over_signals() -> Result<Signals, StartError> {
     Signals::take_over()
         .map_err(io::Error::from)
         .map_err(system("take over signals"))
 }
 
-fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Error> {
+fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, StartError> {
     log.set_level(config.loglevel.level());
     let folder = find_folder(&config)?;
     let notifier = Notifier::from_env().map_err(system("reach the service manager"))?;
+    // A period of 0 would have the master do nothing but notify.
     let watchdog = sd_notify::watchdog_enabled().filter(|period| !period.is_zero());
     let signals = take_over_signals()?;
-    // Workers are forked by fork servers and shall be children of the master.
+    // The fork servers' children, the workers, become children of the master.
     nix::sys::prctl::set_child_subreaper(true)
         .map_err(io::Error::from)
         .map_err(system("become the parent of workers"))?;
     make_room_for_descriptors(&config);
     let (sockets, control) = open_sockets(&config)?;
-    // Not before: the environment was changed until here.
+    // A thread, so not before: the environment was changed until here.
     log.start().map_err(system("start the log"))?;
-    // Nothing is said before this: whoever is refused gets that one line.
+    // Nothing is logged before this: a start that is refused prints its errors
+    // and nothing else.
     events::started(env!("CARGO_PKG_VERSION"), &source(&sources));
     for listener in &sockets.listeners {
         events::listening(&listener.name, &listener.address, listener.origin.opener());
@@ -255,7 +292,7 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Error
     if !sockets.ignored.is_empty() {
         events::bind_ignored(&sockets.ignored);
     }
-    let beginning = Parts {
+    let parts = Parts {
         sources,
         config,
         folder,
@@ -266,16 +303,16 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Error
         listeners: sockets.listeners,
         control,
     };
-    let status = Master::begin(beginning)
+    let status = Master::begin(parts)
         .and_then(Master::run)
-        .map_err(system("go on"))?;
+        .map_err(system("run"))?;
     if status == 0 {
         events::stopped();
     }
     Ok(status)
 }
 
-fn open_sockets(config: &Config) -> Result<(Sockets, Option<Server>), Error> {
+fn open_sockets(config: &Config) -> Result<(Sockets, Option<Server>), StartError> {
     let activated = Activated::from_env()?;
     let configured = config.bind.as_ref().map_or(&[][..], Binds::addresses);
     let backlog = u16::try_from(config.backlog.get()).unwrap_or(u16::MAX);
@@ -284,29 +321,36 @@ fn open_sockets(config: &Config) -> Result<(Sockets, Option<Server>), Error> {
     let control = match (sockets.control.take(), &config.control_socket) {
         (Some(fd), _) => Some(Server::inherited(fd).map_err(system("use the control socket"))?),
         (None, Some(path)) => {
-            let path = path.as_path();
-            let opened = Server::bind(path).map_err(|source| Error::Control {
-                path: path.to_owned(),
-                source,
-            })?;
-            Some(opened)
+            let origin = config.origin("control_socket");
+            let opened = Server::bind(path.as_path());
+            Some(opened.map_err(|error| refused_control(origin, path.as_path(), &error))?)
         }
         (None, None) => None,
     };
     Ok((sockets, control))
 }
 
-/// What the operator wrote, and where, belongs in front of what came of it.
-fn refused_bind(origin: &Origin, error: listeners::Error) -> Error {
+fn refused_bind(origin: &Origin, error: ListenerError) -> StartError {
     match (origin, error) {
-        (Origin::Default, error) => Error::Listeners(error),
-        (origin, error @ listeners::Error::Twice(_)) => Error::Config(ConfigError::Unusable {
-            key: "bind",
-            origin: origin.clone(),
-            problem: error.to_string(),
-        }),
-        (origin, error) => Error::Bind(origin.blame("bind", &with_causes(&error))),
+        (Origin::Default, error) => StartError::Listeners(error),
+        (origin, error @ ListenerError::Twice(_)) => {
+            let error = ConfigError::Unusable {
+                key: "bind",
+                origin: origin.clone(),
+                problem: error.to_string(),
+            };
+            StartError::Config(error.into())
+        }
+        (origin, error) => StartError::Bind(origin.blame("bind", &with_causes(&error))),
     }
+}
+
+fn refused_control(origin: &Origin, path: &Path, error: &dyn Display) -> StartError {
+    let problem = format!(
+        "cannot open the control socket {}: {error}; another path can be set with control_socket",
+        path.display()
+    );
+    StartError::Control(origin.blame("control_socket", &problem))
 }
 
 /// Each worker costs the master a link, a pidfd and perhaps two pipes.
@@ -314,11 +358,14 @@ fn make_room_for_descriptors(config: &Config) {
     let workers = config.workers.count() + usize::try_from(config.surge.get()).unwrap_or(0);
     let needed = u64::try_from(workers * 2 * 6 + 256).unwrap_or(u64::MAX);
     if let Err(allowed) = descriptors::allow(needed) {
-        warn!("{needed} descriptors may be needed, but only {allowed} are allowed (LimitNOFILE=)");
+        warn!(
+            "{needed} file descriptors may be needed, but only {allowed} are allowed; raise \
+             LimitNOFILE= of the unit, or `ulimit -n`"
+        );
     }
 }
 
-/// What the configuration came from, in words.
+/// For the first line of the log: "configured by …".
 fn source(sources: &Sources) -> String {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     match &sources.file {
@@ -328,8 +375,8 @@ fn source(sources: &Sources) -> String {
     }
 }
 
-fn system(what: &'static str) -> impl Fn(io::Error) -> Error {
-    move |source| Error::System { what, source }
+fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
+    move |source| StartError::System { what, source }
 }
 
 #[cfg(test)]
@@ -342,8 +389,8 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_cannot_be_had_is_no_fault_of_the_configuration() {
-        let refused = |origin| refused_bind(&origin, listeners::Error::NotLocal(address()));
+    fn an_address_that_cannot_be_bound_is_not_an_error_of_the_configuration() {
+        let refused = |origin| refused_bind(&origin, ListenerError::NotLocal(address()));
 
         let from_flag = refused(Origin::CommandLine("--bind"));
         assert_eq!(from_flag.exit_code(), 71);
@@ -352,8 +399,8 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_listed_twice_is_one() {
-        let refused = |origin| refused_bind(&origin, listeners::Error::Twice(address()));
+    fn an_address_that_is_listed_twice_is_an_error_of_the_configuration() {
+        let refused = |origin| refused_bind(&origin, ListenerError::Twice(address()));
 
         assert_eq!(refused(Origin::CommandLine("--bind")).exit_code(), 64);
         assert_eq!(refused(Origin::Environment("BIND")).exit_code(), 78);

@@ -1,13 +1,14 @@
 //! Loading the application, and telling why it could not be.
 
+use crate::forking;
 use pyo3::prelude::*;
 use rgunicorn_link::protocol::{LoadFailure, Site};
 use std::ffi::OsStr;
 
 /// Exit status: an exception while the application was loaded.
 const FAILED_TO_BOOT: u8 = 3;
-/// Exit status: no such application object, or it cannot be called.
-const NO_SUCH_APPLICATION: u8 = 4;
+/// Exit status: no such application object, or it is not a WSGI application.
+const UNUSABLE_APPLICATION: u8 = 4;
 
 /// Makes the interpreter ready for applications.
 pub fn prepare(py: Python<'_>, site: &Site) -> PyResult<()> {
@@ -24,6 +25,7 @@ pub fn prepare(py: Python<'_>, site: &Site) -> PyResult<()> {
 /// Loads the application that `site` names.
 pub fn load(py: Python<'_>, site: &Site) -> Result<Py<PyAny>, LoadFailure> {
     let loaded = module(py).and_then(|module| module.call_method1("load", (&site.app,)));
+    forking::leave_if_child(py, &loaded);
     loaded
         .map(Bound::unbind)
         .map_err(|error| explain(py, &error))
@@ -32,13 +34,13 @@ pub fn load(py: Python<'_>, site: &Site) -> Result<Py<PyAny>, LoadFailure> {
 /// Why loading failed, in the operator's words.
 pub fn explain(py: Python<'_>, error: &PyErr) -> LoadFailure {
     let explained = module(py).and_then(|module| {
-        let kind = module.getattr("NoSuchApplication")?;
+        let kind = module.getattr("UnusableApplication")?;
         // With its traceback: `value` would come without.
         let value = error.clone_ref(py).into_value(py);
         let (summary, traceback): (String, String) =
             module.call_method1("explain", (value,))?.extract()?;
         let status = if error.matches(py, kind)? {
-            NO_SUCH_APPLICATION
+            UNUSABLE_APPLICATION
         } else {
             FAILED_TO_BOOT
         };

@@ -1,34 +1,32 @@
 //! The fork server: one process for each generation. It reads orders, loads the
 //! application if told to preload it, and forks workers. It serves nobody.
 
-use crate::report::{Reporter, Sender};
-use crate::worker::Worker;
-use crate::{application, signals, title};
+use crate::forking::{self, ForkingWorker};
+use crate::reporter::{Reporter, Sender};
+use crate::signals::{self, Held};
+use crate::sync::Worker;
+use crate::{application, process};
 use nix::sys::signal::{SigSet, Signal};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyChildProcessError, PyRuntimeError};
 use pyo3::prelude::*;
+use rgunicorn_engine::close_on_fork;
 use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure, Site, Spawn, ToForkServer};
-use rgunicorn_link::{Link, Received, Scoreboard};
+use rgunicorn_link::{FORK_SERVER_FD, Link, Received, Scoreboard};
 use rustix::io::FdFlags;
 use rustix::net::SocketType;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Where the master put the link.
-const LINK: i32 = 3;
-
-/// What the process does after an order was carried out.
-enum Then {
-    /// It waits for the next order.
-    GoOn,
-    /// It is the child now: a worker.
-    Become(Worker),
-    /// It leaves with this status.
+/// What follows an order.
+enum Next {
+    WaitForOrder,
+    /// This process is the forked child.
+    BecomeWorker(Worker),
     Exit(u8),
 }
 
-/// A configured fork server.
+/// What workers are forked with, known once the master has sent it.
 struct ForkServer {
     site: Rc<Site>,
     scoreboard: Arc<Scoreboard>,
@@ -36,18 +34,23 @@ struct ForkServer {
     app: Option<Py<PyAny>>,
 }
 
-/// Obeys the master until it closes the link.
+/// Carries out the master's orders until it closes the link.
 pub fn run(py: Python<'_>) -> PyResult<u8> {
-    // The master's own signals are blocked there, and a blocked signal stays
-    // blocked through fork and exec.
-    SigSet::empty()
-        .thread_set_mask()
-        .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
-    // Without a master it is of no use, also while it is busy loading.
+    // It reads its link only between orders: if the master dies while the
+    // application is loaded here, the kernel has to end this process.
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
         .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
     let link = Rc::new(inherited_link()?);
-    signals::outlive(py)?;
+    let listed = close_on_fork::list(&*link);
+    signals::ignore_in_fork_server(py)?;
+    forking::install_handlers(py)?;
+    // The master's signals are blocked there, and a blocked signal stays blocked
+    // through fork and exec. Unblock them only now that the handlers are installed:
+    // one that was sent to every process meanwhile (`systemctl kill -s HUP`) is
+    // pending here, and would kill.
+    SigSet::empty()
+        .thread_set_mask()
+        .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
     let mut server = None;
     loop {
         let waiting: &Link = &link;
@@ -56,19 +59,21 @@ pub fn run(py: Python<'_>) -> PyResult<u8> {
             Received::Nothing => continue,
             Received::Closed => return Ok(0),
         };
-        let then = match (message, &mut server) {
+        let next = match (message, &mut server) {
             (ToForkServer::Configure(site), None) => configure(py, &link, *site, fds, &mut server)?,
             (ToForkServer::Spawn(spawn), Some(server)) => server.spawn(py, &link, spawn, fds)?,
             (ToForkServer::Configure(_), Some(_)) | (ToForkServer::Spawn(_), None) => {
-                return Err(PyRuntimeError::new_err("orders came in the wrong order"));
+                return Err(PyRuntimeError::new_err(
+                    "the master sent Configure twice, or Spawn before it",
+                ));
             }
         };
-        match then {
-            Then::GoOn => {}
-            Then::Exit(status) => return Ok(status),
-            Then::Become(worker) => {
-                // What is the fork server's alone: its end of the link above all.
-                drop((server, link));
+        match next {
+            Next::WaitForOrder => {}
+            Next::Exit(status) => return Ok(status),
+            Next::BecomeWorker(worker) => {
+                // These belong to the fork server, above all its end of the link.
+                drop((server, listed, link));
                 return worker.run(py);
             }
         }
@@ -80,7 +85,7 @@ fn inherited_link() -> PyResult<Link> {
     // SAFETY: nothing in this process has used descriptor 3 yet, and nothing
     // else will own it: this runs once, as the first thing. Whether it is open,
     // and a link, is looked at before it is used.
-    let fd = unsafe { OwnedFd::from_raw_fd(LINK) };
+    let fd = unsafe { OwnedFd::from_raw_fd(FORK_SERVER_FD) };
     if rustix::net::sockopt::socket_type(&fd) != Ok(SocketType::SEQPACKET) {
         // Not ours, so it must not be closed either.
         std::mem::forget(fd);
@@ -98,12 +103,14 @@ fn configure(
     site: Site,
     fds: Vec<OwnedFd>,
     server: &mut Option<ForkServer>,
-) -> PyResult<Then> {
+) -> PyResult<Next> {
     let Some(scoreboard) = fds.into_iter().next() else {
-        return Err(PyRuntimeError::new_err("the scoreboard did not come"));
+        return Err(PyRuntimeError::new_err(
+            "Configure came without the scoreboard",
+        ));
     };
     let scoreboard = Arc::new(Scoreboard::open(scoreboard)?);
-    title::set(&format!("rgunicorn: fork server [{}]", site.proc_name));
+    process::set_title(&format!("rgunicorn: fork server [{}]", site.proc_name));
     application::prepare(py, &site)?;
     let mut app = None;
     if site.preload {
@@ -127,17 +134,17 @@ fn configure(
         app,
     });
     Ok(match link.send(&FromForkServer::Ready, &[]) {
-        Ok(()) => Then::GoOn,
+        Ok(()) => Next::WaitForOrder,
         // The master is gone, and with it the reason to be here.
-        Err(_) => Then::Exit(0),
+        Err(_) => Next::Exit(0),
     })
 }
 
-fn refuse(link: &Link, failure: LoadFailure) -> Then {
+fn refuse(link: &Link, failure: LoadFailure) -> Next {
     let status = failure.status;
-    // The master reads it before it sees the end; if it is gone, nobody cares.
+    // If the master is gone, nobody is left to be told.
     let _ = link.send(&FromForkServer::LoadFailed(failure), &[]);
-    Then::Exit(status)
+    Next::Exit(status)
 }
 
 /// A thread does not survive a fork: an application that starts one while it
@@ -166,12 +173,16 @@ impl ForkServer {
         link: &Link,
         spawn: Spawn,
         fds: Vec<OwnedFd>,
-    ) -> PyResult<Then> {
+    ) -> PyResult<Next> {
         let mut fds = fds.into_iter();
         let Some(worker_link) = fds.next() else {
-            return Err(PyRuntimeError::new_err("the worker's link did not come"));
+            return Err(PyRuntimeError::new_err(
+                "Spawn came without the worker's link",
+            ));
         };
         let os = py.import("os")?;
+        let forking = ForkingWorker::begin();
+        let held = Held::begin()?;
         // Twice, with the process in between gone at once: the worker becomes
         // the child of the master, which has made itself the subreaper.
         let between: i32 = match os.call_method0("fork").and_then(|pid| pid.extract()) {
@@ -180,12 +191,17 @@ impl ForkServer {
                 let reason = error.value(py).to_string();
                 let worker = spawn.worker;
                 let _ = link.send(&FromForkServer::ForkFailed { worker, reason }, &[]);
-                return Ok(Then::GoOn);
+                return Ok(Next::WaitForOrder);
             }
         };
         if between > 0 {
-            os.call_method1("waitpid", (between, 0))?;
-            return Ok(Then::GoOn);
+            match os.call_method1("waitpid", (between, 0)) {
+                // Where the application ignores SIGCHLD, or reaps all children itself,
+                // there is nothing to wait for.
+                Err(error) if error.is_instance_of::<PyChildProcessError>(py) => {}
+                waited => drop(waited?),
+            }
+            return Ok(Next::WaitForOrder);
         }
         match os.call_method0("fork").and_then(|pid| pid.extract::<i32>()) {
             Ok(0) => {}
@@ -203,13 +219,16 @@ impl ForkServer {
         if let Some(stderr) = fds.next() {
             rustix::stdio::dup2_stderr(&stderr).map_err(std::io::Error::from)?;
         }
-        Ok(Then::Become(Worker {
+        drop(forking);
+        forking::forget_children();
+        Ok(Next::BecomeWorker(Worker {
             number: spawn.worker,
             row: spawn.row,
             site: Rc::clone(&self.site),
             scoreboard: Arc::clone(&self.scoreboard),
             link: Rc::new(Link::from_fd(worker_link)),
             app: self.app.as_ref().map(|app| app.clone_ref(py)),
+            held,
         }))
     }
 }

@@ -2,7 +2,7 @@
 //! server, and its children workers.
 //!
 //! ```text
-//! __main__.py ─▶ main() ─▶ fork_server ─ fork ─▶ worker ─▶ wsgi ─▶ the application
+//! __main__.py ─▶ main() ─▶ fork_server ─ fork ─▶ sync ─▶ wsgi ─▶ the application
 //!                                                  └─ engine (no Python in there)
 //! ```
 //!
@@ -11,15 +11,12 @@
 //! engine, and the rest is tested by the stories that run the real thing.
 
 mod application;
-mod environ;
 mod fork_server;
-mod forked;
-mod forwarded;
-mod latin1;
-mod report;
+mod forking;
+mod process;
+mod reporter;
 mod signals;
-mod title;
-mod worker;
+mod sync;
 mod wsgi;
 
 use pyo3::prelude::*;

@@ -4,14 +4,19 @@
 //! of, without the enumerations that cost each process memory): a handler, unlike an
 //! ignored or blocked signal, is not inherited by the programs an application
 //! starts, and Python's own wake-up descriptor ends the engine's wait.
+//!
+//! A process that the application forks gives up TERM, INT and QUIT: they have to
+//! end it. It keeps the handlers that ignore what is meant for the master.
 
-use pyo3::exceptions::PySystemExit;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
+use pyo3::exceptions::{PyRuntimeError, PySystemExit};
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyDict, PyTuple};
+use pyo3::types::PyDict;
+use rgunicorn_engine::close_on_fork;
 use rustix::pipe::PipeFlags;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering::Relaxed};
 
 /// Signals that are for the master, and reach its children only when somebody
 /// signals the whole group or unit (`systemctl kill -s HUP`, Ctrl-C in a terminal).
@@ -19,14 +24,61 @@ const FOR_THE_MASTER: [&str; 6] = [
     "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGTTIN", "SIGTTOU",
 ];
 
+/// Signals by which a worker leaves.
+const LEAVE: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT];
+
+/// A bit for each of [`LEAVE`] whose handler is ours.
+static OURS: AtomicU8 = AtomicU8::new(0);
+
+/// The number of the descriptor that Python writes to when a signal comes; -1 for none.
+static WAKEUP_FD: AtomicI32 = AtomicI32::new(-1);
+
+/// What a handler of ours does.
+enum Reaction {
+    Ignore,
+    /// Sets the flag.
+    Note(Arc<AtomicBool>),
+    /// Sets the flag and ends whatever Python code runs, unless the worker is
+    /// leaving anyway: then it would only disturb that.
+    Interrupt {
+        quit: Arc<AtomicBool>,
+        leaving: Arc<AtomicBool>,
+    },
+}
+
+/// A handler of ours: its type tells it from the application's.
+#[pyclass(module = "rgunicorn", frozen)]
+struct Handler(Reaction);
+
+#[pymethods]
+impl Handler {
+    fn __call__(&self, _signal: &Bound<'_, PyAny>, _frame: &Bound<'_, PyAny>) -> PyResult<()> {
+        match &self.0 {
+            Reaction::Ignore => Ok(()),
+            Reaction::Note(flag) => {
+                flag.store(true, Relaxed);
+                Ok(())
+            }
+            Reaction::Interrupt { quit, leaving } => {
+                quit.store(true, Relaxed);
+                if leaving.load(Relaxed) {
+                    return Ok(());
+                }
+                Err(PySystemExit::new_err(0))
+            }
+        }
+    }
+}
+
 /// Makes a fork server outlive the signals that end or bother only others: it
 /// leaves when the master closes its link.
-pub fn outlive(py: Python<'_>) -> PyResult<()> {
+pub fn ignore_in_fork_server(py: Python<'_>) -> PyResult<()> {
     let signal = py.import("_signal")?;
-    let nothing = ignore(py)?;
+    let ignore = Bound::new(py, Handler(Reaction::Ignore))?;
     for name in FOR_THE_MASTER.iter().chain(&["SIGINT", "SIGQUIT"]) {
-        signal.call_method1("signal", (signal.getattr(*name)?, &nothing))?;
+        signal.call_method1("signal", (signal.getattr(*name)?, &ignore))?;
     }
+    note_handlers(py)?;
     dump_stacks_when_dying(py)
 }
 
@@ -39,20 +91,39 @@ fn dump_stacks_when_dying(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-fn ignore(py: Python<'_>) -> PyResult<Bound<'_, PyCFunction>> {
-    PyCFunction::new_closure(
-        py,
-        None,
-        None,
-        |_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {},
-    )
+/// The signals by which a worker leaves are held back until this is dropped. So
+/// none is lost between the fork and the moment its handlers are there: the
+/// fork server's, which it has until then, do nothing.
+pub struct Held {
+    before: SigSet,
 }
 
-/// What signals ask of a worker.
+impl Held {
+    pub fn begin() -> PyResult<Self> {
+        let before = hold().map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // It was valid when it was replaced.
+        let _ = self.before.thread_set_mask();
+    }
+}
+
+/// Blocks the signals by which a worker leaves; what was blocked before.
+pub fn hold() -> nix::Result<SigSet> {
+    let held: SigSet = LEAVE.into_iter().collect();
+    held.thread_swap_mask(SigmaskHow::SIG_BLOCK)
+}
+
+/// What signals ask of a worker. Once this is dropped, the worker is leaving.
 #[derive(Debug)]
 pub struct Signals {
     retire: Arc<AtomicBool>,
     quit: Arc<AtomicBool>,
+    leaving: Arc<AtomicBool>,
     /// The process's for good: Python writes to the other end until it is gone.
     wake: &'static OwnedFd,
 }
@@ -66,37 +137,35 @@ impl Signals {
             .map_err(std::io::Error::from)?;
         let (wake, writer): (&OwnedFd, &OwnedFd) =
             (Box::leak(Box::new(wake)), Box::leak(Box::new(writer)));
+        for end in [wake, writer] {
+            // Never closed, so never taken off the list.
+            std::mem::forget(close_on_fork::list(end));
+        }
         let options = PyDict::new(py);
         options.set_item("warn_on_full_buffer", false)?;
         signal.call_method("set_wakeup_fd", (writer.as_raw_fd(),), Some(&options))?;
+        WAKEUP_FD.store(writer.as_raw_fd(), Relaxed);
 
-        let retire = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&retire);
-        let on_term = PyCFunction::new_closure(
-            py,
-            None,
-            None,
-            move |_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| asked.store(true, Relaxed),
-        )?;
-        signal.call_method1("signal", (signal.getattr("SIGTERM")?, on_term))?;
-
-        let quit = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&quit);
-        let on_quit = PyCFunction::new_closure(
-            py,
-            None,
-            None,
-            move |_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| -> PyResult<()> {
-                asked.store(true, Relaxed);
-                Err(PySystemExit::new_err(0))
-            },
-        )?;
-        for name in ["SIGINT", "SIGQUIT"] {
-            signal.call_method1("signal", (signal.getattr(name)?, &on_quit))?;
+        let retire = Arc::<AtomicBool>::default();
+        let quit = Arc::<AtomicBool>::default();
+        let leaving = Arc::<AtomicBool>::default();
+        let on_term = Handler(Reaction::Note(Arc::clone(&retire)));
+        signal.call_method1("signal", (Signal::SIGTERM as i32, on_term))?;
+        for leave in [Signal::SIGINT, Signal::SIGQUIT] {
+            let on_quit = Handler(Reaction::Interrupt {
+                quit: Arc::clone(&quit),
+                leaving: Arc::clone(&leaving),
+            });
+            signal.call_method1("signal", (leave as i32, on_quit))?;
         }
-
+        note_handlers(py)?;
         dump_stacks_when_dying(py)?;
-        Ok(Self { retire, quit, wake })
+        Ok(Self {
+            retire,
+            quit,
+            leaving,
+            wake,
+        })
     }
 
     /// TERM came.
@@ -119,4 +188,65 @@ impl Signals {
         let mut waste = [0; 64];
         while matches!(rustix::io::read(self.wake, &mut waste), Ok(count) if count > 0) {}
     }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        self.leaving.store(true, Relaxed);
+    }
+}
+
+/// Notes which of the handlers by which a worker leaves are ours.
+pub fn note_handlers(py: Python<'_>) -> PyResult<()> {
+    let signal = py.import("_signal")?;
+    let mut ours = 0;
+    for (bit, leave) in LEAVE.into_iter().enumerate() {
+        let handler = signal.call_method1("getsignal", (leave as i32,))?;
+        if handler.is_exact_instance_of::<Handler>() {
+            ours |= 1 << bit;
+        }
+    }
+    OURS.store(ours, Relaxed);
+    Ok(())
+}
+
+fn ours() -> impl Iterator<Item = Signal> {
+    let ours = OURS.load(Relaxed);
+    let is_ours = move |(bit, _): &(usize, Signal)| ours & 1 << bit != 0;
+    LEAVE
+        .into_iter()
+        .enumerate()
+        .filter(is_ours)
+        .map(|(_, signal)| signal)
+}
+
+/// Lets the signals by which a worker leaves end a child of the application's.
+/// Only system calls: it runs right after the fork.
+#[expect(unsafe_code, reason = "nix leaves it to us that the handler is safe")]
+pub fn reset_in_child() {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    for signal in ours() {
+        // SAFETY: the default action runs no code of this process. It cannot fail
+        // for signals that had a handler.
+        let _ = unsafe { sigaction(signal, &default) };
+    }
+}
+
+/// Lets Python know what [`reset_in_child`] did.
+pub fn forget_in_child(py: Python<'_>) -> PyResult<()> {
+    let signal = py.import("_signal")?;
+    for leave in ours() {
+        // What Python starts with.
+        let default = match leave {
+            Signal::SIGINT => signal.getattr("default_int_handler")?,
+            _ => signal.getattr("SIG_DFL")?,
+        };
+        signal.call_method1("signal", (leave as i32, default))?;
+    }
+    OURS.store(0, Relaxed);
+    let before: i32 = signal.call_method1("set_wakeup_fd", (-1,))?.extract()?;
+    if before != -1 && before != WAKEUP_FD.load(Relaxed) {
+        signal.call_method1("set_wakeup_fd", (before,))?;
+    }
+    Ok(())
 }

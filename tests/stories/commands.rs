@@ -40,7 +40,7 @@ fn help_names_the_flags_that_gunicorn_users_know() {
 }
 
 #[test]
-fn both_programs_tell_their_version() {
+fn both_programs_print_their_version() {
     for path in [crate::harness::program::RGUNICORN, RGUNICORNCTL] {
         let outcome = Program::new(path, &["--version"]).run();
 
@@ -98,6 +98,33 @@ fn a_reload_command_fails_with_the_reason_when_the_file_does() {
 }
 
 #[test]
+fn a_command_without_a_server_says_how_to_name_one() {
+    let outcome = Program::new(RGUNICORNCTL, &["status"]).run();
+
+    assert_eq!(outcome.status, 64, "{outcome:?}");
+    assert_eq!(
+        outcome.stderr,
+        "rgunicornctl: no server given: for rgunicorn@NAME.service type `rgunicornctl --instance NAME \
+         status`; a server in a terminal has to be started with `rgunicorn --control-socket PATH`, \
+         then type `rgunicornctl --socket PATH status`\n"
+    );
+}
+
+#[test]
+fn a_server_in_a_terminal_is_reached_as_that_message_says() {
+    let server = Server::typed("hello:app")
+        .argument("--control-socket")
+        .argument("here.ctl")
+        .binding_a_port()
+        .start();
+
+    let outcome = server.ctl(&["--socket", "here.ctl", "status"]);
+
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert!(outcome.stdout.contains("1 worker ready"), "{outcome:?}");
+}
+
+#[test]
 fn a_command_that_reaches_no_server_says_so() {
     let outcome = Program::new(RGUNICORNCTL, &["reload"])
         .env("RUNTIME_DIRECTORY", "/nowhere")
@@ -119,7 +146,7 @@ fn an_unknown_command_is_refused() {
 }
 
 #[test]
-fn nobody_but_its_user_may_command_a_server() {
+fn another_user_cannot_control_a_server() {
     let server = Server::running("hello:app").start();
 
     let run = server.folder().join("run");

@@ -1,7 +1,8 @@
-//! Settings that cannot be used: one line says where and what would be right,
-//! and the server does not start.
+//! Settings that cannot be used: one line for each says where it is and what
+//! would be right, and the server does not start.
 
-use crate::harness::{Outcome, Program, Server, program::RGUNICORN, sockets::free_port};
+use crate::harness::{Outcome, Program, Server, processes, program::RGUNICORN, sockets::free_port};
+use nix::sys::signal::Signal;
 use std::{
     fs,
     net::TcpListener,
@@ -75,7 +76,7 @@ fn a_bad_value_is_refused_with_what_would_be_good() {
 }
 
 #[test]
-fn a_file_that_is_no_toml_is_refused_where_it_stops_being_it() {
+fn a_syntax_error_is_refused_at_its_place() {
     let outcome = started_with("app = \"hello:app\"\n\nworkers 4\n");
 
     assert_names(complaint(&outcome, BAD_CONFIG), &["shop.toml:3"]);
@@ -110,7 +111,7 @@ fn a_file_that_may_not_be_read_is_named() {
 }
 
 #[test]
-fn nothing_to_serve_is_refused_with_how_to_name_it() {
+fn a_missing_application_is_refused_with_how_to_name_it() {
     let outcome = Program::rgunicorn(&[]).run();
 
     assert_names(complaint(&outcome, BAD_CONFIG), &["app", "module:callable"]);
@@ -150,7 +151,7 @@ fn a_port_that_is_in_use_is_named() {
 }
 
 #[test]
-fn a_unix_socket_that_somebody_serves_is_not_taken_away() {
+fn a_unix_socket_in_use_is_not_replaced() {
     let mut program = Program::rgunicorn(&["--bind", "unix:taken.sock", "hello:app"]);
     let _taken = UnixListener::bind(program.folder.join("taken.sock")).unwrap();
 
@@ -198,7 +199,7 @@ fn an_interpreter_that_does_not_exist_is_named() {
 }
 
 #[test]
-fn an_interpreter_that_is_none_is_named() {
+fn an_interpreter_that_cannot_be_executed_is_named() {
     let port = free_port();
     let outcome = started_with(&format!(
         "app = \"hello:app\"\nbind = \"127.0.0.1:{port}\"\npython = \"/etc/passwd\"\n"
@@ -224,6 +225,133 @@ fn a_directory_that_does_not_exist_is_named() {
 }
 
 #[test]
+fn a_directory_that_may_not_be_entered_is_not_blamed_on_the_interpreter() {
+    let program = Program::rgunicorn(&["--config", "shop.toml"])
+        .file("shop.toml", "app = \"hello:app\"\nchdir = \"private\"\n");
+    let private = program.folder.join("private");
+    fs::create_dir(&private).unwrap();
+    fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).unwrap();
+
+    let outcome = program.unprivileged().run();
+
+    let line = complaint(&outcome, BAD_CONFIG);
+    let directory = format!("{:?}", private.to_str().unwrap());
+    assert_names(line, &["shop.toml:2:9: chdir: cannot enter", &directory]);
+    assert_names(line, &["Permission denied"]);
+    assert!(!line.contains("python"), "{line}");
+}
+
+#[test]
+fn a_directory_that_was_removed_is_named_when_a_fork_server_is_replaced() {
+    let server = Server::running("hello:app")
+        .setting("chdir", "site")
+        .file(
+            "site/hello.py",
+            &fs::read_to_string("tests/apps/hello.py").unwrap(),
+        )
+        .start();
+    fs::rename(server.folder().join("site"), server.folder().join("gone")).unwrap();
+
+    for fork_server in server.other_pids() {
+        processes::signal(fork_server, Signal::SIGKILL);
+    }
+
+    let directory = server.folder().join("site");
+    server.wait_for_log(&format!("chdir: cannot enter {directory:?}: No such file"));
+    assert_eq!(server.log_count("cannot run"), 0);
+}
+
+/// A file with a mistake of every kind in it.
+const MISTAKEN: &str = "wokers = 4
+workers = 0
+bind = [\":80\", \":x\", 7]
+chdir = \"/nowhere\"
+python = \"/missing/python\"
+secure_scheme_headers = { X-FORWARDED-PROTO = \"https\" }
+
+[logconfig_dict]
+version = 1
+
+[env]
+A = 1
+timeout = 60
+";
+
+/// Where its mistakes are, and what each is about.
+const MISTAKES: &[(&str, &str)] = &[
+    ("1:1", "\"wokers\""),
+    ("2:11", "workers: must be"),
+    ("3:16", "bind: \"x\" is not a port"),
+    ("3:22", "bind: must be"),
+    ("4:9", "chdir: cannot enter \"/nowhere\": No such file"),
+    ("5:10", "python: cannot run \"/missing/python\""),
+    ("6:1", "Gunicorn's setting \"secure_scheme_headers\""),
+    ("8:2", "Gunicorn's setting \"logconfig_dict\""),
+    ("12:5", "env: the value of A must be a string"),
+    ("13:1", "env: timeout is a setting"),
+];
+
+/// Each mistake has its line, and nothing else has.
+#[track_caller]
+fn assert_told(lines: &[&str], prefix: &str) {
+    assert_eq!(lines.len(), MISTAKES.len() + 1, "{lines:#?}");
+    for ((place, about), line) in MISTAKES.iter().zip(lines) {
+        assert!(
+            line.starts_with(&format!("{prefix}shop.toml:{place}: ")) && line.contains(about),
+            "{place} {about:?}: {line:?}"
+        );
+    }
+    assert_names(lines[MISTAKES.len()], &["no application", "shop.toml"]);
+}
+
+#[test]
+fn every_mistake_of_a_file_is_told_at_once() {
+    for words in [
+        &["--config", "shop.toml"][..],
+        &["--config", "shop.toml", "--check-config"],
+        &["--config", "shop.toml", "--print-config"],
+    ] {
+        let outcome = Program::rgunicorn(words).file("shop.toml", MISTAKEN).run();
+
+        assert_eq!(outcome.status, BAD_CONFIG, "{outcome:?}");
+        let lines: Vec<&str> = outcome.stderr.lines().collect();
+        assert_told(&lines, "rgunicorn: ");
+    }
+}
+
+#[test]
+fn every_mistake_of_a_file_is_told_by_a_reload() {
+    let server = Server::running("hello:app").start();
+    server.write_raw_config(MISTAKEN);
+
+    let outcome = server.ctl(&["reload"]);
+
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    let lines: Vec<&str> = outcome.stderr.lines().collect();
+    let lines: Vec<&str> = lines
+        .iter()
+        .map(|line| line.strip_prefix("rgunicornctl: ").unwrap_or(line))
+        .collect();
+    assert_told(&lines, "");
+    server.wait_for_log("shop.toml:13:1: env");
+    let status = server.ctl(&["status"]).stdout;
+    assert!(status.contains("shop.toml:1:1"), "{status}");
+    assert_eq!(status.lines().count(), 1, "{status}");
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn every_mistake_of_the_command_line_is_told_at_once() {
+    let outcome = Program::rgunicorn(&["-w", "0", "-t", "soon", "hello:app"]).run();
+
+    assert_eq!(outcome.status, BAD_USAGE, "{outcome:?}");
+    let lines: Vec<&str> = outcome.stderr.lines().collect();
+    assert_eq!(lines.len(), 2, "{outcome:?}");
+    assert_names(lines[0], &["rgunicorn: --workers: must be"]);
+    assert_names(lines[1], &["rgunicorn: --timeout: must be"]);
+}
+
+#[test]
 fn a_worker_folder_that_cannot_be_found_is_said_to_be_looked_for() {
     let port = free_port();
     let address = format!("127.0.0.1:{port}");
@@ -241,93 +369,6 @@ fn a_worker_folder_that_cannot_be_found_is_said_to_be_looked_for() {
     .run();
 
     assert_names(complaint(&outcome, BAD_CONFIG), &["/nowhere/worker"]);
-}
-
-#[test]
-fn the_printed_configuration_can_be_read_again() {
-    let config = "app = \"hello:app\"\nworkers = 3\nbind = [\"127.0.0.1:8001\", \"unix:shop.sock\"]\n\
-                  keepalive = 7\npreload = true\npythonpath = [\"lib\"]\n[env]\nCOLOUR = \"blue\"\n";
-    let mut program =
-        Program::rgunicorn(&["--config", "shop.toml", "--print-config"]).file("shop.toml", config);
-
-    let printed = program.run();
-    program.folder.write("shop.toml", &printed.stdout);
-    let again = program.run();
-
-    assert_eq!(
-        (printed.status, again.status),
-        (0, 0),
-        "{printed:?} {again:?}"
-    );
-    let values = |outcome: &Outcome| outcome.stdout.parse::<toml::Table>().unwrap();
-    assert_eq!(values(&printed), values(&again));
-    assert_eq!(values(&printed)["workers"], 3.into());
-    assert_eq!(values(&printed)["env"]["COLOUR"], "blue".into());
-    assert_eq!(values(&printed)["timeout"], 30.into());
-}
-
-#[test]
-fn the_command_line_is_stronger_than_the_file() {
-    let outcome = Program::rgunicorn(&[
-        "--config",
-        "shop.toml",
-        "-w",
-        "3",
-        "-b",
-        ":8002",
-        "-t",
-        "9",
-        "-e",
-        "COLOUR=green",
-        "-n",
-        "market",
-        "--keep-alive",
-        "11",
-        "--graceful-timeout",
-        "12",
-        "--log-level",
-        "debug",
-        "--backlog",
-        "13",
-        "--print-config",
-        "other:app",
-    ])
-    .file(
-        "shop.toml",
-        "app = \"hello:app\"\nworkers = 2\ntimeout = 5\n[env]\nCOLOUR = \"blue\"\nSIZE = \"big\"\n",
-    )
-    .file("other.py", "from hello import app\n")
-    .run();
-
-    assert_eq!(outcome.status, 0, "{outcome:?}");
-    let values: toml::Table = outcome.stdout.parse().unwrap();
-    for (key, value) in [
-        ("workers", toml::Value::Integer(3)),
-        ("timeout", 9.into()),
-        ("keepalive", 11.into()),
-        ("graceful_timeout", 12.into()),
-        ("backlog", 13.into()),
-        ("app", "other:app".into()),
-        ("loglevel", "debug".into()),
-        ("proc_name", "market".into()),
-    ] {
-        assert_eq!(values[key], value, "{key}");
-    }
-    assert_eq!(values["env"]["COLOUR"], "green".into());
-    assert_eq!(values["env"]["SIZE"], "big".into());
-}
-
-#[test]
-fn a_file_beside_it_is_found_without_being_named() {
-    let outcome = Program::rgunicorn(&["--print-config"])
-        .file("rgunicorn.toml", "app = \"hello:app\"\nworkers = 5\n")
-        .run();
-
-    assert_eq!(
-        outcome.stdout.parse::<toml::Table>().unwrap()["workers"],
-        5.into(),
-        "{outcome:?}"
-    );
 }
 
 #[test]
@@ -367,22 +408,7 @@ fn a_check_takes_no_socket() {
 }
 
 #[test]
-fn what_systemd_passes_is_stronger_than_what_the_file_binds() {
-    let port = free_port();
-
-    let server = Server::running("hello:app")
-        .setting("bind", format!("127.0.0.1:{port}"))
-        .start();
-
-    assert_eq!(server.get("/").status, 200);
-    assert!(
-        TcpListener::bind(("127.0.0.1", port)).is_ok(),
-        "the file's address was bound too"
-    );
-}
-
-#[test]
-fn a_file_that_is_no_file_or_far_too_large_is_refused_at_once() {
+fn a_file_that_is_not_regular_or_too_large_is_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let made = std::process::Command::new("mkfifo")
@@ -393,8 +419,8 @@ fn a_file_that_is_no_file_or_far_too_large_is_refused_at_once() {
     huge.set_len(300 * 1024 * 1024).unwrap();
 
     for (name, reason) in [
-        ("pipe", "it is not a regular file"),
-        ("huge", "it is larger than 1 MiB"),
+        ("pipe", "not a regular file"),
+        ("huge", "larger than 1 MiB"),
         (".", "Is a directory"),
     ] {
         let outcome = Program::rgunicorn(&["--check-config", "-c", &path(name)]).run();

@@ -128,3 +128,74 @@ fn a_program_that_is_no_python_is_named_with_what_it_has_to_be() {
         }
     }
 }
+
+/// Makes the interpreter say that it is another one before any of our code runs.
+const POSES_AS: &str = "import sys\n";
+
+#[test]
+fn an_interpreter_that_is_too_old_or_another_one_is_refused_in_one_line() {
+    for (pose, shown) in [
+        (
+            "sys.version_info = (3, 9, 2, 'final', 0)\n",
+            "cpython 3.9.2",
+        ),
+        (
+            "sys.version_info = (2, 7, 18, 'final', 0)\n",
+            "cpython 2.7.18",
+        ),
+        ("sys.implementation.name = 'pypy'\n", "pypy 3."),
+    ] {
+        let address = format!("127.0.0.1:{}", free_port());
+        for (arguments, lines) in [
+            (&["--check-config"][..], 1),
+            (&["--bind", &address], 3),
+            (&["--bind", &address, "--preload"], 3),
+        ] {
+            let words = [arguments, &["hello:app"]].concat();
+            let mut program = Program::rgunicorn(&words)
+                .file("pose/sitecustomize.py", &format!("{POSES_AS}{pose}"));
+            let folder = program.folder.join("pose");
+            program = program.env("PYTHONPATH", folder.to_str().unwrap());
+
+            let outcome = program.run();
+
+            assert_eq!(outcome.status, 3, "{outcome:?}");
+            let last = outcome.stderr.lines().last().unwrap();
+            for word in [
+                "python3 is ",
+                shown,
+                "needs CPython 3.10 or newer",
+                "python=",
+            ] {
+                assert!(last.contains(word), "{word}: {outcome:?}");
+            }
+            // "started" and "Listening on" come before.
+            assert_eq!(outcome.stderr.lines().count(), lines, "{outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn what_an_old_interpreter_has_to_read_is_written_in_its_language() {
+    const CHECK: &str = "import ast, sys
+tree = ast.parse(open(sys.argv[1]).read(), feature_version=(3, 6))
+# What Python 2 lacks, as far as it is tempting.
+new = (ast.JoinedStr, ast.AnnAssign, ast.AsyncFunctionDef, ast.Nonlocal, ast.YieldFrom, ast.Starred)
+for node in ast.walk(tree):
+    assert not isinstance(node, new), ast.dump(node)
+    if isinstance(node, ast.arguments):
+        assert not node.kwonlyargs and not node.posonlyargs, ast.dump(node)
+    if isinstance(node, ast.arg):
+        assert node.annotation is None, ast.dump(node)
+    if isinstance(node, ast.Raise):
+        assert node.cause is None, ast.dump(node)
+";
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/worker/python/__main__.py");
+
+    let output = Command::new("python3")
+        .args(["-c", CHECK, file])
+        .output()
+        .unwrap();
+
+    assert!(output.status.success(), "{output:?}");
+}

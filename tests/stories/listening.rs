@@ -22,7 +22,7 @@ fn in_a_terminal_two_flags_and_a_name_are_enough() {
 }
 
 #[test]
-fn a_port_is_bound_and_given_back() {
+fn a_port_is_bound_and_released() {
     let server = Server::running("hello:app").binding_a_port().start();
     let Address::Tcp(address) = server.address() else {
         unreachable!()
@@ -176,7 +176,7 @@ fn only_workers_that_have_loaded_the_app_hold_a_socket() {
 }
 
 #[test]
-fn nobody_who_waits_at_the_socket_is_lost_over_a_restart() {
+fn a_client_that_waits_during_a_restart_is_answered_after_it() {
     let server = Server::running("hello:app").start();
     server.stop();
     let waiting = server.get_in_background("/");
@@ -187,7 +187,7 @@ fn nobody_who_waits_at_the_socket_is_lost_over_a_restart() {
 }
 
 #[test]
-fn a_server_without_any_socket_says_how_to_give_it_one() {
+fn a_descriptor_that_is_not_open_is_named() {
     let outcome = Program::rgunicorn(&["--bind", "fd://77", "hello:app"]).run();
 
     assert_eq!(outcome.status, 71, "{outcome:?}");
@@ -208,7 +208,7 @@ fn a_unix_socket_can_be_used_by_any_user() {
 }
 
 #[test]
-fn the_processes_carry_their_name() {
+fn the_processes_have_their_configured_name() {
     let server = Server::running("hello:app")
         .setting("proc_name", "market")
         .start();

@@ -1,6 +1,7 @@
 //! How an application is found and loaded, and what happens when it is not.
 
-use crate::harness::{Outcome, Program, Running, Server, sockets::free_port};
+use crate::harness::{Outcome, Program, Running, Server, processes, sockets::free_port};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 const BOOT_FAILED: i32 = 3;
@@ -67,6 +68,81 @@ fn the_traceback_of_a_module_begins_in_the_module() {
 #[test]
 fn a_module_that_is_missing_stops_the_start() {
     assert_gives_up("missing_shop:app", "", BOOT_FAILED, 0, "missing_shop");
+}
+
+/// Most often it is there, but for another interpreter.
+#[test]
+fn a_module_that_is_missing_is_reported_with_the_interpreter_and_where_it_looked() {
+    for (app, code) in [
+        ("missing_shop:app", ""),
+        ("missing_shop.inner:app", ""),
+        ("shop:app", "import missing_shop\n"),
+    ] {
+        for arguments in [
+            &["--pythonpath", "/usr/share"] as &[&str],
+            &["--pythonpath", "/usr/share", "--preload"],
+            &["--pythonpath", "/usr/share", "--check-config"],
+        ] {
+            let outcome = broken(app, code, arguments);
+
+            assert_eq!(outcome.status, BOOT_FAILED, "{outcome:?}");
+            let log = &outcome.stderr;
+            assert_eq!(
+                log.matches("No module named 'missing_shop'").count(),
+                1,
+                "{log}"
+            );
+            let line = log.lines().find(|line| line.contains("No module named"));
+            let line = line.unwrap();
+            for word in ["python3 searched /", ", /usr/share", "standard library"] {
+                assert!(line.contains(word), "{word}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_asgi_application_is_refused_when_it_is_loaded() {
+    for name in [
+        "coroutine",
+        "two_arguments",
+        "generator",
+        "instance",
+        "method",
+        "partial",
+        "Framework",
+        "middleware",
+        "make()",
+    ] {
+        let app = format!("asynchronous:{name}");
+        for arguments in [&[] as &[&str], &["--check-config"]] {
+            let outcome = broken(&app, "", arguments);
+
+            assert_eq!(outcome.status, NO_SUCH_APP, "{app}: {outcome:?}");
+            let last = outcome.stderr.lines().last().unwrap();
+            for word in [&app, "is an ASGI application", "only WSGI", "uvicorn"] {
+                assert!(last.contains(word), "{app}: {outcome:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_asynchronous_factory_is_refused() {
+    let outcome = broken("asynchronous:make_later()", "", &["--check-config"]);
+
+    assert_eq!(outcome.status, NO_SUCH_APP, "{outcome:?}");
+    assert!(outcome.stderr.contains("async function"), "{outcome:?}");
+    assert!(!outcome.stderr.contains("never awaited"), "{outcome:?}");
+}
+
+#[test]
+fn a_wsgi_application_that_looks_like_an_asgi_one_is_served() {
+    for name in ["decorated", "Iterable", "both", "proxy", "optional"] {
+        let server = Server::running(&format!("asynchronous:{name}")).start();
+
+        assert_eq!(server.get("/").text(), "WSGI", "{name}");
+    }
 }
 
 #[test]
@@ -433,4 +509,67 @@ fn an_exit_handler_of_the_application_runs_when_its_worker_leaves() {
     server.stop();
 
     assert_eq!(server.read("left"), "x");
+}
+
+/// Pauses a new worker between its fork and the installation of its signal
+/// handlers, once the file `pause` is there: that imports `_signal`.
+const SLOW_TO_HANDLE_SIGNALS: &str = "import builtins, os, time\nimport slow\n\
+    server, original = os.getpid(), builtins.__import__\n\
+    def importing(name, *rest, **more):\n    \
+    if name == '_signal' and os.getpid() != server and os.path.exists('pause'):\n        \
+    os.unlink('pause')\n        slow.mark('paused')\n        \
+    while not os.path.exists('go'):\n            time.sleep(0.01)\n    \
+    return original(name, *rest, **more)\n\
+    builtins.__import__ = importing\n\
+    from hello import app\n";
+
+#[test]
+fn a_signal_that_comes_before_a_worker_can_handle_it_is_not_lost() {
+    for signal in [Signal::SIGQUIT, Signal::SIGINT, Signal::SIGTERM] {
+        let server = Server::running("shop:app")
+            .workers(1)
+            .setting("preload", true)
+            .file("shop.py", SLOW_TO_HANDLE_SIGNALS)
+            .start();
+        server.write("pause", "");
+        server.signal(Signal::SIGTTIN);
+        server.wait_until("a new worker pauses", || !server.read("paused").is_empty());
+        let worker = server.read("paused").trim().parse().unwrap();
+
+        processes::signal(worker, signal);
+        assert!(processes::runs(worker), "{signal}");
+        server.write("go", "");
+
+        server.wait_until("it leaves", || !processes::runs(worker));
+        server.wait_for_workers(2);
+        for word in ["SIG", "kill"] {
+            assert!(
+                !server.stderr().contains(&format!("died: {word}")),
+                "{}",
+                server.stderr()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_signal_does_not_disturb_a_worker_that_is_leaving() {
+    let server = Server::running("shop:app")
+        .workers(1)
+        .file(
+            "shop.py",
+            "import atexit, slow\natexit.register(slow.app, {'PATH_INFO': '/until/go'}, print)\n\
+             from hello import app\n",
+        )
+        .start();
+    let worker = *server.worker_pids().first().unwrap();
+    processes::signal(worker, Signal::SIGTERM);
+    server.wait_until("it leaves", || !server.read("go.started").is_empty());
+
+    processes::signal(worker, Signal::SIGQUIT);
+    server.write("go", "");
+
+    server.wait_until("it is gone", || !processes::runs(worker));
+    assert!(!server.read("go.ended").is_empty());
+    assert_eq!(server.log_count("SystemExit"), 0, "{}", server.stderr());
 }

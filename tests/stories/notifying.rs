@@ -131,6 +131,26 @@ fn the_status_is_a_line_an_operator_wants() {
 }
 
 #[test]
+fn the_last_status_of_a_failed_start_is_the_reason() {
+    for (key, value, reason) in [
+        ("wokers", "3", "wokers"),
+        ("app", "nowhere:app", "No module named 'nowhere'"),
+        ("python", "/nowhere/python", "/nowhere/python"),
+    ] {
+        let server = Server::running("hello:app").setting(key, value).launch();
+
+        assert_ne!(server.wait_for_exit(), 0);
+
+        server.wait_until("the last status is the reason", || {
+            let statuses = server.notified("STATUS");
+            statuses
+                .last()
+                .is_some_and(|last| last.starts_with("cannot start: ") && last.contains(reason))
+        });
+    }
+}
+
+#[test]
 fn the_status_of_an_idle_server_is_not_repeated() {
     let server = Server::running("hello:app").start();
     server.get("/");
@@ -180,6 +200,40 @@ fn the_watchdog_is_fed_while_the_app_loads_and_while_it_reloads() {
     server.wait_until("the watchdog is fed meanwhile", || {
         server.notified("WATCHDOG").len() >= before + 4
     });
+}
+
+/// systemd's own watchdog may have forgotten it.
+#[test]
+fn a_master_that_hangs_is_ended_by_the_kernel() {
+    let server = Server::running("shop:app")
+        .env("WATCHDOG_USEC", "1000000")
+        .file(
+            "shop.py",
+            "import slow\nslow.app({'PATH_INFO': '/until/go'}, print)\n",
+        )
+        .launch();
+    server.wait_until("the app is loading", || {
+        !server.read("go.started").is_empty()
+    });
+    server.wait_until(
+        "the watchdog is fed for longer than the alarm waits",
+        || server.notified("WATCHDOG").len() >= 8,
+    );
+
+    server.signal(Signal::SIGSTOP);
+    server.wait_until("the alarm has gone off", || {
+        pending_signals(server.pid()) & 1 << (Signal::SIGALRM as u32 - 1) != 0
+    });
+    server.signal(Signal::SIGCONT);
+
+    assert_eq!(server.wait_for_exit(), 128 + Signal::SIGALRM as i32);
+}
+
+/// The signals that a process has not taken yet, as bits.
+fn pending_signals(pid: i32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+    u64::from_str_radix(mask.unwrap().trim(), 16).unwrap()
 }
 
 #[test]

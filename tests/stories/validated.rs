@@ -166,3 +166,38 @@ fn logs() {
 fn children() {
     assert_valid("children:app", &[("/", b"")]);
 }
+
+#[test]
+fn forking() {
+    assert_valid(
+        "forking:app",
+        &[
+            ("/", b""),
+            ("/thread", b""),
+            ("/raw-and-return-in-a-body", b""),
+        ],
+    );
+}
+
+#[test]
+fn files() {
+    let kinds = [
+        "decrypting",
+        "limited",
+        "subclass",
+        "named-temporary",
+        "pipe",
+        "unbuffered",
+        "at-its-end",
+        "a-path?path=/proc/version",
+        "shorter-length",
+        "keywords",
+    ];
+    let targets: Vec<String> = kinds.iter().map(|kind| format!("/{kind}")).collect();
+    let requests: Vec<(&str, &[u8])> = targets
+        .iter()
+        .map(|target| (target.as_str(), b"" as &[u8]))
+        .collect();
+
+    assert_valid("files:app", &requests);
+}

@@ -126,6 +126,98 @@ fn headers_arrive_under_their_cgi_names() {
 }
 
 #[test]
+fn cookies_in_several_fields_are_one_list_of_cookies() {
+    let server = Server::running("environment:app").start();
+
+    let environ = server
+        .request(
+            "GET / HTTP/1.1\r\nHost: localhost\r\nCookie: a=1\r\ncookie: b=2; c=3\r\n\
+             X-Other: a\r\nCOOKIE: d=4\r\nX-Other: b\r\n\r\n",
+        )
+        .json();
+
+    assert_eq!(environ["HTTP_COOKIE"], "a=1; b=2; c=3; d=4");
+    assert_eq!(environ["HTTP_X_OTHER"], "a,b");
+}
+
+/// Keys that were made for an earlier request are used again. A client that
+/// sends ever new names must not put an end to that, for names that came before
+/// as for those that come after.
+#[test]
+fn a_client_with_many_header_names_takes_the_cache_from_nobody() {
+    const SHOP: &str = "kept = {}\n\
+        def app(environ, start_response):\n    \
+        said = [kept.get(key) is key for key in environ if key.startswith('HTTP_X_SHOP')]\n    \
+        kept.update((key, key) for key in environ)\n    \
+        start_response('200 OK', [('Content-Type', 'text/plain')])\n    \
+        return [repr(said).encode()]\n";
+    let server = Server::running("shop:app")
+        .workers(1)
+        .file("shop.py", SHOP)
+        .start();
+    let mut connection = server.connect();
+    let mut ask = |fields: &str| {
+        let request = format!("GET / HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
+        connection.send(request).receive().text()
+    };
+    let early: Vec<_> = (0..3).map(|_| ask("X-Shop-Early: x\r\n")).collect();
+
+    for request in 0..30 {
+        let fields: Vec<_> = (0..90)
+            .map(|field| format!("X-{request}-{field}: x\r\n"))
+            .collect();
+        assert_eq!(ask(&fields.concat()), "[]");
+    }
+
+    assert_eq!(early[2], "[True]");
+    assert_eq!(ask("X-Shop-Early: x\r\n"), "[True]");
+    let late: Vec<_> = (0..3).map(|_| ask("X-Shop-Late: x\r\n")).collect();
+    assert_eq!(late[2], "[True]", "{late:?}");
+}
+
+/// Names that come again are cached, the one that was not used for longest goes.
+#[test]
+fn more_header_names_than_are_cached_arrive_all_the_same() {
+    let server = Server::running("environment:app").workers(1).start();
+    let mut connection = server.connect();
+
+    for round in 0..3 {
+        for request in 0..10 {
+            let fields: Vec<_> = (0..90)
+                .map(|field| format!("X-{request}-{field}: {round}\r\n"))
+                .collect();
+            let fields = fields.concat();
+            let environ = connection
+                .send(format!(
+                    "GET / HTTP/1.1\r\nHost: localhost\r\n{fields}X-Twice: a\r\nX-Twice: b\r\n\r\n"
+                ))
+                .receive()
+                .json();
+            for field in 0..90 {
+                let key = format!("HTTP_X_{request}_{field}");
+                assert_eq!(environ[&key], round.to_string(), "{key}");
+            }
+            assert_eq!(environ["HTTP_X_TWICE"], "a,b");
+        }
+    }
+}
+
+#[test]
+fn the_body_is_read_with_arguments_by_name() {
+    let server = Server::running("shop:app")
+        .file(
+            "shop.py",
+            "def app(environ, start_response):\n    body = environ['wsgi.input']\n    \
+             parts = [body.read(size=2), body.readline(size=3), *body.readlines(hint=1), body.read(size=-1)]\n    \
+             start_response('200 OK', [('Content-Type', 'text/plain')])\n    \
+             return [b'|'.join(parts)]\n",
+        )
+        .start();
+
+    assert_eq!(server.post("/", b"aabbbc\nd\ne").text(), "aa|bbb|c\n|d\ne");
+}
+
+#[test]
 fn a_header_with_an_underscore_cannot_pose_as_one_with_a_dash() {
     let server = Server::running("environment:app").start();
 
@@ -206,4 +298,112 @@ fn an_absolute_target_is_taken_apart() {
 
     assert_eq!(environ["PATH_INFO"], "/a");
     assert_eq!(environ["QUERY_STRING"], "b=c");
+}
+
+/// Answers with a Content-Length of 5; the path says what the body is.
+const FIVE: &str = "from answers import Closing, note\n\
+    def endless():\n    while True:\n        note('asked')\n        yield b'12'\n\
+    def app(environ, start_response):\n    path = environ['PATH_INFO']\n    \
+    write = start_response('200 OK', [('Content-Type', 'text/plain'), ('Content-Length', '5')])\n    \
+    if path == '/short':\n        return [b'123']\n    \
+    if path == '/short-pieces':\n        return iter([b'12', b'3'])\n    \
+    if path == '/long':\n        return [b'123', b'45678']\n    \
+    if path == '/long-write':\n        write(b'1234')\n        write(b'5678')\n        return []\n    \
+    if path == '/none':\n        return []\n    \
+    if path == '/endless':\n        return Closing(endless())\n    \
+    return [b'12345']\n";
+
+#[test]
+fn a_body_that_is_not_as_long_as_its_content_length_is_logged_once() {
+    for (path, given) in [
+        ("/short", "3 bytes"),
+        ("/short-pieces", "3 bytes"),
+        ("/none", "0 bytes"),
+        ("/long", "8 bytes"),
+        ("/long-write", "8 bytes"),
+    ] {
+        let server = Server::running("five:app")
+            .workers(1)
+            .file("five.py", FIVE)
+            .start();
+
+        let mut connection = server.connect();
+        connection.send(format!(
+            "GET {path}?secret=1 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        ));
+        let answer = connection.try_receive();
+
+        assert_eq!(answer.is_ok(), path.starts_with("/long"), "{answer:?}");
+        server.wait_for_log(&format!("GET {path}"));
+        assert_eq!(server.get("/right").text(), "12345");
+        let log = server.stderr();
+        let lines: Vec<_> = log
+            .lines()
+            .filter(|line| line.contains("Content-Length"))
+            .collect();
+        assert_eq!(lines.len(), 1, "{log}");
+        for word in ["[WARNING]", given, "Content-Length is 5"] {
+            assert!(lines[0].contains(word), "{word}: {log}");
+        }
+        assert!(!log.contains("secret"), "{log}");
+    }
+}
+
+#[test]
+fn bodies_of_a_wrong_length_do_not_flood_the_log() {
+    let server = Server::running("five:app")
+        .workers(1)
+        .file("five.py", FIVE)
+        .start();
+    let mut connection = server.connect();
+
+    for _ in 0..200 {
+        assert_eq!(connection.get("/long").text(), "12345");
+    }
+
+    let lines = server.log_count("Content-Length is 5");
+    assert!((1..100).contains(&lines), "{lines} lines");
+}
+
+#[test]
+fn a_head_request_is_no_body_of_a_wrong_length() {
+    let server = Server::running("five:app")
+        .workers(1)
+        .file("five.py", FIVE)
+        .start();
+    let mut connection = server.connect();
+
+    for path in ["/short", "/long", "/none"] {
+        connection.send(format!("HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        connection.receive_head();
+    }
+
+    assert_eq!(connection.get("/right").text(), "12345");
+    assert_eq!(server.log_count("Content-Length"), 0);
+}
+
+#[test]
+fn iteration_ends_with_the_content_length_and_the_body_is_closed() {
+    for method in ["GET", "HEAD"] {
+        let server = Server::running("five:app")
+            .workers(1)
+            .file("five.py", FIVE)
+            .start();
+        let mut connection = server.connect();
+
+        connection.send(format!(
+            "{method} /endless HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        ));
+
+        if method == "GET" {
+            assert_eq!(connection.receive().text(), "12121");
+        } else {
+            connection.receive_head();
+        }
+        server.wait_until("the body is closed", || {
+            server.read("notes").ends_with("closed\n")
+        });
+        let asked = server.read("notes").matches("asked").count();
+        assert!(asked <= 3, "{method}: asked for {asked} pieces");
+    }
 }

@@ -1,4 +1,4 @@
-//! What dies, hangs or cannot start costs no more than it must.
+//! Crashes, hangs and starts that fail.
 
 use crate::{
     client::Connection,
@@ -7,12 +7,12 @@ use crate::{
 };
 use std::{collections::BTreeSet, thread};
 
-/// The ids of both workers, found by asking until each has answered.
+/// The process ids of both workers: requests are sent until each has answered.
 #[track_caller]
 fn workers(site: Site<'_>) -> BTreeSet<u32> {
     let mut workers = BTreeSet::new();
     wait_until("both workers have answered", || {
-        // At once, so that one worker cannot answer them all.
+        // In parallel, so that one worker cannot answer all of them.
         let connections: Vec<_> = (0..8)
             .map(|_| Connection::open(&site.address()).unwrap())
             .collect();
@@ -43,8 +43,8 @@ pub fn a_killed_worker_is_replaced_and_costs_only_its_own_requests(lab: &Lab) {
     });
     traffic.wait_for_answers(200);
 
-    // Six clients keep a connection and three have none: the worker had a
-    // request from each at most, and none was refused.
+    // Six clients keep a connection and three connect anew each time: the worker
+    // had at most one request of each. No connection may have been refused.
     let failures = traffic.finish();
     assert!(failures.len() <= 9, "{failures:#?}");
     assert!(
@@ -78,7 +78,7 @@ pub fn a_killed_fork_server_is_replaced_and_costs_no_request(lab: &Lab) {
     traffic.wait_for_answers(200);
     assert_eq!(traffic.finish(), Vec::<String>::new());
 
-    // The new one is good for a worker, and for a reload.
+    // The new one can fork a worker and be replaced by a reload.
     kill(lab, "KILL", *workers(site).first().unwrap());
     wait_until("there are two workers again", || site.children().len() == 3);
     site.deploy("2");
@@ -122,7 +122,7 @@ pub fn a_frozen_master_is_restarted_by_the_watchdog(lab: &Lab) {
 
     let seconds = |property| site.show(property).parse::<u64>().unwrap() / 1_000_000;
     wait_until(
-        "it has fed the watchdog for longer than the watchdog waits",
+        "it has reset the watchdog for longer than its time-out",
         || seconds("WatchdogTimestampMonotonic") > seconds("ActiveEnterTimestampMonotonic") + 2,
     );
     assert_eq!(site.master(), frozen);
@@ -139,9 +139,84 @@ pub fn a_frozen_master_is_restarted_by_the_watchdog(lab: &Lab) {
     );
 }
 
+pub fn a_frozen_master_is_stopped(lab: &Lab) {
+    for is_loading in [true, false] {
+        let site = loading_site(lab);
+        if !is_loading {
+            lab.must("touch /var/lib/rgunicorn/shop/go");
+            site.wait_for_state("active");
+        }
+
+        kill(lab, "STOP", site.master());
+        let pids = site.children();
+        lab.systemctl(&format!("stop {}", site.service()));
+
+        let state = site.show("ActiveState");
+        assert!(["inactive", "failed"].contains(&state.as_str()), "{state}");
+        for pid in pids {
+            assert!(!lab.has(&format!("/proc/{pid}/exe")), "{pid} is left");
+        }
+    }
+}
+
+pub fn a_master_that_hangs_at_the_start_is_restarted(lab: &Lab) {
+    let site = loading_site(lab);
+    let frozen = site.master();
+
+    kill(lab, "STOP", frozen);
+    lab.must("touch /var/lib/rgunicorn/shop/go");
+
+    site.wait_for_state("active");
+    assert_eq!(site.text("/"), "1");
+    let unit = ["UNIT=rgunicorn@shop.service", "UNIT_RESULT=watchdog"];
+    assert!(
+        !lab.journal(&unit).is_empty(),
+        "systemd names the watchdog as the cause"
+    );
+}
+
+/// Then systemd has forgotten the watchdog, and the kernel's alarm is left.
+pub fn a_master_that_hangs_at_the_start_during_a_daemon_reload_is_restarted(lab: &Lab) {
+    let site = loading_site(lab);
+    let frozen = site.master();
+
+    kill(lab, "STOP", frozen);
+    lab.must("systemctl daemon-reload");
+    wait_until("the alarm has gone off", || {
+        let status = lab.must(&format!("cat /proc/{frozen}/status"));
+        status.contains("ShdPnd:\t0000000000002000")
+    });
+    lab.must("touch /var/lib/rgunicorn/shop/go");
+    kill(lab, "CONT", frozen);
+
+    site.wait_for_state("active");
+    assert_eq!(site.text("/"), "1");
+    let unit = ["UNIT=rgunicorn@shop.service", "EXIT_STATUS=14"];
+    assert!(
+        !lab.journal(&unit).is_empty(),
+        "systemd names the alarm as the cause"
+    );
+}
+
+/// A site whose application goes on loading until there is a file `go`.
+#[track_caller]
+fn loading_site(lab: &Lab) -> Site<'_> {
+    let app = format!(
+        "{APP}\n(STATE / 'loading').touch()\n\
+         while not (STATE / 'go').exists(): time.sleep(0.05)\n"
+    );
+    let site = lab.site("shop", &app);
+    site.drop_in("[Service]\nWatchdogSec=5\n");
+    site.begin("start");
+    wait_until("the application is loading", || {
+        lab.has("/var/lib/rgunicorn/shop/loading")
+    });
+    site
+}
+
 pub fn a_site_that_cannot_start_keeps_its_socket(lab: &Lab) {
     let site = lab.site("shop", "raise LookupError('no such database')\n");
-    // More often than what systemd puts up with, unless told.
+    // More often than systemd's default start limit allows.
     site.drop_in("[Service]\nRestartSec=100ms\n");
     site.listen();
 
@@ -169,7 +244,7 @@ pub fn a_site_that_cannot_start_keeps_its_socket(lab: &Lab) {
     });
 }
 
-pub fn a_stopped_journald_stops_nobody(lab: &Lab) {
+pub fn a_stopped_journald_delays_no_request(lab: &Lab) {
     let site = lab.site("shop", APP).start();
     let journald = lab
         .must("systemctl show --value --property=MainPID systemd-journald")
@@ -177,7 +252,7 @@ pub fn a_stopped_journald_stops_nobody(lab: &Lab) {
         .unwrap();
 
     kill(lab, "STOP", journald);
-    // 2 MB of output, which nobody takes.
+    // 2 MB of output, which nobody reads.
     let mut connection = Connection::open(&site.address()).unwrap();
     for _ in 0..10_000 {
         assert_eq!(connection.get("/chatter").text(), "1");
@@ -185,7 +260,7 @@ pub fn a_stopped_journald_stops_nobody(lab: &Lab) {
     site.deploy("2");
 
     kill(lab, "CONT", journald);
-    // What is said while journald wakes up may still be lost.
+    // What is written before journald reads again may still be lost.
     wait_until("the journal has what is said now", || {
         site.text("/log");
         let logged = "logged by the application";

@@ -1,8 +1,8 @@
-//! What `journalctl` and `systemctl status` tell an operator.
+//! What `journalctl` and `systemctl status` show.
 
 use crate::lab::{APP, Lab};
 
-pub fn what_the_application_says_is_in_the_journal(lab: &Lab) {
+pub fn what_the_application_writes_is_in_the_journal(lab: &Lab) {
     let site = lab.site("shop", APP).start();
     for path in ["/print", "/log", "/raise"] {
         site.get(path);
@@ -33,20 +33,20 @@ pub fn what_the_application_says_is_in_the_journal(lab: &Lab) {
     assert_eq!(raised.field("PRIORITY"), "3", "{raised:?}");
 }
 
-pub fn the_master_tells_its_story_with_fields(lab: &Lab) {
+pub fn the_events_of_the_master_have_fields(lab: &Lab) {
     let site = lab.site("shop", APP).start();
     site.reload();
     lab.must(&format!("systemctl stop {}", site.service()));
     site.wait_for_entry("the end", |entry| entry.message() == "Stopped");
 
     let unit = site.service();
-    let story = lab.journal(&[
+    let records = lab.journal(&[
         "--unit",
         &unit,
         "_COMM=rgunicorn",
         "SYSLOG_IDENTIFIER=rgunicorn",
     ]);
-    let mut named = story
+    let mut named = records
         .iter()
         .filter(|entry| !entry.field("MESSAGE_ID").is_empty());
     for begins in [
@@ -59,10 +59,10 @@ pub fn the_master_tells_its_story_with_fields(lab: &Lab) {
     ] {
         assert!(
             named.any(|entry| entry.message().starts_with(begins)),
-            "{begins}: {story:#?}"
+            "{begins}: {records:#?}"
         );
     }
-    for entry in &story {
+    for entry in &records {
         assert_ne!(entry.field("PRIORITY"), "", "{entry:?}");
     }
     let second = lab.journal(&["--unit", &unit, "GENERATION=2"]);
@@ -76,7 +76,36 @@ pub fn the_master_tells_its_story_with_fields(lab: &Lab) {
     assert!(explained.contains("Defined-By: rgunicorn"), "{explained}");
 }
 
-pub fn the_status_is_one_line_for_an_operator(lab: &Lab) {
+pub fn the_status_says_why_a_start_failed(lab: &Lab) {
+    let site = lab.site("shop", "raise LookupError('no such database')\n");
+    site.drop_in("[Service]\nRestart=no\n");
+    let failed_start = || {
+        let start = lab.systemctl(&format!("start {}", site.service()));
+        assert_eq!(start.status, Some(1), "{}", start.output);
+        site.show("StatusText")
+    };
+
+    let status = failed_start();
+    assert_eq!(status, "cannot start: LookupError: no such database");
+    let shown = lab.systemctl(&format!("status {}", site.service())).output;
+    assert!(shown.contains(&format!("Status: \"{status}\"")), "{shown}");
+
+    site.configure("wokers = 3\n");
+    let status = failed_start();
+    assert!(
+        status.contains("/etc/rgunicorn/shop.toml:4:1: "),
+        "{status}"
+    );
+
+    // The reason does not outlive its cause.
+    site.configure("");
+    site.write_app(APP);
+    site.start();
+    let status = site.show("StatusText");
+    assert!(status.starts_with("generation 1: "), "{status}");
+}
+
+pub fn the_status_is_one_line(lab: &Lab) {
     let site = lab.site("shop", APP).start();
 
     let status = site.show("StatusText");
@@ -90,4 +119,23 @@ pub fn the_status_is_one_line_for_an_operator(lab: &Lab) {
         status.starts_with("generation 2: 2 workers ready"),
         "{status}"
     );
+}
+
+pub fn every_mistake_of_the_configuration_is_an_entry_of_its_own(lab: &Lab) {
+    let site = lab.site("shop", APP);
+    site.configure("wokers = 3\ntimeout = \"soon\"\n[logconfig_dict]\nversion = 1\n");
+
+    let start = lab.systemctl(&format!("start {}", site.service()));
+
+    assert_ne!(start.status, Some(0), "{}", start.output);
+    for begin in [
+        "shop.toml:4:1: unknown setting \"wokers\"",
+        "shop.toml:5:11: timeout: must be",
+        "shop.toml:6:2: Gunicorn's setting \"logconfig_dict\"",
+    ] {
+        let begin = format!("Configuration refused: /etc/rgunicorn/{begin}");
+        let entry = site.wait_for_entry(&begin, |entry| entry.message().starts_with(&begin));
+        assert_eq!(entry.message().lines().count(), 1, "{entry:?}");
+        assert_eq!(entry.field("PRIORITY"), "3", "{entry:?}");
+    }
 }

@@ -48,12 +48,12 @@ def app(environ, start_response):
     return [body]
 "#;
 
-/// What a command came to.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Its exit status; `None` if a signal ended it.
+    /// `None` if a signal ended it.
     pub status: Option<i32>,
-    /// Both of its outputs.
+    /// Standard output, then standard error.
     pub output: String,
 }
 
@@ -81,7 +81,7 @@ impl Entry {
     }
 }
 
-/// A running lab. It ends with this value, and with this process in any case.
+/// A running lab. It ends when this is dropped, or with this process.
 pub struct Lab {
     name: String,
     /// Its PID 1, as this machine sees it.
@@ -127,8 +127,8 @@ impl Lab {
         self.script("exec", command, "")
     }
 
-    /// Runs a command that has to succeed, and returns what it says. Words are
-    /// parted by white space.
+    /// Runs a command that has to succeed, and returns its output. Its words are
+    /// separated by white space.
     #[track_caller]
     pub fn must(&self, command: &str) -> String {
         let words: Vec<&str> = command.split_whitespace().collect();
@@ -137,13 +137,13 @@ impl Lab {
         output.trim_end().to_owned()
     }
 
-    /// Runs systemctl, whatever comes of it.
+    /// Runs systemctl, which may fail.
     pub fn systemctl(&self, words: &str) -> Outcome {
         let words = format!("systemctl {words}");
         self.run(&words.split_whitespace().collect::<Vec<_>>())
     }
 
-    /// Writes a file at once: who reads meanwhile gets the old or the new text.
+    /// Writes a file atomically: a reader gets the old or the new text.
     #[track_caller]
     pub fn write(&self, path: &str, text: &str) {
         let write = r#"mkdir -p "$(dirname "$0")"; cat >"$0.new"; mv "$0.new" "$0""#;
@@ -303,6 +303,22 @@ impl Site<'_> {
         self
     }
 
+    /// Has systemd `start` or `stop` it, and does not wait for the end of that.
+    #[track_caller]
+    pub fn begin(&self, job: &str) {
+        let service = self.service();
+        self.lab
+            .must(&format!("systemctl {job} --no-block {service}"));
+    }
+
+    /// Waits until it is `active`, `inactive` or `failed`.
+    #[track_caller]
+    pub fn wait_for_state(&self, state: &str) {
+        wait_until(&format!("the service is {state}"), || {
+            self.show("ActiveState") == state
+        });
+    }
+
     /// Reloads it; fails if `systemctl reload` does.
     #[track_caller]
     pub fn reload(&self) {
@@ -400,13 +416,13 @@ impl Site<'_> {
         pids
     }
 
-    /// What its service's unit says in the journal.
+    /// The journal's records of its service.
     #[track_caller]
     pub fn journal(&self) -> Vec<Entry> {
         self.lab.journal(&["--unit", &self.service()])
     }
 
-    /// Waits for a record of its journal that fits.
+    /// Waits for a record of its service that fits.
     #[track_caller]
     pub fn wait_for_entry(&self, what: &str, fits: impl Fn(&Entry) -> bool) -> Entry {
         let mut found = None;

@@ -1,11 +1,14 @@
-//! From the first request to the last.
+//! Starting and stopping, listening, and what a site runs with.
 
 use crate::{
     client::{Address, Connection},
     lab::{APP, Lab, test_packages},
     wait::wait_until,
 };
-use std::thread;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 pub fn the_first_request_starts_the_service(lab: &Lab) {
     let site = lab.site("shop", APP).listen();
@@ -62,6 +65,67 @@ pub fn a_running_request_is_answered_before_the_service_stops(lab: &Lab) {
     assert_eq!(site.show("Result"), "success");
 }
 
+/// A `daemon-reload` starts the manager's timers anew from the beginning of the
+/// start or the stop, whatever extensions there were: the units must set no limit
+/// that could have passed by then.
+pub fn a_daemon_reload_cuts_off_neither_a_start_nor_a_reload_nor_a_stop(lab: &Lab) {
+    lab.write(
+        "/etc/systemd/system.conf.d/short.conf",
+        "[Manager]\nDefaultTimeoutStartSec=2s\nDefaultTimeoutStopSec=2s\n",
+    );
+    lab.must("systemctl daemon-reexec");
+    let waiting = |file: &str| {
+        format!(
+            "(STATE / '{file}-began').touch()\n\
+             while not (STATE / '{file}').exists(): time.sleep(0.05)\n"
+        )
+    };
+    let app = |version: &str, boot: &str| {
+        let request = waiting("stop").replace('\n', "\n            ");
+        APP.replace("\"1\"", &format!("\"{version}\""))
+            .replace("(STATE / \"slow\").touch()", request.trim_end())
+            .replace("            time.sleep(2)\n", "")
+            + &waiting(boot)
+    };
+    let state = "/var/lib/rgunicorn/shop";
+    let outlast_the_limit = |file: &str| {
+        wait_until("it has begun", || lab.has(&format!("{state}/{file}-began")));
+        let began = Instant::now();
+        wait_until("the manager's limit has passed", || {
+            began.elapsed() > Duration::from_secs(3)
+        });
+        lab.must("systemctl daemon-reload");
+        lab.must(&format!("touch {state}/{file}"));
+    };
+    let site = lab.site("shop", &app("1", "start"));
+
+    site.begin("start");
+    outlast_the_limit("start");
+    site.wait_for_state("active");
+    assert_eq!(site.show("NRestarts"), "0", "the start was cut off");
+    assert_eq!(site.text("/"), "1");
+
+    site.write_app(&app("2", "reload"));
+    thread::scope(|scope| {
+        let reload = scope.spawn(|| site.reload());
+        outlast_the_limit("reload");
+        reload.join().unwrap();
+    });
+    assert_eq!(site.text("/"), "2");
+
+    thread::scope(|scope| {
+        let slow = scope.spawn(|| site.text("/slow"));
+        wait_until("the request runs", || {
+            lab.has(&format!("{state}/stop-began"))
+        });
+        site.begin("stop");
+        outlast_the_limit("stop");
+        assert_eq!(slow.join().unwrap(), "2");
+    });
+    site.wait_for_state("inactive");
+    assert_eq!(site.show("Result"), "success");
+}
+
 pub fn two_sites_live_side_by_side(lab: &Lab) {
     let shop = lab.site("shop", APP).listen();
     let blog = lab.site("blog", &APP.replace("\"1\"", "\"blog\"")).listen();
@@ -94,23 +158,6 @@ pub fn a_port_is_a_drop_in(lab: &Lab) {
 
     assert_eq!(lab.in_network(fetch).unwrap(), "1");
     assert_eq!(site.text("/"), "1");
-}
-
-pub fn a_site_runs_in_an_account_of_its_own(lab: &Lab) {
-    lab.write("/etc/sysusers.d/shop.conf", "u shop - - /srv/shop\n");
-    lab.must("systemd-sysusers");
-    lab.must("install --directory --owner=shop --mode=755 /srv/shop/media");
-    let app = APP.replace(
-        "STATE / \"slow\"",
-        "pathlib.Path(\"/srv/shop/media/upload\")",
-    );
-    let site = lab.site("shop", &app);
-    site.example(&site.service(), "user.conf");
-    site.listen();
-
-    assert_eq!(site.get("/slow").status, 200);
-
-    assert_eq!(lab.must("stat --format=%U /srv/shop/media/upload"), "shop");
 }
 
 /// Its packages were installed for this machine's Python, which may be another:

@@ -1,19 +1,18 @@
-//! What rgunicorn promises under systemd, told to real ones: the built files
-//! are installed into a lab that has Debian 12's or Debian 13's systemd as its
-//! PID 1 (see the script `lab`), a lab for each story.
+//! Tests under real systemds. For each, what was built is installed into a lab of
+//! its own, with the systemd of Debian 12 or Debian 13 as PID 1: see the script
+//! `lab`.
 //!
 //! Needs root and `cargo build --release`; `tests/run` sees to both.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on stops right there"
-)]
+#![allow(clippy::unwrap_used, reason = "a failed assumption ends the test")]
 
+mod accounts;
 mod failures;
 mod journal;
 mod lab;
 mod lifetime;
 mod output;
 mod reloads;
+mod sandbox;
 mod units;
 
 #[expect(dead_code, reason = "shared with the stories")]
@@ -24,20 +23,20 @@ mod traffic;
 #[path = "../harness/wait.rs"]
 mod wait;
 
-/// Makes each story a test under each systemd.
+/// Makes each function a test under each systemd.
 macro_rules! stories {
-    ($($room:ident: $($story:ident)+;)+) => {
+    ($($module:ident: $($story:ident)+;)+) => {
         mod debian_12 {
             $($(#[test]
             fn $story() {
-                crate::$room::$story(&crate::lab::Lab::boot("bookworm"));
+                crate::$module::$story(&crate::lab::Lab::boot("bookworm"));
             })+)+
         }
 
         mod debian_13 {
             $($(#[test]
             fn $story() {
-                crate::$room::$story(&crate::lab::Lab::boot("trixie"));
+                crate::$module::$story(&crate::lab::Lab::boot("trixie"));
             })+)+
         }
     };
@@ -48,26 +47,47 @@ stories! {
         the_first_request_starts_the_service
         the_service_is_ready_only_when_the_application_is_loaded
         a_running_request_is_answered_before_the_service_stops
+        a_daemon_reload_cuts_off_neither_a_start_nor_a_reload_nor_a_stop
         two_sites_live_side_by_side
         a_port_is_a_drop_in
-        a_site_runs_in_an_account_of_its_own
         flask_runs_from_a_virtual_environment
         a_hello_takes_little_memory;
+    accounts:
+        a_hostile_site_gets_at_nothing_of_its_neighbour
+        every_account_may_connect_to_a_site_unless_told_otherwise
+        a_name_that_makes_no_account_is_refused_with_the_reason
+        the_longest_name_has_an_account
+        an_account_that_exists_runs_a_site_of_any_name
+        data_stays_readable_when_the_account_changes;
+    sandbox:
+        a_site_has_a_home_and_caches
+        a_drop_in_moves_the_bytecode
+        a_file_is_given_to_the_accounts_own_groups_only
+        an_account_that_exists_makes_setgid_directories
+        secrets_of_root_reach_the_application
+        a_configuration_for_one_group_is_read_at_every_reload;
     reloads:
         ten_reloads_under_load_lose_no_request
         a_reload_onto_broken_code_fails_and_the_old_code_answers
-        a_reload_onto_a_broken_configuration_fails_and_says_where;
+        a_reload_onto_a_broken_configuration_fails_and_says_where
+        silent_clients_of_the_control_socket_do_not_keep_a_reload_out
+        a_hangup_of_all_processes_is_a_reload;
     failures:
         a_killed_worker_is_replaced_and_costs_only_its_own_requests
         a_killed_fork_server_is_replaced_and_costs_no_request
         a_killed_master_comes_back_and_the_socket_never_refuses
         a_frozen_master_is_restarted_by_the_watchdog
+        a_frozen_master_is_stopped
+        a_master_that_hangs_at_the_start_is_restarted
+        a_master_that_hangs_at_the_start_during_a_daemon_reload_is_restarted
         a_site_that_cannot_start_keeps_its_socket
-        a_stopped_journald_stops_nobody;
+        a_stopped_journald_delays_no_request;
     journal:
-        what_the_application_says_is_in_the_journal
-        the_master_tells_its_story_with_fields
-        the_status_is_one_line_for_an_operator;
+        what_the_application_writes_is_in_the_journal
+        the_events_of_the_master_have_fields
+        the_status_says_why_a_start_failed
+        the_status_is_one_line
+        every_mistake_of_the_configuration_is_an_entry_of_its_own;
     output:
         no_line_of_a_burst_is_lost
         what_the_application_writes_keeps_its_form
@@ -76,7 +96,7 @@ stories! {
         a_journal_that_is_gone_stops_no_request
         the_service_stops_although_journald_does_not_read;
     units:
-        the_units_verify_clean
-        the_service_is_hardly_exposed
-        the_catalog_is_understood;
+        the_units_pass_systemd_analyze_verify
+        the_exposure_of_the_service_is_at_most_1_5
+        the_catalog_is_accepted;
 }

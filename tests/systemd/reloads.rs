@@ -1,6 +1,9 @@
-//! New code, and code that will not do.
+//! Reloads that succeed and reloads that fail.
 
-use crate::lab::{APP, Lab};
+use crate::{
+    lab::{APP, Lab},
+    wait::wait_until,
+};
 
 pub fn ten_reloads_under_load_lose_no_request(lab: &Lab) {
     let site = lab.site("shop", APP).start();
@@ -49,4 +52,46 @@ pub fn a_reload_onto_a_broken_configuration_fails_and_says_where(lab: &Lab) {
     let entry = site.wait_for_entry("the mistake", |entry| entry.message().contains("wokers"));
     assert!(entry.message().contains("shop.toml"), "{entry:?}");
     assert!(entry.message().contains("workers"), "{entry:?}");
+}
+
+pub fn silent_clients_of_the_control_socket_do_not_keep_a_reload_out(lab: &Lab) {
+    const SILENT: &str = "\
+import socket, time
+clients = [socket.socket(socket.AF_UNIX) for _ in range(100)]
+for client in clients:
+    client.connect('/run/rgunicorn/shop/control')
+open('/run/silent', 'w').close()
+time.sleep(600)
+";
+    let site = lab.site("shop", APP).start();
+    lab.write("/root/silent.py", SILENT);
+    lab.must("systemd-run --unit=silent python3 /root/silent.py");
+    wait_until("the silent clients are connected", || {
+        lab.has("/run/silent")
+    });
+
+    site.deploy("2");
+}
+
+/// Without `--kill-whom=main` the signal goes to the fork server and the workers
+/// as well, also to those that the reload has just started.
+pub fn a_hangup_of_all_processes_is_a_reload(lab: &Lab) {
+    let site = lab.site("shop", APP).start();
+    let traffic = site.traffic();
+
+    for _ in 0..20 {
+        lab.must(&format!("systemctl kill --signal=HUP {}", site.service()));
+        traffic.wait_for_answers(10);
+    }
+    site.deploy("2");
+    traffic.wait_for_answers(100);
+
+    assert_eq!(traffic.finish(), Vec::<String>::new());
+    assert_eq!(site.show("NRestarts"), "0");
+    let died = site.journal().into_iter();
+    let died: Vec<_> = died
+        .map(|entry| entry.message())
+        .filter(|message| message.contains("died") || message.contains("failed"))
+        .collect();
+    assert_eq!(died, Vec::<String>::new());
 }

@@ -40,7 +40,7 @@ impl Engine {
     pub fn set_wake_fd(&mut self, wake_fd: OwnedFd) -> io::Result<()> {
         let flags = EventFlags::IN | EventFlags::EXCLUSIVE;
         epoll::add(&self.epoll, &wake_fd, EventData::new_u64(WAKE), flags)?;
-        self.wake_fd = Some(wake_fd);
+        self.wake_fd = Some(wake_fd.into());
         Ok(())
     }
 

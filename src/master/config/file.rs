@@ -1,9 +1,9 @@
 //! The configuration file: TOML in, settings out, each with its place.
 
 use super::error::ConfigError;
-use super::gunicorn::{unknown_key, unknown_table};
 use super::origin::{Origin, Place};
 use super::settings::{Partial, Setting};
+use super::unknown::{unknown_key, unknown_table};
 use rustix::io::Errno;
 use std::fs;
 use std::io::{self, Read};
@@ -11,14 +11,22 @@ use std::ops::Range;
 use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
-/// Reads the file at `path`, which the operator calls `name`.
-pub(super) fn read(path: &Path, name: &Path) -> Result<Partial, ConfigError> {
+/// What could be read of a file, and every mistake in the rest.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    pub(super) settings: Partial,
+    pub(super) errors: Vec<ConfigError>,
+}
+
+/// Reads the file at `path`, which the operator calls `name`. Fails when
+/// nothing can be read of it.
+pub(super) fn read(path: &Path, name: &Path) -> Result<Contents, ConfigError> {
     if name.extension().is_some_and(|extension| extension == "py") {
         return Err(ConfigError::Program {
             file: name.to_owned(),
         });
     }
-    let bytes = contents(path).map_err(|cause| ConfigError::Unreadable {
+    let bytes = bytes_of(path).map_err(|cause| ConfigError::Unreadable {
         file: name.to_owned(),
         cause,
     })?;
@@ -29,7 +37,8 @@ pub(super) fn read(path: &Path, name: &Path) -> Result<Partial, ConfigError> {
             let text = String::from_utf8_lossy(error.as_bytes());
             Err(ConfigError::InFile {
                 place: Place::at(name, &text, valid),
-                problem: "this is no UTF-8; save the file in that encoding".into(),
+                problem: "not valid UTF-8; save the file in that encoding".into(),
+                meant: None,
             })
         }
     }
@@ -37,7 +46,7 @@ pub(super) fn read(path: &Path, name: &Path) -> Result<Partial, ConfigError> {
 
 /// The bytes of a regular file of a sane size: a pipe in its place must not hold
 /// up a master that reads it at a reload, nor a huge one fill its memory.
-fn contents(path: &Path) -> io::Result<Vec<u8>> {
+fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
     const LARGEST: u64 = 1024 * 1024;
     let refused = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     let metadata = fs::metadata(path)?;
@@ -45,38 +54,41 @@ fn contents(path: &Path) -> io::Result<Vec<u8>> {
         return Err(Errno::ISDIR.into());
     }
     if !metadata.is_file() {
-        return refused("it is not a regular file");
+        return refused("not a regular file");
     }
     let mut bytes = Vec::new();
     fs::File::open(path)?
         .take(LARGEST + 1)
         .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST {
-        return refused("it is larger than 1 MiB, which no configuration is");
+        return refused("larger than 1 MiB");
     }
     Ok(bytes)
 }
 
-/// Reads `text`, the contents of the file called `name`.
-pub(super) fn parse(text: &str, name: &Path) -> Result<Partial, ConfigError> {
+/// Reads `text`, the contents of the file called `name`. After an error of
+/// syntax nobody knows what the rest means, so that one is told alone.
+pub(super) fn parse(text: &str, name: &Path) -> Result<Contents, ConfigError> {
     let place = |at: Range<usize>| Place::at(name, text, at.start);
     let table = DeTable::parse(text).map_err(|error| ConfigError::InFile {
         place: place(error.span().unwrap_or(0..0)),
         problem: one_line(error.message()),
+        meant: None,
     })?;
 
-    let mut entries: Vec<_> = table.get_ref().iter().collect();
-    entries.sort_by_key(|(key, _)| key.span().start);
-    let mut partial = Partial::default();
-    for (key, value) in entries {
+    let mut contents = Contents::default();
+    for (key, value) in table.get_ref() {
         let Some(setting) = Setting::find(key.get_ref()) else {
-            return Err(ConfigError::InFile {
+            let unknown = match value.get_ref() {
+                DeValue::Table(_) => unknown_table(key.get_ref()),
+                _ => unknown_key(key.get_ref()),
+            };
+            contents.errors.push(ConfigError::InFile {
                 place: place(key.span()),
-                problem: match value.get_ref() {
-                    DeValue::Table(_) => unknown_table(key.get_ref()),
-                    _ => unknown_key(key.get_ref()),
-                },
+                problem: unknown.problem,
+                meant: unknown.meant,
             });
+            continue;
         };
         // A table has no place of its own where it is written as `[key]`.
         let at = if value.get_ref().is_table() {
@@ -84,15 +96,20 @@ pub(super) fn parse(text: &str, name: &Path) -> Result<Partial, ConfigError> {
         } else {
             value.span()
         };
-        partial
-            .set_from_file(setting, value.get_ref(), Origin::File(place(at.clone())))
-            .map_err(|refusal| ConfigError::Unusable {
+        let origin = Origin::File(place(at.clone()));
+        let set = contents
+            .settings
+            .set_from_file(setting, value.get_ref(), origin);
+        let refused = set.err().into_iter().flatten();
+        contents
+            .errors
+            .extend(refused.map(|refusal| ConfigError::Unusable {
                 key: setting.key,
-                origin: Origin::File(place(refusal.part.unwrap_or(at))),
-                problem: refusal.says,
-            })?;
+                origin: Origin::File(place(refusal.part.unwrap_or(at.clone()))),
+                problem: refusal.problem,
+            }));
     }
-    Ok(partial)
+    Ok(contents)
 }
 
 fn one_line(message: &str) -> String {
@@ -107,22 +124,46 @@ fn one_line(message: &str) -> String {
 mod tests {
     use super::*;
 
-    fn complaint(text: &str) -> String {
-        let error = parse(text, Path::new("/etc/rgunicorn/site.toml")).unwrap_err();
-        assert_eq!(error.exit_code(), 78);
-        let line = error.to_string();
-        assert!(!line.contains('\n'), "{line}");
-        line
+    use crate::config::error::ConfigErrors;
+
+    /// The lines that the mistakes in `text` are told in.
+    fn complaints(text: &str) -> Vec<String> {
+        let errors = match parse(text, Path::new("/etc/rgunicorn/site.toml")) {
+            Ok(contents) => ConfigErrors::sorted(contents.errors),
+            Err(error) => error.into(),
+        };
+        assert_eq!(errors.exit_code(), 78);
+        errors.to_string().lines().map(str::to_owned).collect()
     }
 
-    fn assert_complaints(complaints: &[(&str, &str)]) {
-        for (text, says) in complaints {
+    /// Each text has this one mistake.
+    fn assert_complaints(complained: &[(&str, &str)]) {
+        for (text, says) in complained {
             assert_eq!(
-                complaint(text),
-                format!("/etc/rgunicorn/site.toml:{says}"),
+                complaints(text),
+                [format!("/etc/rgunicorn/site.toml:{says}")],
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn every_mistake_is_told_in_the_order_of_the_file() {
+        let told = complaints(
+            "workers = 0\nzzz = 1\nbind = [\":x\", \":80\", \":y\"]\n[env]\nB = 1\ntimeout = 2\nA = 3",
+        );
+        let places: Vec<_> = told
+            .iter()
+            .map(|line| {
+                let rest = line.strip_prefix("/etc/rgunicorn/site.toml:").unwrap();
+                rest.split_once(' ').unwrap().0
+            })
+            .collect();
+        assert_eq!(
+            places,
+            ["1:11:", "2:1:", "3:9:", "3:22:", "5:5:", "6:1:", "7:5:"],
+            "{told:#?}"
+        );
     }
 
     #[test]
@@ -150,16 +191,16 @@ mod tests {
                 "1:1: unknown setting \"wokers\"; did you mean \"workers\"?",
             ),
             (
-                "\n# x\n  wokers = 4\nfoo = 1",
+                "\n# x\n  wokers = 4\n",
                 "3:3: unknown setting \"wokers\"; did you mean \"workers\"?",
             ),
             (
-                "workers = 4\nthreads = 4",
-                "2:1: Gunicorn's setting \"threads\" is not supported yet; remove it",
+                "workers = 4\nmax_requests = 4",
+                "2:1: Gunicorn's setting \"max_requests\" is not supported yet; remove it",
             ),
             (
                 "[server]\nworkers = 4",
-                "1:2: unknown table [server]: remove this line, settings need no heading",
+                "1:2: unknown table [server]; remove this line, settings are written without a table",
             ),
             (
                 "[environment]\nA = \"1\"",
@@ -170,7 +211,8 @@ mod tests {
 
     #[test]
     fn an_unusable_value_is_refused_where_it_stands() {
-        const WORKERS: &str = "1:11: workers: must be \"auto\" or between 1 and 1024, not";
+        const WORKERS: &str =
+            "1:11: workers: must be \"auto\" or a whole number between 1 and 1024, not";
         const TIMEOUT: &str = "1:11: timeout: must be a whole number of seconds up to 31536000, or 0 for no limit, not";
         for (value, shown) in [
             ("0", "0"),
@@ -199,7 +241,7 @@ mod tests {
         assert_complaints(&[
             (
                 "\nworkers = 0\n",
-                "2:11: workers: must be \"auto\" or between 1 and 1024, not 0",
+                "2:11: workers: must be \"auto\" or a whole number between 1 and 1024, not 0",
             ),
             (
                 "preload = \"yes\"",
@@ -237,11 +279,11 @@ mod tests {
             ),
             (
                 "[env]\n\"A=B\" = \"1\"",
-                "2:1: env: \"A=B\" cannot be the name of a variable",
+                "2:1: env: \"A=B\" is not a valid variable name",
             ),
             (
                 "[env]\nA = \"1\"\nworkers = 4",
-                "3:1: env: workers is a setting: write it above [env]",
+                "3:1: env: workers is a setting, not a variable: move it above [env]",
             ),
             (
                 "env = [\"A\"]",
@@ -255,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_may_say_everything() {
+    fn a_file_may_have_settings_of_every_type() {
         let text = r#"
             app = "site:app"
             bind = ["[::1]:80", "unix:/run/x"]
@@ -268,7 +310,7 @@ mod tests {
         "#;
 
         let config = Partial::defaults()
-            .overlaid(parse(text, Path::new("x.toml")).unwrap())
+            .overlaid(parse(text, Path::new("x.toml")).unwrap().settings)
             .complete()
             .unwrap();
 
@@ -294,8 +336,8 @@ mod tests {
                 .extension()
                 .is_some_and(|extension| extension == "toml")
             {
-                let read = read(&path, &path).map_err(|error| error.to_string());
-                assert!(read.is_ok(), "{read:?}");
+                let contents = read(&path, &path).unwrap();
+                assert!(contents.errors.is_empty(), "{contents:?}");
             }
         }
     }
@@ -318,18 +360,18 @@ mod tests {
         let name = Path::new("gunicorn.conf.py");
         assert_eq!(
             read(name, name).unwrap_err().to_string(),
-            "gunicorn.conf.py: a configuration in Python is not supported yet: write it as TOML, see rgunicorn.toml(5)"
+            "gunicorn.conf.py: configuration files in Python are not supported yet; write it as TOML, see rgunicorn.toml(5)"
         );
     }
 
     #[test]
-    fn a_file_in_another_encoding_is_refused_at_the_first_strange_byte() {
+    fn a_file_in_another_encoding_is_refused_at_the_first_invalid_byte() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.toml");
         fs::write(&path, b"# ok\nproc_name = \"Gr\xfc\xdfe\"\n").unwrap();
         assert_eq!(
             read(&path, Path::new("x.toml")).unwrap_err().to_string(),
-            "x.toml:2:16: this is no UTF-8; save the file in that encoding"
+            "x.toml:2:16: not valid UTF-8; save the file in that encoding"
         );
     }
 }

@@ -1,11 +1,12 @@
-//! Puts the sources together: default, then file, then command line.
+//! Puts the sources together: defaults, then the environment, the file, the
+//! command line.
 
-use super::error::ConfigError;
+use super::error::{ConfigError, ConfigErrors};
+use super::file::{self, Contents};
 use super::origin::Origin;
-use super::settings::{Config, Partial};
-use super::value::{Value, quoted};
-use super::values::Directory;
-use super::{error, file};
+use super::settings::{Config, Partial, SETTINGS};
+use super::values::{Directory, Python};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -13,15 +14,17 @@ use std::{env, fs, io};
 /// The file that is read when none is named and there is one.
 const USUAL_FILE: &str = "rgunicorn.toml";
 
-/// What is remembered of the start, so that a reload sees with its eyes.
+/// What a reload takes from the start of the master, and not from what its
+/// environment may have become since.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Start {
-    /// The directory rgunicorn was started in.
     pub directory: PathBuf,
     /// `PATH`.
     pub search_path: OsString,
     /// `RUNTIME_DIRECTORY`, which systemd sets.
     pub runtime_directory: Option<PathBuf>,
+    /// The variables that settings are read from, as far as they are set.
+    pub variables: BTreeMap<&'static str, OsString>,
 }
 
 impl Start {
@@ -30,11 +33,15 @@ impl Start {
         let runtime_directory = env::var_os("RUNTIME_DIRECTORY")
             .and_then(|list| env::split_paths(&list).next())
             .filter(|first| first.is_absolute());
+        let variables = SETTINGS.iter().filter_map(|setting| setting.variable);
         Self {
-            // Whoever stands in a directory that is gone still reaches absolute paths.
+            // From a directory that was removed, absolute paths still work.
             directory: env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
             search_path: env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()),
             runtime_directory,
+            variables: variables
+                .filter_map(|name| Some((name, env::var_os(name)?)))
+                .collect(),
         }
     }
 }
@@ -42,84 +49,134 @@ impl Start {
 /// Where a configuration comes from; the same for as long as the master runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sources {
-    /// What was true when rgunicorn started.
     pub start: Start,
     /// The file that was named, as it was named.
     pub file: Option<PathBuf>,
-    /// What the command line says of settings.
     pub command_line: Partial,
 }
 
-/// Reads the configuration: at the start, and again at each reload.
-pub fn load(sources: &Sources) -> Result<Config, ConfigError> {
+/// Reads the configuration: at the start, and again at each reload. Fails with
+/// every mistake that can be found.
+pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
     let start = &sources.start;
     let usual = Path::new(USUAL_FILE);
     let name = sources.file.as_deref().unwrap_or(usual);
     let path = start.directory.join(name);
+    let (from_environment, mut errors) = environment(start);
     let from_file = match fs::metadata(&path) {
         Err(error) if sources.file.is_none() && error.kind() == io::ErrorKind::NotFound => {
-            Partial::default()
+            Contents::default()
         }
-        Ok(_) | Err(_) => file::read(&path, name)?,
+        Ok(_) | Err(_) => match file::read(&path, name) {
+            Ok(contents) => contents,
+            // Nothing is known of the file: more would be guesses.
+            Err(error) => {
+                errors.push(error);
+                return Err(ConfigErrors::sorted(errors));
+            }
+        },
     };
-    let mut config = Partial::defaults()
-        .overlaid(from_file)
-        .overlaid(sources.command_line.clone())
-        .complete()
-        .map_err(|_app| ConfigError::NoApp {
+    errors.extend(from_file.errors);
+    let settings = Partial::defaults()
+        .overlaid(from_environment)
+        .overlaid(from_file.settings)
+        .overlaid(sources.command_line.clone());
+    let settings = made_absolute(settings, start);
+    check(&settings, start, &mut errors);
+    let has_app = settings.app.is_some() || errors.iter().any(|error| error.is_about("app"));
+    match settings.complete() {
+        Ok(config) if errors.is_empty() => return Ok(config),
+        Err(_app) if !has_app => errors.push(ConfigError::NoApp {
             file: name.to_owned(),
-        })?;
-    settle(&mut config, start);
-    check(&config, start)?;
-    Ok(config)
+        }),
+        Ok(_) | Err(_) => {}
+    }
+    Err(ConfigErrors::sorted(errors))
 }
 
-/// Makes what is relative absolute.
-fn settle(config: &mut Config, start: &Start) {
-    config.chdir = config.chdir.seen_from(&start.directory);
-    let home = config.chdir.as_path();
-    config.python = config.python.seen_from(home);
-    config.pythonpath = config.pythonpath.seen_from(home);
-    for path in [&mut config.worker_dir, &mut config.control_socket] {
-        *path = path.as_ref().map(|path| path.seen_from(&start.directory));
+fn environment(start: &Start) -> (Partial, Vec<ConfigError>) {
+    let mut settings = Partial::default();
+    let mut errors = Vec::new();
+    for setting in SETTINGS {
+        let Some(variable) = setting.variable else {
+            continue;
+        };
+        let Some(value) = start.variables.get(variable) else {
+            continue;
+        };
+        let origin = Origin::Environment(variable);
+        let set = match value.to_str() {
+            Some(value) => settings.set_from_words(setting, &[value.to_owned()], origin.clone()),
+            None => Err(format!("{value:?} is not valid UTF-8")),
+        };
+        errors.extend(set.err().map(|problem| ConfigError::Unusable {
+            key: setting.key,
+            origin,
+            problem,
+        }));
     }
-    if let (None, Some(directory)) = (&config.control_socket, &start.runtime_directory) {
-        let control = Directory::from_text("control").map(|name| name.seen_from(directory));
-        config.control_socket = control.ok();
-        config
-            .origins
-            .set("control_socket", Origin::Environment("RUNTIME_DIRECTORY"));
+    (settings, errors)
+}
+
+fn made_absolute(mut settings: Partial, start: &Start) -> Partial {
+    let from_start = |path: Directory| path.seen_from(&start.directory);
+    settings.chdir = settings.chdir.map(from_start);
+    let chdir = settings.chdir.as_ref();
+    let home = chdir.map_or(&*start.directory, Directory::as_path);
+    settings.python = settings.python.map(|python| python.seen_from(home));
+    settings.pythonpath = settings.pythonpath.map(|entries| entries.seen_from(home));
+    settings.worker_dir = settings.worker_dir.map(|path| path.map(from_start));
+    settings.control_socket = settings.control_socket.map(|path| path.map(from_start));
+    let is_set = matches!(settings.control_socket, Some(Some(_)));
+    if let (false, Some(directory)) = (is_set, &start.runtime_directory) {
+        settings.control_socket = Some(Some(Directory::control_socket_in(directory)));
+        settings.set_origin("control_socket", Origin::Environment("RUNTIME_DIRECTORY"));
     }
+    settings
 }
 
 /// Looks whether what the settings name is there.
-fn check(config: &Config, start: &Start) -> Result<(), ConfigError> {
-    let unusable = |key: &'static str, problem: String| ConfigError::Unusable {
-        key,
-        origin: config.origin(key).clone(),
-        problem,
-    };
-    let directory = config.chdir.as_path();
-    match fs::metadata(directory) {
-        Ok(metadata) if metadata.is_dir() => {}
-        Ok(_) => {
-            let problem = format!("{} is not a directory", quoted(directory));
-            return Err(unusable("chdir", problem));
-        }
-        Err(cause) => {
-            let problem = format!(
-                "cannot enter {}: {}",
-                quoted(directory),
-                error::reason(&cause)
-            );
-            return Err(unusable("chdir", problem));
+fn check(settings: &Partial, start: &Start, errors: &mut Vec<ConfigError>) {
+    let is_told = |errors: &[ConfigError], key| errors.iter().any(|error| error.is_about(key));
+    let Some(chdir) = &settings.chdir else { return };
+    // What stands there in place of a mistake is the default, which nobody chose.
+    if !is_told(errors, "chdir") {
+        errors.extend(enter(chdir, settings.origin("chdir")).err());
+    }
+    if let Some(python) = &settings.python {
+        // Below a directory that is not there, nothing else is.
+        let follows = is_told(errors, "chdir") && python.as_path().starts_with(chdir.as_path());
+        if !is_told(errors, "python") && !follows {
+            errors.extend(find(python, settings.origin("python"), start).err());
         }
     }
-    config
-        .python
-        .find(&start.search_path)
-        .map(drop)
-        .map_err(|problem| unusable("python", problem))
+}
+
+fn enter(chdir: &Directory, origin: &Origin) -> Result<(), ConfigError> {
+    chdir.check().map_err(|problem| ConfigError::Unusable {
+        key: "chdir",
+        origin: origin.clone(),
+        problem,
+    })
+}
+
+fn find(python: &Python, origin: &Origin, start: &Start) -> Result<PathBuf, ConfigError> {
+    let found = python.find(&start.search_path);
+    found.map_err(|problem| ConfigError::Unusable {
+        key: "python",
+        origin: origin.clone(),
+        problem,
+    })
+}
+
+impl Config {
+    /// The interpreter to start. Looked for again each time, and so is the
+    /// directory it starts in: both may have changed since the configuration
+    /// was read.
+    pub fn interpreter(&self, start: &Start) -> Result<PathBuf, ConfigError> {
+        enter(&self.chdir, self.origin("chdir"))?;
+        find(&self.python, self.origin("python"), start)
+    }
 }
 
 #[cfg(test)]
@@ -137,17 +194,17 @@ mod tests {
         let start = Start {
             directory: folder.path().to_owned(),
             search_path: env::var_os("PATH").unwrap(),
-            runtime_directory: None,
+            ..Start::default()
         };
         (folder, start)
     }
 
-    fn loaded(start: &Start, words: &[&str]) -> Result<Config, ConfigError> {
+    fn loaded(start: &Start, words: &[&str]) -> Result<Config, ConfigErrors> {
         let words = ["rgunicorn"].iter().chain(words);
         load(&cli::parse_from(words, start.clone()).unwrap().sources)
     }
 
-    fn complaint(start: &Start, words: &[&str]) -> (String, u8) {
+    fn refusal(start: &Start, words: &[&str]) -> (String, u8) {
         let error = loaded(start, words).unwrap_err();
         (error.to_string(), error.exit_code())
     }
@@ -196,15 +253,15 @@ mod tests {
     }
 
     #[test]
-    fn without_an_application_the_remedy_is_told() {
+    fn a_missing_application_is_an_error_with_its_remedy() {
         let (_folder, start) = folder(&[("site.toml", "workers = 2")]);
         assert_eq!(
-            complaint(&start, &[]),
-            ("no application to serve: name it on the command line, or write app = \"module:callable\" in rgunicorn.toml".into(), 78)
+            refusal(&start, &[]),
+            ("no application to serve; name it on the command line, or write app = \"module:callable\" in rgunicorn.toml".into(), 78)
         );
         assert_eq!(
-            complaint(&start, &["-c", "site.toml"]),
-            ("no application to serve: name it on the command line, or write app = \"module:callable\" in site.toml".into(), 78)
+            refusal(&start, &["-c", "site.toml"]),
+            ("no application to serve; name it on the command line, or write app = \"module:callable\" in site.toml".into(), 78)
         );
     }
 
@@ -212,7 +269,7 @@ mod tests {
     fn a_named_file_must_be_there() {
         let (_folder, start) = folder(&[]);
         assert_eq!(
-            complaint(&start, &["-c", "site.toml", "a:b"]),
+            refusal(&start, &["-c", "site.toml", "a:b"]),
             (
                 "cannot read site.toml: No such file or directory".into(),
                 78
@@ -233,7 +290,7 @@ mod tests {
         ]);
         let here = start.directory.display();
         assert_eq!(
-            complaint(&start, &["-c", "python.toml"]),
+            refusal(&start, &["-c", "python.toml"]),
             (
                 format!(
                     "python.toml:3:10: python: cannot run \"{here}/venv/bin/python\": No such file or directory; give the path of a Python interpreter"
@@ -242,7 +299,7 @@ mod tests {
             )
         );
         assert_eq!(
-            complaint(&start, &["--python", "./file", "a:b"]),
+            refusal(&start, &["--python", "./file", "a:b"]),
             (
                 format!(
                     "--python: cannot run \"{here}/file\": Permission denied; give the path of a Python interpreter"
@@ -251,18 +308,71 @@ mod tests {
             )
         );
         assert_eq!(
-            complaint(&start, &["-c", "chdir.toml"]),
+            refusal(&start, &["-c", "chdir.toml"]),
             (
                 format!(
-                    "chdir.toml:2:9: chdir: cannot enter \"{here}/nowhere\": No such file or directory"
+                    "chdir.toml:2:9: chdir: cannot enter \"{here}/nowhere\": No such file or directory; create it, or name another directory"
                 ),
                 78
             )
         );
         assert_eq!(
-            complaint(&start, &["--chdir", "file", "a:b"]),
-            (format!("--chdir: \"{here}/file\" is not a directory"), 64)
+            refusal(&start, &["--chdir", "file", "a:b"]),
+            (
+                format!("--chdir: cannot enter \"{here}/file\": Not a directory; name a directory"),
+                64
+            )
         );
+    }
+
+    #[test]
+    fn the_mistakes_of_all_sources_are_told_together_and_none_twice() {
+        let (_folder, mut start) = folder(&[(
+            "rgunicorn.toml",
+            "wsgi_app = \"a:b\"\nworkers = 0\nchdir = \"nowhere\"\npython = \"venv/bin/python\"",
+        )]);
+        start
+            .variables
+            .insert("FORWARDED_ALLOW_IPS", "proxy".into());
+        let here = start.directory.display();
+
+        let (text, status) = refusal(&start, &[]);
+
+        let expected = [
+            "rgunicorn.toml:1:1: unknown setting \"wsgi_app\"; did you mean \"app\"?".to_owned(),
+            "rgunicorn.toml:2:11: workers: must be \"auto\" or a whole number between 1 and 1024, not 0".to_owned(),
+            format!(
+                "rgunicorn.toml:3:9: chdir: cannot enter \"{here}/nowhere\": No such file or directory; create it, or name another directory"
+            ),
+            "forwarded_allow_ips (from $FORWARDED_ALLOW_IPS): must be IP addresses or networks such as 10.0.0.0/8, separated by commas, or *, not \"proxy\"".to_owned(),
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+        assert_eq!(status, 78);
+    }
+
+    #[test]
+    fn a_variable_is_stronger_than_the_default_and_weaker_than_the_rest() {
+        let (_folder, mut start) = folder(&[("file.toml", "forwarded_allow_ips = \"10.0.0.1\"")]);
+        let mut peers = |value: &str, words: &[&str]| {
+            let value = value.into();
+            start.variables.insert("FORWARDED_ALLOW_IPS", value);
+            let config = loaded(&start, &[&["a:b"], words].concat()).unwrap();
+            let peers = config.forwarded_allow_ips.all().iter();
+            let peers: Vec<_> = peers.map(ToString::to_string).collect();
+            let origin = config.origin("forwarded_allow_ips").to_string();
+            (peers.join(","), origin)
+        };
+        let variable = || "$FORWARDED_ALLOW_IPS".to_owned();
+
+        assert_eq!(
+            peers("192.0.2.1, ::1", &[]),
+            ("192.0.2.1,::1".into(), variable())
+        );
+        assert_eq!(peers("*", &[]), ("*".into(), variable()));
+        // As with Gunicorn, an empty value is a list of nobody, not the default.
+        assert_eq!(peers("", &[]), (String::new(), variable()));
+        assert_eq!(peers("*", &["-c", "file.toml"]).0, "10.0.0.1");
+        assert_eq!(peers("*", &["--forwarded-allow-ips", "::2"]).0, "::2");
     }
 
     #[test]

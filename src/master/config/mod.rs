@@ -1,11 +1,10 @@
-//! The configuration: what may be set ([`SETTINGS`]), where it is read from
-//! ([`load`]), and what comes out ([`Config`]).
+//! The configuration: the settings ([`SETTINGS`]), where they are read from
+//! ([`load`]), and the result ([`Config`]).
 //!
 //! To add a setting, add a row to the table in `settings.rs`, a type in
 //! `values` if none fits, and a test. The command line, `--help`,
 //! `--print-config`, the manual pages and the example file follow.
 
-pub mod cpus;
 mod error;
 mod file;
 mod gunicorn;
@@ -13,10 +12,11 @@ mod load;
 mod origin;
 mod print;
 mod settings;
+mod unknown;
 mod value;
 mod values;
 
-pub use error::ConfigError;
+pub use error::{ConfigError, ConfigErrors, reason};
 pub use load::{Sources, Start, load};
 pub use origin::{Origin, Place};
 pub use print::print;
@@ -27,5 +27,4 @@ pub use values::{
     PythonPath, Seconds, Timeout, Within, Workers,
 };
 
-pub(crate) use error::reason;
-pub(crate) use gunicorn::unknown_flag;
+pub(crate) use unknown::unknown_flag;

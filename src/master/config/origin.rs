@@ -1,4 +1,4 @@
-//! Where a value came from, so that every complaint can name the place.
+//! Where a value came from, so that every error can name the place.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 /// A place in a file, counted from 1 as editors do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// The file, as the operator called it.
+    /// As the operator called it.
     pub file: PathBuf,
-    /// The line.
     pub line: usize,
-    /// The column, in characters.
+    /// In characters.
     pub column: usize,
 }
 
@@ -43,21 +42,18 @@ impl fmt::Display for Place {
     }
 }
 
-/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody said anything.
     Default,
-    /// The environment variable of this name.
+    /// The variable of this name.
     Environment(&'static str),
-    /// The file, there.
     File(Place),
-    /// The command line, by this flag.
+    /// This flag.
     CommandLine(&'static str),
 }
 
 impl Origin {
-    /// `problem` of the setting `key`, with the place it came from in front.
+    /// `problem` of the setting `key`, with the place of its value in front.
     pub fn blame(&self, key: &str, problem: &str) -> String {
         match self {
             Self::Default => format!("{key}: {problem}"),
@@ -108,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn blame_names_the_place() {
+    fn an_error_begins_with_the_place_of_the_value() {
         let place = Place {
             file: "/etc/x.toml".into(),
             line: 2,

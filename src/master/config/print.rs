@@ -1,9 +1,9 @@
-//! `--print-config`: the effective configuration, as a file that says the same.
+//! `--print-config`: the effective configuration as a TOML file.
 
 use super::origin::Origin;
 use super::settings::{Config, Setting};
 
-/// The configuration as TOML, each setting with the place it came from.
+/// Each setting has the place of its value in a comment.
 pub fn print(config: &Config) -> String {
     let line = |(setting, value): (&Setting, Option<toml::Value>)| {
         let line = match value {
@@ -26,12 +26,13 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn what_is_printed_can_be_read_again_and_says_the_same() {
+    fn what_is_printed_can_be_read_as_a_file_with_the_same_values() {
         let folder = tempfile::tempdir().unwrap();
         let start = Start {
             directory: folder.path().to_owned(),
             search_path: std::env::var_os("PATH").unwrap(),
             runtime_directory: Some("/run/rgunicorn/site".into()),
+            ..Start::default()
         };
         let loaded = |words: &[&str]| {
             let line = cli::parse_from(["rgunicorn"].iter().chain(words), start.clone()).unwrap();
@@ -76,7 +77,9 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("\nbacklog = 2048\n"), "{text}");
-        assert!(text.contains("\n# worker_dir is not set: beside"), "{text}");
-        println!("{text}");
+        assert!(
+            text.contains("\n# worker_dir is not set: next to"),
+            "{text}"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! The table of settings: each one once. What an operator reads about a
-//! setting, in `--help` and in the manual, is the comment above its row.
+//! The table of settings: each one once. The comment above a row is what an
+//! operator reads about the setting, in `--help` and in the manual.
 
 use super::origin::{Origin, Origins};
 use super::value::{Refusal, Takes, Value};
@@ -9,32 +9,24 @@ use super::values::{
 };
 use toml::de::DeValue;
 
-/// When a changed value is heeded.
+/// When a changed value takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applies {
-    /// At the next reload.
     Reload,
-    /// When the master is started anew.
     Restart,
 }
 
-/// What settings have in common.
+/// The headings that settings are listed under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {
-    /// What is served.
     Application,
-    /// Where it listens.
     Sockets,
-    /// Who does the work.
     Workers,
-    /// What clients may do.
     Limits,
-    /// The server itself.
     Server,
 }
 
 impl Group {
-    /// The heading over its settings.
     pub const fn heading(self) -> &'static str {
         match self {
             Self::Application => "Application",
@@ -49,44 +41,38 @@ impl Group {
 /// One row of the table.
 #[derive(Debug)]
 pub struct Setting {
-    /// Its name in a file.
     pub key: &'static str,
-    /// Its flags: `-x` and `--long`; the first long one is shown. The setting
-    /// without any is the positional one.
+    /// `-x` and `--long`; the first long one is shown. The setting without any
+    /// is the positional argument.
     pub flags: &'static [&'static str],
-    /// What help calls its value.
     pub value_name: &'static str,
-    /// How many words it takes on the command line.
     pub takes: Takes,
-    /// Where it is listed.
     pub group: Group,
-    /// When a change is heeded.
     pub applies: Applies,
-    /// What may stand there.
+    /// The environment variable that sets it; weaker than a file.
+    pub variable: Option<&'static str>,
+    /// [`Value::expects`] of its type.
     pub expects: fn() -> String,
-    /// Its default in the notation of a file; `None` when it has none.
     pub default: fn() -> Option<toml::Value>,
     /// What holds when it has no default and is not set; else empty.
     pub otherwise: &'static str,
-    /// A value for an example, in the notation of a file; empty when the
-    /// default is one.
+    /// A value in TOML for the example file; empty when the default is one.
     pub example: &'static str,
-    /// What it does: a first line that is enough for most, then the rest.
+    /// The lines of the comment above its row: a first one that is enough for
+    /// `--help`, then the rest.
     pub help: &'static [&'static str],
 }
 
 impl Setting {
-    /// The row of this name.
     pub fn find(key: &str) -> Option<&'static Self> {
         SETTINGS.iter().find(|setting| setting.key == key)
     }
 
-    /// What to call it on the command line.
+    /// The name it has in messages about the command line.
     pub fn flag(&self) -> &'static str {
         self.long_flags().next().unwrap_or(self.value_name)
     }
 
-    /// Its long flags, with their dashes.
     pub fn long_flags(&self) -> impl Iterator<Item = &'static str> {
         self.flags
             .iter()
@@ -94,7 +80,7 @@ impl Setting {
             .filter(|flag| flag.starts_with("--"))
     }
 
-    /// Its flag of one letter, without the dash.
+    /// Without the dash.
     pub fn short_flag(&self) -> Option<char> {
         self.flags
             .iter()
@@ -123,23 +109,31 @@ impl Setting {
     }
 }
 
+/// What stands once or not at all in a row.
+const fn optional(given: &'static [&'static str]) -> Option<&'static str> {
+    match given {
+        [] => None,
+        [one, ..] => Some(one),
+    }
+}
+
 macro_rules! settings {
     ($($group:ident { $(
         $(#[doc = $help:literal])+
         $key:ident: $type:ty $(= $default:expr)?, $flags:expr, $value_name:literal, $applies:ident
-            $(, otherwise $otherwise:literal)? $(, example $example:literal)?;
+            $(, variable $variable:literal)? $(, otherwise $otherwise:literal)? $(, example $example:literal)?;
     )+ })+) => {
-        /// The configuration: each setting has a value, and none an unusable one.
+        /// The complete configuration.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct Config {
             $($($(#[doc = $help])+ pub $key: $type,)+)+
             pub(super) origins: Origins,
         }
 
-        /// What one source says: some settings, or all, or none.
+        /// The settings of one source.
         #[derive(Debug, Clone, Default, PartialEq, Eq)]
         pub struct Partial {
-            $($($key: Option<$type>,)+)+
+            $($(pub(super) $key: Option<$type>,)+)+
             origins: Origins,
         }
 
@@ -152,6 +146,7 @@ macro_rules! settings {
             takes: <$type as Value>::TAKES,
             group: Group::$group,
             applies: Applies::$applies,
+            variable: optional(&[$($variable)?]),
             expects: <$type as Value>::expects,
             default: || {
                 let default: Option<$type> = None$(.or(Some($default)))?;
@@ -171,13 +166,12 @@ macro_rules! settings {
                 }
             }
 
-            /// Takes the value of one setting from a file.
             pub(super) fn set_from_file(
                 &mut self,
                 setting: &'static Setting,
                 value: &DeValue<'_>,
                 origin: Origin,
-            ) -> Result<(), Refusal> {
+            ) -> Result<(), Vec<Refusal>> {
                 match setting.key {
                     $($(stringify!($key) => self.$key = Some(Value::from_toml(value)?),)+)+
                     _ => {}
@@ -186,21 +180,22 @@ macro_rules! settings {
                 Ok(())
             }
 
-            /// Takes the value of one setting from the words given for it.
+            /// From the words of the command line, or the value of a variable.
             pub(crate) fn set_from_words(
                 &mut self,
                 setting: &'static Setting,
                 words: &[String],
+                origin: Origin,
             ) -> Result<(), String> {
                 match setting.key {
                     $($(stringify!($key) => self.$key = Some(Value::from_words(words)?),)+)+
                     _ => {}
                 }
-                self.origins.set(setting.key, Origin::CommandLine(setting.flag()));
+                self.origins.set(setting.key, origin);
                 Ok(())
             }
 
-            /// This with what a stronger source says over it.
+            /// These settings, where `stronger` does not set others.
             #[must_use]
             pub(super) fn overlaid(self, stronger: Self) -> Self {
                 let mut origins = self.origins;
@@ -214,7 +209,15 @@ macro_rules! settings {
                 }
             }
 
-            /// The configuration, or the key of a setting that nothing was said of.
+            pub(super) fn origin(&self, key: &str) -> &Origin {
+                self.origins.get(key)
+            }
+
+            pub(super) fn set_origin(&mut self, key: &'static str, origin: Origin) {
+                self.origins.set(key, origin);
+            }
+
+            /// Fails with the key of a setting that has no default and is not set.
             pub(super) fn complete(self) -> Result<Config, &'static str> {
                 Ok(Config {
                     $($($key: self.$key.ok_or(stringify!($key))?,)+)+
@@ -224,8 +227,7 @@ macro_rules! settings {
         }
 
         impl Config {
-            /// Each setting with its value in the notation of a file; `None`
-            /// when it is not set.
+            /// Each setting with its value; `None` when it is not set.
             pub fn values(&self) -> Vec<(&'static Setting, Option<toml::Value>)> {
                 let values = [$($(self.$key.to_toml(),)+)+];
                 SETTINGS.iter().zip(values).collect()
@@ -249,31 +251,31 @@ settings! {
     Application {
         /// The application, as `module:callable`.
         ///
-        /// Or `module` alone, whose `application` is taken, or
-        /// `module:factory("argument")`, which is called once, with Python
-        /// literals, to get the application.
+        /// `module` alone stands for `module:application`.
+        /// `module:factory("argument")` is called once, with Python literals
+        /// as arguments, and has to return the application.
         app: App, [], "APP_MODULE", Reload, example r#""shop:app""#;
 
         /// The Python interpreter that runs the application.
         ///
-        /// Name the one of the application's virtual environment; nothing
-        /// needs to be installed there. Any Python from 3.10 on will do. A
-        /// name without a slash is looked for in PATH, a relative path starts
-        /// from `chdir`.
+        /// For an application in a virtual environment, the one in there;
+        /// nothing needs to be installed for rgunicorn. Python 3.10 or later.
+        /// A name without a slash is looked for in PATH, a relative path
+        /// starts from `chdir`.
         python: Python = Python::python3(), ["--python"], "PROGRAM", Reload,
             example r#""/srv/shop/venv/bin/python""#;
 
         /// The directory to run the application in.
         ///
-        /// It is the first place its modules are looked for. A relative path
-        /// starts from where rgunicorn was started.
+        /// Its modules are looked for there first. A relative path starts
+        /// from the directory in which rgunicorn was started.
         chdir: Directory = Directory::here(), ["--chdir"], "DIRECTORY", Reload,
             example r#""/srv/shop""#;
 
         /// More directories to look for modules in, separated by commas.
         ///
-        /// They come before those that Python knows itself. Relative ones
-        /// start from `chdir`. In a file a list may be given.
+        /// They come before Python's own. Relative paths start from `chdir`.
+        /// In a file, this may be a list.
         pythonpath: PythonPath = PythonPath::default(), ["--pythonpath"], "DIRECTORIES", Reload,
             example r#"["lib"]"#;
 
@@ -287,7 +289,7 @@ settings! {
         /// Load the application once, before the workers are forked.
         ///
         /// The workers then share its memory and start at once. A reload
-        /// brings new code all the same.
+        /// still loads new code.
         preload: bool = false, ["--preload"], "", Reload;
     }
 
@@ -296,64 +298,63 @@ settings! {
         ///
         /// One of `HOST`, `HOST:PORT`, `:PORT`, `[IPV6]:PORT`, `unix:PATH`,
         /// `unix:@NAME` for the abstract namespace, and `fd://NUMBER` for a
-        /// socket that is open already. In a file it is a string or a list.
-        /// Not needed when systemd passes sockets. Every user may connect to a
-        /// unix socket that is made here (its mode is 0666) and whose directory
-        /// lets them through.
+        /// socket that is open already. In a file this is a string or a list.
+        /// Not needed if systemd passes sockets. A unix socket gets the mode
+        /// 0666: restrict access with the mode of its directory.
         bind: Option<Binds> = None, ["-b", "--bind"], "ADDRESS", Restart,
             otherwise "systemd's sockets, else 127.0.0.1:8000",
             example r#"["127.0.0.1:8000", "unix:/run/shop.sock"]"#;
 
         /// How many connections may wait to be accepted on each socket.
         ///
-        /// For the sockets that rgunicorn opens itself; those of systemd have
-        /// `Backlog=` in their unit.
+        /// For sockets that rgunicorn opens. A socket unit of systemd has
+        /// `Backlog=`.
         backlog: Within<1, 65535> = Within::nearest(2048), ["--backlog"], "NUMBER", Restart;
     }
 
     Workers {
         /// How many workers to run, or `auto`.
         ///
-        /// `auto` is one for each processor that may be used here: what the
-        /// machine has, what affinity and cpuset allow, what the CPU quota of
-        /// the control group pays for.
+        /// `auto` is one for each processor that the service may use, as
+        /// limited by CPU affinity, cpuset and the CPU quota of its control
+        /// groups (`CPUQuota=`).
         workers: Workers = Workers::ONE, ["-w", "--workers"], "NUMBER", Reload;
 
-        /// How many connections one worker holds at most.
+        /// The most connections that one worker holds.
         worker_connections: Within<1, 1_000_000> = Within::nearest(1000),
             ["--worker-connections"], "NUMBER", Reload;
 
         /// Seconds after which a worker stuck in a request is killed; 0 = never.
         ///
-        /// What its threads were doing is in the log then, and another worker
-        /// takes its place.
+        /// The stacks of its threads are logged before, and another worker
+        /// replaces it.
         timeout: Timeout = Timeout::nearest(30), ["-t", "--timeout"], "SECONDS", Reload;
 
-        /// Seconds that workers get to finish when they have to leave.
+        /// Seconds that running requests have to finish before a worker exits.
         ///
-        /// At a reload and at a graceful stop. What runs longer is cut off.
+        /// At a reload and at a graceful stop. Longer requests are aborted.
         graceful_timeout: Seconds<0> = Seconds::nearest(30),
             ["--graceful-timeout"], "SECONDS", Reload;
 
         /// Seconds a worker may take to load the application; 0 = no limit.
         boot_timeout: Timeout = Timeout::nearest(300), ["--boot-timeout"], "SECONDS", Reload;
 
-        /// How many workers more than wanted may run while a reload rolls.
+        /// How many additional workers may run during a reload.
         ///
-        /// More make a reload faster, and need memory for so long.
+        /// A higher number makes reloads faster and needs more memory.
         surge: Within<1, 1024> = Within::nearest(1), ["--surge"], "NUMBER", Reload;
     }
 
     Limits {
         /// Seconds a kept-alive connection may wait for its next request.
         ///
-        /// 0 closes each connection after its answer.
+        /// 0 closes each connection after its response.
         keepalive: Seconds<0> = Seconds::nearest(2), ["--keep-alive"], "SECONDS", Reload;
 
-        /// Seconds a client may be slow.
+        /// Seconds before a connection to a slow client is closed.
         ///
-        /// So long it may take to send a request's head, to send nothing in
-        /// the middle of a body, and to take nothing of an answer.
+        /// The time to send the head of a request, and the longest pause in
+        /// sending a body or in reading a response.
         client_timeout: Seconds<1> = Seconds::nearest(30),
             ["--client-timeout"], "SECONDS", Reload;
 
@@ -386,40 +387,39 @@ settings! {
         /// Proxies whose X-Forwarded headers are believed.
         ///
         /// IP addresses and networks such as `10.0.0.0/8`, separated by
-        /// commas, or `*` for everyone. Whoever connects through a unix
-        /// socket is believed. In a file a list may be given.
+        /// commas, or `*` for all. Clients of a unix socket are always
+        /// believed. In a file, this may be a list.
         forwarded_allow_ips: Peers = Peers::this_machine(),
-            ["--forwarded-allow-ips"], "ADDRESSES", Reload;
+            ["--forwarded-allow-ips"], "ADDRESSES", Reload, variable "FORWARDED_ALLOW_IPS";
     }
 
     Server {
-        /// How much to log: debug, info, warning, error or critical.
-        loglevel: LogLevel = LogLevel::Info, ["--log-level"], "LEVEL", Reload;
+        /// The lowest level to log: debug, info, warning, error or critical.
+        loglevel: LogLevel = LogLevel::INFO, ["--log-level"], "LEVEL", Reload;
 
-        /// What the processes are called in a process listing.
+        /// The name of the processes in a process listing.
         proc_name: Option<ProcName> = None, ["-n", "--name"], "NAME", Reload,
             otherwise "the name of the application", example r#""shop""#;
 
-        /// The unix socket that rgunicornctl speaks to.
+        /// The unix socket that rgunicornctl connects to.
         control_socket: Option<Directory> = None, ["--control-socket"], "PATH", Restart,
-            otherwise "$RUNTIME_DIRECTORY/control if systemd sets that",
+            otherwise "$RUNTIME_DIRECTORY/control under systemd, else none",
             example r#""/run/rgunicorn/shop/control""#;
 
         /// The folder with the worker's Python files and extension module.
         worker_dir: Option<Directory> = None, ["--worker-dir"], "DIRECTORY", Reload,
-            otherwise "beside the program, or /usr/lib/rgunicorn/worker",
+            otherwise "next to the program, or /usr/lib/rgunicorn/worker",
             example r#""/usr/lib/rgunicorn/worker""#;
     }
 }
 
 impl Config {
-    /// Where the value of a setting came from, to name it in a complaint:
+    /// Where the value of a setting came from, to name it in a message:
     /// `config.origin("bind").blame("bind", "address already in use")`.
     pub fn origin(&self, key: &str) -> &Origin {
         self.origins.get(key)
     }
 
-    /// What the processes are called: `proc_name`, else the application.
     pub fn process_name(&self) -> &str {
         self.proc_name
             .as_ref()
@@ -435,7 +435,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn no_key_and_no_flag_is_there_twice() {
+    fn keys_and_flags_are_unique() {
         let mut names = HashSet::new();
         for setting in SETTINGS {
             assert!(names.insert(setting.key), "{}", setting.key);
@@ -451,8 +451,9 @@ mod tests {
             (setting.default)().map(|value| format!("{} = {value}\n", setting.key))
         });
         let text: String = given.chain(["app = \"site\"\n".to_owned()]).collect();
-        let said = file::parse(&text, Path::new("defaults")).unwrap();
-        let app = file::parse("app = \"site\"", Path::new("defaults")).unwrap();
+        let said = file::parse(&text, Path::new("defaults")).unwrap().settings;
+        let app = file::parse("app = \"site\"", Path::new("defaults"));
+        let app = app.unwrap().settings;
         let values = |partial: Partial| partial.complete().unwrap().values();
 
         let written = values(Partial::defaults().overlaid(said));
@@ -466,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_has_a_default_or_says_what_holds_without_one() {
+    fn a_setting_has_a_default_or_a_text_about_what_holds_without_one() {
         for setting in SETTINGS.iter().filter(|setting| setting.key != "app") {
             let has_default = (setting.default)().is_some();
             assert_ne!(
@@ -479,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_line_of_help_stands_for_itself() {
+    fn the_first_line_of_help_is_a_short_sentence() {
         for setting in SETTINGS {
             assert!(setting.help[0].trim_end().ends_with('.'), "{}", setting.key);
             assert!(

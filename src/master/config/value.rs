@@ -1,6 +1,6 @@
-//! What every type of a setting can do: be read from either source, be
-//! refused in one sentence, be written down again. The types themselves are
-//! in [`super::values`].
+//! What every type of a setting can do: be read from a file or a command line,
+//! be refused in one sentence, be written as TOML. The types themselves are in
+//! [`super::values`].
 
 use std::ops::Range;
 use std::path::Path;
@@ -10,11 +10,11 @@ use toml::de::{DeInteger, DeTable, DeValue};
 /// How many words of the command line a setting takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Takes {
-    /// None: naming the flag says it all.
+    /// A flag without a value.
     Nothing,
-    /// One; the last one given counts.
+    /// The last one given counts.
     One,
-    /// One each time the flag is given.
+    /// One each time the flag is given, and all count.
     Many,
 }
 
@@ -24,12 +24,16 @@ pub struct Refusal {
     /// The part of the file that is to blame, when it is not the whole value.
     pub part: Option<Range<usize>>,
     /// What is wrong and what would be right, without the setting's name.
-    pub says: String,
+    pub problem: String,
 }
 
-impl From<String> for Refusal {
-    fn from(says: String) -> Self {
-        Self { part: None, says }
+impl Refusal {
+    /// Of the value as a whole.
+    pub(super) fn whole(problem: String) -> Vec<Self> {
+        vec![Self {
+            part: None,
+            problem,
+        }]
     }
 }
 
@@ -38,7 +42,6 @@ impl From<String> for Refusal {
 /// A type implements the `from_…` methods for the TOML kinds it accepts; all
 /// others refuse with what [`Value::expects`] says.
 pub trait Value: Sized {
-    /// How many words of the command line it takes.
     const TAKES: Takes = Takes::One;
 
     /// What may stand here, to be read after "must be".
@@ -47,29 +50,24 @@ pub trait Value: Sized {
     /// What is written in a file for this value; `None` when it is not set.
     fn to_toml(&self) -> Option<toml::Value>;
 
-    /// From a TOML string.
     fn from_text(text: &str) -> Result<Self, String> {
         Err(misfit::<Self>(&format!("{text:?}")))
     }
 
-    /// From a TOML integer.
     fn from_integer(number: i64) -> Result<Self, String> {
         Err(misfit::<Self>(&number.to_string()))
     }
 
-    /// From a TOML boolean.
     fn from_bool(value: bool) -> Result<Self, String> {
         Err(misfit::<Self>(&value.to_string()))
     }
 
-    /// From a TOML array.
-    fn from_list(_items: &[Spanned<DeValue<'_>>]) -> Result<Self, Refusal> {
-        Err(misfit::<Self>("a list").into())
+    fn from_list(_items: &[Spanned<DeValue<'_>>]) -> Result<Self, Vec<Refusal>> {
+        Err(Refusal::whole(misfit::<Self>("a list")))
     }
 
-    /// From a TOML table.
-    fn from_table(_table: &DeTable<'_>) -> Result<Self, Refusal> {
-        Err(misfit::<Self>("a table").into())
+    fn from_table(_table: &DeTable<'_>) -> Result<Self, Vec<Refusal>> {
+        Err(Refusal::whole(misfit::<Self>("a table")))
     }
 
     /// From one word of the command line.
@@ -82,23 +80,25 @@ pub trait Value: Sized {
         Self::from_word(words.last().map_or("", String::as_str))
     }
 
-    /// From whatever stands in the file.
-    fn from_toml(value: &DeValue<'_>) -> Result<Self, Refusal> {
+    /// From any TOML value. A list or a table may have several mistakes in it.
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, Vec<Refusal>> {
         match value {
-            DeValue::String(text) => Self::from_text(text).map_err(Refusal::from),
+            DeValue::Array(items) => return Self::from_list(items),
+            DeValue::Table(table) => return Self::from_table(table),
+            DeValue::String(text) => Self::from_text(text),
             DeValue::Integer(number) => match integer(number) {
-                Some(number) => Self::from_integer(number).map_err(Refusal::from),
-                None => Err(misfit::<Self>(number.as_str()).into()),
+                Some(number) => Self::from_integer(number),
+                None => Err(misfit::<Self>(number.as_str())),
             },
-            DeValue::Boolean(value) => Self::from_bool(*value).map_err(Refusal::from),
-            DeValue::Array(items) => Self::from_list(items),
-            DeValue::Table(table) => Self::from_table(table),
-            DeValue::Float(number) => Err(misfit::<Self>(number.as_str()).into()),
-            DeValue::Datetime(moment) => Err(misfit::<Self>(&moment.to_string()).into()),
+            DeValue::Boolean(value) => Self::from_bool(*value),
+            DeValue::Float(number) => Err(misfit::<Self>(number.as_str())),
+            DeValue::Datetime(moment) => Err(misfit::<Self>(&moment.to_string())),
         }
+        .map_err(Refusal::whole)
     }
 
-    /// This value from a weaker source with one from a stronger source over it.
+    /// What holds when this value comes from a weaker source and `stronger` from
+    /// a stronger one.
     #[must_use]
     fn overlaid(self, stronger: Self) -> Self {
         stronger
@@ -124,23 +124,34 @@ pub(super) fn number_or_text<T: Value>(word: &str) -> Result<T, String> {
     }
 }
 
-/// The strings of a list, each with its place.
-pub(super) fn texts<'a, T: Value>(
-    items: &'a [Spanned<DeValue<'_>>],
-) -> Result<Vec<(&'a str, Range<usize>)>, Refusal> {
-    items
-        .iter()
-        .map(|item| match item.get_ref().as_str() {
-            Some(text) => Ok((text, item.span())),
-            None => Err(Refusal {
-                part: Some(item.span()),
-                says: misfit::<T>(&format!("a list with {}", kind(item.get_ref()))),
-            }),
-        })
-        .collect()
+/// Adds the strings of a list to `value` one by one; all that are refused are
+/// returned.
+pub(super) fn from_texts<T: Value>(
+    mut value: T,
+    items: &[Spanned<DeValue<'_>>],
+    add: fn(&mut T, &str) -> Result<(), String>,
+) -> Result<T, Vec<Refusal>> {
+    let mut refusals = Vec::new();
+    for item in items {
+        let added = match item.get_ref().as_str() {
+            Some(text) => add(&mut value, text),
+            None => Err(misfit::<T>(&format!(
+                "a list with {}",
+                kind(item.get_ref())
+            ))),
+        };
+        refusals.extend(added.err().map(|problem| Refusal {
+            part: Some(item.span()),
+            problem,
+        }));
+    }
+    if refusals.is_empty() {
+        Ok(value)
+    } else {
+        Err(refusals)
+    }
 }
 
-/// What a TOML value is, in an operator's words.
 pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
@@ -192,7 +203,7 @@ impl<T: Value> Value for Option<T> {
         T::from_words(words).map(Some)
     }
 
-    fn from_toml(value: &DeValue<'_>) -> Result<Self, Refusal> {
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, Vec<Refusal>> {
         T::from_toml(value).map(Some)
     }
 

@@ -1,139 +1,217 @@
-//! The master's end of the control socket. Nothing here waits: a client that
-//! is slow, or lies about what it wants to say, costs nobody else anything.
+//! The master's end of the control socket. No call here blocks. A client that
+//! connects and says nothing, or is slow, never keeps another one out: those
+//! that have not asked are few, have little time, and make room for newcomers.
 
 use super::protocol::{self, Answer, LONGEST_LINE, Request};
+use crate::listeners::{NotListening, SocketFile};
 use crate::pool::ReloadId;
 use crate::wakeups::{Source, Wakeups};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use std::collections::BTreeMap;
-use std::fs::{self, Permissions};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-/// The most clients at one time; more are turned away at once.
-const MOST_CLIENTS: usize = 32;
+/// The most clients that have not asked for anything yet. One more displaces the
+/// oldest of them.
+const MOST_SILENT: usize = 32;
+
+/// The most clients that wait for the end of a reload. They are never displaced;
+/// a further one is refused.
+const MOST_WAITING: usize = 256;
+
+/// How long a client may take to send its request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long no client is accepted after that has failed. The socket stays
+/// readable, so without a pause the loop would do nothing but try again.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+const BACKLOG: i32 = 128;
 
 /// The control socket and its clients.
 #[derive(Debug)]
 pub struct Server {
     listener: UnixListener,
-    /// The socket's file, if it is ours: removed with the server.
-    path: Option<PathBuf>,
+    /// Unless systemd opened the socket.
+    _file: Option<SocketFile>,
+    /// In the order in which they came.
     clients: BTreeMap<u32, Client>,
     last_client: u32,
+    accepting: Accepting,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Accepting {
+    Yes,
+    /// It failed: not before this time.
+    Paused(Instant),
+    /// It is tried again after a pause.
+    Again,
 }
 
 #[derive(Debug)]
 struct Client {
     stream: UnixStream,
-    received: Vec<u8>,
-    /// The reload whose end it waits for.
-    waits_for: Option<ReloadId>,
+    state: State,
 }
 
-/// A complete request, and who asked.
+#[derive(Debug)]
+enum State {
+    /// Its request is not complete.
+    Silent { received: Vec<u8>, until: Instant },
+    /// Its request is being carried out by the caller.
+    Asked,
+    /// It gets its answer when this reload ends.
+    Waiting(ReloadId),
+}
+
+/// A complete request, and who sent it.
 #[derive(Debug)]
 pub struct Asked {
-    /// What for.
     pub request: Request,
-    /// The client's process.
+    /// Of the client's process, as the kernel knows it.
     pub pid: u32,
-    /// The client's user.
     pub uid: u32,
 }
 
 impl Server {
     /// Opens the socket at `path`, for its owner only.
-    pub fn bind(path: &Path) -> io::Result<Self> {
-        remove_stale(path)?;
-        let listener = UnixListener::bind(path)?;
-        fs::set_permissions(path, Permissions::from_mode(0o600))?;
-        let mut server = Self::on(listener)?;
-        server.path = Some(path.to_owned());
-        Ok(server)
+    pub fn bind(path: &Path) -> Result<Self, NotListening> {
+        let (fd, file) = SocketFile::listen(path, 0o600, BACKLOG)?;
+        Ok(Self::on(fd.into(), Some(file)))
     }
 
     /// Uses a socket that systemd opened.
     pub fn inherited(fd: OwnedFd) -> io::Result<Self> {
-        Self::on(UnixListener::from(fd))
+        let listener = UnixListener::from(fd);
+        listener.set_nonblocking(true)?;
+        Ok(Self::on(listener, None))
     }
 
-    fn on(listener: UnixListener) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        Ok(Self {
+    fn on(listener: UnixListener, file: Option<SocketFile>) -> Self {
+        Self {
             listener,
-            path: None,
+            _file: file,
             clients: BTreeMap::new(),
             last_client: 0,
-        })
+            accepting: Accepting::Yes,
+        }
     }
 
-    /// Lets the loop be woken by clients.
     pub fn register(&self, wakeups: &Wakeups) -> io::Result<()> {
         wakeups.add(&self.listener, Source::Control)
     }
 
-    /// Takes one client that wants to connect.
+    /// Takes one client that wants to connect. Fails once when none can be
+    /// accepted, for want of descriptors for instance, and not again until it
+    /// has worked meanwhile.
     pub fn accept(&mut self, wakeups: &Wakeups) -> io::Result<()> {
-        let stream = match self.listener.accept() {
-            Ok((stream, _)) => stream,
-            Err(error) if is_passing(&error) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        if self.clients.len() >= MOST_CLIENTS {
-            return Ok(());
+        let now = Instant::now();
+        let taken = self.listener.accept().and_then(|(stream, _)| {
+            stream.set_nonblocking(true)?;
+            let number = self.last_client.wrapping_add(1);
+            wakeups.add(&stream, Source::ControlClient(number))?;
+            Ok((number, stream))
+        });
+        match taken {
+            Ok((number, stream)) => {
+                self.accepting = Accepting::Yes;
+                self.last_client = number;
+                self.make_room();
+                let state = State::Silent {
+                    received: Vec::new(),
+                    until: now + REQUEST_TIMEOUT,
+                };
+                self.clients.insert(number, Client { stream, state });
+                Ok(())
+            }
+            Err(error) if is_passing(&error) => Ok(()),
+            Err(error) => {
+                wakeups.remove(&self.listener);
+                let before = self.accepting;
+                self.accepting = Accepting::Paused(now + ACCEPT_PAUSE);
+                match before {
+                    Accepting::Yes => Err(error),
+                    Accepting::Paused(_) | Accepting::Again => Ok(()),
+                }
+            }
         }
-        stream.set_nonblocking(true)?;
-        self.last_client = self.last_client.wrapping_add(1);
-        wakeups.add(&stream, Source::ControlClient(self.last_client))?;
-        let client = Client {
-            stream,
-            received: Vec::new(),
-            waits_for: None,
-        };
-        self.clients.insert(self.last_client, client);
-        Ok(())
     }
 
-    /// Reads what a client said. `None`: it has not said all, or is gone, or
-    /// what it said was refused.
+    /// Drops the oldest client that has not asked, if there are too many.
+    fn make_room(&mut self) {
+        let mut silent = self.clients.iter().filter(|(_, client)| client.is_silent());
+        let oldest = silent.next().map(|(number, _)| *number);
+        if let (Some(oldest), true) = (oldest, silent.count() + 1 >= MOST_SILENT) {
+            self.fail(oldest, "too many clients have not sent a request");
+        }
+    }
+
+    /// When [`Server::run_due`] has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        let pause = match self.accepting {
+            Accepting::Paused(until) => Some(until),
+            Accepting::Yes | Accepting::Again => None,
+        };
+        let silent = self.clients.values().filter_map(Client::deadline);
+        silent.chain(pause).min()
+    }
+
+    /// Drops clients that took too long to ask, and ends a pause of accepting.
+    pub fn run_due(&mut self, now: Instant, wakeups: &Wakeups) {
+        let late = |client: &Client| client.deadline().is_some_and(|until| until <= now);
+        let late: Vec<u32> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| late(client))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in late {
+            self.fail(number, "no complete request has arrived in time");
+        }
+        if matches!(self.accepting, Accepting::Paused(until) if until <= now) {
+            self.accepting = match self.register(wakeups) {
+                Ok(()) => Accepting::Again,
+                Err(_) => Accepting::Paused(now + ACCEPT_PAUSE),
+            };
+        }
+    }
+
+    /// Reads what a client sent. `None`: its request is not complete, or it has
+    /// left, or its request was refused.
     pub fn read(&mut self, number: u32) -> Option<Asked> {
         let client = self.clients.get_mut(&number)?;
         let mut bytes = [0; 4096];
-        match client.stream.read(&mut bytes) {
-            // Whoever closes does not wait any longer.
-            Ok(0) => {
-                self.clients.remove(&number);
-                return None;
-            }
-            Ok(count) => client.received.extend_from_slice(&bytes[..count]),
+        let count = match client.stream.read(&mut bytes) {
             Err(error) if is_passing(&error) => return None,
-            Err(_) => {
+            // Whoever closes does not wait any longer.
+            Ok(0) | Err(_) => {
                 self.clients.remove(&number);
                 return None;
             }
-        }
-        if client.waits_for.is_some() {
-            // It has asked already; what else it says is not listened to.
-            client.received.clear();
+            Ok(count) => count,
+        };
+        let State::Silent { received, .. } = &mut client.state else {
+            // One request a connection; the rest is ignored.
             return None;
-        }
-        let Some(end) = client.received.iter().position(|byte| *byte == b'\n') else {
-            if client.received.len() > LONGEST_LINE {
-                self.answer(number, &Answer::Failed("the request is too long".into()));
+        };
+        received.extend_from_slice(&bytes[..count]);
+        let Some(end) = received.iter().position(|byte| *byte == b'\n') else {
+            if received.len() > LONGEST_LINE {
+                self.fail(number, "the request is too long");
             }
             return None;
         };
-        let line = String::from_utf8_lossy(&client.received[..end]).into_owned();
-        client.received.clear();
+        let line = String::from_utf8_lossy(&received[..end]).into_owned();
+        client.state = State::Asked;
         let credentials = rustix::net::sockopt::socket_peercred(&client.stream).ok();
         let Ok(request) = protocol::parse(&line) else {
-            let reason = format!("{line:?} is not a request that this rgunicorn understands");
-            self.answer(number, &Answer::Failed(reason));
+            let reason = format!("this version of rgunicorn does not know the request {line:?}");
+            self.fail(number, &reason);
             return None;
         };
         Some(Asked {
@@ -143,48 +221,60 @@ impl Server {
         })
     }
 
-    /// Answers a client for good.
+    /// Answers a client, and closes its connection.
     pub fn answer(&mut self, number: u32, answer: &Answer) {
         if let Some(client) = self.clients.remove(&number) {
-            client.say(answer);
+            client.send(answer);
         }
+    }
+
+    fn fail(&mut self, number: u32, reason: &str) {
+        self.answer(number, &Answer::Failed(reason.to_owned()));
     }
 
     /// Lets a client wait for the end of a reload.
     pub fn wait_for(&mut self, number: u32, reload: ReloadId) {
-        if let Some(client) = self.clients.get_mut(&number) {
-            client.waits_for = Some(reload);
+        let waiting = |client: &&Client| matches!(client.state, State::Waiting(_));
+        if self.clients.values().filter(waiting).count() >= MOST_WAITING {
+            self.fail(
+                number,
+                "too many clients wait for a reload; this one goes on without you",
+            );
+        } else if let Some(client) = self.clients.get_mut(&number) {
+            client.state = State::Waiting(reload);
         }
     }
 
     /// Answers all that wait for this reload.
     pub fn reload_finished(&mut self, reload: ReloadId, answer: &Answer) {
-        let waiting = |client: &Client| client.waits_for == Some(reload);
-        self.clients.retain(|_, client| {
-            let is_done = waiting(client);
-            if is_done {
-                client.say(answer);
+        self.clients.retain(|_, client| match client.state {
+            State::Waiting(awaited) if awaited == reload => {
+                client.send(answer);
+                false
             }
-            !is_done
+            State::Silent { .. } | State::Asked | State::Waiting(_) => true,
         });
     }
 }
 
 impl Client {
-    /// The answer is short: the socket's buffer takes it whole, or the client is gone.
-    fn say(&self, answer: &Answer) {
+    fn is_silent(&self) -> bool {
+        matches!(self.state, State::Silent { .. })
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::Silent { until, .. } => Some(until),
+            State::Asked | State::Waiting(_) => None,
+        }
+    }
+
+    /// An answer is short: the socket's buffer takes it whole, unless the client
+    /// has left.
+    fn send(&self, answer: &Answer) {
         let line = protocol::line(answer);
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         while rustix::net::send(&self.stream, line.as_bytes(), flags) == Err(Errno::INTR) {}
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(path) = &self.path {
-            // Nobody is left to be told; the next start replaces it.
-            let _ = fs::remove_file(path);
-        }
     }
 }
 
@@ -193,21 +283,6 @@ fn is_passing(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
     )
-}
-
-/// Removes the socket of a master that is gone. One that lives keeps its own.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    let is_socket = match path.symlink_metadata() {
-        Ok(metadata) => metadata.file_type().is_socket(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let is_stale = UnixStream::connect(path)
-        .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-    if is_socket && is_stale {
-        fs::remove_file(path)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -241,7 +316,7 @@ mod tests {
 
         /// Serves until a request is complete.
         fn next(&mut self) -> Option<(u32, Asked)> {
-            for _ in 0..20 {
+            for _ in 0..10 * MOST_SILENT {
                 for source in self.wakeups.wait(Some(Duration::from_millis(200))).unwrap() {
                     match source {
                         Source::Control => self.server.accept(&self.wakeups).unwrap(),
@@ -268,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_for_a_reload_hears_of_its_own() {
+    fn a_client_gets_the_outcome_of_its_own_reload() {
         let mut scene = Scene::new();
         let mut first = scene.client();
         first.write_all(b"{\"command\":\"reload\"}\n").unwrap();
@@ -285,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused_and_the_next_client_served() {
+    fn an_unknown_request_is_refused_and_the_next_client_served() {
         let mut scene = Scene::new();
         let mut first = scene.client();
         first.write_all(b"GET / HTTP/1.1\n").unwrap();
@@ -303,29 +378,50 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_for_its_owner_and_goes_with_the_server() {
-        let scene = Scene::new();
-        let path = scene.folder.path().join("control");
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+    fn the_oldest_silent_client_makes_room_for_a_new_one() {
+        let mut scene = Scene::new();
+        let mut waiting = scene.client();
+        waiting.write_all(b"{\"command\":\"reload\"}\n").unwrap();
+        let (number, _) = scene.next().unwrap();
+        scene.server.wait_for(number, ReloadId(1));
+        let oldest = scene.client();
+        let others: Vec<_> = (0..MOST_SILENT).map(|_| scene.client()).collect();
+        let mut last = scene.client();
+        last.write_all(b"{\"command\":\"status\"}\n").unwrap();
 
-        drop(scene.server);
+        let (_, asked) = scene.next().unwrap();
 
-        assert!(!path.exists());
+        assert_eq!(asked.request, Request::Status);
+        assert!(said(oldest).contains("too many clients"));
+        assert!(scene.server.clients.len() <= MOST_SILENT + 2);
+        scene
+            .server
+            .reload_finished(ReloadId(1), &Answer::Done("own".into()));
+        assert_eq!(said(waiting), "{\"done\":\"own\"}\n");
+        drop(others);
     }
 
     #[test]
-    fn a_stale_socket_is_replaced_and_a_living_one_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("control");
-        drop(UnixListener::bind(&path).unwrap());
+    fn a_client_that_does_not_ask_in_time_is_dropped_and_one_that_waits_is_not() {
+        let mut scene = Scene::new();
+        let mut waiting = scene.client();
+        waiting.write_all(b"{\"command\":\"reload\"}\n").unwrap();
+        let (number, _) = scene.next().unwrap();
+        scene.server.wait_for(number, ReloadId(1));
+        assert_eq!(scene.server.deadline(), None);
+        let slow = scene.client();
+        scene.server.accept(&scene.wakeups).unwrap();
 
-        let server = Server::bind(&path).unwrap();
-        let refused = Server::bind(&path).unwrap_err();
+        let due = scene.server.deadline().unwrap();
+        scene.server.run_due(
+            due.checked_sub(Duration::from_millis(1)).unwrap(),
+            &scene.wakeups,
+        );
+        assert_eq!(scene.server.clients.len(), 2);
+        scene.server.run_due(due, &scene.wakeups);
 
-        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
-        drop(server);
+        assert!(said(slow).contains("in time"));
+        assert_eq!(scene.server.clients.len(), 1);
+        assert_eq!(scene.server.deadline(), None);
     }
 }

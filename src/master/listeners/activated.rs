@@ -1,7 +1,7 @@
 //! The sockets that systemd opened for us: `sd_listen_fds(3)`.
 
 use super::socket::{Kind, prepare};
-use super::{Error, Listener, Origin};
+use super::{Listener, ListenerError, Origin};
 use listenfd::ListenFd;
 use std::io;
 use std::iter;
@@ -10,31 +10,30 @@ use std::os::fd::{AsFd, OwnedFd};
 /// The name of the socket for control clients.
 pub const CONTROL: &str = "control";
 
-/// What systemd calls a socket that has no name.
+/// What systemd calls a socket without `FileDescriptorName=`.
 const NAMELESS: &str = "unknown";
 
-/// The most sockets we believe in; a typing error must not make us try a billion.
+/// More sockets are a mistake in the environment, and not tried one by one.
 const MOST: usize = 1024;
 
 /// The sockets that systemd opened for us.
 #[derive(Debug, Default)]
 pub struct Activated {
-    /// Those to serve.
     pub listeners: Vec<Listener>,
-    /// The one for control clients.
+    /// The socket named [`CONTROL`].
     pub control: Option<OwnedFd>,
 }
 
 impl Activated {
     /// Takes them over. Once in a process, before its first thread: the
     /// variables are removed.
-    pub fn from_env() -> Result<Self, Error> {
+    pub fn from_env() -> Result<Self, ListenerError> {
         let names = names()?;
         // Names first: this empties the environment.
         let mut fds = ListenFd::from_env();
         let mut activated = Self::default();
         for (index, name) in names.into_iter().enumerate() {
-            let fd = take(&mut fds, index).map_err(|source| Error::Socket {
+            let fd = take(&mut fds, index).map_err(|source| ListenerError::Socket {
                 name: name.clone(),
                 source,
             })?;
@@ -43,14 +42,14 @@ impl Activated {
         Ok(activated)
     }
 
-    fn add(&mut self, name: String, fd: Option<OwnedFd>) -> Result<(), Error> {
+    fn add(&mut self, name: String, fd: Option<OwnedFd>) -> Result<(), ListenerError> {
         let kind = fd
             .as_ref()
             .map_or(Kind::NoSocket, |fd| Kind::of(fd.as_fd()));
         let fd = match (kind, fd) {
             (Kind::Listening, Some(fd)) => fd,
             (kind, _) => {
-                return Err(Error::WrongKind {
+                return Err(ListenerError::WrongKind {
                     name,
                     kind: kind.describe(),
                     remedy: kind.remedy(),
@@ -58,10 +57,10 @@ impl Activated {
             }
         };
         match prepare(&fd) {
-            Err(source) => Err(Error::Socket { name, source }),
+            Err(source) => Err(ListenerError::Socket { name, source }),
             Ok(_) if name == CONTROL => match self.control.replace(fd) {
                 None => Ok(()),
-                Some(_) => Err(Error::ControlTwice),
+                Some(_) => Err(ListenerError::ControlTwice),
             },
             Ok(address) => {
                 self.listeners.push(Listener {
@@ -76,7 +75,7 @@ impl Activated {
     }
 }
 
-/// Takes socket `index`, whatever kind it is; nothing if it is no socket.
+/// Takes socket `index`, whatever its kind; `None` if it is not a socket.
 fn take(fds: &mut ListenFd, index: usize) -> io::Result<Option<OwnedFd>> {
     type Take = fn(&mut ListenFd, usize) -> io::Result<Option<OwnedFd>>;
     let kinds: [Take; 4] = [
@@ -96,38 +95,41 @@ fn take(fds: &mut ListenFd, index: usize) -> io::Result<Option<OwnedFd>> {
     Ok(None)
 }
 
-/// The names of the sockets, one for each; none if they are meant for another
-/// process.
-fn names() -> Result<Vec<String>, Error> {
+/// The names of the sockets, one for each; empty if they are meant for
+/// another process.
+fn names() -> Result<Vec<String>, ListenerError> {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let Some(fds) = variable("LISTEN_FDS") else {
         return Ok(Vec::new());
     };
     let Ok(count @ 0..=MOST) = fds.parse::<usize>() else {
-        return Err(nonsense("LISTEN_FDS", &fds));
+        return Err(invalid("LISTEN_FDS", &fds));
     };
     if variable("LISTEN_PID").is_none() {
-        // They are for whoever reads this, as tools for development have it.
+        // Development tools such as systemfd cannot set it: then the sockets are for
+        // the first process that looks.
         let names = variable("LISTEN_FDNAMES");
         let names = names.iter().flat_map(|names| names.split(':'));
-        let names = names.map(str::to_owned).chain(iter::repeat(NAMELESS.to_owned()));
+        let names = names
+            .map(str::to_owned)
+            .chain(iter::repeat(NAMELESS.to_owned()));
         return Ok(names.take(count).collect());
     }
     match sd_notify::listen_fds_with_names() {
         Ok(named) => Ok(named.map(|(_, name)| name).collect()),
         Err(error) => {
-            // It names the variable that it could not make sense of.
-            let culprit = ["LISTEN_PID", "LISTEN_FDNAMES"]
+            // The error names the variable that is not valid.
+            let blamed = ["LISTEN_PID", "LISTEN_FDNAMES"]
                 .into_iter()
                 .find(|name| error.to_string().contains(name))
                 .unwrap_or("LISTEN_FDS");
-            Err(nonsense(culprit, &variable(culprit).unwrap_or_default()))
+            Err(invalid(blamed, &variable(blamed).unwrap_or_default()))
         }
     }
 }
 
-fn nonsense(variable: &'static str, value: &str) -> Error {
-    Error::Environment {
+fn invalid(variable: &'static str, value: &str) -> ListenerError {
+    ListenerError::Environment {
         variable,
         value: value.to_owned(),
     }

@@ -1,113 +1,79 @@
-//! What can go wrong with a listener, each with what to do about it.
+//! What can go wrong with a listener, each with its remedy.
 
 use super::BindAddress;
+use super::socket_file::NotListening;
 use std::io;
-use std::path::PathBuf;
 
-/// Why there is no listener.
+/// Why a listener cannot be opened.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The environment contradicts itself.
-    #[error("{variable}={value:?} from systemd makes no sense")]
+pub enum ListenerError {
+    #[error(
+        "{variable}={value:?} in the environment is not valid; systemd sets it for socket units"
+    )]
     Environment {
-        /// The variable.
         variable: &'static str,
-        /// What it says.
         value: String,
     },
 
-    /// A socket of a kind that cannot be served.
-    #[error("socket {name:?} from systemd is {kind}: {remedy}")]
+    #[error("socket {name:?} from systemd is {kind}; {remedy}")]
     WrongKind {
-        /// Its name.
         name: String,
-        /// What it is.
         kind: &'static str,
         /// What to write in the unit instead.
         remedy: &'static str,
     },
 
-    /// A socket that could not be prepared.
-    #[error("socket {name:?} from systemd is not usable")]
-    Socket {
-        /// Its name.
-        name: String,
-        /// The operating system's reason.
-        source: io::Error,
-    },
+    #[error("socket {name:?} from systemd cannot be used")]
+    Socket { name: String, source: io::Error },
 
-    /// Two sockets have the name of the control socket.
-    #[error("systemd passed more than one socket named \"control\": keep one")]
+    #[error(
+        "systemd passed more than one socket named \"control\"; keep one FileDescriptorName=control"
+    )]
     ControlTwice,
 
-    /// An address is configured twice.
     #[error("bind address {0} is listed twice")]
     Twice(BindAddress),
 
-    /// The host has no address.
-    #[error("cannot find an address for {0}")]
+    #[error("cannot resolve {0}")]
     Unresolved(BindAddress, #[source] io::Error),
 
-    /// Somebody listens there.
-    #[error("{address} is in use already (to see by whom: {command})")]
+    #[error("{address} is already in use (`{command}` shows by which process)")]
     InUse {
-        /// The address.
         address: BindAddress,
-        /// What shows who it is.
         command: String,
     },
 
-    /// A port that is reserved.
     #[error(
-        "no permission for {0}: ports below 1024 are reserved (let a systemd socket unit \
-         listen there, or give the service AmbientCapabilities=CAP_NET_BIND_SERVICE)"
+        "no permission to bind {0}: ports below 1024 are reserved (let a systemd socket unit \
+         listen there, or set AmbientCapabilities=CAP_NET_BIND_SERVICE in the service unit)"
     )]
     ReservedPort(BindAddress),
 
-    /// The address belongs to another machine.
-    #[error("{0} is not an address of this machine (`ip address` lists those)")]
+    #[error("{0} is not an address of this machine (`ip address` lists them)")]
     NotLocal(BindAddress),
 
-    /// The folder of a unix socket is not there.
-    #[error("{address}: there is no directory {directory} (under systemd, RuntimeDirectory= makes one)",
-        directory = directory.display())]
-    NoDirectory {
-        /// The address.
-        address: BindAddress,
-        /// The folder.
-        directory: PathBuf,
-    },
+    #[error("{0}: {1}{hint}", hint = hint(.1))]
+    Unix(BindAddress, NotListening),
 
-    /// The folder of a unix socket is closed to us.
-    #[error("{address}: Permission denied: user {user} may not make a socket in {directory}",
-        directory = directory.display())]
-    NoPermission {
-        /// The address.
-        address: BindAddress,
-        /// The folder.
-        directory: PathBuf,
-        /// Who we are.
-        user: u32,
-    },
-
-    /// Something else has the name of a unix socket.
-    #[error("{0}: there is a file of that name and it is not a socket (remove it)")]
-    NotASocket(BindAddress),
-
-    /// An inherited descriptor that is not there.
-    #[error("{0}: no such descriptor was inherited")]
+    #[error("{0}: this process has inherited no such descriptor")]
     NoDescriptor(BindAddress),
 
-    /// An inherited descriptor that is not a listening stream socket.
     #[error("{address}: the descriptor is {kind}, not a listening stream socket")]
     WrongDescriptor {
-        /// The address.
         address: BindAddress,
-        /// What it is.
         kind: &'static str,
     },
 
-    /// Anything else.
     #[error("cannot listen on {0}")]
     Other(BindAddress, #[source] io::Error),
+}
+
+fn hint(error: &NotListening) -> &'static str {
+    match error {
+        NotListening::NoDirectory(_) => " (RuntimeDirectory= in the service unit creates one)",
+        NotListening::InUse
+        | NotListening::NotASocket
+        | NotListening::NoPermission { .. }
+        | NotListening::Other(_) => "",
+    }
 }

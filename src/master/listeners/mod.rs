@@ -9,32 +9,28 @@ mod address;
 mod bind;
 mod error;
 mod socket;
+mod socket_file;
 
 pub use activated::{Activated, CONTROL};
 pub use address::{BadAddress, BindAddress};
-pub use bind::SocketFile;
-pub use error::Error;
+pub use error::ListenerError;
+pub use socket_file::{NotListening, SocketFile};
 
 use rgunicorn_link::protocol::ListenAddress;
 use std::os::fd::OwnedFd;
 
-/// The name of a listener that nobody named.
+/// The name of a listener that has no other.
 pub const UNNAMED: &str = "http";
 
-/// One listening socket.
 #[derive(Debug)]
 pub struct Listener {
     /// `FileDescriptorName=` of the socket unit, or [`UNNAMED`].
     pub name: String,
-    /// Where it listens.
     pub address: ListenAddress,
-    /// The socket.
     pub fd: OwnedFd,
-    /// Who opened it.
     pub origin: Origin,
 }
 
-/// Who opened a listener.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Origin {
     /// systemd, which keeps it open while the service is down.
@@ -46,7 +42,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// Who it was, in a word for the log.
+    /// For the log: "opened by …".
     pub fn opener(&self) -> &'static str {
         match self {
             Self::Systemd => "systemd",
@@ -59,7 +55,6 @@ impl Origin {
 /// All sockets the master starts with.
 #[derive(Debug)]
 pub struct Sockets {
-    /// What workers are lent.
     pub listeners: Vec<Listener>,
     /// The socket for control clients, if systemd opened one (named `control`).
     pub control: Option<OwnedFd>,
@@ -69,15 +64,15 @@ pub struct Sockets {
 
 /// Opens all listeners.
 ///
-/// Sockets from systemd win: then `configured` addresses are not bound, except
-/// that a further inherited descriptor is taken. Without any, `configured` is
+/// If systemd passed sockets, `configured` addresses are not bound, but further
+/// inherited descriptors (`fd://N`) are served, too. Otherwise `configured` is
 /// bound, or `default` if that is empty. `backlog` is for sockets bound here.
 pub fn open(
     activated: Activated,
     configured: &[BindAddress],
     default: &BindAddress,
     backlog: u16,
-) -> Result<Sockets, Error> {
+) -> Result<Sockets, ListenerError> {
     let Activated {
         mut listeners,
         control,
@@ -91,7 +86,7 @@ pub fn open(
         };
         for (index, address) in wanted.iter().enumerate() {
             if !address.may_repeat() && wanted[..index].contains(address) {
-                return Err(Error::Twice(address.clone()));
+                return Err(ListenerError::Twice(address.clone()));
             }
             listeners.push(bind::listener(address, wanted, backlog)?);
         }

@@ -1,4 +1,4 @@
-//! What is the same for every listening socket, whoever opened it.
+//! What all listening sockets have in common, whoever opened them.
 
 use rgunicorn_link::protocol::ListenAddress;
 use rustix::fs::OFlags;
@@ -8,20 +8,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// What a descriptor is to a server.
+/// What is behind a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// It can be served.
+    /// The only kind that can be served.
     Listening,
-    /// A connection, where a listening socket was expected.
+    /// A stream socket that does not listen.
     Connection,
-    /// It takes single datagrams.
     Datagram,
-    /// A stream of packets.
+    /// `SOCK_SEQPACKET`.
     Packets,
     /// A socket of a family other than IPv4, IPv6 and unix, or of a rare type.
     Foreign,
-    /// No socket at all.
     NoSocket,
 }
 
@@ -72,7 +70,7 @@ impl Kind {
     }
 }
 
-/// Makes a listening socket what all ours are, and says where it listens.
+/// Sets the flags that all listeners have, and returns the address.
 pub(super) fn prepare(fd: impl AsFd) -> io::Result<ListenAddress> {
     let fd = fd.as_fd();
     let flags = rustix::io::fcntl_getfd(fd)?;

@@ -164,7 +164,7 @@ fn text(states: &[State<'_>]) -> String {
     states
         .iter()
         .map(|state| match state {
-            State::Status(status) => format!("{}\n", State::Status(&one_line(status))),
+            State::Status(line) => format!("{}\n", State::Status(&one_line(line))),
             state => format!("{state}\n"),
         })
         .collect()
@@ -247,12 +247,8 @@ mod tests {
             sent += 1;
         }
         notifier.notify(&[State::Watchdog]).unwrap();
-        notifier
-            .notify(&[State::Status("first")])
-            .unwrap();
-        notifier
-            .notify(&[State::Status("second")])
-            .unwrap();
+        notifier.notify(&[State::Status("first")]).unwrap();
+        notifier.notify(&[State::Status("second")]).unwrap();
         notifier.notify(&[State::Ready]).unwrap();
         assert!(started.elapsed() < Duration::from_secs(5));
 

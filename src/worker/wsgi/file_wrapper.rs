@@ -2,8 +2,10 @@
 
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use std::fs::File;
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt;
 
 /// An application's file as a body: sent by the kernel where that gives the
 /// same bytes as reading it would, else read block by block.
@@ -18,7 +20,7 @@ pub struct FileWrapper {
 #[pymethods]
 impl FileWrapper {
     #[new]
-    #[pyo3(signature = (filelike, blksize=8192, /))]
+    #[pyo3(signature = (filelike, blksize=8192))]
     fn new(filelike: Py<PyAny>, blksize: usize) -> Self {
         Self { filelike, blksize }
     }
@@ -58,44 +60,68 @@ pub struct Part {
 }
 
 impl FileWrapper {
-    /// What the kernel can send. `None` where reading gives other bytes than the
-    /// descriptor (a `GzipFile` has one too), or it is no regular file.
+    /// What the kernel can send. `None` where reading may give other bytes than
+    /// the descriptor: then the application's `read()` is called.
+    ///
+    /// Only files made by `open()` and nothing else qualify. An object that merely
+    /// holds such a file (`.file`, `.raw`), a subclass or a file with a method of
+    /// its own may decrypt, count or stop early.
     pub fn part(&self, py: Python<'_>) -> PyResult<Option<Part>> {
-        let io = py.import("io")?;
-        let plain = [
-            io.getattr("BufferedReader")?,
-            io.getattr("BufferedRandom")?,
-            io.getattr("FileIO")?,
-        ];
-        let mut file = self.filelike.bind(py).clone();
-        // tempfile's and Django's objects stand before the plain one.
-        for _ in 0..3 {
-            if plain.iter().any(|kind| file.get_type().is(kind)) {
-                return plain_part(&file);
-            }
-            match file.getattr_opt("file")? {
-                Some(inner) => file = inner,
-                None => break,
-            }
+        let io = py.import("_io")?;
+        let file = self.filelike.bind(py);
+        let kind = file.get_type();
+        let raw = io.getattr("FileIO")?;
+        if kind.is(&raw) {
+            return plain_part(file);
         }
-        Ok(None)
+        let is_random = kind.is(&io.getattr("BufferedRandom")?);
+        if !is_random && !kind.is(&io.getattr("BufferedReader")?) {
+            return Ok(None);
+        }
+        let inner = file.getattr("raw")?;
+        if !inner.get_type().is(&raw) || has_methods_of_its_own(&inner)? {
+            return Ok(None);
+        }
+        if is_random {
+            // What was written to it may still be in its buffer.
+            file.call_method0("flush")?;
+        }
+        plain_part(file)
     }
+}
+
+/// Whether somebody has put attributes on a file that Python itself does not.
+/// `close` may be replaced (Django does that): it is called in any case.
+fn has_methods_of_its_own(file: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let attributes = file.getattr("__dict__")?;
+    for name in attributes.cast::<PyDict>()?.keys() {
+        let name = name.extract::<String>()?;
+        if !matches!(name.as_str(), "name" | "mode" | "close") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[expect(unsafe_code, reason = "Python's descriptors are numbers")]
 fn plain_part(file: &Bound<'_, PyAny>) -> PyResult<Option<Part>> {
-    let position: u64 = file.call_method0("tell")?.extract()?;
+    if has_methods_of_its_own(file)? || !file.call_method0("readable")?.is_truthy()? {
+        return Ok(None);
+    }
     let number: i32 = file.call_method0("fileno")?.extract()?;
     // SAFETY: an open io object owns the descriptor (a closed one raised above),
     // and the GIL, held until it is duplicated, keeps anybody from closing it.
     let fd = unsafe { BorrowedFd::borrow_raw(number) };
-    let file = File::from(fd.try_clone_to_owned()?);
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
+    let copy = File::from(fd.try_clone_to_owned()?);
+    let metadata = copy.metadata()?;
+    // A file that is made up while it is read has no size (/proc) or not its own
+    // (/sys says 4096), and no blocks. A pipe has no position.
+    if !metadata.is_file() || metadata.len() == 0 || metadata.blocks() == 0 {
         return Ok(None);
     }
+    let position: u64 = file.call_method0("tell")?.extract()?;
     Ok(Some(Part {
-        file,
+        file: copy,
         position,
         length: metadata.len().saturating_sub(position),
     }))

@@ -107,13 +107,13 @@ fn newline(bytes: &[u8]) -> Option<usize> {
 
 #[pymethods]
 impl Input {
-    #[pyo3(signature = (size=None, /))]
+    #[pyo3(signature = (size=None))]
     fn read<'py>(&mut self, py: Python<'py>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
         let count = self.allowed(size);
         self.take(py, count)
     }
 
-    #[pyo3(signature = (size=None, /))]
+    #[pyo3(signature = (size=None))]
     fn readline<'py>(
         &mut self,
         py: Python<'py>,
@@ -123,7 +123,7 @@ impl Input {
         self.take(py, count)
     }
 
-    #[pyo3(signature = (hint=None, /))]
+    #[pyo3(signature = (hint=None))]
     fn readlines<'py>(
         &mut self,
         py: Python<'py>,

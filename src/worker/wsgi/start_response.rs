@@ -1,38 +1,41 @@
 //! `start_response` and the `write` callable it returns (PEP 3333, "The
 //! `start_response()` Callable").
 
-use crate::latin1;
+use super::file_wrapper::Part;
+use super::latin1;
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
-use rgunicorn_engine::http::ResponseError;
+use rgunicorn_engine::http::{ResponseError, ResponseFraming};
 use rgunicorn_engine::{Exchange, Flow, SendError};
 use rgunicorn_link::Scoreboard;
 use rgunicorn_link::scoreboard::Row;
 use std::sync::Arc;
 
-/// One answer in the making. It holds the exchange while the application runs.
+/// `start_response`. It holds the exchange while the application runs.
 #[pyclass(module = "rgunicorn")]
 pub struct StartResponse {
     exchange: Option<Exchange>,
     status: Option<Py<PyString>>,
     headers: Option<Py<PyList>>,
     write: Option<Py<Write>>,
-    standing: Standing,
+    retire_flag: RetireFlag,
     date: [u8; 29],
+    framing: ResponseFraming,
+    /// Bytes of the body that the application gave, sent or not.
+    given: u64,
     /// The status the application gave was 500 or more.
     is_error: bool,
 }
 
-/// What the master wants of this worker, to be seen without a system call.
+/// Whether the master has asked this worker to leave, readable without a system call.
 #[derive(Clone)]
-pub struct Standing {
+pub struct RetireFlag {
     scoreboard: Arc<Scoreboard>,
     row: usize,
 }
 
-impl Standing {
-    /// By this row of the scoreboard.
+impl RetireFlag {
     pub fn new(scoreboard: &Arc<Scoreboard>, row: usize) -> Self {
         Self {
             scoreboard: Arc::clone(scoreboard),
@@ -40,9 +43,22 @@ impl Standing {
         }
     }
 
-    /// Whether it was asked to leave.
-    pub fn is_retired(&self) -> bool {
+    pub fn is_set(&self) -> bool {
         self.scoreboard.row(self.row).is_some_and(Row::is_retired)
+    }
+}
+
+/// A body that is not what its Content-Length says.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLength {
+    pub announced: u64,
+    /// What the application gave, as far as it was asked.
+    pub given: u64,
+}
+
+impl BodyLength {
+    pub fn is_short(self) -> bool {
+        self.given < self.announced
     }
 }
 
@@ -54,7 +70,7 @@ pub struct Write {
 
 /// Why an answer does not go on.
 pub enum Failure {
-    /// The client is gone: nobody is to blame, nothing more is to be done.
+    /// The client is gone: that is nobody's error.
     ClientGone,
     /// The application or the server failed: it is logged, and answered with 500 where still possible.
     Python(PyErr),
@@ -78,8 +94,8 @@ impl From<SendError> for Failure {
 }
 
 impl StartResponse {
-    /// One that can be used for any number of exchanges, one after the other.
-    pub fn create(py: Python<'_>, standing: Standing) -> PyResult<Py<Self>> {
+    /// For any number of exchanges, one after the other.
+    pub fn create(py: Python<'_>, retire_flag: RetireFlag) -> PyResult<Py<Self>> {
         let this = Py::new(
             py,
             Self {
@@ -87,8 +103,10 @@ impl StartResponse {
                 status: None,
                 headers: None,
                 write: None,
-                standing,
+                retire_flag,
                 date: [b' '; 29],
+                framing: ResponseFraming::UntilClose,
+                given: 0,
                 is_error: false,
             },
         )?;
@@ -98,8 +116,8 @@ impl StartResponse {
         Ok(this)
     }
 
-    /// Whether nobody but its owner (and its own `write`) knows it any more. If
-    /// not, it is cut loose: late calls find no exchange.
+    /// Whether it can be used for the next request: the application kept no
+    /// reference to it or to its `write`. If it did, late calls find no exchange.
     pub fn is_reusable(this: &Py<Self>, py: Python<'_>) -> bool {
         let mut inner = this.borrow_mut(py);
         let known_write = inner
@@ -114,14 +132,14 @@ impl StartResponse {
         true
     }
 
-    /// Begins with an exchange.
     pub fn begin(&mut self, exchange: Exchange, date: [u8; 29]) {
         self.exchange = Some(exchange);
         self.date = date;
+        self.framing = ResponseFraming::UntilClose;
+        self.given = 0;
         self.is_error = false;
     }
 
-    /// Ends with it.
     pub fn finish(&mut self) -> Option<Exchange> {
         self.status = None;
         self.headers = None;
@@ -140,7 +158,7 @@ impl StartResponse {
             .ok_or_else(|| PyRuntimeError::new_err("the request is over"))
     }
 
-    /// Writes the head if that was not done: now it is settled.
+    /// Writes the head, unless it is written: from now on it cannot be replaced.
     pub fn start(&mut self, py: Python<'_>, length: Option<u64>) -> Result<(), Failure> {
         let Some(exchange) = &mut self.exchange else {
             return Err(PyRuntimeError::new_err("the request is over").into());
@@ -154,7 +172,7 @@ impl StartResponse {
         };
         let mut scratch = (Vec::new(), Vec::new());
         let status = latin1::encode(status.bind(py), &mut scratch.0)?;
-        if self.standing.is_retired() {
+        if self.retire_flag.is_set() {
             exchange.close_after();
         }
         self.is_error = status.first().is_some_and(|digit| *digit >= b'5');
@@ -169,12 +187,54 @@ impl StartResponse {
             head.field(name, value).map_err(|fault| refused(&fault))?;
         }
         head.finish(length, &self.date);
+        if let Some(framing) = exchange.framing() {
+            self.framing = framing;
+        }
         Ok(())
     }
 
     /// Adds a piece to the body. Does not send it yet, if it is small.
     pub fn push(&mut self, piece: &[u8]) -> Result<Flow, Failure> {
+        self.given += piece.len() as u64;
         Ok(self.exchange()?.push(piece)?)
+    }
+
+    /// Lets the kernel send a part of a file as the body.
+    pub fn send_file(&mut self, part: Part) -> PyResult<()> {
+        // An application that announces less asks for less: this is how a range
+        // of a file is sent.
+        self.given += match self.framing {
+            ResponseFraming::Length(announced) => part.length.min(announced),
+            ResponseFraming::NoBody | ResponseFraming::Chunked | ResponseFraming::UntilClose => {
+                part.length
+            }
+        };
+        self.exchange()?
+            .send_file(part.file, part.position, part.length);
+        Ok(())
+    }
+
+    /// Whether nothing of the body's rest would be sent.
+    pub fn is_complete(&self) -> bool {
+        match self.framing {
+            ResponseFraming::NoBody => true,
+            ResponseFraming::Length(announced) => self.given >= announced,
+            ResponseFraming::Chunked | ResponseFraming::UntilClose => false,
+        }
+    }
+
+    /// The lengths, if the body does not have the one that was announced.
+    pub fn wrong_length(&self) -> Option<BodyLength> {
+        match self.framing {
+            ResponseFraming::Length(announced) if announced != self.given => Some(BodyLength {
+                announced,
+                given: self.given,
+            }),
+            ResponseFraming::Length(_)
+            | ResponseFraming::NoBody
+            | ResponseFraming::Chunked
+            | ResponseFraming::UntilClose => None,
+        }
     }
 
     /// Sends what the client takes at once.

@@ -1,17 +1,16 @@
-//! The application's name, and what its processes are called.
+//! The name of the application, and the name of its processes.
 
 use crate::config::value::{Value, misfit};
 use std::fmt;
 
 /// `module`, `module:callable` or `module:factory("argument")`.
 ///
-/// Whether there is such a module only the application's own interpreter can
-/// tell; here its name is looked at.
+/// Only the syntax is checked here: whether there is such a module is known to
+/// the application's own interpreter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct App(String);
 
 impl App {
-    /// As it was written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -63,12 +62,10 @@ impl Value for App {
     }
 }
 
-/// What the processes are called in a process listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcName(String);
 
 impl ProcName {
-    /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -76,7 +73,7 @@ impl ProcName {
 
 impl Value for ProcName {
     fn expects() -> String {
-        "a name of one line".into()
+        "a name without line breaks".into()
     }
 
     fn to_toml(&self) -> Option<toml::Value> {
@@ -96,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_app_is_named_as_python_would_import_it() {
+    fn an_app_is_a_module_and_perhaps_a_callable() {
         for app in [
             "site",
             "site:app",

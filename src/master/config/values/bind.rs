@@ -1,7 +1,6 @@
-//! Where to listen. What an address may look like is
-//! [`BindAddress`]'s to say.
+//! Where to listen. The syntax of an address is in [`BindAddress`].
 
-use crate::config::value::{Refusal, Takes, Value, misfit, texts};
+use crate::config::value::{Refusal, Takes, Value, from_texts, misfit};
 use crate::listeners::{BadAddress, BindAddress};
 use toml::Spanned;
 use toml::de::DeValue;
@@ -11,7 +10,7 @@ use toml::de::DeValue;
 pub struct Binds(Vec<BindAddress>);
 
 impl Binds {
-    /// What is bound when nobody says otherwise: not reachable from outside.
+    /// The default: not reachable from other machines.
     pub fn loopback() -> BindAddress {
         BindAddress::Tcp {
             host: "127.0.0.1".into(),
@@ -19,23 +18,22 @@ impl Binds {
         }
     }
 
-    /// The addresses, in the order they were given.
     pub fn addresses(&self) -> &[BindAddress] {
         &self.0
     }
 
-    fn with(mut self, text: &str) -> Result<Self, String> {
+    fn add(&mut self, text: &str) -> Result<(), String> {
         for word in text.split(',') {
             let address: BindAddress = word
                 .trim()
                 .parse()
                 .map_err(|bad: BadAddress| bad.to_string())?;
             if self.0.contains(&address) && !address.may_repeat() {
-                return Err(format!("\"{address}\" is there twice"));
+                return Err(format!("\"{address}\" is listed twice"));
             }
             self.0.push(address);
         }
-        Ok(self)
+        Ok(())
     }
 }
 
@@ -59,27 +57,22 @@ impl Value for Binds {
     }
 
     fn from_text(text: &str) -> Result<Self, String> {
-        Self(Vec::new()).with(text)
-    }
-
-    fn from_list(items: &[Spanned<DeValue<'_>>]) -> Result<Self, Refusal> {
         let mut binds = Self(Vec::new());
-        for (text, place) in texts::<Self>(items)? {
-            binds = binds.with(text).map_err(|says| Refusal {
-                part: Some(place),
-                says,
-            })?;
-        }
-        if binds.0.is_empty() {
-            return Err(misfit::<Self>("an empty list").into());
-        }
+        binds.add(text)?;
         Ok(binds)
     }
 
+    fn from_list(items: &[Spanned<DeValue<'_>>]) -> Result<Self, Vec<Refusal>> {
+        if items.is_empty() {
+            return Err(Refusal::whole(misfit::<Self>("an empty list")));
+        }
+        from_texts(Self(Vec::new()), items, Self::add)
+    }
+
     fn from_words(words: &[String]) -> Result<Self, String> {
-        words
-            .iter()
-            .try_fold(Self(Vec::new()), |binds, word| binds.with(word))
+        let mut binds = Self(Vec::new());
+        words.iter().try_for_each(|word| binds.add(word))?;
+        Ok(binds)
     }
 }
 
@@ -106,7 +99,7 @@ mod tests {
     fn an_address_given_twice_is_refused_unless_the_kernel_chooses_the_port() {
         assert_eq!(
             binds(&[":80", "0.0.0.0:80"]),
-            Err("\"0.0.0.0:80\" is there twice".into())
+            Err("\"0.0.0.0:80\" is listed twice".into())
         );
         assert_eq!(
             binds(&["localhost:0,localhost:0"]).map(|all| all.len()),
@@ -122,7 +115,7 @@ mod tests {
         );
         assert_eq!(
             binds(&[":80,"]),
-            Err("empty; write HOST:PORT, unix:PATH or fd://NUMBER".into())
+            Err("an address is empty; write HOST:PORT, unix:PATH or fd://NUMBER".into())
         );
     }
 }

@@ -1,37 +1,36 @@
 //! Variables for the application's environment.
 
 use crate::config::Setting;
-use crate::config::value::{Refusal, Takes, Value, kind, misfit, texts};
+use crate::config::value::{Refusal, Takes, Value, from_texts, kind, misfit};
 use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Variables that are set in the application's environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// Each name with its value, in the order of the names.
+    /// In the order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    fn with(mut self, name: &str, value: &str) -> Result<Self, String> {
+    fn add(&mut self, name: &str, value: &str) -> Result<(), String> {
         if name.is_empty() || name.contains(['=', '\0']) {
-            return Err(format!("{name:?} cannot be the name of a variable"));
+            return Err(format!("{name:?} is not a valid variable name"));
         }
         if value.contains('\0') {
-            return Err(format!("the value of {name} has a NUL in it"));
+            return Err(format!("the value of {name} contains a NUL byte"));
         }
         self.0.insert(name.to_owned(), value.to_owned());
-        Ok(self)
+        Ok(())
     }
 
-    fn with_pair(self, pair: &str) -> Result<Self, String> {
+    fn add_pair(&mut self, pair: &str) -> Result<(), String> {
         match pair.split_once('=') {
-            Some((name, value)) => self.with(name, value),
+            Some((name, value)) => self.add(name, value),
             None => Err(misfit::<Self>(&format!("{pair:?}"))),
         }
     }
@@ -54,57 +53,52 @@ impl Value for Environment {
     }
 
     fn from_text(text: &str) -> Result<Self, String> {
-        Self::default().with_pair(text)
+        let mut variables = Self::default();
+        variables.add_pair(text)?;
+        Ok(variables)
     }
 
-    fn from_list(items: &[Spanned<DeValue<'_>>]) -> Result<Self, Refusal> {
-        texts::<Self>(items)?
-            .into_iter()
-            .try_fold(Self::default(), |all, (pair, place)| {
-                all.with_pair(pair).map_err(|says| Refusal {
-                    part: Some(place),
-                    says,
-                })
-            })
+    fn from_list(items: &[Spanned<DeValue<'_>>]) -> Result<Self, Vec<Refusal>> {
+        from_texts(Self::default(), items, Self::add_pair)
     }
 
-    fn from_table(table: &DeTable<'_>) -> Result<Self, Refusal> {
-        let mut entries: Vec<_> = table.iter().collect();
-        entries.sort_by_key(|(name, _)| name.span().start);
-        entries
-            .into_iter()
-            .try_fold(Self::default(), |all, (name, value)| {
-                // TOML takes all that stands below `[env]` for a part of it.
-                if Setting::find(name.get_ref()).is_some() {
-                    return Err(Refusal {
-                        part: Some(name.span()),
-                        says: format!("{} is a setting: write it above [env]", name.get_ref()),
-                    });
-                }
-                let Some(text) = value.get_ref().as_str() else {
-                    return Err(Refusal {
-                        part: Some(value.span()),
-                        says: format!(
-                            "the value of {} must be a string, not {}: put it in quotes",
-                            name.get_ref(),
-                            kind(value.get_ref())
-                        ),
-                    });
-                };
-                all.with(name.get_ref(), text).map_err(|says| Refusal {
-                    part: Some(name.span()),
-                    says,
-                })
-            })
+    fn from_table(table: &DeTable<'_>) -> Result<Self, Vec<Refusal>> {
+        let mut variables = Self::default();
+        let mut refusals = Vec::new();
+        for (name, value) in table {
+            let key = name.get_ref();
+            // TOML takes all that is written below `[env]` for a part of it.
+            let (part, added) = if Setting::find(key).is_some() {
+                let problem = format!("{key} is a setting, not a variable: move it above [env]");
+                (name.span(), Err(problem))
+            } else if let Some(text) = value.get_ref().as_str() {
+                (name.span(), variables.add(key, text))
+            } else {
+                let kind = kind(value.get_ref());
+                let problem =
+                    format!("the value of {key} must be a string, not {kind}: put it in quotes");
+                (value.span(), Err(problem))
+            };
+            refusals.extend(added.err().map(|problem| Refusal {
+                part: Some(part),
+                problem,
+            }));
+        }
+        if refusals.is_empty() {
+            Ok(variables)
+        } else {
+            Err(refusals)
+        }
     }
 
     fn from_words(words: &[String]) -> Result<Self, String> {
-        words
-            .iter()
-            .try_fold(Self::default(), |all, pair| all.with_pair(pair))
+        let mut variables = Self::default();
+        words.iter().try_for_each(|pair| variables.add_pair(pair))?;
+        Ok(variables)
     }
 
-    /// Variable by variable: one on the command line leaves the file's others.
+    /// Variable by variable: one on the command line does not drop the others of
+    /// the file.
     fn overlaid(mut self, stronger: Self) -> Self {
         self.0.extend(stronger.0);
         self
@@ -135,18 +129,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_variable_is_refused() {
+    fn a_malformed_variable_is_refused() {
         assert_eq!(
             words(&["DEBUG"]),
             Err("must be KEY=VALUE, or in a file a table of strings, not \"DEBUG\"".into())
         );
         assert_eq!(
             words(&["=1"]),
-            Err("\"\" cannot be the name of a variable".into())
+            Err("\"\" is not a valid variable name".into())
         );
         assert_eq!(
             words(&["A=\0"]),
-            Err("the value of A has a NUL in it".into())
+            Err("the value of A contains a NUL byte".into())
         );
     }
 }

@@ -1,51 +1,33 @@
-//! How much is logged.
+//! `loglevel`.
 
 use crate::config::value::{Value, misfit};
 use rgunicorn_link::protocol::Level;
 
-/// The least level of records that are logged, in Gunicorn's names.
+/// The lowest level of records that are logged, by Gunicorn's name for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogLevel {
-    /// Everything.
-    Debug,
-    /// Changes of state, and what is worse.
-    Info,
-    /// What was coped with, and what is worse.
-    Warning,
-    /// What somebody must act on.
-    Error,
-    /// The same: nothing that somebody must act on is less than critical here.
-    Critical,
+pub struct LogLevel {
+    name: &'static str,
+    level: Level,
 }
 
 impl LogLevel {
+    pub const INFO: Self = Self::new("info", Level::Info);
+
     const ALL: [Self; 5] = [
-        Self::Debug,
-        Self::Info,
-        Self::Warning,
-        Self::Error,
-        Self::Critical,
+        Self::new("debug", Level::Debug),
+        Self::INFO,
+        Self::new("warning", Level::Warning),
+        Self::new("error", Level::Error),
+        // No record of rgunicorn's has a higher level than error.
+        Self::new("critical", Level::Error),
     ];
 
-    /// Its name in the configuration.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Error => "error",
-            Self::Critical => "critical",
-        }
+    const fn new(name: &'static str, level: Level) -> Self {
+        Self { name, level }
     }
 
-    /// The level that records are compared with.
     pub const fn level(self) -> Level {
-        match self {
-            Self::Debug => Level::Debug,
-            Self::Info => Level::Info,
-            Self::Warning => Level::Warning,
-            Self::Error | Self::Critical => Level::Error,
-        }
+        self.level
     }
 }
 
@@ -55,13 +37,13 @@ impl Value for LogLevel {
     }
 
     fn to_toml(&self) -> Option<toml::Value> {
-        Some(self.name().into())
+        Some(self.name.into())
     }
 
     fn from_text(text: &str) -> Result<Self, String> {
         Self::ALL
             .into_iter()
-            .find(|level| level.name().eq_ignore_ascii_case(text))
+            .find(|level| level.name.eq_ignore_ascii_case(text))
             .ok_or_else(|| misfit::<Self>(&format!("{text:?}")))
     }
 }
@@ -72,12 +54,17 @@ mod tests {
 
     #[test]
     fn levels_have_gunicorns_names() {
-        assert_eq!(LogLevel::from_text("warning"), Ok(LogLevel::Warning));
+        let warning = LogLevel::from_text("warning").unwrap();
+        assert_eq!(warning.level(), Level::Warning);
+        assert_eq!(warning.to_toml(), Some("warning".into()));
         assert_eq!(
             LogLevel::from_text("INFO").map(LogLevel::level),
             Ok(Level::Info)
         );
-        assert_eq!(LogLevel::Critical.level(), Level::Error);
+        assert_eq!(
+            LogLevel::from_text("critical").map(LogLevel::level),
+            Ok(Level::Error)
+        );
         assert_eq!(
             LogLevel::from_text("loud"),
             Err(r#"must be "debug", "info", "warning", "error" or "critical", not "loud""#.into())

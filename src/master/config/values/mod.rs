@@ -1,4 +1,4 @@
-//! The types of the settings. No value can exist that its setting forbids.
+//! The types of the settings. A value that its setting forbids cannot be made.
 
 mod app;
 mod bind;

@@ -8,8 +8,7 @@ use std::time::Duration;
 pub struct Within<const MIN: u32, const MAX: u32>(u32);
 
 impl<const MIN: u32, const MAX: u32> Within<MIN, MAX> {
-    /// For a number known when rgunicorn is built; one out of range is moved
-    /// to the nearer end.
+    /// For constants; a number out of range becomes the nearer limit.
     pub const fn nearest(number: u32) -> Self {
         Self(if number < MIN {
             MIN
@@ -20,12 +19,10 @@ impl<const MIN: u32, const MAX: u32> Within<MIN, MAX> {
         })
     }
 
-    /// The number.
     pub const fn get(self) -> u32 {
         self.0
     }
 
-    /// The number, as a count of things in memory.
     pub const fn count(self) -> usize {
         self.0 as usize
     }
@@ -61,7 +58,7 @@ impl<const MIN: u32, const MAX: u32> Value for Within<MIN, MAX> {
     }
 }
 
-/// The longest time that can be configured, in seconds: about a year.
+/// A year: the longest time that can be configured, in seconds.
 const LONGEST: u32 = 31_536_000;
 
 /// A time of whole seconds, at least `MIN`.
@@ -69,12 +66,10 @@ const LONGEST: u32 = 31_536_000;
 pub struct Seconds<const MIN: u32>(Within<MIN, LONGEST>);
 
 impl<const MIN: u32> Seconds<MIN> {
-    /// For a time known when rgunicorn is built.
     pub const fn nearest(seconds: u32) -> Self {
         Self(Within::nearest(seconds))
     }
 
-    /// The time.
     pub const fn get(self) -> Duration {
         Duration::from_secs(self.0.get() as u64)
     }
@@ -100,17 +95,16 @@ impl<const MIN: u32> Value for Seconds<MIN> {
     }
 }
 
-/// A time after which something is given up, or 0 for never.
+/// A limit in seconds, or 0 for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeout(Seconds<0>);
 
 impl Timeout {
-    /// For a time known when rgunicorn is built.
     pub const fn nearest(seconds: u32) -> Self {
         Self(Seconds::nearest(seconds))
     }
 
-    /// The time, or `None` when it is off.
+    /// `None` without a limit.
     pub const fn get(self) -> Option<Duration> {
         let limit = self.0.get();
         if limit.is_zero() { None } else { Some(limit) }
@@ -142,10 +136,9 @@ impl Value for Timeout {
 pub struct BodyLimit(i64);
 
 impl BodyLimit {
-    /// One gibibyte.
     pub const GIBIBYTE: Self = Self(1 << 30);
 
-    /// The size in bytes; `u64::MAX` when there is no limit.
+    /// `u64::MAX` without a limit.
     pub const fn bytes(self) -> u64 {
         if self.0 == 0 {
             u64::MAX
@@ -157,7 +150,7 @@ impl BodyLimit {
 
 impl Value for BodyLimit {
     fn expects() -> String {
-        r#"a number of bytes, one with K, M or G behind it such as "10M", or 0 for no limit"#.into()
+        r#"a number of bytes, with K, M or G such as "10M", or 0 for no limit"#.into()
     }
 
     fn to_toml(&self) -> Option<toml::Value> {
@@ -202,7 +195,7 @@ mod tests {
     type Count = Within<1, 1024>;
 
     #[test]
-    fn a_number_stays_within_its_range() {
+    fn a_number_out_of_range_is_refused() {
         assert_eq!(Count::from_integer(1).map(Count::get), Ok(1));
         assert_eq!(Count::from_integer(1024).map(Count::get), Ok(1024));
         for number in [0, 1025, -1, i64::MAX, i64::MIN] {
@@ -216,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_is_no_number_is_shown_in_quotes() {
+    fn a_word_that_is_not_a_number_is_shown_in_quotes() {
         assert_eq!(
             Count::from_word("many"),
             Err("must be a whole number between 1 and 1024, not \"many\"".into())
@@ -228,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_default_out_of_range_is_moved_to_the_nearer_end() {
+    fn a_constant_out_of_range_becomes_the_nearer_limit() {
         assert_eq!(Count::nearest(0).get(), 1);
         assert_eq!(Count::nearest(2000).get(), 1024);
         assert_eq!(Count::nearest(7).count(), 7);
@@ -251,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_of_nought_is_off() {
+    fn a_timeout_of_zero_is_none() {
         assert_eq!(Timeout::from_word("0").map(Timeout::get), Ok(None));
         assert_eq!(
             Timeout::from_word("30").map(Timeout::get),

@@ -1,8 +1,11 @@
 //! Directories, and the interpreter.
 
-use crate::config::value::{Refusal, Value, misfit, quoted, texts};
+use crate::config::error::reason;
+use crate::config::value::{Refusal, Value, from_texts, misfit, quoted};
 use rustix::fs::{Access, access};
+use rustix::io::Errno;
 use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::DeValue;
@@ -18,17 +21,20 @@ fn to_toml(path: &Path) -> toml::Value {
     path.to_string_lossy().into_owned().into()
 }
 
-/// A place in the file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directory(PathBuf);
 
 impl Directory {
-    /// Where one is already.
     pub fn here() -> Self {
         Self(PathBuf::from("."))
     }
 
-    /// The path; absolute once the configuration is loaded.
+    /// The control socket that rgunicornctl finds by itself.
+    pub fn control_socket_in(runtime_directory: &Path) -> Self {
+        Self(runtime_directory.join("control"))
+    }
+
+    /// Absolute once the configuration is loaded.
     pub fn as_path(&self) -> &Path {
         &self.0
     }
@@ -39,9 +45,36 @@ impl Directory {
     pub fn seen_from(&self, base: &Path) -> Self {
         Self(joined(base, &self.0))
     }
+
+    /// Whether a process started now could change to it; else why not. Without
+    /// this, the failure would be taken for one of the program that is started.
+    pub fn check(&self) -> Result<(), String> {
+        let cause = match fs::metadata(&self.0) {
+            Ok(metadata) if !metadata.is_dir() => Errno::NOTDIR,
+            Ok(_) => match access(&self.0, Access::EXEC_OK) {
+                Ok(()) => return Ok(()),
+                Err(errno) => errno,
+            },
+            Err(error) => Errno::from_io_error(&error).unwrap_or(Errno::IO),
+        };
+        let remedy = match cause {
+            Errno::NOENT => "; create it, or name another directory".to_owned(),
+            Errno::NOTDIR => "; name a directory".to_owned(),
+            Errno::ACCESS => format!(
+                "; user {} needs execute permission for it and for all directories above it",
+                rustix::process::geteuid().as_raw()
+            ),
+            _ => String::new(),
+        };
+        let reason = reason(&cause.into());
+        Err(format!(
+            "cannot enter {}: {reason}{remedy}",
+            quoted(&self.0)
+        ))
+    }
 }
 
-/// `base.join(path)`, without the `.` that says nothing.
+/// `base.join(path)`, without `.` components.
 fn joined(base: &Path, path: &Path) -> PathBuf {
     base.join(path).components().collect()
 }
@@ -65,7 +98,7 @@ impl Value for Directory {
 pub struct PythonPath(Vec<PathBuf>);
 
 impl PythonPath {
-    /// The directories; absolute once the configuration is loaded.
+    /// Absolute once the configuration is loaded.
     pub fn entries(&self) -> &[PathBuf] {
         &self.0
     }
@@ -76,15 +109,9 @@ impl PythonPath {
         Self(self.0.iter().map(|entry| joined(base, entry)).collect())
     }
 
-    fn with(mut self, text: &str) -> Result<Self, String> {
-        for entry in text
-            .split(',')
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty())
-        {
-            self.0.push(path::<Self>(entry)?);
-        }
-        Ok(self)
+    fn add(&mut self, entry: &str) -> Result<(), String> {
+        self.0.push(path::<Self>(entry)?);
+        Ok(())
     }
 }
 
@@ -104,20 +131,16 @@ impl Value for PythonPath {
     }
 
     fn from_text(text: &str) -> Result<Self, String> {
-        Self::default().with(text)
+        let mut directories = Self::default();
+        text.split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty())
+            .try_for_each(|entry| directories.add(entry))?;
+        Ok(directories)
     }
 
-    fn from_list(items: &[Spanned<DeValue<'_>>]) -> Result<Self, Refusal> {
-        texts::<Self>(items)?
-            .into_iter()
-            .map(|(text, place)| {
-                path::<Self>(text).map_err(|says| Refusal {
-                    part: Some(place),
-                    says,
-                })
-            })
-            .collect::<Result<_, _>>()
-            .map(Self)
+    fn from_list(items: &[Spanned<DeValue<'_>>]) -> Result<Self, Vec<Refusal>> {
+        from_texts(Self::default(), items, Self::add)
     }
 }
 
@@ -127,7 +150,6 @@ impl Value for PythonPath {
 pub struct Python(PathBuf);
 
 impl Python {
-    /// The one that `PATH` leads to.
     pub fn python3() -> Self {
         Self(PathBuf::from("python3"))
     }
@@ -149,8 +171,8 @@ impl Python {
 
     /// The program to execute, or the reason why there is none.
     ///
-    /// Links are not followed: a virtual environment is told by the name its
-    /// interpreter is called by.
+    /// Links are not followed: Python finds its virtual environment by the path
+    /// that it is started with.
     pub fn find(&self, search_path: &OsStr) -> Result<PathBuf, String> {
         if self.is_bare_name() {
             return std::env::split_paths(search_path)
@@ -158,7 +180,7 @@ impl Python {
                 .find(|candidate| candidate.is_file() && access(candidate, Access::EXEC_OK).is_ok())
                 .ok_or_else(|| {
                     format!(
-                        "no program {} in PATH; give the path of an interpreter, such as \"/srv/site/venv/bin/python\"", quoted(&self.0)
+                        "{} is not in PATH; give the path of an interpreter, such as \"/srv/site/venv/bin/python\"", quoted(&self.0)
                     )
                 });
         }
@@ -167,7 +189,7 @@ impl Python {
         } else {
             match access(&self.0, Access::EXEC_OK) {
                 Ok(()) => return Ok(self.0.clone()),
-                Err(errno) => crate::config::error::reason(&errno.into()),
+                Err(errno) => reason(&errno.into()),
             }
         };
         Err(format!(
@@ -226,6 +248,27 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_that_cannot_be_entered_is_named_with_the_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "").unwrap();
+        let check = |path: &Path| Directory(path.to_owned()).check();
+
+        assert_eq!(check(folder.path()), Ok(()));
+        for (name, reason) in [
+            (
+                "none",
+                "No such file or directory; create it, or name another directory",
+            ),
+            ("file", "Not a directory; name a directory"),
+            ("file/x", "Not a directory; name a directory"),
+        ] {
+            let path = folder.path().join(name);
+            let problem = format!("cannot enter {path:?}: {reason}");
+            assert_eq!(check(&path), Err(problem));
+        }
+    }
+
+    #[test]
     fn an_empty_path_is_refused() {
         assert_eq!(
             Directory::from_text(""),
@@ -263,7 +306,7 @@ mod tests {
         };
         assert_eq!(
             find("python9"),
-            Err("no program \"python9\" in PATH; give the path of an interpreter, such as \"/srv/site/venv/bin/python\"".into())
+            Err("\"python9\" is not in PATH; give the path of an interpreter, such as \"/srv/site/venv/bin/python\"".into())
         );
         assert_eq!(
             find("/nowhere/python"),

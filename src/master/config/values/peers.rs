@@ -1,69 +1,49 @@
-//! Whose forwarding headers are believed.
+//! The peers whose forwarding headers are believed.
 
-use crate::config::value::{Refusal, Value, misfit, texts};
+use crate::config::value::{Refusal, Value, from_texts, misfit};
+use ipnet::IpNet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use toml::Spanned;
 use toml::de::DeValue;
 
-/// Some of the world's addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
-    /// All of them.
     Anyone,
-    /// One.
     Address(IpAddr),
-    /// Those that begin like this one.
-    Network {
-        /// The first address, with all bits behind the prefix zero.
-        first: IpAddr,
-        /// How many bits at the front count.
-        prefix: u8,
-    },
-}
-
-/// The address with all bits behind the first `prefix` zero.
-fn masked(address: IpAddr, prefix: u8) -> IpAddr {
-    let prefix = u32::from(prefix);
-    match address {
-        IpAddr::V4(address) => {
-            let mask = u32::MAX.checked_shl(32 - prefix).unwrap_or(0);
-            Ipv4Addr::from_bits(address.to_bits() & mask).into()
-        }
-        IpAddr::V6(address) => {
-            let mask = u128::MAX.checked_shl(128 - prefix).unwrap_or(0);
-            Ipv6Addr::from_bits(address.to_bits() & mask).into()
-        }
-    }
+    /// All bits behind the prefix are zero.
+    Network(IpNet),
 }
 
 impl TryFrom<&str> for Peer {
     type Error = String;
 
     fn try_from(text: &str) -> Result<Self, String> {
-        let refused = || misfit::<Peers>(&format!("{text:?}"));
         if text == "*" {
             return Ok(Self::Anyone);
         }
-        let Some((address, prefix)) = text.split_once('/') else {
-            return text.parse().map(Self::Address).map_err(|_| refused());
-        };
-        let address: IpAddr = address.parse().map_err(|_| refused())?;
-        let longest = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = prefix
-            .parse()
-            .ok()
-            .filter(|prefix| *prefix <= longest)
-            .ok_or_else(refused)?;
-        let first = masked(address, prefix);
-        if first == address {
-            Ok(Self::Network { first, prefix })
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Address(address));
+        }
+        let network = network(text).ok_or_else(|| misfit::<Peers>(&format!("{text:?}")))?;
+        if network == network.trunc() {
+            Ok(Self::Network(network))
         } else {
             Err(format!(
-                "{text:?} is no network; did you mean \"{first}/{prefix}\"?"
+                "{text:?} has bits set behind the prefix; did you mean \"{}\"?",
+                network.trunc()
             ))
         }
     }
+}
+
+/// A network with its prefix, or as Python takes it, too, with its netmask.
+fn network(text: &str) -> Option<IpNet> {
+    if let Ok(network) = text.parse() {
+        return Some(network);
+    }
+    let (address, mask) = text.split_once('/')?;
+    IpNet::with_netmask(address.parse().ok()?, mask.parse().ok()?).ok()
 }
 
 impl fmt::Display for Peer {
@@ -71,17 +51,17 @@ impl fmt::Display for Peer {
         match self {
             Self::Anyone => to.write_str("*"),
             Self::Address(address) => write!(to, "{address}"),
-            Self::Network { first, prefix } => write!(to, "{first}/{prefix}"),
+            Self::Network(network) => write!(to, "{network}"),
         }
     }
 }
 
-/// The peers whose forwarding headers are believed; may be none.
+/// May be empty: then no TCP peer is believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peers(Vec<Peer>);
 
 impl Peers {
-    /// This machine: where a proxy in front usually runs.
+    /// The default: a proxy usually runs on the same machine.
     pub fn this_machine() -> Self {
         Self(vec![
             Peer::Address(Ipv4Addr::LOCALHOST.into()),
@@ -89,12 +69,12 @@ impl Peers {
         ])
     }
 
-    /// Each of them.
     pub fn all(&self) -> &[Peer] {
         &self.0
     }
 
-    fn with(mut self, text: &str) -> Result<Self, String> {
+    /// One, or several separated by commas.
+    fn add(&mut self, text: &str) -> Result<(), String> {
         for peer in text
             .split(',')
             .map(str::trim)
@@ -102,7 +82,7 @@ impl Peers {
         {
             self.0.push(Peer::try_from(peer)?);
         }
-        Ok(self)
+        Ok(())
     }
 }
 
@@ -122,18 +102,13 @@ impl Value for Peers {
     }
 
     fn from_text(text: &str) -> Result<Self, String> {
-        Self(Vec::new()).with(text)
+        let mut peers = Self(Vec::new());
+        peers.add(text)?;
+        Ok(peers)
     }
 
-    fn from_list(items: &[Spanned<DeValue<'_>>]) -> Result<Self, Refusal> {
-        texts::<Self>(items)?
-            .into_iter()
-            .try_fold(Self(Vec::new()), |peers, (text, place)| {
-                peers.with(text).map_err(|says| Refusal {
-                    part: Some(place),
-                    says,
-                })
-            })
+    fn from_list(items: &[Spanned<DeValue<'_>>]) -> Result<Self, Vec<Refusal>> {
+        from_texts(Self(Vec::new()), items, Self::add)
     }
 }
 
@@ -166,10 +141,11 @@ mod tests {
             assert_eq!(written(text).as_deref(), Ok(text));
         }
         assert_eq!(written(" 127.0.0.1 , ::1 ").as_deref(), Ok("127.0.0.1,::1"));
+        assert_eq!(written("10.0.0.0/255.0.0.0").as_deref(), Ok("10.0.0.0/8"));
     }
 
     #[test]
-    fn what_is_no_peer_is_refused() {
+    fn anything_else_is_refused() {
         let forms =
             "must be IP addresses or networks such as 10.0.0.0/8, separated by commas, or *";
         for text in [
@@ -179,6 +155,7 @@ mod tests {
             "::/129",
             "10.0.0.0/",
             "10.0.0.0/-1",
+            "10.0.0.0/255.0.255.0",
         ] {
             assert_eq!(
                 Peers::from_text(text),
@@ -187,7 +164,7 @@ mod tests {
         }
         assert_eq!(
             Peers::from_text("192.168.1.7/24"),
-            Err("\"192.168.1.7/24\" is no network; did you mean \"192.168.1.0/24\"?".into())
+            Err("\"192.168.1.7/24\" has bits set behind the prefix; did you mean \"192.168.1.0/24\"?".into())
         );
     }
 }

@@ -1,26 +1,31 @@
 //! How many workers.
 
 use super::Within;
-use crate::config::cpus;
 use crate::config::value::{Value, misfit, number_or_text};
+use std::num::NonZero;
+use std::thread::available_parallelism;
 
-/// How many workers to keep running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workers {
-    /// As many as there are processors to run them.
+    /// One for each processor that may be used here.
     Auto,
-    /// So many.
     Exactly(Within<1, 1024>),
 }
 
 impl Workers {
-    /// One worker, what there is by default.
     pub const ONE: Self = Self::Exactly(Within::nearest(1));
 
     /// The number, with `auto` counted on this machine, now.
     pub fn count(self) -> usize {
         match self {
-            Self::Auto => Within::<1, 1024>::nearest(cpus::available()).count(),
+            // This respects affinity and cpuset, and the CPU quotas of the control
+            // groups (both versions) rounded down: a worker that shares a
+            // processor with others' quota is throttled in its requests.
+            Self::Auto => {
+                let processors = available_parallelism().map_or(1, NonZero::get);
+                let processors = u32::try_from(processors).unwrap_or(u32::MAX);
+                Within::<1, 1024>::nearest(processors).count()
+            }
             Self::Exactly(count) => count.count(),
         }
     }
@@ -28,7 +33,7 @@ impl Workers {
 
 impl Value for Workers {
     fn expects() -> String {
-        r#""auto" or between 1 and 1024"#.into()
+        r#""auto" or a whole number between 1 and 1024"#.into()
     }
 
     fn to_toml(&self) -> Option<toml::Value> {
@@ -59,19 +64,34 @@ impl Value for Workers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+    use nix::unistd::Pid;
+
+    #[test]
+    fn auto_is_no_more_than_what_affinity_allows() {
+        let counted = std::thread::spawn(|| {
+            let this_thread = Pid::from_raw(0);
+            let allowed = sched_getaffinity(this_thread).unwrap();
+            let first = (0..CpuSet::count()).find(|cpu| allowed.is_set(*cpu).unwrap());
+            let mut one = CpuSet::new();
+            one.set(first.unwrap()).unwrap();
+            sched_setaffinity(this_thread, &one).unwrap();
+            Workers::Auto.count()
+        });
+        assert_eq!(counted.join().unwrap(), 1);
+    }
 
     #[test]
     fn workers_are_a_number_or_auto() {
         assert_eq!(Workers::from_word("4").map(Workers::count), Ok(4));
         assert_eq!(Workers::from_word("auto"), Ok(Workers::Auto));
-        assert!(Workers::Auto.count() >= 1);
         assert_eq!(
             Workers::from_integer(0),
-            Err(r#"must be "auto" or between 1 and 1024, not 0"#.into())
+            Err(r#"must be "auto" or a whole number between 1 and 1024, not 0"#.into())
         );
         assert_eq!(
             Workers::from_text("four"),
-            Err(r#"must be "auto" or between 1 and 1024, not "four""#.into())
+            Err(r#"must be "auto" or a whole number between 1 and 1024, not "four""#.into())
         );
     }
 }

@@ -112,19 +112,19 @@ fn a_socket_that_cannot_be_served_is_named() {
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     assert_eq!(
         started_with(tcp(), udp, "http:dns"),
-        format!("socket \"dns\" from systemd is a datagram socket: {stream}\n")
+        format!("socket \"dns\" from systemd is a datagram socket; {stream}\n")
     );
 
     let file = tempfile::tempfile().unwrap();
     assert_eq!(
         started_with(tcp(), file, "http:stored"),
-        format!("socket \"stored\" from systemd is not a socket: {stream}\n")
+        format!("socket \"stored\" from systemd is not a socket; {stream}\n")
     );
 
     let (one, _other) = UnixStream::pair().unwrap();
     assert_eq!(
         started_with(tcp(), one, "http:accepted"),
-        "socket \"accepted\" from systemd is a stream socket that does not listen: \
+        "socket \"accepted\" from systemd is a stream socket that does not listen; \
          set Accept=no in the socket unit\n"
     );
 }
@@ -140,7 +140,10 @@ fn sockets_without_names_are_not_lost() {
 
         let said = started(tcp(), tcp(), variables);
 
-        let names: Vec<_> = said.lines().filter_map(|line| line.split(' ').next()).collect();
+        let names: Vec<_> = said
+            .lines()
+            .filter_map(|line| line.split(' ').next())
+            .collect();
         assert_eq!(names, [first, second, "control:"], "{variables}");
     }
 }
@@ -161,7 +164,9 @@ fn an_environment_that_contradicts_itself_is_refused() {
 
         assert_eq!(
             started(tcp(), tcp(), variables),
-            format!("{complaint} from systemd makes no sense\n")
+            format!(
+                "{complaint} in the environment is not valid; systemd sets it for socket units\n"
+            )
         );
     }
 }

@@ -4,14 +4,21 @@ import importlib
 import sys
 
 
-class NoSuchApplication(Exception):
-    """The module is there, but what was named in it is not, or cannot be called."""
+# The most entries of `sys.path` that a message names.
+MOST_PLACES = 6
+
+# Of a code object: `async def`, and `async def` with a `yield`.
+CO_ASYNC = 0x0080 | 0x0200
+
+
+class UnusableApplication(Exception):
+    """The module is there, but what was named in it is not, or is no WSGI application."""
 
 
 def load(target):
     """The WSGI callable that `target` names.
 
-    Raises NoSuchApplication, or whatever the application's module raises.
+    Raises UnusableApplication, or whatever the application's module raises.
     """
     module_name, _, expression = target.partition(":")
     expression = expression or "application"
@@ -21,25 +28,82 @@ def load(target):
     except ModuleNotFoundError as error:
         if error.name == module_name and module_name.endswith(".py"):
             hint = module_name[: -len(".py")]
-            raise NoSuchApplication(
+            raise UnusableApplication(
                 f"there is no module {module_name!r}; did you mean {hint + ':' + expression!r}?"
             ) from None
         raise
     try:
         app = getattr(module, factory)
     except AttributeError:
-        raise NoSuchApplication(
+        raise UnusableApplication(
             f"module {module_name!r} has no {factory!r}{_suggestion(module, module_name)}"
         ) from None
     if args is not None:
         if not callable(app):
-            raise NoSuchApplication(f"{factory!r} in module {module_name!r} is not callable")
+            raise UnusableApplication(f"{factory!r} in module {module_name!r} is not callable")
         app = _call(app, factory, args, kwargs)
         if app is None:
-            raise NoSuchApplication(f"the factory {factory!r} returned None")
+            raise UnusableApplication(f"the factory {factory!r} returned None")
+        if type(app).__name__ == "coroutine":
+            app.close()
+            raise UnusableApplication(f"the factory {factory!r} must not be an async function")
     if not callable(app):
-        raise NoSuchApplication(f"{expression!r} in module {module_name!r} is not callable")
+        raise UnusableApplication(f"{expression!r} in module {module_name!r} is not callable")
+    if _is_asgi(app):
+        raise UnusableApplication(
+            f"{module_name}:{expression} is an ASGI application{_class_name(app)}, and only WSGI is supported: "
+            "serve it with an ASGI server such as uvicorn, or name the WSGI callable if the project has one "
+            "(Django: wsgi.py)"
+        )
     return app
+
+
+def _is_asgi(app):
+    """Whether `app` is a coroutine function or made for three arguments.
+
+    Neither can be WSGI, whose applications are called with two and return an
+    iterable. In doubt the answer is no: the first request will tell.
+    """
+    import types
+
+    function = _function(app, types)
+    code = getattr(function, "__code__", None)
+    if type(code) is not types.CodeType:
+        return False
+    if code.co_flags & CO_ASYNC:
+        return True
+    optional = len(getattr(function, "__defaults__", None) or ())
+    required = code.co_varnames[: code.co_argcount - optional]
+    return required[-3:] == ("scope", "receive", "send")
+
+
+def _function(app, types):
+    """What runs when `app` is called, if that can be told.
+
+    Only types are asked: a proxy may have any attribute.
+    """
+    functools = sys.modules.get("functools")
+    while functools and type(app) is functools.partial:
+        app = app.func
+    kind = type(app)
+    if issubclass(kind, type):
+        # Called once, a class gives an instance: the iterable, if it is WSGI.
+        makes_instances = kind.__call__ is type.__call__ and app.__new__ is object.__new__
+        if not makes_instances or hasattr(app, "__iter__") or hasattr(app, "__getitem__"):
+            return None
+        return app.__call__
+    if kind is types.MethodType:
+        return app.__func__
+    if kind is types.FunctionType:
+        return app
+    return kind.__call__
+
+
+def _class_name(app):
+    kind = type(app)
+    if kind.__module__ == "builtins" or issubclass(kind, type):
+        return ""
+    return f" ({kind.__module__}.{kind.__qualname__})"
 
 
 def _parse(expression):
@@ -51,16 +115,16 @@ def _parse(expression):
     try:
         node = ast.parse(expression, mode="eval").body
     except SyntaxError:
-        raise NoSuchApplication(
+        raise UnusableApplication(
             f"{expression!r} is neither a name nor a call such as factory('argument')"
         ) from None
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-        raise NoSuchApplication(f"{expression!r} is neither a name nor a call of one")
+        raise UnusableApplication(f"{expression!r} is neither a name nor a call of one")
     try:
         args = [ast.literal_eval(argument) for argument in node.args]
         kwargs = {word.arg: ast.literal_eval(word.value) for word in node.keywords}
     except ValueError:
-        raise NoSuchApplication(f"the arguments in {expression!r} must be literal values") from None
+        raise UnusableApplication(f"the arguments in {expression!r} must be literal values") from None
     return node.func.id, args, kwargs
 
 
@@ -70,7 +134,7 @@ def _call(factory, name, args, kwargs):
     except TypeError as error:
         # Raised by the call itself, not by something inside the factory?
         if error.__traceback__.tb_next is None:
-            raise NoSuchApplication(f"{name!r} does not take these arguments: {error}") from None
+            raise UnusableApplication(f"{name!r} does not take these arguments: {error}") from None
         raise
 
 
@@ -92,9 +156,29 @@ def explain(error):
         frames = frames.tb_next
     lines = traceback.format_exception(type(error), error, frames)
     summary = traceback.format_exception_only(type(error), error)[-1].strip()
-    if isinstance(error, NoSuchApplication):
+    if isinstance(error, UnusableApplication):
         return str(error), ""
+    if isinstance(error, ModuleNotFoundError):
+        # Most often the interpreter is not the one the packages were installed for.
+        lines[-1] = summary = f"{summary} ({_search_path()})"
     return summary, "".join(lines).rstrip()
+
+
+def _search_path():
+    """Where this interpreter looks for modules, in a few words."""
+    import os
+
+    library = os.path.dirname(os.__file__)
+    places = [
+        entry or os.getcwd()
+        for entry in sys.path
+        if isinstance(entry, str) and not entry.startswith(library + "/lib-") and entry != library
+    ]
+    places = [place for place in dict.fromkeys(places) if os.path.exists(place)]
+    more = len(places) - MOST_PLACES
+    if more > 0:
+        places[MOST_PLACES:] = [f"{more} more places"]
+    return f"{sys.executable} searched {', '.join(places)} and its standard library"
 
 
 def _is_ours(frames):

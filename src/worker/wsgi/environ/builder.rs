@@ -1,41 +1,29 @@
-//! The environ of a request (PEP 3333, "environ Variables"), in the shape that
-//! Gunicorn's users know.
-//!
-//! It is a copy of a dictionary that holds all that is the same for every
-//! request of a listener; the names of header fields become keys by way of a
-//! cache. What remains per request is the values.
+//! Builds environs: the request line, the addresses and the body.
 
-use crate::forwarded::Trusted;
-use crate::wsgi::{FileWrapper, Input};
-use crate::{SERVER_SOFTWARE, latin1};
+use super::EnvironError;
+use super::forwarded::TrustedPeers;
+use super::headers::Headers;
+use crate::SERVER_SOFTWARE;
+use crate::wsgi::{FileWrapper, Input, latin1};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use rgunicorn_engine::http::{Framing, Head, Version, percent_decode};
 use rgunicorn_engine::{Exchange, Peer, RequestBody};
 use rgunicorn_link::protocol::{ListenAddress, ListenerInfo, Site};
-use std::collections::HashMap;
 use std::net::IpAddr;
 
-/// The most header names kept: a client can send any number of different ones.
-const NAMES: usize = 512;
-
-/// Makes environs.
-pub struct Environs {
+pub struct EnvironBuilder {
     /// For each listener, in the engine's order.
     listeners: Vec<Listener>,
     multiprocess: bool,
     keys: Keys,
     methods: Vec<(&'static [u8], Py<PyString>)>,
-    /// By the name in lower case: a name may be spelled in two ways in one request.
-    names: HashMap<Box<[u8]>, Name>,
-    trusted: Trusted,
+    headers: Headers,
     /// The mount point from the environment.
     script_name: Option<Vec<u8>>,
     /// The address of the last client, as most clients come again.
     last_address: Option<(IpAddr, Py<PyString>)>,
-    /// Counts requests, to notice a field name that comes twice in one.
-    request: u64,
-    scratch: Vec<u8>,
+    path: Vec<u8>,
 }
 
 /// What is the same for all requests of a listener.
@@ -43,52 +31,6 @@ struct Listener {
     template: Py<PyDict>,
     /// A unix socket has no host and port; they come from the Host field.
     is_unix: bool,
-}
-
-/// Why there is no environ.
-pub enum Problem {
-    /// The client said things that exclude each other.
-    Contradiction(&'static str),
-    /// The path is not below the mount point.
-    NotMounted {
-        /// The mount point.
-        script_name: String,
-    },
-    /// Python failed.
-    Python(PyErr),
-}
-
-impl From<PyErr> for Problem {
-    fn from(error: PyErr) -> Self {
-        Self::Python(error)
-    }
-}
-
-/// A field name and what to do with the field.
-struct Name {
-    kind: Kind,
-    key: Py<PyString>,
-    /// The last request that had it.
-    request: u64,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Becomes `HTTP_…`.
-    Plain,
-    /// The environ has a key of its own for it.
-    Content,
-    /// Left out: its meaning is used up, or it could pass for another one
-    /// (`X_Forwarded_For` for `X-Forwarded-For`).
-    Dropped,
-    /// `SCRIPT_NAME` from a trusted peer says where the application is mounted.
-    ScriptName,
-    /// `PATH_INFO`, which a trusted peer may send with an underscore.
-    Forwarder,
-    /// With this value, from a trusted peer, the client spoke TLS to it.
-    Scheme(&'static [u8]),
-    /// Becomes `HTTP_HOST`, and names the server behind a unix socket.
-    Host,
 }
 
 /// Keys and values, made once.
@@ -112,8 +54,7 @@ struct Keys {
     empty: Py<PyString>,
 }
 
-impl Environs {
-    /// A maker that knows no listener yet.
+impl EnvironBuilder {
     pub fn new(py: Python<'_>, site: &Site) -> Self {
         let intern = |text: &str| PyString::intern(py, text).unbind();
         let methods: [&'static [u8]; 7] = [
@@ -146,19 +87,17 @@ impl Environs {
                 empty: intern(""),
             },
             methods,
-            names: HashMap::new(),
-            trusted: Trusted::new(&site.forwarded_allow_ips),
+            headers: Headers::new(py, TrustedPeers::new(&site.forwarded_allow_ips)),
             script_name: std::env::var("SCRIPT_NAME")
                 .ok()
                 .filter(|name| !name.is_empty())
                 .map(String::into_bytes),
             last_address: None,
-            request: 0,
-            scratch: Vec::new(),
+            path: Vec::new(),
         }
     }
 
-    /// Makes the template of the next listener.
+    /// Prepares for requests that come by the engine's next listener.
     pub fn add_listener(&mut self, py: Python<'_>, info: &ListenerInfo) -> PyResult<()> {
         let template = PyDict::new(py);
         template.set_item("wsgi.version", (1, 0))?;
@@ -192,18 +131,16 @@ impl Environs {
         Ok(())
     }
 
-    /// The environ of `exchange`'s request.
     pub fn build<'py>(
         &mut self,
         py: Python<'py>,
         exchange: &Exchange,
-    ) -> Result<Bound<'py, PyDict>, Problem> {
+    ) -> Result<Bound<'py, PyDict>, EnvironError> {
         let (head, bytes) = exchange.request();
         let peer = exchange.peer();
         let listener = &self.listeners[exchange.listener()];
         let is_unix = listener.is_unix;
         let environ = listener.template.bind(py).copy()?;
-        self.request += 1;
 
         let method = head.method.of(bytes);
         let known = self.methods.iter().find(|(name, _)| *name == method);
@@ -229,18 +166,18 @@ impl Environs {
         if let Peer::Tcp(address) = peer {
             let text = self.address(py, address.ip());
             environ.set_item(&self.keys.remote_addr, text)?;
-            let mut digits = [0; 5];
-            let port = decimal(u64::from(address.port()), &mut digits);
-            environ.set_item(&self.keys.remote_port, latin1::decode(py, port)?)?;
+            let mut digits = itoa::Buffer::new();
+            let port = digits.format(address.port());
+            environ.set_item(&self.keys.remote_port, port)?;
         }
-        let said = self.fields(py, &environ, head, bytes, peer)?;
-        if said.tls {
+        let forwarded = self.headers.add_to(&environ, head, bytes, peer)?;
+        if forwarded.tls {
             environ.set_item(&self.keys.url_scheme, &self.keys.https)?;
         }
         if is_unix {
-            self.server_from_host(py, &environ, said.host, said.tls)?;
+            self.server_from_host(py, &environ, forwarded.host, forwarded.tls)?;
         }
-        self.path(py, &environ, head.path.of(bytes), said.script_name)?;
+        self.path(py, &environ, head.path.of(bytes), forwarded.script_name)?;
         self.body(py, &environ, head, exchange)?;
         Ok(environ)
     }
@@ -254,72 +191,6 @@ impl Environs {
                 string
             }
         }
-    }
-
-    /// The header fields, and what some of them say beyond their own key.
-    fn fields<'b>(
-        &mut self,
-        py: Python<'_>,
-        environ: &Bound<'_, PyDict>,
-        head: &Head,
-        bytes: &'b [u8],
-        peer: Peer,
-    ) -> Result<Said<'b>, Problem> {
-        let mut said = Said::default();
-        let mut scheme_fields = 0;
-        for field in &head.fields {
-            self.scratch.clear();
-            self.scratch.extend_from_slice(field.name.of(bytes));
-            self.scratch.make_ascii_lowercase();
-            let name = self.scratch.as_slice();
-            let value = field.value.of(bytes);
-            let mut made;
-            let known = if let Some(known) = self.names.get_mut(name) {
-                known
-            } else if self.names.len() < NAMES {
-                self.names.entry(name.into()).or_insert(Name::new(py, name))
-            } else {
-                made = Name::new(py, name);
-                // Perhaps it came before: nobody has kept it.
-                made.request = self.request;
-                &mut made
-            };
-            match known.kind {
-                Kind::Dropped => continue,
-                Kind::ScriptName | Kind::Forwarder if !self.trusted.includes(peer) => continue,
-                Kind::Plain | Kind::Content | Kind::Forwarder => {}
-                Kind::ScriptName => said.script_name = Some(value),
-                Kind::Scheme(tls) => {
-                    if self.trusted.includes(peer) {
-                        let is_tls = value.eq_ignore_ascii_case(tls);
-                        if scheme_fields > 0 && is_tls != said.tls {
-                            return Err(Problem::Contradiction(
-                                "the forwarding fields contradict each other about TLS",
-                            ));
-                        }
-                        scheme_fields += 1;
-                        said.tls = is_tls;
-                    }
-                }
-                Kind::Host => said.host = value,
-            }
-            let string = latin1::decode(py, value)?;
-            if known.request == self.request {
-                let before = environ.get_item(&known.key)?;
-                if let Some(before) = before {
-                    let both = format!(
-                        "{},{}",
-                        before.cast::<PyString>().map_err(PyErr::from)?,
-                        string
-                    );
-                    environ.set_item(&known.key, both)?;
-                    continue;
-                }
-            }
-            known.request = self.request;
-            environ.set_item(&known.key, string)?;
-        }
-        Ok(said)
     }
 
     /// `SERVER_NAME` and `SERVER_PORT` of a unix socket, from the Host field.
@@ -355,17 +226,17 @@ impl Environs {
         environ: &Bound<'_, PyDict>,
         path: &[u8],
         script_name: Option<&[u8]>,
-    ) -> Result<(), Problem> {
-        self.scratch.clear();
-        percent_decode(path, &mut self.scratch);
+    ) -> Result<(), EnvironError> {
+        self.path.clear();
+        percent_decode(path, &mut self.path);
         let script_name = script_name.or(self.script_name.as_deref());
-        let mut path = &self.scratch[..];
+        let mut path = &self.path[..];
         if let Some(script_name) = script_name.filter(|name| !name.is_empty()) {
             path = match path.strip_prefix(script_name) {
                 Some(rest) if rest.is_empty() || rest.starts_with(b"/") => rest,
                 _ => {
                     let script_name = String::from_utf8_lossy(script_name).into_owned();
-                    return Err(Problem::NotMounted { script_name });
+                    return Err(EnvironError::NotMounted { script_name });
                 }
             };
             environ.set_item(&self.keys.script_name, latin1::decode(py, script_name)?)?;
@@ -389,7 +260,8 @@ impl Environs {
                 RequestBody::Memory(bytes) => bytes.len() as u64,
                 RequestBody::File(_, length) => *length,
             };
-            environ.set_item(&self.keys.content_length, length.to_string())?;
+            let mut digits = itoa::Buffer::new();
+            environ.set_item(&self.keys.content_length, digits.format(length))?;
         }
         let input = match body {
             RequestBody::Memory(b"") => return Ok(()),
@@ -397,67 +269,5 @@ impl Environs {
             RequestBody::File(file, length) => Input::file(file.try_clone()?, length),
         };
         environ.set_item(&self.keys.input, Py::new(py, input)?)
-    }
-}
-
-/// What fields say beyond their own key.
-#[derive(Default)]
-struct Said<'b> {
-    tls: bool,
-    script_name: Option<&'b [u8]>,
-    host: &'b [u8],
-}
-
-impl Name {
-    fn new(py: Python<'_>, name: &[u8]) -> Self {
-        let upper: String = name
-            .iter()
-            .map(|byte| match byte {
-                b'-' => '_',
-                byte => char::from(byte.to_ascii_uppercase()),
-            })
-            .collect();
-        let kind = match upper.as_str() {
-            "SCRIPT_NAME" if name.contains(&b'_') => Kind::ScriptName,
-            "PATH_INFO" if name.contains(&b'_') => Kind::Forwarder,
-            _ if name.contains(&b'_') => Kind::Dropped,
-            "CONTENT_TYPE" | "CONTENT_LENGTH" => Kind::Content,
-            // The engine has taken the chunks apart.
-            "TRANSFER_ENCODING" => Kind::Dropped,
-            "X_FORWARDED_PROTO" => Kind::Scheme(b"https"),
-            "X_FORWARDED_PROTOCOL" => Kind::Scheme(b"ssl"),
-            "X_FORWARDED_SSL" => Kind::Scheme(b"on"),
-            "HOST" => Kind::Host,
-            _ => Kind::Plain,
-        };
-        // Not interned: interned strings may live for ever, and clients can send
-        // any number of names. As the names are cached, nothing is lost by it.
-        let key = match kind {
-            Kind::Content => PyString::new(py, &upper),
-            Kind::Plain
-            | Kind::Dropped
-            | Kind::ScriptName
-            | Kind::Forwarder
-            | Kind::Scheme(_)
-            | Kind::Host => PyString::new(py, &format!("HTTP_{upper}")),
-        };
-        Self {
-            kind,
-            key: key.unbind(),
-            request: 0,
-        }
-    }
-}
-
-/// `number`, at most 99999, in decimal digits.
-fn decimal(mut number: u64, digits: &mut [u8; 5]) -> &[u8] {
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-        if number == 0 || at == 0 {
-            return &digits[at..];
-        }
     }
 }

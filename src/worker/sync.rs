@@ -1,22 +1,22 @@
-//! A worker: loads the application, borrows the listeners, and serves until it
-//! is asked to leave. This is the `sync` class: the application is called in
-//! line, one request after the other, in the thread that runs the engine.
+//! The `sync` worker: it loads the application, borrows the listeners, and serves
+//! until it is asked to leave. The application is called in line, one request
+//! after the other, in the thread that runs the engine.
 
 use crate::application;
-use crate::forked;
-use crate::report::{Reporter, Sender};
-use crate::signals::Signals;
-use crate::title;
-use crate::wsgi::{Answered, Standing, Wsgi};
+use crate::forking;
+use crate::process;
+use crate::reporter::{Reporter, Sender};
+use crate::signals::{Held, Signals};
+use crate::wsgi::{Answered, RetireFlag, Wsgi};
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 use rgunicorn_engine::http::Limits;
-use rgunicorn_engine::{Engine, Notice, Peer, Settings, Token};
+use rgunicorn_engine::{Engine, Notice, Peer, Settings, Token, close_on_fork};
 use rgunicorn_link::protocol::{
     FromWorker, Idle, Level, ListenerInfo, LoadFailure, Site, ToWorker,
 };
 use rgunicorn_link::scoreboard::{Row, now_ms};
-use rgunicorn_link::{Link, Received, Scoreboard, descriptors};
+use rgunicorn_link::{Link, Received, Scoreboard};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,86 +27,100 @@ const LINK: Token = Token(0);
 /// The engine's number for the descriptor that signals make readable.
 const WAKE: Token = Token(1);
 
-/// How long a worker finishes when nobody said, in milliseconds: its master is gone.
+/// How long a worker without a master finishes what it has, in milliseconds.
 const ORPHAN_MS: u64 = 30_000;
 
-/// So long an idle connection may still ask for something when everything stops.
+/// How long an idle connection may still ask for something when everything stops.
 const HURRY: Duration = Duration::from_secs(1);
 
-/// A retiring worker leaves this much before it would be killed, in milliseconds.
+/// A retiring worker leaves this much before the master would kill it, in milliseconds.
 const MARGIN_MS: u64 = 500;
 
-/// What makes a worker.
+/// What a worker is made of.
 pub struct Worker {
-    /// Its number.
     pub number: u32,
     /// Its row on the scoreboard.
     pub row: usize,
-    /// What it serves.
     pub site: Rc<Site>,
-    /// The scoreboard.
     pub scoreboard: Arc<Scoreboard>,
-    /// The link to the master.
+    /// To the master.
     pub link: Rc<Link>,
     /// The application, if it was preloaded.
     pub app: Option<Py<PyAny>>,
+    /// The signals by which it leaves, until it handles them.
+    pub held: Held,
 }
 
 impl Worker {
     /// Works until it is asked to leave. Returns the process's exit status.
     pub fn run(self, py: Python<'_>) -> PyResult<u8> {
+        let Self {
+            number,
+            row,
+            site,
+            scoreboard,
+            link,
+            app,
+            held,
+        } = self;
+        // For as long as this process lives: children of the application's let go of these.
+        let _listed = (
+            close_on_fork::list(&*link),
+            close_on_fork::list(&*scoreboard),
+        );
+        process::set_title(&format!("rgunicorn: worker {number} [{}]", site.proc_name));
+        let signals = Signals::install(py)?;
+        drop(held);
         let pid = i32::try_from(std::process::id())?;
-        if self.link.send(&FromWorker::Started { pid }, &[]).is_err() {
+        // From here on the master sends signals. If it is gone, and with it the
+        // reason to be here, that is no failure.
+        if link.send(&FromWorker::Started { pid }, &[]).is_err() {
             return Ok(0);
         }
-        let (name, number) = (&self.site.proc_name, self.number);
-        title::set(&format!("rgunicorn: worker {number} [{name}]"));
-        let signals = Signals::install(py)?;
-        forked::watch(py)?;
-        let reporter = Reporter::new(Rc::clone(&self.link), self.site.loglevel, Sender::Worker);
-        let app = match &self.app {
-            Some(app) => app.clone_ref(py),
-            None => match application::load(py, &self.site) {
+        let reporter = Reporter::new(Rc::clone(&link), site.loglevel, Sender::Worker);
+        let app = match app {
+            Some(app) => app,
+            None => match application::load(py, &site) {
                 Ok(app) => app,
                 Err(_) if signals.quit() => return Ok(0),
-                Err(failure) => return Ok(self.refuse(failure)),
+                Err(failure) => return Ok(report_failure(&link, failure)),
             },
         };
-        make_room_for_descriptors(&self.site, &reporter);
-        let mut engine = Engine::new(settings(&self.site))?;
-        engine.watch(&*self.link, LINK)?;
+        process::allow_descriptors(&site, &reporter);
+        let mut engine = Engine::new(settings(&site))?;
+        engine.watch(&*link, LINK)?;
         engine.watch(signals.wake(), WAKE)?;
-        let standing = Standing::new(&self.scoreboard, self.row);
-        let wanted = standing.clone();
-        engine.accept_while(move || !wanted.is_retired());
-        if self.link.send(&FromWorker::Ready, &[]).is_err() {
-            // The master is gone, and with it the reason to be here.
+        let retire_flag = RetireFlag::new(&scoreboard, row);
+        let retired = retire_flag.clone();
+        engine.accept_while(move || !retired.is_set());
+        if link.send(&FromWorker::Ready, &[]).is_err() {
             return Ok(0);
         }
-        let Some(row) = self.scoreboard.row(self.row) else {
-            return Ok(self.refuse(LoadFailure {
-                status: 3,
-                summary: format!("the scoreboard has no row {}", self.row),
-                traceback: String::new(),
-            }));
+        let Some(row) = scoreboard.row(row) else {
+            let summary = format!("the scoreboard has no row {row}");
+            return Ok(report_failure(
+                &link,
+                LoadFailure {
+                    status: 3,
+                    summary,
+                    traceback: String::new(),
+                },
+            ));
         };
         row.beat(now_ms(), 0);
         let mut serving = Serving {
-            worker: &self,
+            site: &site,
+            scoreboard: &scoreboard,
+            link: &link,
             row,
-            wsgi: Wsgi::new(
-                py,
-                app,
-                &self.site,
-                Standing::new(&self.scoreboard, self.row),
-            )?,
-            beat: Duration::from_millis(self.site.beat_ms.max(10)),
+            wsgi: Wsgi::new(py, app, &site, retire_flag)?,
+            beat: Duration::from_millis(site.beat_ms.max(10)),
             engine,
             reporter,
             signals,
             leave_ms: None,
         };
-        match serving.serve(py) {
+        match serving.run(py) {
             // A signal's exception found no application to interrupt.
             Err(error) if error.is_instance_of::<PySystemExit>(py) && serving.signals.quit() => {
                 Ok(0)
@@ -119,18 +133,20 @@ impl Worker {
             Ok(()) => Ok(0),
         }
     }
+}
 
-    fn refuse(&self, failure: LoadFailure) -> u8 {
-        let status = failure.status;
-        // If the master is gone, nobody wants to know.
-        let _ = self.link.send(&FromWorker::LoadFailed(failure), &[]);
-        status
-    }
+fn report_failure(link: &Link, failure: LoadFailure) -> u8 {
+    let status = failure.status;
+    // If the master is gone, nobody is left to be told.
+    let _ = link.send(&FromWorker::LoadFailed(failure), &[]);
+    status
 }
 
 /// A worker that serves.
 struct Serving<'a> {
-    worker: &'a Worker,
+    site: &'a Site,
+    scoreboard: &'a Scoreboard,
+    link: &'a Link,
     row: &'a Row,
     wsgi: Wsgi,
     /// It gives a sign of life at least this often.
@@ -143,24 +159,27 @@ struct Serving<'a> {
 }
 
 impl Serving<'_> {
-    fn serve(&mut self, py: Python<'_>) -> PyResult<()> {
+    fn run(&mut self, py: Python<'_>) -> PyResult<()> {
         loop {
-            // The GIL is let go only when nothing is there: under load each
-            // system call and each hand-over of the GIL saved counts.
+            // Code of the application's that is no request may have forked as well:
+            // a signal handler, a finalizer.
+            forking::leave_if_child(py, &Ok(()));
+            // The GIL is released only when there is nothing to do: under load each
+            // system call and each hand-over of the GIL counts.
             let is_idle = self.engine.turn(Duration::ZERO)? == 0;
-            let mut python_had_its_turn = is_idle;
+            let mut python_ran = is_idle;
             let now_ms = self.engine.clock().now_ms();
             self.row.beat(now_ms, self.engine.connections() as u64);
             if is_idle {
                 self.sleep(py)?;
             }
             py.check_signals()?;
-            self.look_around(py)?;
-            if self.engine.take_more_waiting() && self.worker.scoreboard.has_sleepers() {
+            self.handle_events(py)?;
+            if self.engine.take_more_waiting() && self.scoreboard.has_sleepers() {
                 self.engine.wake_another()?;
             }
             while let Some(exchange) = self.engine.next_request() {
-                python_had_its_turn = true;
+                python_ran = true;
                 let now_ms = self.engine.clock().now_ms();
                 self.row.begin(now_ms);
                 let answered = self.wsgi.answer(
@@ -174,7 +193,7 @@ impl Serving<'_> {
                 let now_ms = self.engine.clock().now_ms();
                 if let Some(Answered { exchange, outcome }) = answered {
                     self.row.end(now_ms, exchange.bytes(), outcome);
-                    if forked::has_forked() {
+                    if forking::has_forked() {
                         self.engine.share_sockets();
                     }
                     self.engine.finish(exchange);
@@ -183,7 +202,7 @@ impl Serving<'_> {
                     return Ok(());
                 }
             }
-            if !python_had_its_turn {
+            if !python_ran {
                 // Clients keep the engine busy and no application code runs: its
                 // threads would never get the GIL.
                 py.detach(|| ());
@@ -194,13 +213,13 @@ impl Serving<'_> {
         }
     }
 
-    /// Waits until something happens, at most until the next sign of life is due.
+    /// Waits for events, at most until the next sign of life is due.
     fn sleep(&mut self, py: Python<'_>) -> PyResult<()> {
         let wait = self.engine.next_timeout(self.beat);
         if wait.is_zero() {
             return Ok(());
         }
-        let (engine, scoreboard) = (&mut self.engine, &*self.worker.scoreboard);
+        let (engine, scoreboard) = (&mut self.engine, self.scoreboard);
         scoreboard.sleeps();
         let slept = engine.try_accept().and_then(|found| {
             if found {
@@ -213,11 +232,11 @@ impl Serving<'_> {
         Ok(())
     }
 
-    /// Whatever is not a request: the master's orders, signals, what the engine noticed.
-    fn look_around(&mut self, py: Python<'_>) -> PyResult<()> {
+    /// Handles what is not a request: the master's orders, signals, the engine's notices.
+    fn handle_events(&mut self, py: Python<'_>) -> PyResult<()> {
         for token in self.engine.take_watched() {
             if token == LINK {
-                self.obey(py)?;
+                self.handle_orders(py)?;
             } else {
                 self.signals.drain();
                 py.check_signals()?;
@@ -228,14 +247,14 @@ impl Serving<'_> {
         }
         let (notices, dropped) = self.engine.take_notices();
         if !notices.is_empty() {
-            self.report(notices, dropped);
+            self.log_notices(notices, dropped);
         }
         Ok(())
     }
 
-    fn obey(&mut self, py: Python<'_>) -> PyResult<()> {
+    fn handle_orders(&mut self, py: Python<'_>) -> PyResult<()> {
         loop {
-            match self.worker.link.receive()? {
+            match self.link.receive()? {
                 Received::Message(ToWorker::Listen(infos), fds) => self.listen(py, &infos, fds)?,
                 Received::Message(ToWorker::Retire { within_ms, idle }, _) => {
                     self.retire(within_ms, idle)?;
@@ -243,7 +262,7 @@ impl Serving<'_> {
                 Received::Nothing => return Ok(()),
                 // Without a master there is nobody to reload, restart or stop it.
                 Received::Closed => {
-                    self.engine.unwatch(&*self.worker.link)?;
+                    self.engine.unwatch(self.link)?;
                     return self.retire(ORPHAN_MS, Idle::Serve);
                 }
             }
@@ -273,11 +292,11 @@ impl Serving<'_> {
             self.leave_ms
                 .map_or(leave_ms, |earlier| earlier.min(leave_ms)),
         );
-        let patience = match idle {
+        let idle_timeout = match idle {
             Idle::Serve => Duration::MAX,
             Idle::Hurry => HURRY,
         };
-        Ok(self.engine.retire(patience)?)
+        Ok(self.engine.retire(idle_timeout)?)
     }
 
     fn is_done(&self) -> bool {
@@ -285,7 +304,7 @@ impl Serving<'_> {
             .is_some_and(|at| self.engine.connections() == 0 || self.engine.clock().now_ms() >= at)
     }
 
-    fn report(&self, notices: Vec<Notice>, dropped: u64) {
+    fn log_notices(&self, notices: Vec<Notice>, dropped: u64) {
         for notice in notices {
             let (level, text) = match notice {
                 Notice::Refused(peer, refusal) => {
@@ -294,7 +313,7 @@ impl Serving<'_> {
                         Level::Warning,
                         format!(
                             "Refused a request from {} with {status}: {refusal}",
-                            name(peer)
+                            peer_name(peer)
                         ),
                     )
                 }
@@ -307,7 +326,7 @@ impl Serving<'_> {
                     format!(
                         "All {} connections of this worker (worker_connections) are in use; \
                          new ones wait",
-                        self.worker.site.worker_connections
+                        self.site.worker_connections
                     ),
                 ),
             };
@@ -322,21 +341,7 @@ impl Serving<'_> {
     }
 }
 
-/// Each connection is a descriptor.
-fn make_room_for_descriptors(site: &Site, reporter: &Reporter) {
-    /// For the files and sockets of the application itself.
-    const OWN: u64 = 256;
-    let needed = site.worker_connections as u64 + OWN;
-    if let Err(allowed) = descriptors::allow(needed) {
-        let text = format!(
-            "worker_connections asks for {needed} descriptors, but only {allowed} are allowed \
-             (LimitNOFILE=)"
-        );
-        reporter.log(Level::Warning, text);
-    }
-}
-
-fn name(peer: Peer) -> String {
+fn peer_name(peer: Peer) -> String {
     match peer {
         Peer::Tcp(address) => address.to_string(),
         Peer::Unix => "a unix socket".to_owned(),

@@ -1,5 +1,8 @@
-//! What a process listing shows: the command line, overwritten in place.
+//! What the process is called in a listing, and how many descriptors it may have.
 
+use crate::reporter::Reporter;
+use rgunicorn_link::descriptors;
+use rgunicorn_link::protocol::{Level, Site};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
@@ -8,11 +11,11 @@ use std::os::unix::fs::FileExt;
 /// A process may write its own memory through /proc/self/mem; where that is
 /// forbidden, the listing shows the fork server's command line. No harm done,
 /// so nothing is reported.
-pub fn set(title: &str) {
-    let _ = try_set(title);
+pub fn set_title(title: &str) {
+    let _ = try_set_title(title);
 }
 
-fn try_set(title: &str) -> Option<()> {
+fn try_set_title(title: &str) -> Option<()> {
     let status = fs::read_to_string("/proc/self/stat").ok()?;
     // proc_pid_stat(5): the name in parentheses may contain anything; fields 48
     // and 49 are where the arguments begin and end, and 3 follows the name.
@@ -30,4 +33,19 @@ fn try_set(title: &str) -> Option<()> {
     bytes.resize(room + 1, 0);
     let memory = File::options().write(true).open("/proc/self/mem").ok()?;
     memory.write_all_at(&bytes, start).ok()
+}
+
+/// Raises the limit of descriptors as far as `worker_connections` needs: each
+/// connection is one.
+pub fn allow_descriptors(site: &Site, reporter: &Reporter) {
+    /// For the files and sockets of the application itself.
+    const OWN: u64 = 256;
+    let needed = site.worker_connections as u64 + OWN;
+    if let Err(allowed) = descriptors::allow(needed) {
+        let text = format!(
+            "worker_connections needs {needed} descriptors, but only {allowed} are allowed: \
+             raise LimitNOFILE="
+        );
+        reporter.log(Level::Warning, text);
+    }
 }

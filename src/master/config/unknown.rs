@@ -1,0 +1,293 @@
+//! Names that are not settings or flags, but nearly: misspelled ones, and
+//! Gunicorn's.
+
+use super::gunicorn::{RENAMED, UNSUPPORTED, Unsupported};
+use super::settings::{SETTINGS, Setting};
+
+/// How like two names have to be for one to be suggested for the other.
+const ALIKE: f64 = 0.8;
+
+/// What to say of a name, and the setting that was probably meant.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unknown {
+    pub(super) problem: String,
+    pub(super) meant: Option<&'static str>,
+}
+
+impl Unknown {
+    fn suggesting(problem: String, setting: &'static Setting) -> Self {
+        Self {
+            problem,
+            meant: Some(setting.key),
+        }
+    }
+
+    fn saying(problem: String) -> Self {
+        Self {
+            problem,
+            meant: None,
+        }
+    }
+}
+
+/// What to say of a key that is not a setting's.
+pub(super) fn unknown_key(key: &str) -> Unknown {
+    if let Some(known) = known_elsewhere(key) {
+        return known;
+    }
+    let ours = SETTINGS.iter().map(|setting| setting.key);
+    let theirs = UNSUPPORTED.iter().map(|setting| setting.key);
+    let nearest = nearest(key, theirs.chain(ours));
+    if let Some(setting) = nearest.and_then(Setting::find) {
+        return did_you_mean(key, setting);
+    }
+    Unknown::saying(match nearest.and_then(Unsupported::by_key) {
+        Some(theirs) => format!(
+            "unknown setting {key:?}; Gunicorn's {:?} {}",
+            theirs.key,
+            theirs.advice()
+        ),
+        None => format!("unknown setting {key:?}; see rgunicorn.toml(5)"),
+    })
+}
+
+/// What to say of a table whose name is not a setting's.
+pub(super) fn unknown_table(key: &str) -> Unknown {
+    if let Some(known) = known_elsewhere(key) {
+        return known;
+    }
+    let name = key.escape_debug();
+    let setting = nearest(key, ["env"].into_iter()).and_then(Setting::find);
+    match setting {
+        Some(setting) => Unknown::suggesting(
+            format!("unknown table [{name}]; did you mean [{}]?", setting.key),
+            setting,
+        ),
+        None => Unknown::saying(format!(
+            "unknown table [{name}]; remove this line, settings are written without a table"
+        )),
+    }
+}
+
+/// A name that Gunicorn has for a setting, or that is a flag and not a key.
+fn known_elsewhere(key: &str) -> Option<Unknown> {
+    let flag = format!("--{}", key.replace('_', "-"));
+    let renamed = RENAMED.iter().find(|(theirs, _)| *theirs == key);
+    let ours = match renamed {
+        Some((_, name)) => Setting::find(name),
+        None => SETTINGS
+            .iter()
+            .find(|setting| setting.flags.contains(&flag.as_str())),
+    };
+    if let Some(setting) = ours {
+        return Some(did_you_mean(key, setting));
+    }
+    if let Some(theirs) = Unsupported::by_key(key) {
+        let problem = format!("Gunicorn's setting {key:?} {}", theirs.advice());
+        return Some(Unknown::saying(problem));
+    }
+    let theirs = Unsupported::by_flag(&flag)?;
+    Some(Unknown::saying(format!(
+        "unknown setting {key:?}; Gunicorn's {:?} {}",
+        theirs.key,
+        theirs.advice()
+    )))
+}
+
+fn did_you_mean(key: &str, setting: &'static Setting) -> Unknown {
+    let problem = format!("unknown setting {key:?}; did you mean {:?}?", setting.key);
+    Unknown::suggesting(problem, setting)
+}
+
+/// What to say of a flag that there is not.
+pub(crate) fn unknown_flag(flag: &str) -> String {
+    if let Some(theirs) = Unsupported::by_flag(flag) {
+        return format!("Gunicorn's option {flag} {}", theirs.advice());
+    }
+    let ours: Vec<&str> = SETTINGS
+        .iter()
+        .flat_map(|setting| setting.long_flags().take(1))
+        .chain([
+            "--config",
+            "--check-config",
+            "--print-config",
+            "--help",
+            "--version",
+        ])
+        .collect();
+    let possible: Vec<&str> = ours
+        .iter()
+        .copied()
+        .filter(|name| name.starts_with(flag))
+        .collect();
+    if possible.len() > 1 {
+        return format!("{flag} is ambiguous: {}", possible.join(", "));
+    }
+    match nearest(flag, ours.into_iter()) {
+        Some(name) => format!("unknown option {flag}; did you mean {name}?"),
+        None => format!("unknown option {flag}; see --help"),
+    }
+}
+
+fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |name: &str| name.to_lowercase().replace('-', "_");
+    let name = plain(name);
+    names
+        .map(|candidate| (strsim::jaro_winkler(&name, &plain(candidate)), candidate))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_setting_is_suggested_for_an_unknown_key() {
+        for (key, says, meant) in [
+            (
+                "wokers",
+                r#"unknown setting "wokers"; did you mean "workers"?"#,
+                Some("workers"),
+            ),
+            (
+                "limit-request-line",
+                r#"unknown setting "limit-request-line"; did you mean "limit_request_line"?"#,
+                Some("limit_request_line"),
+            ),
+            (
+                "loglever",
+                r#"unknown setting "loglever"; did you mean "loglevel"?"#,
+                Some("loglevel"),
+            ),
+            (
+                "preload_app",
+                r#"unknown setting "preload_app"; did you mean "preload"?"#,
+                Some("preload"),
+            ),
+            (
+                "wsgi_app",
+                r#"unknown setting "wsgi_app"; did you mean "app"?"#,
+                Some("app"),
+            ),
+            (
+                "max_requests",
+                r#"Gunicorn's setting "max_requests" is not supported yet; remove it"#,
+                None,
+            ),
+            (
+                "user",
+                r#"Gunicorn's setting "user" is not supported; set User= in the service unit"#,
+                None,
+            ),
+            (
+                "logconfig_dict",
+                r#"Gunicorn's setting "logconfig_dict" is not supported; the log goes to the journal, or outside systemd to standard error"#,
+                None,
+            ),
+            (
+                "worker_clas",
+                r#"unknown setting "worker_clas"; Gunicorn's "worker_class" is not supported; a worker runs one request at a time, raise `workers` instead"#,
+                None,
+            ),
+            (
+                "zzz",
+                r#"unknown setting "zzz"; see rgunicorn.toml(5)"#,
+                None,
+            ),
+            (
+                "a\nb",
+                r#"unknown setting "a\nb"; see rgunicorn.toml(5)"#,
+                None,
+            ),
+        ] {
+            let problem = says.to_owned();
+            assert_eq!(unknown_key(key), Unknown { problem, meant });
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_flag_leads_to_its_setting() {
+        for (key, meant) in [
+            ("name", "proc_name"),
+            ("keep_alive", "keepalive"),
+            ("log-level", "loglevel"),
+        ] {
+            let problem = format!("unknown setting {key:?}; did you mean {meant:?}?");
+            assert_eq!(unknown_key(key).problem, problem);
+        }
+        assert_eq!(
+            unknown_key("access_logfile").problem,
+            r#"unknown setting "access_logfile"; Gunicorn's "accesslog" is not supported yet; remove it"#
+        );
+    }
+
+    #[test]
+    fn a_table_of_gunicorns_is_named_as_its_setting() {
+        for (key, says) in [
+            (
+                "secure_scheme_headers",
+                "Gunicorn's setting \"secure_scheme_headers\" is not supported; X-Forwarded-Proto: https, \
+                 X-Forwarded-Protocol: ssl and X-Forwarded-Ssl: on are believed from `forwarded_allow_ips`",
+            ),
+            (
+                "raw_env",
+                "unknown setting \"raw_env\"; did you mean \"env\"?",
+            ),
+            ("environ", "unknown table [environ]; did you mean [env]?"),
+            (
+                "gunicorn",
+                "unknown table [gunicorn]; remove this line, settings are written without a table",
+            ),
+        ] {
+            assert_eq!(unknown_table(key).problem, says);
+        }
+    }
+
+    #[test]
+    fn the_nearest_flag_is_suggested_for_an_unknown_one() {
+        for (flag, says) in [
+            (
+                "--wokers",
+                "unknown option --wokers; did you mean --workers?",
+            ),
+            (
+                "--loglevel",
+                "unknown option --loglevel; did you mean --log-level?",
+            ),
+            (
+                "-k",
+                "Gunicorn's option -k is not supported; a worker runs one request at a time, raise `workers` instead",
+            ),
+            (
+                "--statsd-host",
+                "Gunicorn's option --statsd-host is not supported yet; remove it",
+            ),
+            (
+                "--worker",
+                "--worker is ambiguous: --workers, --worker-connections, --worker-dir",
+            ),
+            ("--zzz", "unknown option --zzz; see --help"),
+        ] {
+            assert_eq!(unknown_flag(flag), says);
+        }
+    }
+
+    #[test]
+    fn no_setting_is_called_unsupported() {
+        for setting in SETTINGS {
+            assert!(
+                Unsupported::by_key(setting.key).is_none(),
+                "{}",
+                setting.key
+            );
+            for flag in setting.flags {
+                assert!(Unsupported::by_flag(flag).is_none(), "{flag}");
+            }
+        }
+        for (theirs, ours) in RENAMED {
+            assert!(Setting::find(theirs).is_none() && Setting::find(ours).is_some());
+        }
+    }
+}

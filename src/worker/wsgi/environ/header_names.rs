@@ -1,0 +1,167 @@
+//! The names of header fields: what each means to the environ, and its key
+//! there. They are cached, as making a key takes longer than all else that is
+//! done for a field.
+//!
+//! A client may send any number of names. So a name is cached when it comes for
+//! the second time, and when the cache is full the name goes that was not used
+//! for longest: names that come once cannot push out those that come again.
+
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+
+/// The most names cached.
+const CACHED: usize = 512;
+
+/// How many names that came once are remembered, by their hashes.
+const SEEN: usize = 1024;
+
+/// Where in [`HeaderNames::names`] a name stays only until the next.
+const UNCACHED: usize = 0;
+
+pub struct HeaderNames {
+    /// By the name in lower case: one name may be spelled in two ways in one request.
+    places: HashMap<Box<[u8]>, usize>,
+    names: Vec<HeaderName>,
+    /// At the remainder of its hash, the last name that was not cached.
+    seen: Vec<u64>,
+}
+
+/// A field name and what to do with the field.
+pub struct HeaderName {
+    pub meaning: Meaning,
+    pub key: Py<PyString>,
+    /// The last request that may have had it, to notice a field that comes
+    /// twice in one.
+    pub request: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// Becomes `HTTP_…`.
+    Plain,
+    /// The environ has a key of its own for it.
+    Content,
+    /// Becomes `HTTP_COOKIE`. Its values are lists with a separator of their own.
+    Cookie,
+    /// Left out: its meaning is used up, or it could pass for another one
+    /// (`X_Forwarded_For` for `X-Forwarded-For`).
+    Dropped,
+    /// `SCRIPT_NAME` from a trusted peer says where the application is mounted.
+    ScriptName,
+    /// `PATH_INFO`, which a trusted peer may send with an underscore.
+    Forwarder,
+    /// With this value, from a trusted peer, the client spoke TLS to it.
+    Scheme(&'static [u8]),
+    /// Becomes `HTTP_HOST`, and names the server behind a unix socket.
+    Host,
+}
+
+impl HeaderNames {
+    pub fn new(py: Python<'_>) -> Self {
+        Self {
+            places: HashMap::new(),
+            names: vec![HeaderName::new(py, b"", 0)],
+            seen: vec![0; SEEN],
+        }
+    }
+
+    /// The field name that is `lower` in lower case.
+    pub fn get(&mut self, py: Python<'_>, lower: &[u8], request: u64) -> &mut HeaderName {
+        let place = match self.places.get(lower) {
+            Some(place) => *place,
+            None => self.add(py, lower, request),
+        };
+        &mut self.names[place]
+    }
+
+    fn add(&mut self, py: Python<'_>, lower: &[u8], request: u64) -> usize {
+        let name = HeaderName::new(py, lower, request);
+        let place = if self.was_seen(lower) {
+            self.free_place(request)
+        } else {
+            UNCACHED
+        };
+        if place == self.names.len() {
+            self.names.push(name);
+        } else {
+            self.names[place] = name;
+        }
+        if place != UNCACHED {
+            self.places.insert(lower.into(), place);
+        }
+        place
+    }
+
+    /// Whether the name came before, as far as is remembered.
+    fn was_seen(&mut self, lower: &[u8]) -> bool {
+        // Zero is no name.
+        let hash = self.places.hasher().hash_one(lower) | 1;
+        let slot = usize::try_from(hash >> 32).unwrap_or(0) % SEEN;
+        std::mem::replace(&mut self.seen[slot], hash) == hash
+    }
+
+    /// A place of the cache that is free, or made free.
+    fn free_place(&mut self, request: u64) -> usize {
+        if self.names.len() <= CACHED {
+            return self.names.len();
+        }
+        let oldest = (UNCACHED + 1..self.names.len())
+            .min_by_key(|place| self.names[*place].request)
+            .filter(|place| self.names[*place].request < request);
+        match oldest {
+            Some(oldest) => {
+                self.places.retain(|_, place| *place != oldest);
+                oldest
+            }
+            // All of them belong to this very request.
+            None => UNCACHED,
+        }
+    }
+}
+
+impl HeaderName {
+    fn new(py: Python<'_>, lower: &[u8], request: u64) -> Self {
+        let upper: String = lower
+            .iter()
+            .map(|byte| match byte {
+                b'-' => '_',
+                byte => char::from(byte.to_ascii_uppercase()),
+            })
+            .collect();
+        let meaning = match upper.as_str() {
+            "SCRIPT_NAME" if lower.contains(&b'_') => Meaning::ScriptName,
+            "PATH_INFO" if lower.contains(&b'_') => Meaning::Forwarder,
+            _ if lower.contains(&b'_') => Meaning::Dropped,
+            "CONTENT_TYPE" | "CONTENT_LENGTH" => Meaning::Content,
+            "COOKIE" => Meaning::Cookie,
+            // The engine has taken the chunks apart.
+            "TRANSFER_ENCODING" => Meaning::Dropped,
+            "X_FORWARDED_PROTO" => Meaning::Scheme(b"https"),
+            "X_FORWARDED_PROTOCOL" => Meaning::Scheme(b"ssl"),
+            "X_FORWARDED_SSL" => Meaning::Scheme(b"on"),
+            "HOST" => Meaning::Host,
+            _ => Meaning::Plain,
+        };
+        // Not interned: interned strings may live for ever, and clients can send
+        // any number of names. As the names are cached, nothing is lost by it.
+        let key = match meaning {
+            Meaning::Content => PyString::new(py, &upper),
+            Meaning::Plain
+            | Meaning::Cookie
+            | Meaning::Dropped
+            | Meaning::ScriptName
+            | Meaning::Forwarder
+            | Meaning::Scheme(_)
+            | Meaning::Host => PyString::new(py, &format!("HTTP_{upper}")),
+        };
+        Self {
+            meaning,
+            key: key.unbind(),
+            // The same name may have come before in this request without being
+            // cached: whoever adds the field has to look.
+            request,
+        }
+    }
+}

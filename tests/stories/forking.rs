@@ -1,0 +1,213 @@
+//! Children that the application forks: ordinary processes, with nothing of
+//! the worker's but the memory.
+
+use crate::harness::{Server, processes};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+fn pid_in(text: &str) -> processes::Pid {
+    text.lines().next().unwrap().parse().unwrap()
+}
+
+fn bit(signal: Signal) -> u64 {
+    1 << (signal as u64 - 1)
+}
+
+#[test]
+fn multiprocessing_can_end_its_processes() {
+    let server = Server::running("forking:app").workers(1).start();
+
+    let text = server.get("/process-terminate").text();
+
+    assert_eq!(text, format!("exit code -{}", Signal::SIGTERM as i32));
+}
+
+#[test]
+fn a_pool_of_multiprocessing_ends() {
+    let server = Server::running("forking:app").workers(1).start();
+
+    assert_eq!(server.get("/pool").text(), "[2, 4, 6]");
+}
+
+#[test]
+fn a_thread_may_fork() {
+    let server = Server::running("forking:app").workers(1).start();
+
+    assert_eq!(server.get("/thread").text(), "[5]");
+    assert_eq!(server.get("/").text(), "fine");
+}
+
+#[track_caller]
+fn assert_has_nothing_of_the_worker(found: &Value) {
+    for signal in [Signal::SIGTERM, Signal::SIGQUIT] {
+        for set in ["caught", "ignored", "blocked"] {
+            let is_in = found[set].as_u64().unwrap() & bit(signal) != 0;
+            assert!(!is_in, "{signal} is {set}: {found}");
+        }
+    }
+    let descriptors = found["descriptors"].as_array().unwrap();
+    assert!(descriptors.len() > 3, "{found}");
+    for descriptor in descriptors {
+        let target = descriptor.as_str().unwrap();
+        for kind in ["socket:", "anon_inode:"] {
+            assert!(!target.contains(kind), "{found}");
+        }
+    }
+}
+
+#[test]
+fn a_forked_child_has_the_signals_and_descriptors_of_a_new_process() {
+    let server = Server::running("forking:app").workers(1).start();
+    let mut idle = server.connect();
+    idle.get("/");
+
+    // The first request of a connection, and a later one.
+    let first = server.get("/show-child").json();
+    let later = idle.get("/show-child").json();
+
+    for found in [first, later] {
+        assert_has_nothing_of_the_worker(&found);
+        assert_eq!(found["wakeup"], -1, "{found}");
+        for name in ["SIGTERM", "SIGQUIT"] {
+            assert_eq!(found["handlers"][name], "0", "{found}");
+        }
+        let interrupt = found["handlers"]["SIGINT"].as_str().unwrap();
+        assert!(interrupt.contains("default_int_handler"), "{found}");
+    }
+    assert!(idle.is_open_and_quiet());
+    assert_eq!(idle.get("/").text(), "fine");
+}
+
+#[test]
+fn a_child_forked_behind_pythons_back_has_them_too() {
+    let server = Server::running("forking:app").workers(1).start();
+    let mut idle = server.connect();
+    idle.get("/");
+
+    let found = server.get("/show-raw-child").json();
+
+    assert_has_nothing_of_the_worker(&found);
+    assert_eq!(idle.get("/").text(), "fine");
+}
+
+#[test]
+fn a_child_forked_behind_pythons_back_can_be_terminated() {
+    let server = Server::running("forking:app").workers(1).start();
+    let running = server.get_in_background("/raw-and-wait");
+    server.wait_until("the child and its parent wait", || {
+        !server.read("raw").is_empty() && !server.read("raw.parent").is_empty()
+    });
+
+    processes::signal(pid_in(&server.read("raw")), Signal::SIGTERM);
+
+    let text = running.join().unwrap().unwrap().text();
+    assert_eq!(text, format!("-{}", Signal::SIGTERM as i32));
+}
+
+#[test]
+fn a_signal_handler_of_the_application_is_its_childs_too() {
+    let server = Server::running("forking:app").workers(1).start();
+
+    assert_eq!(server.get("/own-handler").text(), "exit code 9");
+}
+
+/// The fork server's own children go unnoticed then.
+#[test]
+fn an_application_that_ignores_the_end_of_children_gets_its_workers() {
+    let server = Server::running("shop:app")
+        .workers(2)
+        .setting("preload", true)
+        .file(
+            "shop.py",
+            "import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\nfrom hello import app\n",
+        )
+        .start();
+    let workers = server.wait_for_workers(2);
+    let others = server.other_pids();
+
+    processes::signal(*workers.first().unwrap(), Signal::SIGKILL);
+
+    server.wait_until("the worker is replaced", || {
+        let now = server.worker_pids();
+        now.len() == 2 && now != workers
+    });
+    assert_eq!(server.other_pids(), others, "{}", server.stderr());
+}
+
+#[test]
+fn a_surviving_child_does_not_keep_the_address() {
+    let server = Server::running("forking:app")
+        .workers(1)
+        .binding_a_port()
+        .start();
+    assert_eq!(server.get("/surviving").text(), "left");
+    server.wait_until("the child runs", || !server.read("child").is_empty());
+    let child = pid_in(&server.read("child"));
+
+    assert_eq!(server.stop(), 0);
+    assert!(processes::runs(child));
+    server.start_again();
+
+    server.wait_until("the new server answers", || {
+        !server.worker_pids().is_empty() && server.get("/").text() == "fine"
+    });
+}
+
+#[test]
+fn a_child_that_comes_back_does_not_hide_that_its_worker_is_stuck() {
+    let server = Server::running("forking:app")
+        .workers(1)
+        .setting("timeout", 2)
+        .start();
+    let mut connection = server.connect();
+
+    connection.send("GET /raw-and-return HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    server.wait_until("the request runs", || {
+        !server.read("stuck.started").is_empty()
+    });
+    let worker = pid_in(&server.read("stuck.started"));
+
+    server.wait_until("the stuck worker is replaced", || {
+        let workers = server.worker_pids();
+        !processes::runs(worker) && workers.len() == 1 && !workers.contains(&worker)
+    });
+    connection.try_receive().unwrap_err();
+    assert_eq!(server.get("/").text(), "fine");
+}
+
+#[test]
+fn a_child_that_comes_back_in_a_body_sends_nothing() {
+    let server = Server::running("forking:app").workers(1).start();
+    let mut connection = server.connect();
+
+    for _ in 0..3 {
+        let text = connection.get("/raw-and-return-in-a-body").text();
+        assert_eq!(text, "first by the worker");
+    }
+    assert!(connection.is_open_and_quiet());
+}
+
+#[test]
+fn a_child_forked_while_the_application_is_preloaded_is_an_ordinary_process() {
+    let server = Server::running("shop:app")
+        .workers(2)
+        .setting("preload", true)
+        .file(
+            "shop.py",
+            "import forking\nif forking.raw_fork() == 0:\n    forking.mark('child')\n    forking.sleep()\n\
+             from forking import app\n",
+        )
+        .start();
+    server.wait_until("the child runs", || !server.read("child").is_empty());
+    server.wait_for_workers(2);
+    let child = pid_in(&server.read("child"));
+
+    let sockets = processes::descriptors(child)
+        .into_iter()
+        .filter(|target| target.to_string_lossy().starts_with("socket:"))
+        .count();
+    assert_eq!(sockets, 0);
+    processes::signal(child, Signal::SIGQUIT);
+    server.wait_until("the child is gone", || !processes::runs(child));
+    assert_eq!(server.get("/").text(), "fine");
+}
