@@ -75,6 +75,9 @@ impl Output {
 
     /// Adds bytes to the end; sends nothing.
     pub fn append(&mut self, bytes: &[u8], settings: &Settings) -> Result<(), SendError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
         if self.sent > self.buffer.len() / 2 {
             // With a client that is always a little behind, the buffer never empties.
             self.buffer.drain(..self.sent);
