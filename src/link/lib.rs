@@ -3,16 +3,16 @@
 //! ```text
 //! master ══ Link ══ fork server      ToForkServer, FromForkServer
 //! master ══ Link ══ worker           ToWorker, FromWorker
-//!    └──── Scoreboard ────┘          shared memory, one row a worker
+//!    └──── Scoreboard ────┘          shared memory, one row for each worker
 //! ```
 //!
-//! Messages are rare (a worker's birth, its readiness, its retirement); what
-//! happens with every request goes through the scoreboard and costs a store.
+//! Messages are rare: a worker has started, is ready, retires. What happens with
+//! every request goes through the scoreboard and costs a store.
 
 pub mod descriptors;
 mod link;
 pub mod protocol;
 pub mod scoreboard;
 
-pub use link::{Link, Received};
+pub use link::{FORK_SERVER_FD, Link, Received};
 pub use scoreboard::Scoreboard;

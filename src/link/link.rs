@@ -17,10 +17,14 @@ const LONGEST: usize = 128 * 1024;
 /// The most descriptors in one message (the kernel's `SCM_MAX_FD` is 253).
 const MOST_FDS: usize = 250;
 
+/// The descriptor at which a fork server, which is another program, finds its end of
+/// the link to the master.
+pub const FORK_SERVER_FD: i32 = 3;
+
 /// One end of a link.
 ///
 /// Sending never blocks: a peer that does not read is an error
-/// ([`io::ErrorKind::WouldBlock`]), not a standstill.
+/// ([`io::ErrorKind::WouldBlock`]): the message may be sent again later.
 #[derive(Debug)]
 pub struct Link(OwnedFd);
 
@@ -213,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_none_is_an_error_and_leaks_no_descriptor() {
+    fn an_unknown_message_is_an_error_and_leaks_no_descriptor() {
         let (one, other) = Link::pair().unwrap();
         let (mut near, far) = UnixStream::pair().unwrap();
 

@@ -1,6 +1,6 @@
-//! The messages on the links: facts in the past tense, orders in the
-//! imperative. They never leave the machine nor outlive an upgrade, so they
-//! carry no version: a master only talks to fork servers it started itself.
+//! The messages on the links: reports in the past tense, orders in the imperative.
+//! A master talks only to fork servers that it started itself, from its own release,
+//! so the messages carry no version.
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -31,11 +31,10 @@ pub enum FromForkServer {
     Ready,
     /// The preloaded application could not be loaded.
     LoadFailed(LoadFailure),
-    /// The operating system would not give another process.
+    /// The operating system refused to fork.
     ForkFailed {
-        /// The worker that was ordered.
         worker: u32,
-        /// The operating system's reason.
+        /// The operating system's error message.
         reason: String,
     },
     /// A log record.
@@ -62,8 +61,8 @@ pub enum ToWorker {
 pub enum Idle {
     /// They get one more answer, or run out their keep-alive time: others serve.
     Serve,
-    /// They get one more answer if they ask for it within a second: nobody serves
-    /// from here on, and nobody shall wait for those who may never ask.
+    /// They get one more answer if they ask for it within a second: the service
+    /// stops, and that must not take as long as idle clients may be silent.
     Hurry,
 }
 
@@ -91,7 +90,7 @@ pub struct LoadFailure {
     pub status: u8,
     /// One line for the operator.
     pub summary: String,
-    /// The Python traceback, or empty where it would tell nothing.
+    /// The Python traceback; empty where it would explain nothing.
     pub traceback: String,
 }
 
@@ -103,7 +102,7 @@ pub enum Level {
     Debug,
     /// A state changed.
     Info,
-    /// It was coped with.
+    /// Something went wrong and was handled.
     Warning,
     /// Somebody must act.
     Error,
@@ -161,7 +160,7 @@ pub struct Site {
     pub proc_name: String,
     /// Whether more than one worker is wanted (`wsgi.multiprocess`).
     pub multiprocess: bool,
-    /// Milliseconds within which an idle worker gives a sign of life.
+    /// An idle worker sends a heartbeat at least once in so many milliseconds.
     pub beat_ms: u64,
     /// The least level of records worth sending to the master.
     pub loglevel: Level,

@@ -19,8 +19,7 @@ pub const ROWS: usize = 2048;
 #[derive(Debug, Default)]
 #[repr(C, align(128))]
 pub struct Row {
-    /// When the worker last proved that it lives, in milliseconds of the
-    /// monotonic clock; 0 before its first sign of life.
+    /// The last heartbeat, in milliseconds of the monotonic clock; 0 before the first.
     beat_ms: AtomicU64,
     /// When the request under way began, likewise; 0 while idle.
     busy_since_ms: AtomicU64,
@@ -37,10 +36,10 @@ pub struct Row {
     retired: AtomicU64,
 }
 
-/// What a row said at one moment.
+/// The values of a row at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Reading {
-    /// Milliseconds of the monotonic clock at the last sign of life; 0 for none yet.
+    /// Milliseconds of the monotonic clock at the last heartbeat; 0 before the first.
     pub beat_ms: u64,
     /// Milliseconds of the monotonic clock when the request under way began; 0 while idle.
     pub busy_since_ms: u64,
@@ -55,7 +54,7 @@ pub struct Reading {
 }
 
 impl Row {
-    /// A sign of life while idle.
+    /// A heartbeat while idle.
     pub fn beat(&self, now_ms: u64, connections: u64) {
         self.beat_ms.store(now_ms, Relaxed);
         self.connections.store(connections, Relaxed);
@@ -68,7 +67,7 @@ impl Row {
     }
 
     /// The request was answered. Only the row's own worker writes, so a load
-    /// and a store do what an atomic addition would, for less.
+    /// and a store are enough, and cheaper than an atomic addition.
     pub fn end(&self, now_ms: u64, bytes: u64, outcome: Outcome) {
         self.beat_ms.store(now_ms, Relaxed);
         self.busy_since_ms.store(0, Relaxed);
@@ -91,7 +90,6 @@ impl Row {
         self.retired.load(Relaxed) != 0
     }
 
-    /// What the row says now.
     pub fn read(&self) -> Reading {
         Reading {
             beat_ms: self.beat_ms.load(Relaxed),
@@ -202,20 +200,20 @@ impl Scoreboard {
         (number < ROWS).then(|| self.at(number))
     }
 
-    /// A worker goes to sleep until something happens. It says so before it looks
-    /// for connections a last time: so a connection that waits is either found by
-    /// that look, or by whoever sees the sleeper.
+    /// A worker goes to sleep until something happens. It calls this before it checks
+    /// for connections a last time: so a connection that waits is found by that
+    /// check, or by another worker, which sees that this one sleeps.
     pub fn sleeps(&self) {
         self.at(ROWS).connections.fetch_add(1, SeqCst);
     }
 
-    /// It is awake again.
+    /// The worker is awake again.
     pub fn wakes(&self) {
         self.at(ROWS).connections.fetch_sub(1, SeqCst);
     }
 
-    /// Whether some worker sleeps. One that was killed in its sleep counts for
-    /// ever: whoever asks may be wrong about sleepers, never about their absence.
+    /// Whether some worker sleeps. One that is killed while it sleeps is counted for
+    /// ever: the answer may be a wrong yes, never a wrong no.
     pub fn has_sleepers(&self) -> bool {
         self.at(ROWS).connections.load(SeqCst) > 0
     }
@@ -298,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_may_shrink_is_no_scoreboard() {
+    fn memory_that_may_shrink_is_refused_as_a_scoreboard() {
         let memory = rustix::fs::memfd_create("other", MemfdFlags::CLOEXEC).unwrap();
         rustix::fs::ftruncate(&memory, Scoreboard::LENGTH as u64).unwrap();
 

@@ -1,6 +1,7 @@
 //! Signals as events.
 
 use crate::pool::Order;
+use crate::sys::dispositions;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,7 +13,7 @@ pub enum Meaning {
     Order(Order),
     /// A child has ended.
     ChildEnded,
-    /// Nothing here, and it must not end the master either.
+    /// Nothing, but its default action would end the master.
     Nothing,
 }
 
@@ -26,7 +27,7 @@ impl Meaning {
             Signal::SIGTTIN => Self::Order(Order::OneWorkerMore),
             Signal::SIGTTOU => Self::Order(Order::OneWorkerFewer),
             Signal::SIGCHLD => Self::ChildEnded,
-            // Gunicorn's users send them to masters; by default they would kill.
+            // Gunicorn's users send these to masters.
             Signal::SIGUSR1 | Signal::SIGUSR2 | Signal::SIGWINCH => Self::Nothing,
             _ => return None,
         })
@@ -39,9 +40,12 @@ pub struct Signals(SignalFd);
 
 impl Signals {
     /// From now on signals wait to be read. What is blocked is made from the
-    /// table, so the two cannot drift apart. Children begin with the same
-    /// signals blocked; the fork server's first act is to unblock them.
+    /// table, so the two cannot drift apart.
+    ///
+    /// Children inherit the blocked signals, also through exec. So whatever is sent
+    /// to a new fork server waits until it has its handlers, and then unblocks them.
     pub fn take_over() -> nix::Result<Self> {
+        dispositions::stop_ignoring_children()?;
         let handled: SigSet = Signal::iterator()
             .filter(|signal| Meaning::of(*signal).is_some())
             .collect();

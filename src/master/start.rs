@@ -7,11 +7,11 @@ use crate::listeners::{self, Activated, ListenerError, Sockets};
 use crate::log::events;
 use crate::log::{self, Sink};
 use crate::master::{Master, Parts, find_folder};
-use crate::pool::{GenerationId, Order};
+use crate::pool::{ExitStatus, GenerationId, Order};
 use crate::process::{self, ForkServerProcess, Launch, NoWorkerFolder};
 use crate::signals::{Meaning, Signals};
 use crate::status;
-use crate::systemd::{Notifier, State};
+use crate::systemd::{Notifier, State, watchdog};
 use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure};
 use rgunicorn_link::{Received, Scoreboard, descriptors};
 use rustix::event::{PollFd, PollFlags};
@@ -122,6 +122,7 @@ pub fn main() -> ExitCode {
         });
     match done {
         Ok(status) => {
+            watchdog::cancel_alarm();
             log.finish();
             ExitCode::from(status)
         }
@@ -166,7 +167,7 @@ fn print(config: &Config) -> Result<u8, StartError> {
 fn check(sources: &Sources, config: &Config) -> Result<u8, StartError> {
     let folder = find_folder(config)?;
     let scoreboard = Scoreboard::create().map_err(system("make shared memory"))?;
-    let outfit = Launch {
+    let launch = Launch {
         config,
         start: &sources.start,
         folder: &folder,
@@ -174,7 +175,7 @@ fn check(sources: &Sources, config: &Config) -> Result<u8, StartError> {
     };
     // The fork server ignores Ctrl-C, so it has to be ended from here.
     let mut signals = take_over_signals()?;
-    let server = ForkServerProcess::start(GenerationId(1), outfit, &scoreboard, true)
+    let server = ForkServerProcess::start(GenerationId(1), launch, &scoreboard, true)
         .map_err(system("start Python"))?;
     match try_application(&server, &mut signals)? {
         Verdict::Good => {
@@ -186,7 +187,7 @@ fn check(sources: &Sources, config: &Config) -> Result<u8, StartError> {
             said.map(|()| 0).map_err(system("print"))
         }
         Verdict::Bad(failure) => Err(StartError::Application(failure)),
-        Verdict::Died(exit) => Err(StartError::Interpreter(server.exit_in_words(&exit))),
+        Verdict::Died(exit) => Err(StartError::Interpreter(server.describe_exit(exit))),
         Verdict::Interrupted => {
             const INTERRUPTED: u8 = 130;
             let killed = server.handle.signal(rustix::process::Signal::KILL);
@@ -199,8 +200,8 @@ fn check(sources: &Sources, config: &Config) -> Result<u8, StartError> {
 enum Verdict {
     Good,
     Bad(LoadFailure),
-    /// Python ended without reporting anything; how it ended.
-    Died(String),
+    /// Python ended without reporting anything.
+    Died(ExitStatus),
     Interrupted,
 }
 
@@ -271,6 +272,7 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Start
     log.set_level(config.loglevel.level());
     let folder = find_folder(&config)?;
     let notifier = Notifier::from_env().map_err(system("reach the service manager"))?;
+    // A period of 0 would have the master do nothing but notify.
     let watchdog = sd_notify::watchdog_enabled().filter(|period| !period.is_zero());
     let signals = take_over_signals()?;
     // The fork servers' children, the workers, become children of the master.
@@ -279,7 +281,7 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Start
         .map_err(system("become the parent of workers"))?;
     make_room_for_descriptors(&config);
     let (sockets, control) = open_sockets(&config)?;
-    // Not before: the environment was changed until here.
+    // A thread, so not before: the environment was changed until here.
     log.start().map_err(system("start the log"))?;
     // Nothing is logged before this: a start that is refused prints its errors
     // and nothing else.
@@ -290,7 +292,7 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Start
     if !sockets.ignored.is_empty() {
         events::bind_ignored(&sockets.ignored);
     }
-    let beginning = Parts {
+    let parts = Parts {
         sources,
         config,
         folder,
@@ -301,7 +303,7 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Start
         listeners: sockets.listeners,
         control,
     };
-    let status = Master::begin(beginning)
+    let status = Master::begin(parts)
         .and_then(Master::run)
         .map_err(system("run"))?;
     if status == 0 {

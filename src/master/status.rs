@@ -12,8 +12,7 @@ pub struct Totals {
     pub requests: u64,
 }
 
-/// The line. `rate` is in requests per second, `failed` is why the last reload
-/// came to nothing.
+/// `rate` is in requests per second, `failed` is why the last reload failed.
 pub fn line(summary: Summary, totals: Totals, rate: u64, failed: Option<&str>) -> String {
     let now = state(summary, totals, rate);
     match failed {
@@ -27,7 +26,7 @@ pub fn failed_start(reason: &str) -> String {
     format!("cannot start: {}", in_one_line(reason))
 }
 
-/// What an application says may have any number of lines; a status has the first.
+/// An error message of an application may have many lines; a status has the first.
 fn in_one_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
@@ -73,7 +72,7 @@ fn state(summary: Summary, totals: Totals, rate: u64) -> String {
     }
 }
 
-/// Requests per second, between one look and the next.
+/// Requests per second, between one update and the next.
 #[derive(Debug)]
 pub struct Rate {
     since: Instant,
@@ -82,10 +81,9 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// How long a look has to be away from the one before to count.
+    /// Over a shorter time the rate would jump up and down.
     const LEAST: Duration = Duration::from_secs(2);
 
-    /// Begins to count.
     pub fn new(now: Instant) -> Self {
         Self {
             since: now,
@@ -94,8 +92,8 @@ impl Rate {
         }
     }
 
-    /// The rate, now that so many requests have been answered in all.
-    pub fn look(&mut self, requests: u64, now: Instant) -> u64 {
+    /// The rate, `requests` being all that were answered so far.
+    pub fn update(&mut self, requests: u64, now: Instant) -> u64 {
         let passed = now.saturating_duration_since(self.since);
         if passed >= Self::LEAST {
             let answered = requests.saturating_sub(self.requests);
@@ -125,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_says_what_an_operator_wants_to_know() {
+    fn the_line_has_generation_workers_and_load() {
         let totals = Totals {
             busy: 1,
             requests: 1000,
@@ -175,9 +173,9 @@ mod tests {
         let start = Instant::now();
         let mut rate = Rate::new(start);
 
-        assert_eq!(rate.look(500, start + Duration::from_secs(1)), 0);
-        assert_eq!(rate.look(600, start + Duration::from_secs(5)), 120);
-        assert_eq!(rate.look(601, start + Duration::from_secs(6)), 120);
-        assert_eq!(rate.look(600, start + Duration::from_secs(10)), 0);
+        assert_eq!(rate.update(500, start + Duration::from_secs(1)), 0);
+        assert_eq!(rate.update(600, start + Duration::from_secs(5)), 120);
+        assert_eq!(rate.update(601, start + Duration::from_secs(6)), 120);
+        assert_eq!(rate.update(600, start + Duration::from_secs(10)), 0);
     }
 }

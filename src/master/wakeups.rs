@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-/// The most sources that one wait tells.
+/// The most sources that one wait returns.
 const EVENTS: usize = 32;
 
 /// Something the loop waits for.
@@ -21,11 +21,11 @@ pub enum Source {
     Signals,
     /// A client wants to connect to the control socket.
     Control,
-    /// A control client said something, or left.
+    /// A control client sent something, or left.
     ControlClient(u32),
-    /// A fork server said something, or closed its link.
+    /// A fork server sent something, or closed its link.
     ForkServer(GenerationId),
-    /// A worker said something, or closed its link.
+    /// A worker sent something, or closed its link.
     Worker(WorkerId),
     /// The application wrote something in a fork server.
     ForkServerOutput(GenerationId, Stream),
@@ -89,7 +89,6 @@ pub struct Wakeups {
 }
 
 impl Wakeups {
-    /// One without sources.
     pub fn new() -> io::Result<Self> {
         let wakeups = Self {
             all: epoll::create(CreateFlags::CLOEXEC)?,
@@ -100,7 +99,7 @@ impl Wakeups {
         Ok(wakeups)
     }
 
-    /// Waits for `fd` to become readable, from now on until it is closed.
+    /// Watches `fd` for input, until it is closed.
     pub fn add(&self, fd: impl AsFd, source: Source) -> io::Result<()> {
         let data = EventData::new_u64(source.encode());
         let (instance, flags) = match source {
@@ -118,7 +117,7 @@ impl Wakeups {
         Ok(epoll::add(instance, fd, data, flags)?)
     }
 
-    /// Waits no longer, though `fd` stays open here or elsewhere.
+    /// Stops watching `fd`, though it stays open here or elsewhere.
     pub fn remove(&self, fd: impl AsFd) {
         // It is in one of them at most.
         for instance in [&self.all, &self.outputs] {
@@ -165,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_source_survives_the_way_through_epoll() {
+    fn every_source_can_be_encoded_and_decoded() {
         for source in [
             Source::Signals,
             Source::Control,

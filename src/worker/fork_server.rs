@@ -7,19 +7,16 @@ use crate::signals::{self, Held};
 use crate::sync::Worker;
 use crate::{application, process};
 use nix::sys::signal::{SigSet, Signal};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyChildProcessError, PyRuntimeError};
 use pyo3::prelude::*;
 use rgunicorn_engine::close_on_fork;
 use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure, Site, Spawn, ToForkServer};
-use rgunicorn_link::{Link, Received, Scoreboard};
+use rgunicorn_link::{FORK_SERVER_FD, Link, Received, Scoreboard};
 use rustix::io::FdFlags;
 use rustix::net::SocketType;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
-
-/// Where the master put the link.
-const LINK: i32 = 3;
 
 /// What the process does after an order was carried out.
 enum Then {
@@ -41,11 +38,6 @@ struct ForkServer {
 
 /// Carries out the master's orders until it closes the link.
 pub fn run(py: Python<'_>) -> PyResult<u8> {
-    // The master's own signals are blocked there, and a blocked signal stays
-    // blocked through fork and exec.
-    SigSet::empty()
-        .thread_set_mask()
-        .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
     // Without a master it is of no use, also while it is busy loading.
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
         .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
@@ -53,6 +45,13 @@ pub fn run(py: Python<'_>) -> PyResult<u8> {
     let listed = close_on_fork::list(&*link);
     signals::ignore_in_fork_server(py)?;
     forking::install_handlers(py)?;
+    // The master's signals are blocked there, and a blocked signal stays blocked
+    // through fork and exec. Unblock them only now that the handlers are installed:
+    // one that was sent to every process meanwhile (`systemctl kill -s HUP`) is
+    // pending here, and would kill.
+    SigSet::empty()
+        .thread_set_mask()
+        .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
     let mut server = None;
     loop {
         let waiting: &Link = &link;
@@ -85,7 +84,7 @@ fn inherited_link() -> PyResult<Link> {
     // SAFETY: nothing in this process has used descriptor 3 yet, and nothing
     // else will own it: this runs once, as the first thing. Whether it is open,
     // and a link, is looked at before it is used.
-    let fd = unsafe { OwnedFd::from_raw_fd(LINK) };
+    let fd = unsafe { OwnedFd::from_raw_fd(FORK_SERVER_FD) };
     if rustix::net::sockopt::socket_type(&fd) != Ok(SocketType::SEQPACKET) {
         // Not ours, so it must not be closed either.
         std::mem::forget(fd);
@@ -191,7 +190,11 @@ impl ForkServer {
             }
         };
         if between > 0 {
-            os.call_method1("waitpid", (between, 0))?;
+            match os.call_method1("waitpid", (between, 0)) {
+                // The preloaded application ignores SIGCHLD or reaps all children.
+                Err(error) if error.is_instance_of::<PyChildProcessError>(py) => {}
+                waited => drop(waited?),
+            }
             return Ok(Then::GoOn);
         }
         match os.call_method0("fork").and_then(|pid| pid.extract::<i32>()) {

@@ -38,6 +38,8 @@ pub struct Setup {
     pub addressee: Addressee,
     /// No process may write a file beyond this size.
     pub file_size_limit_kib: Option<u32>,
+    /// A signal that the server is started to ignore.
+    pub ignored_signal: Option<&'static str>,
 }
 
 /// A server that was started.
@@ -102,6 +104,11 @@ impl Running {
             // The shell counts in blocks of 512 bytes.
             writeln!(script, "ulimit -f {}", limit * 2).unwrap();
         }
+        // A shell cannot ignore SIGCHLD; env can.
+        let program = match self.setup.ignored_signal {
+            Some(signal) => format!("env --ignore-signal={signal}"),
+            None => String::new(),
+        };
         let mut redirections = "";
         if let Listening::Passed(sockets) = &self.setup.listening {
             let names: Vec<&str> = sockets.iter().map(|passed| passed.name.as_str()).collect();
@@ -125,7 +132,7 @@ impl Running {
                 redirections = "3<&0 0</dev/null 4<&1 1>&2";
             }
         }
-        writeln!(script, r#"exec "$@" {redirections}"#).unwrap();
+        writeln!(script, r#"exec {program} "$@" {redirections}"#).unwrap();
         command.args(["-c", &script, "sh", RGUNICORN]);
         if !self.config.borrow().is_empty() {
             command.args(["--config", CONFIG]);

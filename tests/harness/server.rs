@@ -31,6 +31,7 @@ impl Server {
                 listening: Listening::Passed(vec![Passed::tcp("http")]),
                 addressee: Addressee::Server,
                 file_size_limit_kib: None,
+                ignored_signal: None,
             },
             output: None,
         };
@@ -115,6 +116,13 @@ impl Server {
     #[must_use]
     pub fn file_size_limit_kib(mut self, limit: u32) -> Self {
         self.setup.file_size_limit_kib = Some(limit);
+        self
+    }
+
+    /// The server is started with this signal ignored, as some supervisors do.
+    #[must_use]
+    pub fn ignoring(mut self, signal: &'static str) -> Self {
+        self.setup.ignored_signal = Some(signal);
         self
     }
 

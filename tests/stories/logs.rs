@@ -173,6 +173,41 @@ fn a_reader_of_the_log_that_stops_reading_keeps_nobody_waiting() {
 }
 
 #[test]
+fn a_reader_of_the_log_that_reads_late_misses_nothing() {
+    const REQUESTS: usize = 500;
+    let (reader, writer) = pipe_of_its_own();
+    let server = Server::running("shop:app")
+        .workers(1)
+        .file(
+            "shop.py",
+            "def app(environ, start_response):\n    raise KeyError(environ['PATH_INFO'])\n",
+        )
+        .output(writer)
+        .start();
+
+    // Their tracebacks are several times as long as what a pipe holds.
+    for number in 0..REQUESTS {
+        assert_eq!(server.get(&format!("/late/{number}")).status, 500);
+    }
+    let read = thread::spawn(move || {
+        let mut text = String::new();
+        File::from(reader).read_to_string(&mut text).unwrap();
+        text
+    });
+    assert_eq!(server.stop(), 0);
+    drop(server);
+
+    let text = read.join().unwrap();
+    let found: Vec<usize> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("KeyError: '/late/")?.strip_suffix('\''))
+        .filter_map(|number| number.parse().ok())
+        .collect();
+    assert_eq!(found, (0..REQUESTS).collect::<Vec<_>>());
+    assert!(!text.contains("dropped"), "{text}");
+}
+
+#[test]
 fn control_characters_of_a_client_do_not_reach_a_terminal() {
     let server = Server::running("hello:app")
         .workers(1)

@@ -290,6 +290,54 @@ fn a_reload_that_is_asked_for_during_a_reload_brings_the_newest_code() {
 }
 
 #[test]
+fn the_log_names_who_ordered_a_reload_that_had_to_wait() {
+    let server = selling("old").start();
+    server.write("shop.py", &shop_that_waits("new"));
+    server.signal(Signal::SIGHUP);
+    server.wait_until("the new code is loading", || {
+        !server.read("new.go.started").is_empty()
+    });
+
+    server.signal(Signal::SIGHUP);
+    server.wait_until("the second order is known", || {
+        server.log_count("Got SIGHUP") == 2
+    });
+    server.signal(Signal::SIGTTIN);
+    server.wait_for_log("Got SIGTTIN");
+    server.write("new.go", "");
+
+    server.wait_for_log("generation 3 is next");
+    assert_eq!(
+        server.log_count("Reload began (SIGHUP)"),
+        2,
+        "{}",
+        server.stderr()
+    );
+}
+
+/// As `systemctl kill -s HUP` does: everybody gets it, whatever it is doing.
+#[test]
+fn a_reload_signal_to_every_process_hurts_none_that_is_just_starting() {
+    let server = selling("old").start();
+
+    for _ in 0..8 {
+        server.forget_notices();
+        server.signal(Signal::SIGHUP);
+        server.wait_until("the reload is over", || {
+            for pid in server.children() {
+                processes::signal(pid, Signal::SIGHUP);
+            }
+            server.notices().ends_with(&["READY=1".to_owned()])
+        });
+    }
+
+    let log = server.stderr();
+    assert!(!log.contains("failed"), "{log}");
+    assert!(!log.contains("died"), "{log}");
+    assert_all_say(&server, "old");
+}
+
+#[test]
 fn a_stop_during_a_reload_stops() {
     let server = selling("old").setting("graceful_timeout", 2).start();
     server.write("shop.py", &shop_that_waits("new"));

@@ -1,9 +1,17 @@
 //! How many workers there are, and what happens to one that dies, hangs, or is
 //! sent a signal.
 
-use crate::harness::{Server, processes};
+use crate::harness::{Broken, Running, Server, client::Connection, processes};
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
 
 const DEAF: &str = "\
 import os, signal, time
@@ -11,6 +19,34 @@ def app(environ, start_response):
     signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP})
     open('deaf', 'w').write(str(os.getpid()))
     time.sleep(3600)
+";
+
+/// Held by the story with a bound on time and by the one that starts hundreds of
+/// processes: together on a small machine they would tell more about the machine.
+static MACHINE: Mutex<()> = Mutex::new(());
+
+/// `/crash` ends the worker.
+const CRASHING: &str = "\
+import hello, os
+def app(environ, start_response):
+    if environ['PATH_INFO'] == '/crash':
+        os.abort()
+    return hello.app(environ, start_response)
+";
+
+/// As soon as there is a file `close`, the fork server finds its link closed; a
+/// thread keeps its process alive.
+const CLOSING_ITS_LINK: &str = "\
+import os, socket, threading, time
+def close():
+    while not os.path.exists('close'):
+        time.sleep(0.01)
+    if not os.path.exists('closed'):
+        open('closed', 'w').close()
+        socket.socket(fileno=os.dup(3)).shutdown(socket.SHUT_RDWR)
+    time.sleep(3600)
+threading.Thread(target=close).start()
+from hello import app
 ";
 
 /// The worker that runs a request, by the file it leaves.
@@ -114,6 +150,234 @@ fn a_request_that_crashes_its_worker_hurts_only_itself() {
     assert_eq!(server.get("/").status, 200);
     server.wait_for_workers(2);
     server.wait_for_log("SIGABRT");
+}
+
+/// From when to when something happened.
+type Span = (Instant, Instant);
+
+/// What other clients saw while one URL kept crashing workers.
+#[derive(Debug, Default)]
+struct Seen {
+    answered: usize,
+    slowest: Duration,
+    /// Requests that got no answer.
+    lost: Vec<(Span, Broken)>,
+    /// Requests that ended a worker.
+    crashes: Vec<Span>,
+}
+
+impl Seen {
+    /// Requests that were lost while no worker crashed. Those that the crashing
+    /// worker had accepted already are lost with it.
+    fn lost_for_no_reason(&self) -> Vec<&Broken> {
+        (self.lost.iter())
+            .filter(|((asked, lost), _)| {
+                !(self.crashes.iter()).any(|(began, ended)| asked <= ended && began <= lost)
+            })
+            .map(|(_, broken)| broken)
+            .collect()
+    }
+}
+
+/// Lets six clients, each request on a connection of its own, work for 20 seconds
+/// while another one requests `/crash` every half second.
+fn serve_while_crashing(server: &Running) -> Seen {
+    const CRASHES: u32 = 40;
+    let address = server.address();
+    let over = AtomicBool::new(false);
+    let seen = Mutex::new(Seen::default());
+    let get = |path: &str| {
+        let asked = Instant::now();
+        let mut connection = Connection::open(&address).unwrap();
+        let answer = connection
+            .try_send(format!(
+                "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+            ))
+            .map_err(Broken::from)
+            .and_then(|()| connection.try_receive());
+        ((asked, Instant::now()), answer)
+    };
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                while !over.load(Ordering::SeqCst) {
+                    let (span, answer) = get("/");
+                    let mut seen = seen.lock().unwrap();
+                    match answer {
+                        Ok(_) => seen.answered += 1,
+                        Err(broken) => seen.lost.push((span, broken)),
+                    }
+                    seen.slowest = seen.slowest.max(span.1 - span.0);
+                    drop(seen);
+                    thread::sleep(Duration::from_millis(5));
+                }
+            });
+        }
+        for _ in 0..CRASHES {
+            let (span, answer) = get("/crash");
+            answer.unwrap_err();
+            seen.lock().unwrap().crashes.push(span);
+            thread::sleep(Duration::from_millis(500));
+        }
+        over.store(true, Ordering::SeqCst);
+    });
+    seen.into_inner().unwrap()
+}
+
+#[test]
+fn a_url_that_crashes_a_worker_twice_a_second_holds_up_nobody_else() {
+    let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+    for workers in [4, 2] {
+        let server = Server::running("shop:app")
+            .workers(workers)
+            .file("shop.py", CRASHING)
+            .start();
+        server.wait_for_workers(workers.into());
+
+        let seen = serve_while_crashing(&server);
+
+        let Seen {
+            answered,
+            slowest,
+            lost,
+            crashes,
+        } = &seen;
+        let summary = format!(
+            "{workers} workers: {answered} answered, slowest {slowest:?}, {} lost in {} crashes",
+            lost.len(),
+            crashes.len()
+        );
+        println!("{summary}");
+        assert!(*slowest < Duration::from_secs(1), "{summary}");
+        assert_eq!(seen.lost_for_no_reason(), [] as [&Broken; 0], "{summary}");
+        assert!(lost.len() < crashes.len(), "{summary}");
+        assert!(*answered > 1000, "{summary}");
+        assert!(server.runs());
+        server.wait_for_workers(workers.into());
+    }
+}
+
+#[test]
+fn workers_that_die_as_soon_as_they_are_ready_are_not_forked_in_a_hot_loop() {
+    let server = Server::running("shop:app")
+        .workers(2)
+        .file("shop.py", "from hello import app\n")
+        .start();
+    server.write(
+        "shop.py",
+        "import os, threading\nopen('attempts', 'a').write('x')\n\
+         threading.Timer(0.01, os.abort).start()\nfrom hello import app\n",
+    );
+    let victim = *server.wait_for_workers(2).first().unwrap();
+
+    let began = Instant::now();
+    processes::signal(victim, Signal::SIGKILL);
+    server.wait_until("it was tried twenty times", || {
+        server.read("attempts").len() >= 20
+    });
+
+    // Ten at once, then four a second; as fast as possible would be dozens a second.
+    assert!(
+        began.elapsed() > Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn a_fork_server_that_closes_its_link_and_stays_is_replaced() {
+    let server = Server::running("shop:app")
+        .workers(2)
+        .setting("preload", true)
+        .file("shop.py", CLOSING_ITS_LINK)
+        .start();
+    let fork_server = *server.other_pids().first().unwrap();
+
+    server.write("close", "");
+
+    server.wait_until("another fork server is there", || {
+        let others = server.other_pids();
+        !others.is_empty() && !others.contains(&fork_server)
+    });
+    server.wait_until("all workers are of the new generation", || {
+        server
+            .ctl(&["status"])
+            .stdout
+            .contains("generation 2: 2 workers ready")
+    });
+    let victim = *server.worker_pids().first().unwrap();
+    processes::signal(victim, Signal::SIGKILL);
+    server.wait_until("a worker that dies is replaced", || {
+        let now = server.worker_pids();
+        now.len() == 2 && !now.contains(&victim)
+    });
+}
+
+#[test]
+fn an_application_that_ignores_sigchld_can_be_preloaded() {
+    let server = Server::running("shop:app")
+        .workers(2)
+        .setting("preload", true)
+        .file(
+            "shop.py",
+            "import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\nfrom hello import app\n",
+        )
+        .start();
+    let fork_server = server.other_pids();
+    let victim = *server.wait_for_workers(2).first().unwrap();
+
+    processes::signal(victim, Signal::SIGKILL);
+
+    server.wait_until("the worker is replaced", || {
+        let now = server.worker_pids();
+        now.len() == 2 && !now.contains(&victim)
+    });
+    assert_eq!(server.other_pids(), fork_server);
+    assert_eq!(server.log_count("died"), 1, "{}", server.stderr());
+}
+
+#[test]
+fn a_server_whose_parent_ignores_sigchld_replaces_workers() {
+    let server = Server::running("hello:app")
+        .workers(2)
+        .ignoring("CHLD")
+        .start();
+    let victim = *server.wait_for_workers(2).first().unwrap();
+
+    processes::signal(victim, Signal::SIGKILL);
+
+    server.wait_until("the worker is replaced", || {
+        let now = server.worker_pids();
+        now.len() == 2 && !now.contains(&victim)
+    });
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn hundreds_of_workers_can_be_started() {
+    const WORKERS: u16 = 400;
+    let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+    let server = Server::running("hello:app")
+        .workers(WORKERS)
+        .setting("preload", true)
+        .start();
+
+    server.wait_for_workers(WORKERS.into());
+
+    assert_eq!(server.get("/").status, 200);
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn a_worker_that_somebody_kills_is_not_said_to_have_run_out_of_memory() {
+    let server = Server::running("hello:app").workers(1).start();
+
+    processes::signal(*server.worker_pids().first().unwrap(), Signal::SIGKILL);
+
+    server.wait_for_log("died: killed by SIGKILL (pid");
+    server.wait_for_workers(1);
+    assert_eq!(server.log_count("memory"), 0, "{}", server.stderr());
 }
 
 #[test]

@@ -128,15 +128,17 @@ pub fn what_the_application_writes_keeps_its_form(lab: &Lab) {
         .unwrap();
     assert_eq!(ready.field("PRIORITY"), "6");
     assert_eq!(ready.field("SYSLOG_IDENTIFIER"), "rgunicorn");
-    assert!(ready.field("CODE_FILE").ends_with(".rs"), "{ready:?}");
+    assert!(ready.field("CODE_FILE").contains("log/events"), "{ready:?}");
     assert_ne!(ready.field("CODE_LINE"), "");
 }
 
 pub fn a_journald_that_is_restarted_misses_nothing(lab: &Lab) {
+    const ROUNDS: usize = 3;
     let site = lab.site("shop", APP).start();
 
-    // Its socket stays: what is written meanwhile waits.
-    for round in 0..5 {
+    // Its socket stays: what is written meanwhile waits. (More restarts in a row
+    // are refused by systemd.)
+    for round in 0..ROUNDS {
         site.get(&format!("/lines?count=400&name=round{round}"));
         lab.must("systemctl restart systemd-journald");
     }
@@ -145,7 +147,7 @@ pub fn a_journald_that_is_restarted_misses_nothing(lab: &Lab) {
 
     let journal = site.journal();
     let expected: Vec<_> = (0..400).collect();
-    for round in 0..5 {
+    for round in 0..ROUNDS {
         assert_eq!(
             numbers(&journal, &format!("round{round}")),
             expected,

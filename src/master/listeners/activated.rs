@@ -95,8 +95,8 @@ fn take(fds: &mut ListenFd, index: usize) -> io::Result<Option<OwnedFd>> {
     Ok(None)
 }
 
-/// The names of the sockets, one for each; none if they are meant for another
-/// process.
+/// The names of the sockets, one for each; empty if they are meant for
+/// another process.
 fn names() -> Result<Vec<String>, ListenerError> {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let Some(fds) = variable("LISTEN_FDS") else {
@@ -106,7 +106,8 @@ fn names() -> Result<Vec<String>, ListenerError> {
         return Err(invalid("LISTEN_FDS", &fds));
     };
     if variable("LISTEN_PID").is_none() {
-        // They are for whoever reads this, as tools for development have it.
+        // Development tools such as systemfd cannot set it: then the sockets are for
+        // the first process that looks.
         let names = variable("LISTEN_FDNAMES");
         let names = names.iter().flat_map(|names| names.split(':'));
         let names = names
@@ -117,12 +118,12 @@ fn names() -> Result<Vec<String>, ListenerError> {
     match sd_notify::listen_fds_with_names() {
         Ok(named) => Ok(named.map(|(_, name)| name).collect()),
         Err(error) => {
-            // It names the variable that it could not make sense of.
-            let culprit = ["LISTEN_PID", "LISTEN_FDNAMES"]
+            // The error names the variable that is not valid.
+            let blamed = ["LISTEN_PID", "LISTEN_FDNAMES"]
                 .into_iter()
                 .find(|name| error.to_string().contains(name))
                 .unwrap_or("LISTEN_FDS");
-            Err(invalid(culprit, &variable(culprit).unwrap_or_default()))
+            Err(invalid(blamed, &variable(blamed).unwrap_or_default()))
         }
     }
 }

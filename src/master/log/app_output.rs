@@ -53,7 +53,7 @@ const REST: &str = "[rest] ";
 /// One record of an application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppRecord {
-    /// What the line said with `<N>`, or what its form suggests.
+    /// From `<N>`, or what its form suggests.
     pub priority: Priority,
     /// One line or several, without the last line end.
     pub text: String,
@@ -72,23 +72,23 @@ pub struct Assembler {
     in_long_line: bool,
     /// The record that may still grow.
     open: Option<Open>,
-    /// When what waits has waited long enough.
+    /// When what waits is not held back any longer.
     deadline: Option<Instant>,
-    /// What is complete and not yet handed out.
+    /// What is complete.
     done: Vec<AppRecord>,
 }
 
 #[derive(Debug)]
 struct Open {
     shape: Shape,
-    /// What `<N>` said.
-    said: Option<Priority>,
+    /// From `<N>`.
+    given: Option<Priority>,
     text: String,
     /// Empty lines that belong to it only if more of it follows.
     blanks: usize,
 }
 
-/// What a record is, and so which lines may follow.
+/// What a record is. It decides which lines may follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
     /// A line, and those under it that begin with white space.
@@ -184,7 +184,7 @@ impl Assembler {
         self.deadline
     }
 
-    /// Gives up what has waited long enough.
+    /// The records that have waited long enough for their rest.
     pub fn flush(&mut self, now: Instant) -> Vec<AppRecord> {
         match self.deadline {
             Some(deadline) if now >= deadline => self.finish(),
@@ -192,7 +192,7 @@ impl Assembler {
         }
     }
 
-    /// Gives up everything: the stream is at its end.
+    /// All that is left: the stream is at its end.
     pub fn finish(&mut self) -> Vec<AppRecord> {
         if !self.partial.is_empty() {
             let line = std::mem::take(&mut self.partial);
@@ -237,10 +237,10 @@ impl Assembler {
             self.append("", line);
             return;
         }
-        let (said, line) = split_priority(line);
+        let (given, line) = split_priority(line);
         let kind = Line::of(line);
         let Some(open) = &mut self.open else {
-            self.start(kind, said, line);
+            self.start(kind, given, line);
             return;
         };
         if kind == Line::Blank && (open.shape != Shape::Plain || self.in_write) {
@@ -249,7 +249,7 @@ impl Assembler {
         }
         let mut shape = open.shape.then(kind, open.blanks, &open.text);
         // A line that says its priority is meant for itself.
-        if shape.is_none() && self.in_write && said.is_none() {
+        if shape.is_none() && self.in_write && given.is_none() {
             shape = Some(match Shape::first(kind) {
                 Shape::Plain => open.shape,
                 other => other,
@@ -261,17 +261,17 @@ impl Assembler {
             self.append(&glue, line);
         } else {
             self.close();
-            self.start(kind, said, line);
+            self.start(kind, given, line);
         }
     }
 
-    fn start(&mut self, kind: Line, said: Option<Priority>, line: &str) {
+    fn start(&mut self, kind: Line, given: Option<Priority>, line: &str) {
         if kind == Line::Blank {
             return;
         }
         self.open = Some(Open {
             shape: Shape::first(kind),
-            said,
+            given,
             text: String::new(),
             blanks: 0,
         });
@@ -282,7 +282,7 @@ impl Assembler {
     fn append(&mut self, glue: &str, mut text: &str) {
         let open = self.open.get_or_insert_with(|| Open {
             shape: Shape::Plain,
-            said: None,
+            given: None,
             text: REST.to_owned(),
             blanks: 0,
         });
@@ -315,7 +315,7 @@ impl Assembler {
 
 impl Open {
     fn priority(&self) -> Priority {
-        self.said.unwrap_or(match self.shape {
+        self.given.unwrap_or(match self.shape {
             Shape::Plain | Shape::Announced => Priority::Info,
             Shape::Frames | Shape::Ended | Shape::Chained | Shape::Group | Shape::Dump => {
                 Priority::Error
@@ -463,12 +463,12 @@ fn on_screen(line: &str) -> &str {
 
 /// `<3>disk full` is `disk full` with priority 3.
 fn split_priority(line: &str) -> (Option<Priority>, &str) {
-    let said = match line.as_bytes() {
+    let given = match line.as_bytes() {
         [b'<', digit @ b'0'..=b'7', b'>', ..] => Priority::from_number(u64::from(digit - b'0')),
         _ => None,
     };
-    match said {
-        Some(_) => (said, &line[3..]),
+    match given {
+        Some(_) => (given, &line[3..]),
         None => (None, line),
     }
 }

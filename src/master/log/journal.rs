@@ -36,20 +36,6 @@ impl Journal {
         }
     }
 
-    /// Whether somebody listens on the journal's socket. Does not wait, whatever
-    /// state journald is in.
-    pub(super) fn is_present(&self) -> bool {
-        let socket = rustix::net::socket_with(
-            AddressFamily::UNIX,
-            SocketType::DGRAM,
-            SocketFlags::CLOEXEC,
-            None,
-        );
-        let connected = SocketAddrUnix::new(SD_JOURNAL_SOCK_PATH)
-            .and_then(|journal| rustix::net::connect(socket?, &journal));
-        connected.is_ok()
-    }
-
     pub(super) fn write(&mut self, record: &Record) -> Result<(), Failure> {
         match &record.content {
             Content::Program(captured) => self.emit(|| captured.emit()),
@@ -65,7 +51,7 @@ impl Journal {
     /// Has `tracing-journald` write the event that `event` emits. It does not
     /// say whether it could, so what can be known is found out before.
     fn emit(&mut self, event: impl FnOnce()) -> Result<(), Failure> {
-        if !self.is_present() {
+        if !is_present() {
             return Err(Failure::Absent);
         }
         if self.subscriber.is_none() {
@@ -91,7 +77,7 @@ impl Journal {
                 self.failures = 0;
                 Ok(())
             }
-            Err(_) if !self.is_present() => Err(Failure::Absent),
+            Err(_) if !is_present() => Err(Failure::Absent),
             // The error has no number to tell what passes from what does not.
             Err(_) if self.failures + 1 < ATTEMPTS => {
                 self.failures += 1;
@@ -103,6 +89,20 @@ impl Journal {
             }
         }
     }
+}
+
+/// Whether somebody listens on the journal's socket. Does not wait, whatever
+/// state journald is in.
+pub(super) fn is_present() -> bool {
+    let socket = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        None,
+    );
+    let connected = SocketAddrUnix::new(SD_JOURNAL_SOCK_PATH)
+        .and_then(|journal| rustix::net::connect(socket?, &journal));
+    connected.is_ok()
 }
 
 fn subscriber(identifier: &str) -> std::io::Result<Dispatch> {

@@ -2,15 +2,25 @@
 //! written here, to the journal with fields or as lines on stderr.
 //!
 //! ```text
-//! tracing macros ──▶ Log ──▶ Journal    datagrams of the native protocol
-//!      ▲                └──▶ Console    lines on stderr
-//!  events.rs
-//!      ▲
-//!  Assembler ◀── bytes of an application's stdout and stderr
+//! tracing macros ──▶ layer ──┐                     ┌──▶ journal   two crates
+//!      ▲                     ├──▶ queue ──▶ thread ─┤
+//!  events/                   │                     └──▶ console   lines on stderr
+//! bytes of stdout, stderr ──▶ app_output
 //! ```
 //!
-//! Writing a record never blocks for long and never fails: what nobody takes is
-//! dropped, counted, and told with the next record that gets through.
+//! Nobody but the thread waits for whoever takes the records:
+//!
+//! - A record is kept until it is taken, in the order in which it came. A journald
+//!   that is restarted, or slow, costs none.
+//! - While a mebibyte waits, the application's pipes are not read, so the process
+//!   that writes too much waits in its `write(2)`; the master and the requests of
+//!   other processes go on. The program's own records have room of their own.
+//! - When one record has not been taken for five seconds, nothing is waited for any
+//!   longer: what finds no room is dropped, and one record says how many were, once
+//!   the log goes on. A journald that is stopped stops no site.
+//! - At the end of the program all that waits is written, within seconds.
+//!
+//! What the crates do and what stays ours is told in [`crate::systemd`].
 
 mod app_output;
 mod console;

@@ -1,35 +1,28 @@
-//! How urgent a record is: syslog's eight priorities, which the journal uses.
+//! How urgent a record is: syslog's eight priorities, which the journal uses and
+//! an application may set with `<N>`. The program's own records have the four
+//! levels of the link's protocol.
 
 use rgunicorn_link::protocol;
 
-/// A syslog priority; the smaller, the more urgent.
+/// The smaller, the more urgent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
-    /// The system is unusable.
     Emergency,
-    /// Act immediately.
     Alert,
-    /// A process is lost.
     Critical,
-    /// Somebody must act.
     Error,
-    /// It was coped with.
     Warning,
-    /// Normal, but worth a look.
     Notice,
-    /// A state changed.
     Info,
-    /// What only a developer wants.
     Debug,
 }
 
 impl Priority {
-    /// The number that the journal, syslog and `<N>` prefixes use.
+    /// As in the journal, in syslog and in `<N>`.
     pub fn number(self) -> u8 {
         self as u8
     }
 
-    /// The priority with this number, if it is one.
     pub fn from_number(number: u64) -> Option<Self> {
         Some(match number {
             0 => Self::Emergency,
@@ -44,7 +37,7 @@ impl Priority {
         })
     }
 
-    /// The word for it on the console, in the names Python's `logging` has.
+    /// On the console, in the words of Python's `logging`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Emergency | Self::Alert | Self::Critical => "CRITICAL",

@@ -214,7 +214,7 @@ mod tests {
 
         for _ in 0..count {
             queue.pop(now).unwrap();
-            now += STALL - Duration::from_millis(1);
+            now += STALL.mul_f64(0.99);
             assert!(!queue.is_stalled(now));
             queue.written();
         }

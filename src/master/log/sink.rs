@@ -1,7 +1,7 @@
 //! Where records go: to the journal with fields, or to stderr as lines.
 
 use super::console::{Console, Style};
-use super::journal::Journal;
+use super::journal::{self, Journal};
 use super::record::Record;
 use libsystemd::logging::connected_to_journal;
 use std::io::{self, IsTerminal};
@@ -37,10 +37,9 @@ impl Sink {
                 Style::Plain
             }));
         }
-        let journal = Journal::new(identifier);
         // A service with a root directory of its own may have lost the socket.
-        if journal.is_present() {
-            Self::Journal(journal)
+        if journal::is_present() {
+            Self::Journal(Journal::new(identifier))
         } else {
             Self::Console(Console::stderr(Style::Prefixed))
         }

@@ -192,7 +192,7 @@ fn records_that_a_worker_dropped_are_reported() {
 
     assert_eq!(
         reader.sentence(),
-        "Worker 3 wrote too fast: 2 log records were dropped"
+        "Worker 3 logged too fast: 2 log records were dropped"
     );
     assert_eq!(reader.sentence(), "slow client");
 }

@@ -90,12 +90,11 @@ impl Writer {
 
     /// When [`Self::takes_output`] may change without [`Self::resume`] saying so.
     pub(super) fn next_change(&self) -> Option<Instant> {
+        let now = Instant::now();
         let state = self.lock();
-        let paused = state.queue.is_paused();
-        state
-            .queue
-            .stalls_at()
-            .filter(|then| paused && *then > Instant::now())
+        // Between two records nothing is being written, but will be at once.
+        let stalls = state.queue.stalls_at().unwrap_or(now + STALL);
+        (state.queue.is_paused() && stalls > now).then_some(stalls)
     }
 
     pub(super) fn resume(&self) -> BorrowedFd<'_> {
@@ -103,8 +102,13 @@ impl Writer {
     }
 
     /// Waits until everything is written; not for long if nothing of it gets on.
-    pub(super) fn finish(&self) {
+    pub(super) fn finish(self: &Arc<Self>) {
         let end = Instant::now() + FINISH;
+        let nothing_waits = self.lock().queue.is_done();
+        // A machine that gives no thread gets no log.
+        if nothing_waits || self.start().is_err() {
+            return;
+        }
         let mut state = self.lock();
         while !state.queue.is_done() {
             let now = Instant::now();
@@ -122,7 +126,7 @@ impl Writer {
     fn run(&self, mut sink: Sink) {
         loop {
             let record = self.next();
-            match self.write(&mut sink, &record) {
+            match write(&mut sink, &record) {
                 Ok(()) => self.lock().queue.written(),
                 Err(Refused) => self.lock().queue.refused(&record),
             }
@@ -146,22 +150,22 @@ impl Writer {
         }
     }
 
-    fn write(&self, sink: &mut Sink, record: &Record) -> Result<(), Refused> {
-        loop {
-            match sink.write(record) {
-                Ok(()) => return Ok(()),
-                Err(Failure::Refused) => return Err(Refused),
-                Err(Failure::Absent) => thread::sleep(RETRY),
-            }
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The record cannot be written, now or later.
+/// Writes one record, however long it takes, or finds that it cannot be written.
+fn write(sink: &mut Sink, record: &Record) -> Result<(), Refused> {
+    loop {
+        match sink.write(record) {
+            Ok(()) => return Ok(()),
+            Err(Failure::Refused) => return Err(Refused),
+            Err(Failure::Absent) => thread::sleep(RETRY),
+        }
+    }
+}
+
 struct Refused;
 
 impl fmt::Debug for Writer {

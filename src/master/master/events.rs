@@ -1,11 +1,11 @@
-//! What happened: signals, messages and ends of processes become events.
+//! Signals, messages and the exits of processes become events of the arbiter.
 
 use super::Master;
 use super::outputs::{finish_outputs, read_output};
 use crate::control::Asked;
 use crate::control::protocol::{Answer, Request};
 use crate::log::events::{self, Speaker};
-use crate::pool::{Event, GenerationId, Order, Reason, WorkerId};
+use crate::pool::{Event, ExitStatus, GenerationId, Order, Reason, Requester, Worker, WorkerId};
 use crate::process::{self, Handle};
 use crate::signals::Meaning;
 use crate::wakeups::Source;
@@ -40,14 +40,14 @@ impl Master {
             Source::ForkServer(generation) => self.read_fork_server(generation),
             Source::Worker(worker) => self.read_worker(worker),
             Source::ForkServerOutput(generation, stream) => {
-                let Some(server) = self.fork_servers.get_mut(&generation) else {
+                let Some(server) = self.processes.fork_servers.get_mut(&generation) else {
                     return;
                 };
                 let speaker = server.speaker();
                 read_output(&self.log, &self.wakeups, &mut server.pipes, speaker, stream);
             }
             Source::WorkerOutput(worker, stream) => {
-                let Some(worker) = self.workers.get_mut(&worker) else {
+                let Some(worker) = self.processes.workers.get_mut(&worker) else {
                     return;
                 };
                 let speaker = worker.speaker();
@@ -63,19 +63,18 @@ impl Master {
             match self.signals.next() {
                 Ok(Some((name, Meaning::Order(order)))) => {
                     info!(signal = name, "Got {name}");
-                    name.clone_into(&mut self.ordered_by);
-                    self.dispatch(Event::Ordered(order));
+                    self.dispatch(Event::Ordered(order, Requester::Signal(name)));
                 }
                 Ok(Some((_, Meaning::ChildEnded))) => self.reap(),
                 Ok(Some((name, Meaning::Nothing))) => {
                     info!(
                         signal = name,
-                        "Got {name}, which means nothing to this version"
+                        "Got {name}, which has no meaning in this version"
                     );
                 }
                 Ok(None) => return,
                 Err(error) => {
-                    error!("Signals cannot be read: {error}");
+                    error!("Cannot read signals: {error}");
                     return;
                 }
             }
@@ -86,11 +85,11 @@ impl Master {
         match asked.request {
             Request::Reload => {
                 events::control_request("reload", asked.pid, asked.uid);
-                self.ordered_by = format!("rgunicornctl, pid {}", asked.pid);
-                self.asking = Some(number);
-                self.dispatch(Event::Ordered(Order::Reload));
-                if self.asking.take().is_some() {
-                    // The arbiter did not accept it: it is on its way out.
+                self.ordering_client = Some(number);
+                let by = Requester::Control { pid: asked.pid };
+                self.dispatch(Event::Ordered(Order::Reload, by));
+                if self.ordering_client.take().is_some() {
+                    // The arbiter has stopped and accepts no order.
                     let reason = Reason::Stopping.to_string();
                     self.answer(number, &Answer::Failed(reason));
                 }
@@ -109,7 +108,7 @@ impl Master {
     }
 
     pub(super) fn read_fork_server(&mut self, generation: GenerationId) {
-        while let Some(server) = self.fork_servers.get_mut(&generation) {
+        while let Some(server) = self.processes.fork_servers.get_mut(&generation) {
             let Some(link) = &server.link else { return };
             let speaker = server.speaker();
             match link.receive() {
@@ -133,19 +132,21 @@ impl Master {
                 Ok(Received::Nothing) => return,
                 Ok(Received::Closed) => {
                     server.link = None;
-                    return;
+                    return self.dispatch(Event::ForkServerLinkClosed(generation));
                 }
                 Err(error) => {
-                    error!("The link to the fork server of generation {generation} broke: {error}");
+                    error!(
+                        "Cannot read the link to the fork server of generation {generation}: {error}"
+                    );
                     server.link = None;
-                    return;
+                    return self.dispatch(Event::ForkServerLinkClosed(generation));
                 }
             }
         }
     }
 
     pub(super) fn read_worker(&mut self, id: WorkerId) {
-        while let Some(worker) = self.workers.get_mut(&id) {
+        while let Some(worker) = self.processes.workers.get_mut(&id) {
             let Some(link) = &worker.link else { return };
             let speaker = worker.speaker();
             match link.receive() {
@@ -159,7 +160,7 @@ impl Master {
                             events::worker_started(worker.named());
                             self.dispatch(Event::WorkerStarted(id));
                         }
-                        Err(error) => error!("Worker {id} cannot be watched: {error}"),
+                        Err(error) => error!("Cannot watch worker {id}: {error}"),
                     }
                 }
                 Ok(Received::Message(FromWorker::Ready, _)) => {
@@ -176,24 +177,40 @@ impl Master {
                 Ok(Received::Nothing) => return,
                 Ok(Received::Closed) => return self.link_closed(id),
                 Err(error) => {
-                    error!("The link to worker {id} broke: {error}");
+                    error!("Cannot read the link to worker {id}: {error}");
                     return self.link_closed(id);
                 }
             }
         }
     }
 
-    /// A worker closed its link. With a pid, it is about to end, which is heard of
-    /// by itself; without one, there never was a process.
+    /// A worker closed its link. With a pid, it is about to exit and will be reaped;
+    /// without one, it was never forked.
     pub(super) fn link_closed(&mut self, id: WorkerId) {
-        if let Some(worker) = self.workers.get_mut(&id) {
+        if let Some(worker) = self.processes.workers.get_mut(&id) {
             worker.link = None;
             if worker.handle.is_none() {
-                let exit = "there was no process".to_owned();
-                self.dispatch(Event::WorkerGone(id, exit));
-                self.forget_worker(id);
+                self.worker_gone(id, ExitStatus::NeverStarted);
             }
         }
+    }
+
+    /// What it wrote is logged to the end, and its row is free again.
+    pub(super) fn forget_worker(&mut self, id: WorkerId) {
+        if let Some(mut worker) = self.processes.remove_worker(id) {
+            let speaker = worker.speaker();
+            finish_outputs(&self.log, &mut worker.pipes, speaker);
+        }
+    }
+
+    fn worker_gone(&mut self, id: WorkerId, exit: ExitStatus) {
+        let served = self.processes.has_served(id);
+        self.dispatch(Event::WorkerGone {
+            worker: id,
+            exit,
+            served,
+        });
+        self.forget_worker(id);
     }
 
     pub(super) fn refused(
@@ -208,11 +225,9 @@ impl Master {
 
     /// Reaps every child that has ended.
     pub(super) fn reap(&mut self) {
-        // A worker that said who it is and ended right after that must be known
-        // by its pid before it is reaped.
-        let unnamed: Vec<_> = self
-            .workers
-            .values()
+        // A worker that has sent its pid and exited right after that is known only
+        // by its link until the message is read.
+        let unnamed: Vec<_> = (self.processes.workers.values())
             .filter(|worker| worker.handle.is_none())
             .map(|worker| worker.id)
             .collect();
@@ -224,53 +239,34 @@ impl Master {
                 Ok(Some(reaped)) => self.reaped(reaped.pid, reaped.exit),
                 Ok(None) => return,
                 Err(error) => {
-                    error!("Children cannot be reaped: {error}");
+                    error!("Cannot reap children: {error}");
                     return;
                 }
             }
         }
     }
 
-    pub(super) fn reaped(&mut self, pid: u32, exit: String) {
-        let worker = self.workers.values().find(|worker| {
-            let handle = worker.handle.as_ref();
-            handle.is_some_and(|handle| handle.pid == pid)
-        });
-        if let Some(id) = worker.map(|worker| worker.id) {
+    fn reaped(&mut self, pid: u32, exit: ExitStatus) {
+        if let Some(id) = self.processes.worker_with_pid(pid) {
+            // What it sent before it ended.
             self.read_worker(id);
-            self.dispatch(Event::WorkerGone(id, exit));
-            self.forget_worker(id);
-            return;
-        }
-        let server = self
-            .fork_servers
-            .values()
-            .find(|server| server.handle.pid == pid);
-        if let Some(generation) = server.map(|server| server.generation) {
+            let was_killed_by_us = (self.arbiter.worker(id)).is_some_and(Worker::is_killed);
+            let exit = if was_killed_by_us {
+                exit
+            } else {
+                self.processes.explain(exit)
+            };
+            self.worker_gone(id, exit);
+        } else if let Some(generation) = self.processes.fork_server_with_pid(pid) {
             self.read_fork_server(generation);
-            if let Some(server) = self.fork_servers.get_mut(&generation) {
+            let exit = self.processes.explain(exit);
+            if let Some(server) = self.processes.fork_servers.get_mut(&generation) {
                 let speaker = server.speaker();
                 finish_outputs(&self.log, &mut server.pipes, speaker);
+                let exit = server.describe_exit(exit);
+                self.dispatch(Event::ForkServerGone(generation, exit));
+                self.processes.fork_servers.remove(&generation);
             }
-            let exit = match self.fork_servers.get(&generation) {
-                Some(server) => server.exit_in_words(&exit),
-                None => exit,
-            };
-            self.dispatch(Event::ForkServerGone(generation, exit));
-            self.fork_servers.remove(&generation);
-        }
-    }
-
-    /// A worker is no more: what it counted is kept, its row is free.
-    pub(super) fn forget_worker(&mut self, id: WorkerId) {
-        let Some(mut worker) = self.workers.remove(&id) else {
-            return;
-        };
-        let speaker = worker.speaker();
-        finish_outputs(&self.log, &mut worker.pipes, speaker);
-        if let Some(row) = self.scoreboard.row(worker.row) {
-            self.requests_of_the_gone += row.read().requests;
-            row.clear();
         }
     }
 }

@@ -10,8 +10,12 @@ use tracing::warn;
 
 impl Master {
     pub(super) fn outputs(&self) -> impl Iterator<Item = &Output> {
-        let workers = self.workers.values().map(|worker| &worker.pipes);
-        let servers = self.fork_servers.values().map(|server| &server.pipes);
+        let workers = self.processes.workers.values().map(|worker| &worker.pipes);
+        let servers = self
+            .processes
+            .fork_servers
+            .values()
+            .map(|server| &server.pipes);
         workers
             .chain(servers)
             .flat_map(|pipes| pipes.iter().flatten())
@@ -20,10 +24,12 @@ impl Master {
 
     pub(super) fn flush_outputs(&mut self, now: Instant) {
         let workers = self
+            .processes
             .workers
             .values_mut()
             .map(|worker| (worker.speaker(), &mut worker.pipes));
         let servers = self
+            .processes
             .fork_servers
             .values_mut()
             .map(|server| (server.speaker(), &mut server.pipes));

@@ -1,125 +1,124 @@
-//! From what the arbiter wants reported to records that an operator reads.
+//! What the arbiter reports becomes log records.
 
 use super::Master;
 use crate::log::events::{self, Speaker};
-use crate::pool::{Fact, Reason, WorkerId};
+use crate::pool::{ExitStatus, GenerationId, Reason, Report, WorkerId};
 use crate::process::WorkerProcess;
 use rgunicorn_link::scoreboard::now_ms;
 use std::time::{Duration, Instant};
 use tracing::{debug, error, info, warn};
 
-/// Whether a worker that was asked to leave ended as it was told to, or in a way
-/// whose reason stands in the log already.
-fn is_told_already(exit: &str) -> bool {
-    /// It could not load the application.
-    const LOAD_FAILED: &[&str] = &["exit status 3", "exit status 4"];
-    /// Signals of ours: to leave, to show its stacks, to die.
-    const KILLED: &[&str] = &["SIGTERM", "SIGQUIT", "SIGABRT", "SIGKILL"];
-    LOAD_FAILED.contains(&exit)
-        || exit
-            .strip_prefix("killed by ")
-            .is_some_and(|how| KILLED.iter().any(|signal| how.starts_with(signal)))
-}
-
 impl Master {
-    /// Logs a fact, once.
-    pub(crate) fn report(&self, fact: Fact, now: Instant) {
-        match fact {
-            Fact::Serving(generation, workers) => {
+    pub(super) fn report(&self, report: Report, now: Instant) {
+        match report {
+            Report::Serving(generation, workers) => {
                 events::ready(generation.0, workers, now - self.started);
             }
-            Fact::StartFailed(reason) => self.start_failed(&reason),
-            Fact::ReloadDone(generation) => {
-                let workers = self.arbiter.summary().ready;
-                events::reload_finished(generation.0, workers, now - self.reload_began);
+            Report::StartFailed(reason) => self.start_failed(&reason),
+            Report::Stopping(by, within) => events::stopping(&by.to_string(), within),
+            Report::ReloadBegan(generation, by) => {
+                events::reload_began(generation.0, &by.to_string());
             }
-            Fact::ReloadFailed(reason) => {
+            Report::ReloadDone(generation) => {
+                let workers = self.arbiter.summary().ready;
+                events::reload_finished(generation.0, workers, now - self.reload.began);
+            }
+            Report::ReloadFailed(reason) => {
                 self.load_failed(&reason);
                 let generation = self.arbiter.summary().generation;
                 events::reload_failed(generation.0, &reason.to_string());
             }
-            Fact::CountChanged { from: _, to } => {
-                events::workers_wanted(to, &self.ordered_by);
+            Report::CountChanged { from: _, to, by } => {
+                events::workers_wanted(to, &by.to_string());
             }
-            Fact::WorkerServes(id, _) => {
-                if let Some(worker) = self.workers.get(&id) {
+            Report::WorkerServes(id, _) => {
+                if let Some(worker) = self.processes.workers.get(&id) {
                     events::worker_ready(worker.named(), now - worker.since);
                 }
             }
-            Fact::WorkerLeft(id, exit) => {
-                if let Some(worker) = self.workers.get(&id) {
-                    let hurried = self.arbiter.time_to_leave().is_none();
-                    if exit == "exit status 0" && !hurried {
-                        events::worker_retired(worker.named(), self.requests(id));
-                    } else if hurried || is_told_already(&exit) {
-                        debug!(worker_id = id.0, exit, "Worker {id} left: {exit}");
-                    } else {
-                        info!(worker_id = id.0, exit, "Worker {id} left: {exit}");
-                    }
+            Report::WorkerLeft(id, exit) => self.worker_left(id, exit),
+            Report::WorkerDied(id, exit) => {
+                if let Some(worker) = self.processes.workers.get(&id) {
+                    events::worker_died(worker.named(), &exit.to_string(), self.requests(id));
                 }
             }
-            Fact::WorkerDied(id, exit) => {
-                if let Some(worker) = self.workers.get(&id) {
-                    events::worker_died(worker.named(), &exit, self.requests(id));
-                }
-            }
-            Fact::WorkerFailed(id, reason) => match &reason {
-                Reason::Load(failure) => {
-                    events::load_failed(self.speaker(id), failure);
-                }
-                Reason::Fork(why) => {
-                    let generation = self
-                        .workers
-                        .get(&id)
-                        .map_or(0, |worker| worker.generation.0);
-                    events::fork_failed(id.0, generation, why);
-                }
-                Reason::Config(_)
-                | Reason::Late(_)
-                | Reason::WorkerDied(_)
-                | Reason::TimedOut(_)
-                | Reason::ForkServerDied(_)
-                | Reason::ForkServerStuck
-                | Reason::GaveUp { .. }
-                | Reason::Stopping => {
-                    warn!(worker_id = id.0, "Worker {id} came to nothing: {reason}");
-                }
-            },
-            Fact::WorkerTimedOut(id, silent) => {
-                if let Some(worker) = self.workers.get(&id) {
-                    let timeout = self.config.timeout.get().unwrap_or_default();
+            Report::WorkerFailed(id, reason) => self.worker_failed(id, &reason),
+            Report::WorkerTimedOut(id, silent) => {
+                if let Some(worker) = self.processes.workers.get(&id) {
+                    let timeout = self.current.config.timeout.get().unwrap_or_default();
                     events::worker_timed_out(worker.named(), self.busy(id, silent), timeout);
                 }
             }
-            Fact::WorkerKilled(id) => {
-                if let Some(worker) = self.workers.get(&id) {
+            Report::WorkerKilled(id) => {
+                if let Some(worker) = self.processes.workers.get(&id) {
                     events::worker_killed(worker.named(), "it did not leave in time");
                 }
             }
-            Fact::RespawnDelayed(pause) => events::respawn_delayed(pause),
-            Fact::ForkServerLost(generation, reason) => {
-                let pid = self
-                    .fork_servers
-                    .get(&generation)
-                    .map_or(0, |server| server.handle.pid);
-                let exit = match &reason {
-                    Reason::ForkServerDied(exit) => exit.clone(),
-                    reason => reason.to_string(),
-                };
-                events::fork_server_died(pid, generation.0, &exit);
+            Report::RespawnDelayed(pause) => events::respawn_delayed(pause),
+            Report::ForkServerLost(generation, reason) => {
+                self.fork_server_lost(generation, reason);
             }
-            Fact::ReplacementFailed(generation, reason) => {
+            Report::ReplacementFailed(generation, reason) => {
                 self.load_failed(&reason);
                 warn!(
                     generation = generation.0,
-                    "Generation {generation}, which should follow a dead fork server, came to \
-                     nothing; another is tried: {reason}"
+                    "Generation {generation}, started because the fork server was lost, failed; \
+                     another will be tried: {reason}"
                 );
             }
         }
     }
 
-    /// The service ends before it began: why.
+    fn worker_left(&self, id: WorkerId, exit: ExitStatus) {
+        let Some(worker) = self.processes.workers.get(&id) else {
+            return;
+        };
+        let told_to_quit = self.arbiter.time_to_leave().is_none();
+        if exit == ExitStatus::Code(0) && !told_to_quit {
+            events::worker_retired(worker.named(), self.requests(id));
+        } else if told_to_quit || exit.is_expected_of_one_told_to_leave() {
+            debug!(worker_id = id.0, exit = %exit, "Worker {id} left: {exit}");
+        } else {
+            info!(worker_id = id.0, exit = %exit, "Worker {id} left: {exit}");
+        }
+    }
+
+    fn worker_failed(&self, id: WorkerId, reason: &Reason) {
+        match reason {
+            Reason::Load(failure) => events::load_failed(self.speaker(id), failure),
+            Reason::Fork(why) => {
+                let worker = self.processes.workers.get(&id);
+                let generation = worker.map_or(0, |worker| worker.generation.0);
+                events::fork_failed(id.0, generation, why);
+            }
+            Reason::Config(_)
+            | Reason::Late(_)
+            | Reason::WorkerDied(_)
+            | Reason::TimedOut(_)
+            | Reason::ForkServerDied(_)
+            | Reason::ForkServerLinkClosed
+            | Reason::ForkServerStuck
+            | Reason::GaveUp { .. }
+            | Reason::Stopping => {
+                warn!(
+                    worker_id = id.0,
+                    "Worker {id} failed before it was ready: {reason}"
+                );
+            }
+        }
+    }
+
+    fn fork_server_lost(&self, generation: GenerationId, reason: Reason) {
+        let server = self.processes.fork_servers.get(&generation);
+        let pid = server.map_or(0, |server| server.handle.pid);
+        let exit = match reason {
+            Reason::ForkServerDied(exit) => exit,
+            reason => reason.to_string(),
+        };
+        events::fork_server_died(pid, generation.0, &exit);
+    }
+
+    /// The service ends before it was ready.
     fn start_failed(&self, reason: &Reason) {
         match reason {
             Reason::Load(_) => self.load_failed(reason),
@@ -127,7 +126,7 @@ impl Master {
         }
     }
 
-    /// The application's own words, where it was the application that failed.
+    /// The application's own error, if it was that.
     fn load_failed(&self, reason: &Reason) {
         if let (Reason::Load(failure), Some(speaker)) = (reason, self.refused_by) {
             events::load_failed(speaker, failure);
@@ -140,19 +139,26 @@ impl Master {
             pid: 0,
             generation: 0,
         };
-        self.workers
+        self.processes
+            .workers
             .get(&id)
             .map_or(Speaker::Worker(unknown), WorkerProcess::speaker)
     }
 
     /// How many requests a worker has answered.
     fn requests(&self, id: WorkerId) -> u64 {
-        self.reading(id).map_or(0, |reading| reading.requests)
+        self.processes
+            .reading(id)
+            .map_or(0, |reading| reading.requests)
     }
 
     /// How long a worker has been in its request, or else silent.
     fn busy(&self, id: WorkerId, silent: Duration) -> Duration {
-        match self.reading(id).map(|reading| reading.busy_since_ms) {
+        match self
+            .processes
+            .reading(id)
+            .map(|reading| reading.busy_since_ms)
+        {
             Some(since) if since > 0 => Duration::from_millis(now_ms().saturating_sub(since)),
             _ => silent,
         }

@@ -1,6 +1,6 @@
 //! What the arbiter wants done, and the reasons it gives.
 
-use super::{GenerationId, WorkerId};
+use super::{ExitStatus, GenerationId, Requester, WorkerId};
 use rgunicorn_link::protocol::LoadFailure;
 use std::fmt;
 use std::time::Duration;
@@ -29,41 +29,38 @@ pub enum Action {
     StartForkServer(GenerationId),
     /// Close its link, upon which it exits.
     StopForkServer(GenerationId),
-    /// SIGABRT: it took too long to load and shall say where it is.
+    /// SIGABRT: it took too long to load and dumps its stacks.
     AbortForkServer(GenerationId),
     /// SIGKILL.
     KillForkServer(GenerationId),
 
     /// Order a worker from a generation's fork server.
     Spawn {
-        /// Of whose fork server.
         generation: GenerationId,
-        /// The worker's number.
         worker: WorkerId,
     },
     /// Lend it the listeners.
     Lend(WorkerId),
     /// Ask it to leave the listeners, finish its requests and exit.
     Retire {
-        /// Whom.
         worker: WorkerId,
         /// It is killed after that.
         within: Duration,
     },
     /// SIGQUIT: ask it to exit at once.
     Quit(WorkerId),
-    /// SIGABRT: it is stuck and shall say where, then die.
+    /// SIGABRT: it is stuck, dumps its stacks and dies.
     Abort(WorkerId),
-    /// SIGKILL. For a worker that never started, and so has no pid: close its
-    /// link, upon which it exits should it ever come to exist, and say
-    /// [`WorkerGone`](super::Event::WorkerGone).
+    /// SIGKILL. For a worker that has not started, and so has no pid: close its
+    /// link and report [`WorkerGone`](super::Event::WorkerGone). Should it be
+    /// forked later, it finds its link closed and exits.
     Kill(WorkerId),
 
-    /// Tell the service manager. Each once, when it becomes true.
+    /// Tell the service manager; each announcement once, when it becomes true.
     Announce(Announcement),
     /// Log it, once.
-    Report(Fact),
-    /// Nothing is left to do nor to wait for. The last action of all.
+    Report(Report),
+    /// Every process is gone. The last action of all.
     Exit(u8),
 }
 
@@ -74,7 +71,7 @@ pub enum Announcement {
     Ready,
     /// A reload began.
     Reloading,
-    /// The end began.
+    /// The service began to stop.
     Stopping,
 }
 
@@ -85,47 +82,52 @@ pub struct ReloadId(pub u32);
 
 /// What an operator may want to find in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fact {
+pub enum Report {
     /// The service answers requests for the first time, with so many workers.
     Serving(GenerationId, usize),
     /// The first generation could not serve: the service ends.
     StartFailed(Reason),
+    /// The service was ordered to stop. Workers have this long to finish their
+    /// requests; `None` if they leave at once.
+    Stopping(Requester, Option<Duration>),
+
+    /// A reload's generation is about to be started.
+    ReloadBegan(GenerationId, Requester),
     /// Every worker wanted is of this generation.
     ReloadDone(GenerationId),
     /// The reload ended without that.
     ReloadFailed(Reason),
-    /// The count of workers wanted was changed by an order.
+    /// An order changed how many workers are wanted.
     CountChanged {
-        /// Before.
         from: usize,
-        /// Now.
         to: usize,
+        by: Requester,
     },
 
     /// A worker serves.
     WorkerServes(WorkerId, GenerationId),
-    /// A worker that was asked to leave did; how, in words.
-    WorkerLeft(WorkerId, String),
-    /// A worker that served died by itself; how, in words.
-    WorkerDied(WorkerId, String),
-    /// A worker came to nothing; another is tried.
+    /// A worker that was asked to leave has left.
+    WorkerLeft(WorkerId, ExitStatus),
+    /// A worker that served died by itself.
+    WorkerDied(WorkerId, ExitStatus),
+    /// A worker failed before it served; another is tried.
     WorkerFailed(WorkerId, Reason),
-    /// A worker gave no sign of life for so long and is told to die.
+    /// A worker was silent for so long and is told to dump its stacks and die.
     WorkerTimedOut(WorkerId, Duration),
-    /// A worker had its time and is killed.
+    /// A worker did not leave in time and is killed.
     WorkerKilled(WorkerId),
     /// Workers fail one after the other: the next is tried after this pause.
     RespawnDelayed(Duration),
 
     /// The fork server of the serving generation is lost. Its workers go on; the
-    /// next generation follows them.
+    /// next generation replaces them.
     ForkServerLost(GenerationId, Reason),
-    /// The generation that should follow a dead fork server came to nothing.
+    /// The generation that was to replace one without a fork server failed.
     /// Another is tried.
     ReplacementFailed(GenerationId, Reason),
 }
 
-/// Why a generation, a worker or a reload came to nothing.
+/// Why a generation, a worker or a reload failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
     /// The configuration cannot be used; why, in one line.
@@ -134,20 +136,21 @@ pub enum Reason {
     Load(LoadFailure),
     /// The application took longer than this to load.
     Late(Duration),
-    /// A worker died; how, in words.
-    WorkerDied(String),
-    /// A worker gave no sign of life for so long.
+    /// A worker died.
+    WorkerDied(ExitStatus),
+    /// A worker was silent for so long.
     TimedOut(Duration),
     /// The fork server died; how, in words.
     ForkServerDied(String),
+    /// The fork server closed its link and went on running.
+    ForkServerLinkClosed,
     /// The fork server did not fork when it was told to.
     ForkServerStuck,
-    /// The operating system gave no process; why, in its words.
+    /// The operating system refused to fork; its error message.
     Fork(String),
-    /// The generation serves, but too many of its workers failed to wait for
-    /// the last; the rest is tried on and on.
+    /// The generation serves, but so many of its workers failed that the reload is
+    /// given up. Workers are still replaced one by one.
     GaveUp {
-        /// How many failed.
         failures: u32,
         /// The last one's reason.
         last: Box<Reason>,
@@ -168,6 +171,7 @@ impl Reason {
             | Self::WorkerDied(_)
             | Self::TimedOut(_)
             | Self::ForkServerDied(_)
+            | Self::ForkServerLinkClosed
             | Self::ForkServerStuck
             | Self::Stopping => 3,
         }
@@ -184,11 +188,14 @@ impl fmt::Display for Reason {
                 "the application was not loaded after {} s",
                 after.as_secs_f64()
             ),
-            Self::WorkerDied(how) => write!(to, "a worker died: {how}"),
+            Self::WorkerDied(exit) => write!(to, "a worker died: {exit}"),
             Self::TimedOut(silent) => {
                 write!(to, "a worker was silent for {} s", silent.as_secs())
             }
             Self::ForkServerDied(how) => write!(to, "the fork server died: {how}"),
+            Self::ForkServerLinkClosed => {
+                to.write_str("the fork server closed its link and did not exit")
+            }
             Self::ForkServerStuck => to.write_str("the fork server does not fork"),
             Self::Fork(why) => write!(to, "cannot fork a worker: {why}"),
             Self::GaveUp { failures, last } => {

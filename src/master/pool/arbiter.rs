@@ -1,65 +1,72 @@
-//! The arbiter: what it knows, what it is told, and what follows from that.
+//! The arbiter: what it knows, and how events change that.
 //!
-//! Here news is taken in. What a failure means is in `failure.rs`, what is
-//! done about it all in `reconcile.rs`.
+//! Orders and reloads are in `reload.rs`, what a failure means is in `failure.rs`,
+//! and what is done about it all in `reconcile.rs`.
 
 use super::generation::{self, ForkServer, GenerationId};
 use super::pause::Pause;
-use super::wanted::{MOST_WORKERS, Wanted};
+use super::reload::{Next, PendingReload, Rollout};
+use super::respawn::Respawn;
+use super::wanted::Wanted;
 use super::worker_state::{self, Input, Role, State, Worker, WorkerId};
-use super::{Action, Announcement, Event, Fact, Heartbeat, Order, Reason, ReloadId};
+use super::{Action, Announcement, Event, ExitStatus, Heartbeat, Reason, Report};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+
+/// How long to wait after an order for a worker that did not get through.
+const SPAWN_AGAIN: Duration = Duration::from_millis(50);
 
 /// Decides what the master does.
 #[derive(Debug)]
 pub struct Arbiter {
     pub(super) wanted: Wanted,
-    /// How many workers are wanted now: the configuration's count, and what
-    /// orders have made of it since.
+    /// How many workers are wanted now: the configuration's count, changed by
+    /// orders since.
     pub(super) count: usize,
     pub(super) lifecycle: Lifecycle,
-    /// The generation that serves, or at first shall serve. Workers of lower
-    /// ones are to be replaced.
+    /// The generation that serves, or at the first start is meant to. Workers of
+    /// lower ones are to be replaced.
     pub(super) current: GenerationId,
     pub(super) next: Next,
     /// The reload whose generation serves already, while not all workers are of it.
-    pub(super) roll: Option<Roll>,
+    pub(super) rollout: Option<Rollout>,
     /// The reload that begins when the one under way is over.
-    pub(super) waiting: Option<ReloadId>,
+    pub(super) waiting: Option<PendingReload>,
     /// Every fork server that is not reaped.
     pub(super) fork_servers: BTreeMap<GenerationId, ForkServer>,
     /// Every worker that is not reaped.
     pub(super) workers: BTreeMap<WorkerId, Worker>,
-    /// Between one worker that fails and the next.
-    pub(super) respawn: Pause,
+    /// When workers that are missing may be ordered.
+    pub(super) respawn: Respawn,
+    /// Until then no worker is ordered: the link to the fork server was full.
+    pub(super) spawn_after: Option<Instant>,
     /// Between one lost fork server and the next.
     pub(super) replace: Pause,
-    /// When the heartbeats are looked at again.
+    /// When the heartbeats are checked again.
     pub(super) next_heartbeat_check: Instant,
     /// What the service manager was told last.
     pub(super) announced: Option<Announcement>,
-    /// The last number of each kind that was given away.
+    /// The last number of each kind that is in use. None is used twice.
     last_generation: u32,
     last_worker: u32,
-    last_reload: u32,
-    /// What follows from the event that is being taken in.
+    pub(super) last_reload: u32,
+    /// What follows from the event that is being handled.
     pub(super) actions: Vec<Action>,
 }
 
-/// Where the whole is going.
+/// The state of the service as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lifecycle {
     /// Nothing has served yet: the first failure ends it.
     Starting,
-    /// Some workers serve, and the first others are still coming.
+    /// Some workers serve, and the others are started for the first time.
     Filling,
     /// The pool is kept as it is wanted.
     Serving,
-    /// Everything is asked to leave; the exit status, and how it is asked.
+    /// Every process is asked to leave; the exit status, and how they are asked.
     Stopping(u8, StopMode),
-    /// Nothing is left.
-    Over(u8, StopMode),
+    /// Every process is gone.
+    Stopped(u8, StopMode),
 }
 
 /// How to stop.
@@ -71,45 +78,8 @@ pub(super) enum StopMode {
     Quick,
 }
 
-/// The generation that may follow the current one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
-    /// None.
-    Nothing,
-    /// Its configuration is being read.
-    Reading(ReloadId),
-    /// It has to prove that it can serve.
-    Trying(Candidate),
-}
-
-/// A generation that has to prove that it can serve.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Candidate {
-    pub(super) generation: GenerationId,
-    /// Its first worker. The generation is promoted when that one is ready.
-    pub(super) probe: Option<WorkerId>,
-    pub(super) purpose: Purpose,
-}
-
-/// What a next generation is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// New code and this configuration.
-    Reload(ReloadId, Wanted),
-    /// A fork server in place of one that was lost.
-    Replacement,
-}
-
-/// A reload on its way from the first new worker to the last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Roll {
-    pub(super) reload: ReloadId,
-    /// How many new workers have failed on the way.
-    pub(super) failures: u32,
-}
-
 impl Arbiter {
-    /// The pool at its beginning, and what has to be done first.
+    /// A pool without processes, and what has to be done first.
     pub fn new(wanted: Wanted, now: Instant) -> (Self, Vec<Action>) {
         let mut arbiter = Self {
             wanted,
@@ -117,11 +87,12 @@ impl Arbiter {
             lifecycle: Lifecycle::Starting,
             current: GenerationId(1),
             next: Next::Nothing,
-            roll: None,
+            rollout: None,
             waiting: None,
             fork_servers: BTreeMap::new(),
             workers: BTreeMap::new(),
-            respawn: Pause::new(Duration::from_millis(100), Duration::from_secs(10)),
+            respawn: Respawn::new(),
+            spawn_after: None,
             replace: Pause::new(Duration::from_secs(1), Duration::from_secs(30)),
             next_heartbeat_check: now,
             announced: None,
@@ -135,20 +106,19 @@ impl Arbiter {
         (arbiter, actions)
     }
 
-    /// Takes one event in and says what has to be done. `now` never goes back.
+    /// Handles one event and says what has to be done. `now` never goes back.
     pub fn on(&mut self, event: Event, now: Instant) -> Vec<Action> {
-        if matches!(self.lifecycle, Lifecycle::Over(..)) {
+        if matches!(self.lifecycle, Lifecycle::Stopped(..)) {
             return Vec::new();
         }
-        self.forget_old_failures(now);
-        self.take(event, now);
+        self.apply(event, now);
         self.reconcile(now);
         std::mem::take(&mut self.actions)
     }
 
-    fn take(&mut self, event: Event, now: Instant) {
+    fn apply(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Ordered(order) => self.ordered(order),
+            Event::Ordered(order, by) => self.apply_order(order, by),
             Event::ConfigRead(wanted) => self.config_read(wanted, now),
             Event::ConfigRefused(why) => self.config_refused(why),
 
@@ -156,20 +126,23 @@ impl Arbiter {
                 self.step_fork_server(generation, generation::Input::Ready, now);
             }
             Event::ForkServerRefused(generation, failure) => {
-                if let Some(before @ ForkServer::Starting { .. }) =
-                    self.step_fork_server(generation, generation::Input::Stop, now)
-                {
+                let before = self.step_fork_server(generation, generation::Input::Stop, now);
+                if let Some(before) = before.filter(|server| server.is_current()) {
                     self.fork_server_lost(generation, before, Reason::Load(failure), now);
                 }
             }
+            Event::ForkServerLinkClosed(generation) => {
+                self.step_fork_server(generation, generation::Input::Disconnected, now);
+            }
             Event::ForkServerGone(generation, how) => {
                 if let Some(before) = self.fork_servers.remove(&generation) {
-                    if before.is_of_use() {
+                    if before.is_current() {
                         self.fork_server_lost(generation, before, Reason::ForkServerDied(how), now);
                     }
                 }
             }
 
+            Event::SpawnDeferred(id) => self.spawn_deferred(id, now),
             Event::ForkFailed(id, why) => {
                 if let Some(worker) = self.workers.get(&id) {
                     if matches!(worker.state, State::Ordered { .. }) {
@@ -191,9 +164,13 @@ impl Arbiter {
                     }
                 }
             }
-            Event::WorkerGone(id, how) => {
+            Event::WorkerGone {
+                worker: id,
+                exit,
+                served,
+            } => {
                 if let Some(worker) = self.workers.remove(&id) {
-                    self.worker_gone(id, &worker, how, now);
+                    self.worker_gone(id, &worker, exit, served, now);
                 }
             }
 
@@ -210,70 +187,20 @@ impl Arbiter {
         }
     }
 
-    fn ordered(&mut self, order: Order) {
-        let stopping = matches!(
-            self.lifecycle,
-            Lifecycle::Stopping(..) | Lifecycle::Over(..)
-        );
-        match order {
-            Order::Reload => {
-                let reload = self.waiting.unwrap_or_else(|| {
-                    self.last_reload += 1;
-                    ReloadId(self.last_reload)
-                });
-                self.actions.push(Action::ReloadAccepted(reload));
-                if stopping {
-                    let outcome = Err(Reason::Stopping);
-                    self.actions.push(Action::ReloadFinished(reload, outcome));
-                } else {
-                    self.waiting = Some(reload);
-                }
-            }
-            Order::Stop if !stopping => self.stop(0, StopMode::Graceful),
-            Order::StopNow => match self.lifecycle {
-                Lifecycle::Stopping(status, _) => self.stop(status, StopMode::Quick),
-                Lifecycle::Starting | Lifecycle::Filling | Lifecycle::Serving => {
-                    self.stop(0, StopMode::Quick);
-                }
-                Lifecycle::Over(..) => {}
-            },
-            Order::OneWorkerMore if !stopping => {
-                self.change_count((self.count + 1).min(usize::from(MOST_WORKERS)));
-            }
-            Order::OneWorkerFewer if !stopping => self.change_count((self.count - 1).max(1)),
-            Order::Stop | Order::OneWorkerMore | Order::OneWorkerFewer => {}
+    /// The order did not get through. Nobody failed: it is given again in a moment,
+    /// or to the next fork server if this one is about to end.
+    fn spawn_deferred(&mut self, id: WorkerId, now: Instant) {
+        let is_ordered = (self.workers.get(&id))
+            .is_some_and(|worker| matches!(worker.state, State::Ordered { .. }));
+        if !is_ordered {
+            return;
         }
-    }
-
-    fn change_count(&mut self, to: usize) {
-        let from = std::mem::replace(&mut self.count, to);
-        if from != to {
-            self.report(Fact::CountChanged { from, to });
-        }
-    }
-
-    fn config_read(&mut self, wanted: Wanted, now: Instant) {
-        match self.next {
-            Next::Reading(reload) => {
-                let generation = self.start_fork_server(wanted.boot_timeout, now);
-                self.next = Next::Trying(Candidate {
-                    generation,
-                    probe: None,
-                    purpose: Purpose::Reload(reload, wanted),
-                });
+        self.workers.remove(&id);
+        self.spawn_after = Some(now + SPAWN_AGAIN);
+        if let Next::Testing(candidate) = &mut self.next {
+            if candidate.probe == Some(id) {
+                candidate.probe = None;
             }
-            // The end began meanwhile.
-            Next::Nothing | Next::Trying(_) => self.actions.push(Action::DropConfig),
-        }
-    }
-
-    fn config_refused(&mut self, why: String) {
-        match self.next {
-            Next::Reading(reload) => {
-                self.next = Next::Nothing;
-                self.finish_reload(reload, Err(Reason::Config(why)));
-            }
-            Next::Nothing | Next::Trying(_) => {}
         }
     }
 
@@ -284,7 +211,7 @@ impl Arbiter {
         let generation = worker.generation;
         let boot = self.boot_timeout(generation);
         self.step_worker(id, Input::Started(boot), now);
-        // The fork server makes one after the other.
+        // The fork server forks one after the other.
         for worker in self.workers.values_mut() {
             if worker.generation == generation {
                 worker.state = worker.state.on(Input::Queued, now).0;
@@ -300,58 +227,52 @@ impl Arbiter {
             return;
         }
         let generation = worker.generation;
-        if let Next::Trying(candidate) = self.next {
+        if let Next::Testing(candidate) = self.next {
             if candidate.probe == Some(id) {
                 self.promote(candidate, now);
             }
         }
+        if generation == self.current {
+            self.respawn.loaded();
+        }
         self.step_worker(id, Input::Ready, now);
-        self.report(Fact::WorkerServes(id, generation));
+        self.report(Report::WorkerServes(id, generation));
         if self.lifecycle == Lifecycle::Starting {
             self.lifecycle = Lifecycle::Filling;
         }
     }
 
-    /// The candidate has proved that it can serve.
-    fn promote(&mut self, candidate: Candidate, now: Instant) {
-        self.next = Next::Nothing;
-        self.current = candidate.generation;
-        match candidate.purpose {
-            Purpose::Reload(reload, wanted) => {
-                self.actions.push(Action::AdoptConfig);
-                self.wanted = wanted;
-                self.count = wanted.count();
-                self.roll = Some(Roll {
-                    reload,
-                    failures: 0,
-                });
-                self.replace.reset();
-            }
-            Purpose::Replacement => {}
-        }
-        self.respawn.reset();
-        let fork_servers: Vec<GenerationId> = self.fork_servers.keys().copied().collect();
-        for generation in fork_servers {
-            if generation != self.current {
-                self.step_fork_server(generation, generation::Input::Stop, now);
-            }
-        }
-    }
-
-    fn worker_gone(&mut self, id: WorkerId, worker: &Worker, how: String, now: Instant) {
+    fn worker_gone(
+        &mut self,
+        id: WorkerId,
+        worker: &Worker,
+        exit: ExitStatus,
+        served: bool,
+        now: Instant,
+    ) {
         match worker.state {
+            // The fork server's end is the failure, not this.
+            State::Ordered { .. } if !self.can_fork(worker.generation) => {}
             State::Ordered { .. } | State::Starting { .. } => {
-                self.worker_failed(id, worker.generation, Reason::WorkerDied(how), now);
+                self.worker_failed(id, worker.generation, Reason::WorkerDied(exit), now);
             }
             State::Serving { since } => {
-                self.report(Fact::WorkerDied(id, how.clone()));
-                self.worker_lost(worker.generation, since, Reason::WorkerDied(how), now);
+                self.report(Report::WorkerDied(id, exit));
+                let reason = Reason::WorkerDied(exit);
+                self.worker_lost(worker.generation, since, served, reason, now);
             }
             State::Retiring { .. }
             | State::Leaving { .. }
             | State::Aborted { .. }
-            | State::Killed { .. } => self.report(Fact::WorkerLeft(id, how)),
+            | State::Killed { .. } => self.report(Report::WorkerLeft(id, exit)),
         }
+    }
+
+    fn can_fork(&self, generation: GenerationId) -> bool {
+        matches!(
+            self.fork_servers.get(&generation),
+            Some(ForkServer::Ready { .. })
+        )
     }
 
     fn heartbeat(&mut self, heartbeat: Heartbeat, now: Instant) {
@@ -363,66 +284,19 @@ impl Arbiter {
         let Some(since) = worker.state.beats_since() else {
             return;
         };
-        // What was on the scoreboard before it served is not its own.
+        // The row may still hold the heartbeat of its last user.
         let silent = heartbeat.silent.min(now.saturating_duration_since(since));
         if silent <= timeout {
             return;
         }
-        self.report(Fact::WorkerTimedOut(heartbeat.worker, silent));
+        self.report(Report::WorkerTimedOut(heartbeat.worker, silent));
         if let Some((worker, _)) = self.step_worker(heartbeat.worker, Input::Stuck, now) {
             if worker.state.role() == Role::Serving {
-                self.worker_lost(worker.generation, since, Reason::TimedOut(silent), now);
+                // No limit is needed: it takes the whole timeout each time.
+                let served = true;
+                let reason = Reason::TimedOut(silent);
+                self.worker_lost(worker.generation, since, served, reason, now);
             }
-        }
-    }
-
-    /// Sets the lifecycle to the end. Who waits for a reload waits in vain.
-    pub(super) fn stop(&mut self, status: u8, haste: StopMode) {
-        self.lifecycle = Lifecycle::Stopping(status, haste);
-        self.announce();
-        let under_way = match std::mem::replace(&mut self.next, Next::Nothing) {
-            Next::Reading(reload) => Some(reload),
-            Next::Trying(Candidate {
-                purpose: Purpose::Reload(reload, _),
-                ..
-            }) => {
-                self.actions.push(Action::DropConfig);
-                Some(reload)
-            }
-            Next::Nothing
-            | Next::Trying(Candidate {
-                purpose: Purpose::Replacement,
-                ..
-            }) => None,
-        };
-        let rolling = self.roll.take().map(|roll| roll.reload);
-        let waiting = self.waiting.take();
-        for reload in [under_way, rolling, waiting].into_iter().flatten() {
-            self.finish_reload(reload, Err(Reason::Stopping));
-        }
-    }
-
-    pub(super) fn finish_reload(
-        &mut self,
-        reload: ReloadId,
-        outcome: Result<GenerationId, Reason>,
-    ) {
-        self.report(match &outcome {
-            Ok(generation) => Fact::ReloadDone(*generation),
-            Err(reason) => Fact::ReloadFailed(reason.clone()),
-        });
-        self.actions.push(Action::ReloadFinished(reload, outcome));
-    }
-
-    /// How long a generation may load the application.
-    pub(super) fn boot_timeout(&self, generation: GenerationId) -> Option<Duration> {
-        match self.next {
-            Next::Trying(Candidate {
-                generation: candidate,
-                purpose: Purpose::Reload(_, wanted),
-                ..
-            }) if candidate == generation => wanted.boot_timeout,
-            Next::Nothing | Next::Reading(_) | Next::Trying(_) => self.wanted.boot_timeout,
         }
     }
 
@@ -448,19 +322,19 @@ impl Arbiter {
         worker
     }
 
-    /// Moves a worker on and has done what that takes. Gives the worker as it
-    /// was and its state now.
+    /// Applies an input to a worker, with the action that follows. Gives the worker
+    /// as it was and its state now.
     pub(super) fn step_worker(
         &mut self,
         id: WorkerId,
-        turn: Input,
+        input: Input,
         now: Instant,
     ) -> Option<(Worker, State)> {
         let worker = self.workers.get_mut(&id)?;
         let before = worker.clone();
-        let (state, deed) = before.state.on(turn, now);
+        let (state, effect) = before.state.on(input, now);
         worker.state = state;
-        let action = match deed {
+        let action = match effect {
             worker_state::Effect::Nothing => None,
             worker_state::Effect::Lend => Some(Action::Lend(id)),
             worker_state::Effect::Retire(within) => Some(Action::Retire { worker: id, within }),
@@ -472,18 +346,19 @@ impl Arbiter {
         Some((before, state))
     }
 
-    /// Moves a fork server on and has done what that takes. Gives its state before.
+    /// Applies an input to a fork server, with the action that follows. Gives its
+    /// state before.
     pub(super) fn step_fork_server(
         &mut self,
         generation: GenerationId,
-        turn: generation::Input,
+        input: generation::Input,
         now: Instant,
     ) -> Option<ForkServer> {
         let fork_server = self.fork_servers.get_mut(&generation)?;
         let before = *fork_server;
-        let (after, deed) = before.on(turn, now);
+        let (after, effect) = before.on(input, now);
         *fork_server = after;
-        let action = match deed {
+        let action = match effect {
             generation::Effect::Nothing => None,
             generation::Effect::Stop => Some(Action::StopForkServer(generation)),
             generation::Effect::Abort => Some(Action::AbortForkServer(generation)),
@@ -493,7 +368,7 @@ impl Arbiter {
         Some(before)
     }
 
-    pub(super) fn report(&mut self, fact: Fact) {
-        self.actions.push(Action::Report(fact));
+    pub(super) fn report(&mut self, report: Report) {
+        self.actions.push(Action::Report(report));
     }
 }

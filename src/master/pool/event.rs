@@ -1,46 +1,76 @@
 //! What the arbiter is told.
 
-use super::{GenerationId, Wanted, WorkerId};
+use super::{ExitStatus, GenerationId, Wanted, WorkerId};
 use rgunicorn_link::protocol::LoadFailure;
+use std::fmt;
 use std::time::Duration;
 
 /// What an operator asked for. A signal and a control command that mean the
 /// same thing are the same `Order`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// Read the configuration and put every worker on the code of today.
+    /// Read the configuration again and replace every worker by one with the
+    /// newest code.
     Reload,
     /// Let running requests finish, then exit.
     Stop,
     /// Exit without waiting for requests.
     StopNow,
-    /// Want one worker more, until the next reload.
+    /// Run one worker more, until the next reload.
     OneWorkerMore,
-    /// Want one worker fewer, until the next reload.
+    /// Run one worker fewer, until the next reload.
     OneWorkerFewer,
 }
 
-/// Something that happened. What is told of a worker or a fork server that the
-/// arbiter no longer knows is ignored, so the loop may be late with its news.
+/// Who gave an order. Part of the order, since one may have to wait while others
+/// are given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requester {
+    /// Whoever sent this signal.
+    Signal(&'static str),
+    /// A client of the control socket.
+    Control {
+        /// The client's process.
+        pid: u32,
+    },
+}
+
+impl fmt::Display for Requester {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signal(name) => to.write_str(name),
+            Self::Control { pid } => write!(to, "rgunicornctl, pid {pid}"),
+        }
+    }
+}
+
+/// Something that happened. Events about a worker or a fork server that the
+/// arbiter no longer knows are ignored, so the loop may be late with them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// An operator gave an order.
-    Ordered(Order),
+    Ordered(Order, Requester),
 
     /// The answer to [`Action::ReadConfig`](super::Action::ReadConfig): the
     /// loop keeps the new configuration as the candidate.
     ConfigRead(Wanted),
-    /// The other answer: it cannot be used, and why, in one line.
+    /// The other answer: why it cannot be used, in one line.
     ConfigRefused(String),
 
     /// A fork server can fork workers.
     ForkServerReady(GenerationId),
     /// A fork server could not load the application. Its process will exit.
     ForkServerRefused(GenerationId, LoadFailure),
-    /// A fork server's process is reaped, or could not be started at all; how
-    /// it ended, in words.
+    /// A fork server has closed its link: it takes no orders. Its process should
+    /// be about to exit.
+    ForkServerLinkClosed(GenerationId),
+    /// A fork server's process is reaped, or could not be started at all. The text
+    /// is for the log; nothing is decided by it.
     ForkServerGone(GenerationId, String),
 
+    /// The order for a worker could not be sent, because the link to the fork
+    /// server is full or closed. There is no such worker; it is ordered again later.
+    SpawnDeferred(WorkerId),
     /// A fork server could not fork: there never was such a process, and no
     /// `WorkerGone` follows.
     ForkFailed(WorkerId, String),
@@ -50,9 +80,14 @@ pub enum Event {
     WorkerReady(WorkerId),
     /// A worker could not load the application. Its process will exit.
     WorkerRefused(WorkerId, LoadFailure),
-    /// A worker's process is reaped; how it ended, in words. Also the end of a
-    /// worker that never started and whose link is closed.
-    WorkerGone(WorkerId, String),
+    /// A worker's process is reaped. Also the end of a worker that never started
+    /// and whose link is closed.
+    WorkerGone {
+        worker: WorkerId,
+        exit: ExitStatus,
+        /// It had answered a request, or was in one when it ended.
+        served: bool,
+    },
 
     /// The deadline has come. How long each worker of
     /// [`Arbiter::with_heartbeat`](super::Arbiter::with_heartbeat) has been
@@ -63,8 +98,7 @@ pub enum Event {
 /// How long a worker has been silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// Blame.
     pub worker: WorkerId,
-    /// Since its last sign of life.
+    /// Since its last heartbeat.
     pub silent: Duration,
 }

@@ -1,22 +1,23 @@
-//! What it means when something fails: at the first start the end, for a
-//! candidate that the old generation stays, else another try.
+//! What a failure means: at the first start the service ends, for a candidate the
+//! old generation stays, else it is tried again.
 
-use super::arbiter::{Candidate, Lifecycle, Next, Purpose, Roll, StopMode};
+use super::arbiter::{Lifecycle, StopMode};
 use super::generation::{self, ForkServer, GenerationId};
-use super::worker_state::{State, WorkerId};
-use super::{Action, Arbiter, Fact, Reason};
+use super::reload::{Candidate, Next, Purpose, Rollout};
+use super::worker_state::WorkerId;
+use super::{Action, Arbiter, Reason, Report};
 use std::time::{Duration, Instant};
 
-/// A worker or a fork server that lived that long was no failure.
+/// A worker or a fork server that was ready for so long was not a failed one.
 const LONG_ENOUGH: Duration = Duration::from_secs(5);
 /// The first pause after an application that could not be loaded.
 const LOAD_PAUSE: Duration = Duration::from_secs(1);
-/// So many workers may fail in one reload after the first was ready. Then those
-/// who wait for it are told, and the rest is tried without them.
-const ROLL_FAILURES: u32 = 5;
+/// After so many failed workers a reload whose first worker was ready has failed.
+/// Whoever waits for it is told; the workers that are missing are still tried.
+const ROLLOUT_FAILURES: u32 = 5;
 
 impl Arbiter {
-    /// A worker came to nothing before it ever served.
+    /// A worker failed before it was ready.
     pub(super) fn worker_failed(
         &mut self,
         id: WorkerId,
@@ -24,43 +25,48 @@ impl Arbiter {
         reason: Reason,
         now: Instant,
     ) {
-        match self.whose_failure(generation) {
-            Blame::Service => self.start_failed(reason),
-            Blame::Candidate(candidate) => self.candidate_failed(candidate, reason, now),
-            Blame::Current => {
+        match self.affected_by(generation) {
+            Affected::Start => self.start_failed(reason),
+            Affected::Candidate(candidate) => self.candidate_failed(candidate, reason, now),
+            Affected::Current => {
                 self.lifecycle = Lifecycle::Serving;
-                self.report(Fact::WorkerFailed(id, reason.clone()));
-                self.delay_respawn(first_pause(&reason), now);
-                self.roll_failed(reason);
+                self.report(Report::WorkerFailed(id, reason.clone()));
+                let pause = self.respawn.failed(first_pause(&reason), now);
+                self.report_delay(pause.unwrap_or_default());
+                self.rollout_failed(reason);
             }
-            Blame::Nobody => {}
+            Affected::Nothing => {}
         }
     }
 
-    /// A worker that has served does so no more, without having been asked.
+    /// A worker that was ready is lost, without having been asked to leave.
     pub(super) fn worker_lost(
         &mut self,
         generation: GenerationId,
-        since: Instant,
+        ready_since: Instant,
+        served: bool,
         reason: Reason,
         now: Instant,
     ) {
-        match self.whose_failure(generation) {
-            Blame::Current => {
+        match self.affected_by(generation) {
+            Affected::Current => {
                 self.lifecycle = Lifecycle::Serving;
-                if lived_long(since, now) {
-                    self.respawn.reset();
+                if served {
+                    self.respawn.died_after_use(now);
                 } else {
-                    self.delay_respawn(Duration::ZERO, now);
-                    self.roll_failed(reason);
+                    let pause = self.respawn.died_unused(self.count, now);
+                    self.report_delay(pause);
+                }
+                if !lived_long(ready_since, now) {
+                    self.rollout_failed(reason);
                 }
             }
-            // Before it serves, a generation is the current one.
-            Blame::Service | Blame::Candidate(_) | Blame::Nobody => {}
+            // A generation whose worker was ready is neither being started nor tested.
+            Affected::Start | Affected::Candidate(_) | Affected::Nothing => {}
         }
     }
 
-    /// A fork server can fork no more, without having been told to stop.
+    /// A fork server cannot fork any more, without having been told to stop.
     pub(super) fn fork_server_lost(
         &mut self,
         generation: GenerationId,
@@ -68,35 +74,32 @@ impl Arbiter {
         reason: Reason,
         now: Instant,
     ) {
-        match self.whose_failure(generation) {
-            Blame::Service => self.start_failed(reason),
-            Blame::Candidate(candidate) => self.candidate_failed(candidate, reason, now),
-            Blame::Current => {
+        match self.affected_by(generation) {
+            Affected::Start => self.start_failed(reason),
+            Affected::Candidate(candidate) => self.candidate_failed(candidate, reason, now),
+            Affected::Current => {
                 self.lifecycle = Lifecycle::Serving;
-                self.report(Fact::ForkServerLost(generation, reason.clone()));
-                match before {
-                    ForkServer::Ready { since } if lived_long(since, now) => self.replace.reset(),
-                    ForkServer::Starting { .. }
-                    | ForkServer::Ready { .. }
-                    | ForkServer::Leaving { .. }
-                    | ForkServer::Killed { .. } => {
+                self.report(Report::ForkServerLost(generation, reason.clone()));
+                match before.ready_since() {
+                    Some(since) if lived_long(since, now) => self.replace.reset(),
+                    Some(_) | None => {
                         self.replace.grow(Duration::ZERO, now);
                     }
                 }
-                self.roll_failed(reason);
+                self.rollout_failed(reason);
             }
-            Blame::Nobody => {}
+            Affected::Nothing => {}
         }
     }
 
-    /// The first generation comes to nothing.
+    /// The first generation failed.
     fn start_failed(&mut self, reason: Reason) {
         let status = reason.status();
-        self.report(Fact::StartFailed(reason));
+        self.report(Report::StartFailed(reason));
         self.stop(status, StopMode::Quick);
     }
 
-    /// The candidate comes to nothing. What serves goes on serving.
+    /// The candidate failed. The current generation goes on serving.
     fn candidate_failed(&mut self, candidate: Candidate, reason: Reason, now: Instant) {
         self.next = Next::Nothing;
         self.step_fork_server(candidate.generation, generation::Input::Stop, now);
@@ -107,83 +110,61 @@ impl Arbiter {
             }
             Purpose::Replacement => {
                 let generation = candidate.generation;
-                self.report(Fact::ReplacementFailed(generation, reason.clone()));
+                self.report(Report::ReplacementFailed(generation, reason.clone()));
                 self.replace.grow(LOAD_PAUSE, now);
-                self.roll_failed(reason);
+                self.rollout_failed(reason);
             }
         }
     }
 
-    /// A worker failed while a reload rolls, or what it needs did.
-    fn roll_failed(&mut self, reason: Reason) {
-        let Some(roll) = &mut self.roll else {
+    /// A worker or the fork server failed while a reload is rolled out.
+    fn rollout_failed(&mut self, reason: Reason) {
+        let Some(rollout) = &mut self.rollout else {
             return;
         };
-        roll.failures += 1;
-        let Roll { reload, failures } = *roll;
-        if failures >= ROLL_FAILURES {
-            self.roll = None;
+        rollout.failures += 1;
+        let Rollout { reload, failures } = *rollout;
+        if failures >= ROLLOUT_FAILURES {
+            self.rollout = None;
             let last = Box::new(reason);
             self.finish_reload(reload, Err(Reason::GaveUp { failures, last }));
         }
     }
 
-    fn delay_respawn(&mut self, least: Duration, now: Instant) {
-        match self.respawn.grow(least, now) {
-            None | Some(Duration::ZERO) => {}
-            Some(pause) => self.report(Fact::RespawnDelayed(pause)),
+    fn report_delay(&mut self, pause: Duration) {
+        if !pause.is_zero() {
+            self.report(Report::RespawnDelayed(pause));
         }
     }
 
-    /// A pool that is complete and has been for a while has no failures to remember.
-    pub(super) fn forget_old_failures(&mut self, now: Instant) {
-        let settled = self
-            .workers
-            .values()
-            .filter(|worker| worker.generation == self.current)
-            .filter(|worker| match worker.state {
-                State::Serving { since } => lived_long(since, now),
-                State::Ordered { .. }
-                | State::Starting { .. }
-                | State::Retiring { .. }
-                | State::Leaving { .. }
-                | State::Aborted { .. }
-                | State::Killed { .. } => false,
-            })
-            .count();
-        if settled >= self.count {
-            self.respawn.reset();
-        }
-    }
-
-    /// Who is concerned when something of a generation fails.
-    fn whose_failure(&self, generation: GenerationId) -> Blame {
-        if let Next::Trying(candidate) = self.next {
+    /// What is affected when a process of this generation fails.
+    fn affected_by(&self, generation: GenerationId) -> Affected {
+        if let Next::Testing(candidate) = self.next {
             if candidate.generation == generation {
-                return Blame::Candidate(candidate);
+                return Affected::Candidate(candidate);
             }
         }
         if generation != self.current {
-            return Blame::Nobody;
+            return Affected::Nothing;
         }
         match self.lifecycle {
-            Lifecycle::Starting => Blame::Service,
-            Lifecycle::Filling | Lifecycle::Serving => Blame::Current,
-            Lifecycle::Stopping(..) | Lifecycle::Over(..) => Blame::Nobody,
+            Lifecycle::Starting => Affected::Start,
+            Lifecycle::Filling | Lifecycle::Serving => Affected::Current,
+            Lifecycle::Stopping(..) | Lifecycle::Stopped(..) => Affected::Nothing,
         }
     }
 }
 
-/// Who is concerned when something fails.
-enum Blame {
-    /// Everybody: nothing has served yet.
-    Service,
-    /// Whoever waits for the next generation.
+/// What a failure affects.
+enum Affected {
+    /// The first start: nothing has served yet.
+    Start,
+    /// A reload, or the replacement of a fork server.
     Candidate(Candidate),
     /// The generation that serves.
     Current,
-    /// What failed was not wanted any more.
-    Nobody,
+    /// Nothing: the process was not wanted any more.
+    Nothing,
 }
 
 fn lived_long(since: Instant, now: Instant) -> bool {
@@ -198,6 +179,7 @@ fn first_pause(reason: &Reason) -> Duration {
         | Reason::WorkerDied(_)
         | Reason::TimedOut(_)
         | Reason::ForkServerDied(_)
+        | Reason::ForkServerLinkClosed
         | Reason::ForkServerStuck
         | Reason::Fork(_)
         | Reason::GaveUp { .. }

@@ -1,21 +1,27 @@
-//! The life of a fork server, which is what a generation has in processes
-//! besides its workers.
+//! The states of a fork server, the one process that a generation has besides its
+//! workers.
 //!
 //! ```text
 //!             Ready            Stop             (reaped)
 //! Starting ──────────▶ Ready ──────▶ Leaving ────────────▶ gone
-//!     │ Stop, Refused, late             ▲  │ late            ▲
-//!     └─────────────────────────────────┘  ▼                 │
-//!                      Ready, stuck ───▶ Killed ─────────────┘
+//!   │ │ Stop, Refused, late│            ▲  │ late            ▲
+//!   │ └────────────────────┼────────────┘  ▼                 │
+//!   │ Disconnected         │  stuck ───▶ Killed ─────────────┤
+//!   └───────▶ Disconnected ◀┘               ▲                 │
+//!                  │ late ──────────────────┘                 │
+//!                  └──────────────────────────────────────────┘
 //! ```
 //!
 //! It may die at any time: its workers do not need it, only their successors do.
+//! A process that ends closes its link first, so a closed link is not yet a
+//! failure: how it ended says more. But it may also live on, kept by a thread of
+//! the application, and then it is killed and replaced.
 
 use super::worker_state::{KILL_AGAIN, QUICK, later};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// A generation's number, from 1. A generation that came to nothing keeps its number.
+/// A generation's number, from 1. Numbers of generations that failed are not used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GenerationId(pub u32);
 
@@ -25,20 +31,23 @@ impl fmt::Display for GenerationId {
     }
 }
 
-/// Where in its life a fork server is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForkServer {
-    /// Starts Python and, with `preload`, loads the application.
+    /// Starting Python and, with `preload`, loading the application.
     Starting {
         /// Then it has taken too long.
         until: Option<Instant>,
     },
-    /// Forks workers.
-    Ready {
-        /// Since when.
-        since: Instant,
+    /// Forking workers.
+    Ready { since: Instant },
+    /// It closed its link and is expected to exit.
+    Disconnected {
+        /// Since when it could fork, if it ever could.
+        ready_since: Option<Instant>,
+        /// Then it is killed.
+        until: Instant,
     },
-    /// Its link is closed, or it could not load, or it was told to dump its stacks.
+    /// We closed its link, or it could not load, or was told to dump its stacks.
     Leaving {
         /// Then it is killed.
         until: Instant,
@@ -50,29 +59,28 @@ pub enum ForkServer {
     },
 }
 
-/// What happens to a fork server in its life.
+/// What can happen to a fork server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Input {
     /// It can fork.
     Ready,
-    /// It is not wanted any more, or of no use.
+    /// It is not wanted any more, or cannot fork.
     Stop,
+    /// It closed its link.
+    Disconnected,
     /// It does not fork.
     Stuck,
-    /// Time went by.
     Tick,
 }
 
 /// What has to be done to a fork server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// Nothing.
     Nothing,
     /// Close its link.
     Stop,
     /// Let it dump its stacks and die.
     Abort,
-    /// Kill it.
     Kill,
 }
 
@@ -83,42 +91,70 @@ impl ForkServer {
         }
     }
 
-    pub(super) fn on(self, turn: Input, now: Instant) -> (Self, Effect) {
-        use Input::{Ready, Stop, Stuck, Tick};
-        let leaving = Self::Leaving { until: now + QUICK };
+    pub(super) fn on(self, input: Input, now: Instant) -> (Self, Effect) {
+        use Input::{Disconnected, Ready, Stop, Stuck, Tick};
+        let until = now + QUICK;
+        let leaving = Self::Leaving { until };
         let killed = Self::Killed {
             until: now + KILL_AGAIN,
         };
-        match (self, turn) {
+        match (self, input) {
             (Self::Starting { .. }, Ready) => (Self::Ready { since: now }, Effect::Nothing),
-            (Self::Starting { .. } | Self::Ready { .. }, Stop) => (leaving, Effect::Stop),
+            (Self::Starting { .. } | Self::Ready { .. } | Self::Disconnected { .. }, Stop) => {
+                (leaving, Effect::Stop)
+            }
+            (Self::Starting { .. }, Disconnected) => {
+                let ready_since = None;
+                (Self::Disconnected { ready_since, until }, Effect::Nothing)
+            }
+            (Self::Ready { since }, Disconnected) => {
+                let ready_since = Some(since);
+                (Self::Disconnected { ready_since, until }, Effect::Nothing)
+            }
             (Self::Starting { until: Some(until) }, Tick) if now >= until => {
                 (leaving, Effect::Abort)
             }
-            (Self::Starting { .. } | Self::Ready { .. } | Self::Leaving { .. }, Stuck) => {
-                (killed, Effect::Kill)
-            }
-            (Self::Leaving { until } | Self::Killed { until }, Tick) if now >= until => {
-                (killed, Effect::Kill)
-            }
-            (state, Ready | Stop | Stuck | Tick) => (state, Effect::Nothing),
+            (
+                Self::Starting { .. }
+                | Self::Ready { .. }
+                | Self::Disconnected { .. }
+                | Self::Leaving { .. },
+                Stuck,
+            ) => (killed, Effect::Kill),
+            (
+                Self::Disconnected { until, .. } | Self::Leaving { until } | Self::Killed { until },
+                Tick,
+            ) if now >= until => (killed, Effect::Kill),
+            (state, Ready | Stop | Disconnected | Stuck | Tick) => (state, Effect::Nothing),
         }
     }
 
-    /// When time will tell something new.
+    /// When the next `Tick` changes something.
     pub(super) fn deadline(self) -> Option<Instant> {
         match self {
             Self::Starting { until } => until,
             Self::Ready { .. } => None,
-            Self::Leaving { until } | Self::Killed { until } => Some(until),
+            Self::Disconnected { until, .. } | Self::Leaving { until } | Self::Killed { until } => {
+                Some(until)
+            }
         }
     }
 
-    /// Whether workers can or will be ordered from it.
-    pub(super) fn is_of_use(self) -> bool {
+    /// Whether it has neither failed nor been told to leave. One that has closed
+    /// its link has not failed yet: how it ends will be its failure.
+    pub(super) fn is_current(self) -> bool {
         match self {
-            Self::Starting { .. } | Self::Ready { .. } => true,
+            Self::Starting { .. } | Self::Ready { .. } | Self::Disconnected { .. } => true,
             Self::Leaving { .. } | Self::Killed { .. } => false,
+        }
+    }
+
+    /// Since when it could fork, if it ever could and was not told to leave.
+    pub(super) fn ready_since(self) -> Option<Instant> {
+        match self {
+            Self::Ready { since } => Some(since),
+            Self::Disconnected { ready_since, .. } => ready_since,
+            Self::Starting { .. } | Self::Leaving { .. } | Self::Killed { .. } => None,
         }
     }
 }

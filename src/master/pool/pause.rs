@@ -1,8 +1,8 @@
-//! A pause that grows: how long to wait before the next try of what failed.
+//! A pause that grows: how long to wait before something that failed is tried again.
 
 use std::time::{Duration, Instant};
 
-/// Grows with each failure, up to a limit, until something went well.
+/// Grows with each failure, up to a limit, until a success.
 ///
 /// Failures that arrive while a pause runs belong to the tries before it:
 /// eight workers that die together are one failure, not eight.
@@ -29,7 +29,7 @@ impl Pause {
         }
     }
 
-    /// It failed. Gives the length of the pause that begins now and is at
+    /// After a failure: gives the length of the pause that begins now and is at
     /// least `least`, or none when one runs already.
     pub fn grow(&mut self, least: Duration, now: Instant) -> Option<Duration> {
         if !self.is_over(now) {
@@ -41,7 +41,7 @@ impl Pause {
         Some(pause)
     }
 
-    /// It went well: there is nothing to wait for, and the next failure is a first one.
+    /// After a success: the next failure is a first one.
     pub fn reset(&mut self) {
         self.next = Duration::ZERO;
         self.until = None;
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grave_failure_skips_the_short_pauses() {
+    fn a_pause_is_never_shorter_than_the_least() {
         assert_eq!(pauses(&mut pause(), 300 * MS, 4), [300, 600, 1000, 1000]);
     }
 

@@ -1,26 +1,32 @@
-//! The one step that compares what is wanted with what is there.
+//! The step that compares what is wanted with what is there.
 //!
-//! It runs after every event and has no memory of its own: run twice, it finds
+//! It runs after every event and keeps no state of its own: run twice, it finds
 //! nothing to do the second time.
 
-use super::arbiter::{Candidate, Lifecycle, Next, Purpose, StopMode};
+use super::arbiter::{Lifecycle, StopMode};
 use super::generation::{self, ForkServer, GenerationId};
+use super::reload::{Candidate, Next, Purpose};
 use super::worker_state::{Input, Role, State, WorkerId};
-use super::{Action, Announcement, Arbiter, Fact, Reason};
+use super::{Action, Announcement, Arbiter, Reason, Report};
 use rgunicorn_link::scoreboard::ROWS;
 use std::time::{Duration, Instant};
 
-/// How often heartbeats are looked at, unless the timeout is short.
+/// How often heartbeats are checked, unless the timeout is short.
 const HEARTBEAT_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Workers, counted by what they are for the pool.
+/// The most workers that are ordered from a fork server and not forked yet. Enough
+/// to keep it busy; few enough for their orders, and the descriptors that travel
+/// with them, to fit into its link at once.
+pub(super) const MOST_ORDERED: usize = 32;
+
+/// How many workers there are.
 #[derive(Debug, Clone, Copy, Default)]
-struct Tally {
+struct Counts {
     /// Of the current generation, not ready yet.
-    coming: usize,
+    starting: usize,
     /// Of the current generation, serving.
     serving: usize,
-    /// Of an earlier one, serving.
+    /// Of an earlier generation, serving.
     old: usize,
 }
 
@@ -28,22 +34,23 @@ impl Arbiter {
     pub(super) fn reconcile(&mut self, now: Instant) {
         self.step_overdue_workers(now);
         self.step_overdue_fork_servers(now);
+        self.spawn_after = self.spawn_after.filter(|until| now < *until);
         match self.lifecycle {
             Lifecycle::Starting | Lifecycle::Filling | Lifecycle::Serving => {
-                self.trim(now);
-                self.fill(now);
-                self.finish_roll();
+                self.retire_surplus(now);
+                self.spawn_missing(now);
+                self.finish_rollout();
                 self.announce();
                 self.begin_reload();
                 self.replace_fork_server(now);
-                self.send_probe(now);
+                self.spawn_probe(now);
             }
-            Lifecycle::Stopping(status, haste) => self.wind_down(status, haste, now),
-            Lifecycle::Over(..) => {}
+            Lifecycle::Stopping(status, mode) => self.continue_stop(status, mode, now),
+            Lifecycle::Stopped(..) => {}
         }
     }
 
-    /// Goes on with workers that had their time.
+    /// Handles workers whose deadline has passed.
     fn step_overdue_workers(&mut self, now: Instant) {
         let late: Vec<WorkerId> = (self.workers.iter())
             .filter(|(_, worker)| worker.state.deadline().is_some_and(|until| now >= until))
@@ -60,25 +67,28 @@ impl Arbiter {
                     self.worker_failed(id, worker.generation, Reason::Late(after), now);
                 }
                 State::Retiring { .. } | State::Leaving { .. } | State::Aborted { .. } => {
-                    self.report(Fact::WorkerKilled(id));
+                    self.report(Report::WorkerKilled(id));
                 }
                 State::Killed { .. } | State::Serving { .. } => {}
             }
         }
     }
 
-    /// A worker was ordered and does not come. If its fork server may be the
-    /// cause, that one goes, and a process that exists nevertheless gets the
-    /// same time again to say so. Then it is given up.
+    /// A worker was ordered and has not started. If its fork server may be the
+    /// cause, that is killed; the worker, which may exist all the same, gets the
+    /// same time again. Then it is given up.
     fn not_forked(&mut self, id: WorkerId, generation: GenerationId, now: Instant) {
         let stopping = matches!(self.lifecycle, Lifecycle::Stopping(..));
         match self.fork_servers.get(&generation) {
             Some(
-                ForkServer::Starting { .. } | ForkServer::Ready { .. } | ForkServer::Leaving { .. },
+                ForkServer::Starting { .. }
+                | ForkServer::Ready { .. }
+                | ForkServer::Disconnected { .. }
+                | ForkServer::Leaving { .. },
             ) if !stopping => {
                 let stuck = generation::Input::Stuck;
                 if let Some(before) = self.step_fork_server(generation, stuck, now) {
-                    if before.is_of_use() {
+                    if before.is_current() {
                         self.fork_server_lost(generation, before, Reason::ForkServerStuck, now);
                     }
                 }
@@ -89,7 +99,7 @@ impl Arbiter {
         }
     }
 
-    /// Goes on with fork servers that had their time.
+    /// Handles fork servers whose deadline has passed.
     fn step_overdue_fork_servers(&mut self, now: Instant) {
         let late: Vec<GenerationId> = (self.fork_servers.iter())
             .filter(|(_, server)| server.deadline().is_some_and(|until| now >= until))
@@ -97,19 +107,29 @@ impl Arbiter {
             .collect();
         for generation in late {
             let tick = generation::Input::Tick;
-            if let Some(before @ ForkServer::Starting { .. }) =
-                self.step_fork_server(generation, tick, now)
-            {
-                let after = self.boot_timeout(generation).unwrap_or_default();
-                self.fork_server_lost(generation, before, Reason::Late(after), now);
+            let Some(before) = self.step_fork_server(generation, tick, now) else {
+                continue;
+            };
+            match before {
+                ForkServer::Starting { .. } => {
+                    let after = self.boot_timeout(generation).unwrap_or_default();
+                    self.fork_server_lost(generation, before, Reason::Late(after), now);
+                }
+                ForkServer::Disconnected { .. } => {
+                    let reason = Reason::ForkServerLinkClosed;
+                    self.fork_server_lost(generation, before, reason, now);
+                }
+                ForkServer::Ready { .. }
+                | ForkServer::Leaving { .. }
+                | ForkServer::Killed { .. } => {}
             }
         }
     }
 
-    /// Asks those to leave that are not wanted: workers that were coming of
-    /// other generations or are too many, then those that serve and are more
+    /// Asks workers to leave that are not wanted: first those that are starting and
+    /// are of another generation or too many, then those that serve and are more
     /// than wanted, the oldest first.
-    fn trim(&mut self, now: Instant) {
+    fn retire_surplus(&mut self, now: Instant) {
         let probe = self.candidate().and_then(|candidate| candidate.probe);
         let stray: Vec<WorkerId> = (self.workers.iter())
             .filter(|(id, worker)| {
@@ -123,16 +143,21 @@ impl Arbiter {
             self.step_worker(id, Input::Quit, now);
         }
 
-        let tally = self.tally();
-        let spare = (tally.serving + tally.coming).saturating_sub(self.count);
+        let counts = self.counts();
+        let spare = (counts.serving + counts.starting).saturating_sub(self.count);
         // Those that are only ordered cannot be asked yet, but will be.
-        for id in self.of_current(Role::Coming).into_iter().rev().take(spare) {
+        for id in self
+            .of_current(Role::Starting)
+            .into_iter()
+            .rev()
+            .take(spare)
+        {
             if matches!(self.workers[&id].state, State::Starting { .. }) {
                 self.step_worker(id, Input::Quit, now);
             }
         }
 
-        let spare = (tally.old + tally.serving).saturating_sub(self.count);
+        let spare = (counts.old + counts.serving).saturating_sub(self.count);
         // Numbers count up, so the lowest is the oldest.
         let oldest: Vec<WorkerId> = (self.workers.iter())
             .filter(|(_, worker)| worker.state.role() == Role::Serving)
@@ -144,29 +169,37 @@ impl Arbiter {
         }
     }
 
-    /// Orders the workers that are missing.
-    fn fill(&mut self, now: Instant) {
-        if self.respawn.is_over(now) {
-            for _ in 0..self.missing() {
-                self.spawn(self.current, now);
-            }
+    /// Orders workers that are missing.
+    fn spawn_missing(&mut self, now: Instant) {
+        let missing = self.missing();
+        self.respawn.forget_surplus(missing);
+        let count = self.respawn.allowed(missing, now).min(self.room());
+        for _ in 0..count {
+            self.spawn(self.current, now);
         }
+        self.respawn.ordered(count, now);
     }
 
-    /// How many workers to order as soon as no pause forbids it.
+    /// How many workers of the current generation are missing.
     fn missing(&self) -> usize {
+        let counts = self.counts();
+        (self.count).saturating_sub(counts.serving + counts.starting)
+    }
+
+    /// How many workers could be ordered from the current fork server.
+    fn room(&self) -> usize {
         match self.fork_servers.get(&self.current) {
-            Some(ForkServer::Ready { .. }) => {
-                let tally = self.tally();
-                let new = tally.serving + tally.coming;
-                let most = self.count + self.wanted.room_to_roll();
-                self.count
-                    .saturating_sub(new)
-                    .min(most.saturating_sub(tally.old + new))
+            Some(ForkServer::Ready { .. }) if self.spawn_after.is_none() => {
+                let counts = self.counts();
+                let most = self.count + self.wanted.surge();
+                most.saturating_sub(counts.old + counts.serving + counts.starting)
+                    .min(MOST_ORDERED.saturating_sub(self.ordered()))
                     .min(self.free_rows())
             }
             Some(
-                ForkServer::Starting { .. }
+                ForkServer::Ready { .. }
+                | ForkServer::Starting { .. }
+                | ForkServer::Disconnected { .. }
                 | ForkServer::Leaving { .. }
                 | ForkServer::Killed { .. },
             )
@@ -174,30 +207,39 @@ impl Arbiter {
         }
     }
 
-    /// Every worker alive has a row on the scoreboard, retiring ones too.
+    /// How many workers the current fork server was told to fork and has not.
+    fn ordered(&self) -> usize {
+        (self.workers.values())
+            .filter(|worker| {
+                worker.generation == self.current && matches!(worker.state, State::Ordered { .. })
+            })
+            .count()
+    }
+
+    /// Every process has a row on the scoreboard, that of a retiring worker too.
     fn free_rows(&self) -> usize {
         ROWS.saturating_sub(self.workers.len())
     }
 
-    fn finish_roll(&mut self) {
-        // With so many of them, no old one is left that was not asked to leave.
-        if self.tally().serving < self.count {
+    fn finish_rollout(&mut self) {
+        // With so many new ones, every old one has been asked to leave.
+        if self.counts().serving < self.count {
             return;
         }
         if self.lifecycle == Lifecycle::Filling {
             self.lifecycle = Lifecycle::Serving;
         }
-        if let Some(roll) = self.roll.take() {
-            self.finish_reload(roll.reload, Ok(self.current));
+        if let Some(rollout) = self.rollout.take() {
+            self.finish_reload(rollout.reload, Ok(self.current));
         }
     }
 
-    /// Begins the reload that waits, if nothing is in its way.
+    /// Begins the reload that waits, unless another is under way.
     fn begin_reload(&mut self) {
-        if self.lifecycle == Lifecycle::Serving && self.next == Next::Nothing && self.roll.is_none()
-        {
-            if let Some(reload) = self.waiting.take() {
-                self.next = Next::Reading(reload);
+        let is_free = self.next == Next::Nothing && self.rollout.is_none();
+        if self.lifecycle == Lifecycle::Serving && is_free {
+            if let Some(pending) = self.waiting.take() {
+                self.next = Next::Reading(pending);
                 self.announce();
                 self.actions.push(Action::ReadConfig);
             }
@@ -207,7 +249,7 @@ impl Arbiter {
     fn replace_fork_server(&mut self, now: Instant) {
         if self.needs_replacement() && self.replace.is_over(now) {
             let generation = self.start_fork_server(self.wanted.boot_timeout, now);
-            self.next = Next::Trying(Candidate {
+            self.next = Next::Testing(Candidate {
                 generation,
                 probe: None,
                 purpose: Purpose::Replacement,
@@ -219,37 +261,39 @@ impl Arbiter {
     fn needs_replacement(&self) -> bool {
         self.lifecycle == Lifecycle::Serving
             && self.next == Next::Nothing
-            && !(self.fork_servers.get(&self.current)).is_some_and(|server| server.is_of_use())
+            && !(self.fork_servers.get(&self.current)).is_some_and(|server| server.is_current())
     }
 
     /// Orders a candidate's first worker.
-    fn send_probe(&mut self, now: Instant) {
+    fn spawn_probe(&mut self, now: Instant) {
         if !self.needs_probe() {
             return;
         }
         if let Some(candidate) = self.candidate() {
             let probe = Some(self.spawn(candidate.generation, now));
-            self.next = Next::Trying(Candidate { probe, ..candidate });
+            self.next = Next::Testing(Candidate { probe, ..candidate });
         }
     }
 
     fn needs_probe(&self) -> bool {
         self.free_rows() > 0
+            && self.spawn_after.is_none()
             && self.candidate().is_some_and(|candidate| {
                 let server = self.fork_servers.get(&candidate.generation);
                 candidate.probe.is_none() && matches!(server, Some(ForkServer::Ready { .. }))
             })
     }
 
-    /// Asks everything to leave, workers first: they may still need help to go.
-    fn wind_down(&mut self, status: u8, haste: StopMode, now: Instant) {
-        let turn = match haste {
+    /// Asks everything to leave: the workers, and when they are gone the fork servers.
+    /// A worker that is ordered can be asked only once it has been forked.
+    fn continue_stop(&mut self, status: u8, mode: StopMode, now: Instant) {
+        let input = match mode {
             StopMode::Graceful => Input::Retire(self.wanted.graceful_timeout),
             StopMode::Quick => Input::Quit,
         };
         let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
         for id in workers {
-            self.step_worker(id, turn, now);
+            self.step_worker(id, input, now);
         }
         if !self.workers.is_empty() {
             return;
@@ -259,7 +303,7 @@ impl Arbiter {
             self.step_fork_server(generation, generation::Input::Stop, now);
         }
         if self.fork_servers.is_empty() {
-            self.lifecycle = Lifecycle::Over(status, haste);
+            self.lifecycle = Lifecycle::Stopped(status, mode);
             self.actions.push(Action::Exit(status));
         }
     }
@@ -268,36 +312,36 @@ impl Arbiter {
     pub(super) fn announce(&mut self) {
         let announcement = match self.lifecycle {
             Lifecycle::Starting | Lifecycle::Filling => return,
-            // One worker that answers is the least.
+            // A service that nobody answers for is not ready.
             Lifecycle::Serving if self.announced.is_none() && self.ready() == 0 => return,
             Lifecycle::Serving if self.announced.is_some() && self.reloads() => {
                 Announcement::Reloading
             }
             Lifecycle::Serving => Announcement::Ready,
-            Lifecycle::Stopping(..) | Lifecycle::Over(..) => Announcement::Stopping,
+            Lifecycle::Stopping(..) | Lifecycle::Stopped(..) => Announcement::Stopping,
         };
         if self.announced == Some(announcement) {
             return;
         }
         if self.announced.is_none() && announcement == Announcement::Ready {
-            self.report(Fact::Serving(self.current, self.ready()));
+            self.report(Report::Serving(self.current, self.ready()));
         }
         self.announced = Some(announcement);
         self.actions.push(Action::Announce(announcement));
     }
 
-    /// Whether a reload is under way that somebody asked for.
+    /// Whether a reload is under way. The replacement of a fork server is not one.
     pub(super) fn reloads(&self) -> bool {
-        self.roll.is_some()
+        self.rollout.is_some()
             || match self.next {
                 Next::Reading(_) => true,
-                Next::Trying(candidate) => matches!(candidate.purpose, Purpose::Reload(..)),
+                Next::Testing(candidate) => matches!(candidate.purpose, Purpose::Reload(..)),
                 Next::Nothing => false,
             }
     }
 
-    /// When the next [`Tick`](super::Event::Tick) is due; `None` while only news
-    /// can change anything.
+    /// When the next [`Tick`](super::Event::Tick) is due; `None` while only another
+    /// event can change anything.
     pub fn deadline(&self) -> Option<Instant> {
         let workers = self
             .workers
@@ -309,12 +353,13 @@ impl Arbiter {
             .filter_map(|server| server.deadline());
         let stopping = matches!(
             self.lifecycle,
-            Lifecycle::Stopping(..) | Lifecycle::Over(..)
+            Lifecycle::Stopping(..) | Lifecycle::Stopped(..)
         );
+        let missing = self.missing();
         let respawn = self
             .respawn
-            .until()
-            .filter(|_| !stopping && self.missing() > 0);
+            .next(missing)
+            .filter(|_| !stopping && missing > 0 && self.room() > 0);
         let replace = self.replace.until().filter(|_| self.needs_replacement());
         let heartbeat = self
             .with_heartbeat()
@@ -324,12 +369,13 @@ impl Arbiter {
         workers
             .chain(fork_servers)
             .chain(respawn)
+            .chain(self.spawn_after.filter(|_| !stopping))
             .chain(replace)
             .chain(heartbeat)
             .min()
     }
 
-    /// How long until heartbeats are looked at again.
+    /// How long until heartbeats are checked again.
     pub(super) fn heartbeat_check_interval(&self) -> Duration {
         let half = self
             .wanted
@@ -340,22 +386,22 @@ impl Arbiter {
 
     fn candidate(&self) -> Option<Candidate> {
         match self.next {
-            Next::Trying(candidate) => Some(candidate),
+            Next::Testing(candidate) => Some(candidate),
             Next::Nothing | Next::Reading(_) => None,
         }
     }
 
-    fn tally(&self) -> Tally {
-        let mut tally = Tally::default();
+    fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
         for worker in self.workers.values() {
             match worker.state.role() {
-                Role::Coming if worker.generation == self.current => tally.coming += 1,
-                Role::Serving if worker.generation == self.current => tally.serving += 1,
-                Role::Serving => tally.old += 1,
-                Role::Coming | Role::Going => {}
+                Role::Starting if worker.generation == self.current => counts.starting += 1,
+                Role::Serving if worker.generation == self.current => counts.serving += 1,
+                Role::Serving => counts.old += 1,
+                Role::Starting | Role::Leaving => {}
             }
         }
-        tally
+        counts
     }
 
     fn of_current(&self, role: Role) -> Vec<WorkerId> {

@@ -1,10 +1,14 @@
-//! The arbiter in a world that goes wrong: thousands of random stories of
-//! orders, deaths, slow and broken applications, and what must hold in all.
+//! The arbiter in a world where things go wrong: thousands of random sequences of
+//! orders, crashes, slow and broken applications, and what must hold in all.
 //!
 //! The [`World`] carries out the actions as the loop and the kernel would, late
-//! and in any order that can happen, and panics at an action that no loop should
-//! ever be given. `World::check` looks at the whole after every event.
+//! and in any order that can happen (`actions.rs`, `processes.rs`). The invariants
+//! are checked after every event (`checks.rs`).
 
+mod actions;
+mod checks;
+mod processes;
+mod rng;
 mod world;
 
 use super::*;
@@ -36,7 +40,7 @@ fn app() -> impl Strategy<Value = App> {
         1 => Just(App::Refuses),
         1 => Just(App::DiesLoading),
         1 => Just(App::HangsLoading),
-        1 => Just(App::DiesSoon),
+        1 => (1u64..4000).prop_map(App::DiesReady),
         2 => (2u64..5).prop_map(App::Flaky),
         1 => Just(App::NoProcess),
     ]
@@ -50,12 +54,14 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Order(Order::OneWorkerMore)),
         2 => Just(Step::Order(Order::OneWorkerFewer)),
         2 => (0usize..8).prop_map(Step::WorkerDies),
+        3 => (0usize..8).prop_map(Step::WorkerCrashes),
         1 => (0usize..8).prop_map(Step::WorkerHangs),
         1 => (0usize..3).prop_map(Step::ForkServerDies),
         1 => (0usize..3).prop_map(Step::ForkServerHangs),
+        1 => (0usize..3).prop_map(Step::ForkServerClosesLink),
         3 => app().prop_map(Step::Deploy),
         2 => prop::option::weighted(0.8, settings()).prop_map(Step::Configure),
-        1 => any::<u32>().prop_map(Step::StaleNews),
+        1 => any::<u32>().prop_map(Step::StaleEvent),
     ]
 }
 
@@ -63,16 +69,16 @@ fn last_order() -> impl Strategy<Value = Order> {
     prop_oneof![Just(Order::Stop), Just(Order::StopNow)]
 }
 
-/// Tells a story, and if it ends badly, how it went.
-fn tell(
+/// Runs one simulation; if it fails, with all that happened in it.
+fn simulate(
     settings: Settings,
     app: App,
     seed: u64,
-    story: impl FnOnce(&mut World),
+    run: impl FnOnce(&mut World),
 ) -> Result<(), TestCaseError> {
     let mut world = World::new(settings, app, seed);
-    let story = AssertUnwindSafe(|| story(&mut world));
-    std::panic::catch_unwind(story).map_err(|_| TestCaseError::fail(world.story.join("\n")))
+    let run = AssertUnwindSafe(|| run(&mut world));
+    std::panic::catch_unwind(run).map_err(|_| TestCaseError::fail(world.trace.join("\n")))
 }
 
 fn config() -> ProptestConfig {
@@ -101,14 +107,14 @@ proptest! {
         stop in last_order(),
         seed in any::<u64>(),
     ) {
-        tell(first, app, seed, |world| {
+        simulate(first, app, seed, |world| {
             for step in &steps {
                 world.step(step);
             }
-            if world.said.last() != Some(&Announcement::Stopping) {
+            if world.announced.last() != Some(&Announcement::Stopping) {
                 world.calm_down(last);
             }
-            if world.said.last() == Some(&Announcement::Stopping) {
+            if world.announced.last() == Some(&Announcement::Stopping) {
                 world.pass(60 * SECOND);
                 assert!(world.exit.is_some_and(|status| status != 0));
             } else {
@@ -129,7 +135,7 @@ proptest! {
         after in prop::collection::vec(step(), 0..5),
         seed in any::<u64>(),
     ) {
-        tell(first, app, seed, |world| {
+        simulate(first, app, seed, |world| {
             for step in &before {
                 world.step(step);
             }
@@ -141,5 +147,68 @@ proptest! {
 
             assert!(world.exit.is_some());
         })?;
+    }
+}
+
+proptest! {
+    // These take longer, and have fewer cases to try.
+    #![proptest_config(ProptestConfig { cases: (config().cases / 32).max(1), ..config() })]
+
+    #[test]
+    fn a_crash_every_half_second_never_leaves_the_pool_without_a_worker(
+        workers in 2u16..6,
+        loads_ms in 0u64..100,
+        preload in any::<bool>(),
+        seed in any::<u64>(),
+    ) {
+        let settings = Settings { wanted: pool_of(workers), preload };
+        simulate(settings, App::Loads(loads_ms), seed, |world| {
+            world.pass(20 * SECOND);
+            world.fewest_serving = usize::MAX;
+            for number in 0..40 {
+                world.crash(number);
+                world.pass(SECOND / 2);
+            }
+            assert!(world.fewest_serving >= usize::from(workers) - 1);
+        })?;
+    }
+
+    #[test]
+    fn workers_that_die_as_soon_as_they_are_ready_are_not_forked_in_a_hot_loop(
+        workers in 1u16..6,
+        within_ms in 1u64..50,
+        preload in any::<bool>(),
+        seed in any::<u64>(),
+    ) {
+        let settings = Settings { wanted: pool_of(workers), preload };
+        simulate(settings, App::DiesReady(within_ms), seed, |world| {
+            world.pass(20 * SECOND);
+
+            // Ten at once, then four in a second.
+            assert!(world.spawned <= usize::from(workers) + 10 + 4 * 20 + 1);
+        })?;
+    }
+
+    #[test]
+    fn hundreds_of_workers_are_started_however_small_the_link_is(
+        workers in 33u16..300,
+        seed in any::<u64>(),
+    ) {
+        let settings = Settings { wanted: pool_of(workers), preload: true };
+        simulate(settings, App::Loads(5), seed, |world| {
+            world.pass(60 * SECOND);
+
+            world.check_at_rest(settings.wanted);
+        })?;
+    }
+}
+
+fn pool_of(workers: u16) -> Wanted {
+    Wanted {
+        workers,
+        timeout: None,
+        graceful_timeout: 5 * SECOND,
+        boot_timeout: Some(20 * SECOND),
+        surge: 1,
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 /// The pool in a few numbers, for `STATUS=` and for whoever asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
-    /// What the whole is doing.
     pub phase: Phase,
     /// The generation that serves.
     pub generation: GenerationId,
@@ -18,20 +17,20 @@ pub struct Summary {
     pub ready: usize,
     /// Workers that are ordered or loading the application.
     pub starting: usize,
-    /// Workers that were asked or told to go and have not gone.
+    /// Workers that were asked or told to leave and have not left.
     pub retiring: usize,
 }
 
-/// What the whole is doing.
+/// The state of the service, as an operator thinks of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// The first workers are coming.
+    /// The first workers are being started.
     Starting,
     /// Serving, and nothing else.
     Serving,
     /// Serving, and a reload is under way.
     Reloading,
-    /// On the way to the end.
+    /// Every process was asked to leave.
     Stopping,
 }
 
@@ -43,20 +42,20 @@ impl Arbiter {
                 Lifecycle::Starting | Lifecycle::Filling => Phase::Starting,
                 Lifecycle::Serving if self.reloads() => Phase::Reloading,
                 Lifecycle::Serving => Phase::Serving,
-                Lifecycle::Stopping(..) | Lifecycle::Over(..) => Phase::Stopping,
+                Lifecycle::Stopping(..) | Lifecycle::Stopped(..) => Phase::Stopping,
             },
             generation: self.current,
             wanted: self.count,
             ready: self.ready(),
-            starting: self.role(Role::Coming),
-            retiring: self.role(Role::Going),
+            starting: self.role(Role::Starting),
+            retiring: self.role(Role::Leaving),
         }
     }
 
-    /// Whether all ends because nothing ever served.
+    /// Whether the service ends because the first start failed.
     pub fn has_failed(&self) -> bool {
         match self.lifecycle {
-            Lifecycle::Stopping(status, _) | Lifecycle::Over(status, _) => status != 0,
+            Lifecycle::Stopping(status, _) | Lifecycle::Stopped(status, _) => status != 0,
             Lifecycle::Starting | Lifecycle::Filling | Lifecycle::Serving => false,
         }
     }
@@ -65,9 +64,11 @@ impl Arbiter {
     /// if they are to leave at once.
     pub fn time_to_leave(&self) -> Option<Duration> {
         match self.lifecycle {
-            Lifecycle::Stopping(_, StopMode::Quick) | Lifecycle::Over(_, StopMode::Quick) => None,
+            Lifecycle::Stopping(_, StopMode::Quick) | Lifecycle::Stopped(_, StopMode::Quick) => {
+                None
+            }
             Lifecycle::Stopping(_, StopMode::Graceful)
-            | Lifecycle::Over(_, StopMode::Graceful)
+            | Lifecycle::Stopped(_, StopMode::Graceful)
             | Lifecycle::Starting
             | Lifecycle::Filling
             | Lifecycle::Serving => Some(self.wanted.graceful_timeout),
@@ -84,7 +85,7 @@ impl Arbiter {
         self.workers.iter().map(|(&id, worker)| (id, worker))
     }
 
-    /// The workers whose silence a [`Tick`](super::Event::Tick) has to tell.
+    /// The workers whose heartbeats a [`Tick`](super::Event::Tick) has to carry.
     pub fn with_heartbeat(&self) -> impl Iterator<Item = WorkerId> {
         self.workers()
             .filter(|(_, worker)| worker.state.beats_since().is_some())

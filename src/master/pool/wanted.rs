@@ -23,13 +23,13 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// The count of workers, within the limits.
+    /// `workers`, within the limits.
     pub(super) fn count(&self) -> usize {
         usize::from(self.workers.clamp(1, MOST_WORKERS))
     }
 
-    /// The surge, within the limits.
-    pub(super) fn room_to_roll(&self) -> usize {
+    /// `surge`, within the limits.
+    pub(super) fn surge(&self) -> usize {
         usize::from(self.surge.clamp(1, MOST_WORKERS))
     }
 }

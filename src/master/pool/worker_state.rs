@@ -1,4 +1,4 @@
-//! The life of a worker.
+//! The states of a worker.
 //!
 //! ```text
 //!           Started           Ready           Retire            (reaped)
@@ -12,8 +12,9 @@
 //!    └───────────────▶ Killed ◀─┴──────── (Retiring, late) ────────────────┘
 //! ```
 //!
-//! A worker is only ever *asked* to leave, and killed when it had its time. One
-//! that is stuck cannot hear: it is told to dump its stacks and die.
+//! A worker is only ever *asked* to leave, and killed if it has not left in time.
+//! One that is stuck does not read what it is asked: SIGABRT makes it dump its
+//! stacks and die.
 
 use super::GenerationId;
 use std::fmt;
@@ -23,11 +24,11 @@ use std::time::{Duration, Instant};
 const FORK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a worker that was asked to exit at once, or told to dump its stacks, may take.
 pub(super) const QUICK: Duration = Duration::from_secs(2);
-/// A killed process that is not reaped by then is killed again. It hangs in the
-/// kernel, and nothing else can be done than to wait.
+/// A killed process that is not reaped after this is killed again. It hangs in the
+/// kernel (uninterruptible sleep), and there is nothing else to do but wait.
 pub(super) const KILL_AGAIN: Duration = Duration::from_secs(10);
 
-/// A worker's number. Counts up from 1 for as long as the master lives.
+/// Counts up from 1 for as long as the master lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkerId(pub u32);
 
@@ -40,13 +41,10 @@ impl fmt::Display for WorkerId {
 /// A worker that was ordered and is not reaped.
 #[derive(Debug, Clone)]
 pub struct Worker {
-    /// Blame code it runs.
     pub generation: GenerationId,
-    /// Where in its life it is.
     pub state: State,
 }
 
-/// Where in its life a worker is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// The fork server was told to fork it. There may be no process yet.
@@ -88,33 +86,32 @@ pub enum State {
     },
 }
 
-/// What happens to a worker in its life.
+/// What can happen to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Input {
-    /// Its process exists; how long it may load.
+    /// Its process exists, and may load the application for so long.
     Started(Option<Duration>),
-    /// The fork server has just forked another, so it is at work.
+    /// The fork server has just forked another worker: it works, so this one gets
+    /// the full time again.
     Queued,
     /// It has loaded the application.
     Ready,
-    /// It could not.
+    /// It could not load the application.
     Refused,
     /// It is not wanted any more, and has this time to finish.
     Retire(Duration),
     /// It has to leave at once.
     Quit,
-    /// It gives no sign of life.
+    /// It has been silent for too long.
     Stuck,
-    /// No process came of it.
+    /// It was not forked, and is not waited for any longer.
     GiveUp,
-    /// Time went by.
     Tick,
 }
 
 /// What has to be done to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// Nothing.
     Nothing,
     /// Lend it the listeners.
     Lend,
@@ -124,14 +121,25 @@ pub(super) enum Effect {
     Quit,
     /// Let it dump its stacks and die.
     Abort,
-    /// Kill it.
     Kill,
 }
 
+impl Worker {
+    /// Whether we have sent it SIGKILL.
+    pub fn is_killed(&self) -> bool {
+        matches!(self.state, State::Killed { .. })
+    }
+
+    /// Whether it was asked to finish its requests and leave.
+    pub fn is_retiring(&self) -> bool {
+        matches!(self.state, State::Retiring { .. })
+    }
+}
+
 impl State {
-    pub(super) fn on(self, turn: Input, now: Instant) -> (Self, Effect) {
+    pub(super) fn on(self, input: Input, now: Instant) -> (Self, Effect) {
         use Input::{GiveUp, Queued, Quit, Ready, Refused, Retire, Started, Stuck, Tick};
-        match (self, turn) {
+        match (self, input) {
             (Self::Ordered { .. }, Started(boot)) => {
                 let until = boot.map(|boot| later(now, boot));
                 (Self::Starting { until }, Effect::Nothing)
@@ -181,7 +189,7 @@ impl State {
         }
     }
 
-    /// When time will tell something new.
+    /// When the next `Tick` changes something.
     pub(super) fn deadline(self) -> Option<Instant> {
         match self {
             Self::Serving { .. } => None,
@@ -194,7 +202,7 @@ impl State {
         }
     }
 
-    /// Since when it beats on the scoreboard, if it has to.
+    /// Since when its heartbeat is checked, if it is.
     pub(super) fn beats_since(self) -> Option<Instant> {
         match self {
             Self::Serving { since } | Self::Retiring { since, .. } => Some(since),
@@ -209,16 +217,15 @@ impl State {
     /// What it is for the pool.
     pub(super) fn role(self) -> Role {
         match self {
-            Self::Ordered { .. } | Self::Starting { .. } => Role::Coming,
+            Self::Ordered { .. } | Self::Starting { .. } => Role::Starting,
             Self::Serving { .. } => Role::Serving,
             Self::Retiring { .. }
             | Self::Leaving { .. }
             | Self::Aborted { .. }
-            | Self::Killed { .. } => Role::Going,
+            | Self::Killed { .. } => Role::Leaving,
         }
     }
 
-    /// A worker that is ordered now.
     pub(super) fn ordered(now: Instant) -> Self {
         Self::Ordered {
             until: now + FORK_TIMEOUT,
@@ -243,15 +250,14 @@ impl State {
 /// What a worker is for the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Will serve.
-    Coming,
-    /// Serves.
+    /// Does not serve yet.
+    Starting,
     Serving,
     /// Will not serve again.
-    Going,
+    Leaving,
 }
 
-/// `now + span`, or the end of time as far as an operator can tell.
+/// `now + span`, without overflow: a setting may be as large as its type.
 pub(super) fn later(now: Instant, span: Duration) -> Instant {
     const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
     now + span.min(A_YEAR)

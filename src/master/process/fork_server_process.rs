@@ -4,22 +4,19 @@ use super::output::{self, Pipes};
 use super::{Handle, WorkerFolder};
 use crate::config::{Config, Start};
 use crate::log::events::Speaker;
-use crate::pool::GenerationId;
+use crate::pool::{ExitStatus, GenerationId};
 use crate::systemd::PRIVATE_VARIABLES;
 use command_fds::{CommandFdExt, FdMapping};
 use rgunicorn_link::protocol::{Site, ToForkServer};
-use rgunicorn_link::{Link, Scoreboard};
+use rgunicorn_link::{FORK_SERVER_FD, Link, Scoreboard};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// The descriptor a fork server finds its link at.
-const LINK: i32 = 3;
-
-/// A command line of this length leaves room for the titles that the processes
-/// show instead of it.
+/// The processes overwrite their command line with a title, which can be no longer
+/// than the command line was.
 const TITLE_ROOM: usize = 96;
 
 /// All that a fork server is started with.
@@ -29,7 +26,6 @@ pub struct Launch<'a> {
     pub config: &'a Config,
     /// What was true when the master started.
     pub start: &'a Start,
-    /// Where the worker's files are.
     pub folder: &'a WorkerFolder,
     /// Whether its output is read through pipes.
     pub read_output: bool,
@@ -38,17 +34,15 @@ pub struct Launch<'a> {
 /// A fork server's process, from the master's side.
 #[derive(Debug)]
 pub struct ForkServerProcess {
-    /// Its generation.
     pub generation: GenerationId,
-    /// Its process.
     pub handle: Handle,
-    /// `None` once it was told to leave.
+    /// `None` once it is closed, by us to make the process leave, or by itself.
     pub link: Option<Link>,
     /// Its output, if that is read.
     pub pipes: Pipes,
-    /// Whether it said that it can fork.
+    /// Whether it has said that it can fork.
     pub ready: bool,
-    /// The interpreter it runs.
+    /// The interpreter.
     python: PathBuf,
     /// Whether it loads the application itself.
     preload: bool,
@@ -58,7 +52,7 @@ impl ForkServerProcess {
     /// Starts Python and tells it what to serve.
     pub fn start(
         generation: GenerationId,
-        outfit: Launch<'_>,
+        launch: Launch<'_>,
         scoreboard: &Scoreboard,
         preload: bool,
     ) -> io::Result<Self> {
@@ -67,7 +61,7 @@ impl ForkServerProcess {
             start,
             folder,
             read_output,
-        } = outfit;
+        } = launch;
         let (ours, theirs) = Link::pair()?;
         let python = config.interpreter(start).map_err(io::Error::other)?;
         let title = format!("[{}]", config.process_name());
@@ -90,7 +84,7 @@ impl ForkServerProcess {
         command
             .fd_mappings(vec![FdMapping {
                 parent_fd: theirs.into(),
-                child_fd: LINK,
+                child_fd: FORK_SERVER_FD,
             }])
             .map_err(io::Error::other)?;
         let child = command.spawn().map_err(|error| {
@@ -113,16 +107,16 @@ impl ForkServerProcess {
         Ok(process)
     }
 
-    /// How it ended, in words; with a hint where an operator needs one.
-    pub fn exit_in_words(&self, exit: &str) -> String {
+    /// How it ended, for the log; with a hint where an operator needs one.
+    pub fn describe_exit(&self, exit: ExitStatus) -> String {
         if self.ready {
-            exit.to_owned()
+            exit.to_string()
         } else {
             died_early(exit, &self.python, self.preload)
         }
     }
 
-    /// As records name it.
+    /// As log records name it.
     pub fn speaker(&self) -> Speaker {
         Speaker::ForkServer {
             pid: self.handle.pid,
@@ -131,19 +125,23 @@ impl ForkServerProcess {
     }
 }
 
-/// How a fork server ended that never could fork: the interpreter is likely to be
-/// the wrong one, unless the application had its chance to do harm.
-fn died_early(exit: &str, python: &Path, preload: bool) -> String {
+/// How a fork server ended that was never ready. If it exited by itself, the
+/// interpreter is likely to be the wrong one; if somebody killed it, it is not.
+fn died_early(exit: ExitStatus, python: &Path, preload: bool) -> String {
     let python = python.display();
     let when = if preload {
         "while it loaded the application"
     } else {
         "before it could fork a worker"
     };
-    format!("{exit}, {when}, run by {python} (python has to be CPython 3.10 or newer)")
+    let hint = match exit {
+        ExitStatus::Code(_) => " (python has to be CPython 3.10 or newer)",
+        ExitStatus::Signal { .. } | ExitStatus::OutOfMemory | ExitStatus::NeverStarted => "",
+    };
+    format!("{exit}, {when}, run by {python}{hint}")
 }
 
-/// What a generation has to know of the configuration.
+/// What a fork server and its workers have to know of the configuration.
 fn site(generation: GenerationId, config: &Config, preload: bool) -> Site {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
@@ -173,8 +171,7 @@ fn site(generation: GenerationId, config: &Config, preload: bool) -> Site {
     }
 }
 
-/// A worker that works shows it several times before it would be taken for
-/// stuck, and once a second at least.
+/// Several heartbeats within the timeout, and at least one a second.
 fn beat(config: &Config) -> u64 {
     let timeout = config.timeout.get().unwrap_or(Duration::MAX);
     let beat = (timeout / 4).clamp(Duration::from_millis(50), Duration::from_secs(1));
@@ -188,9 +185,22 @@ mod tests {
     #[test]
     fn an_interpreter_that_ends_at_once_is_named_with_what_it_has_to_be() {
         assert_eq!(
-            died_early("exit status 1", Path::new("/bin/false"), false),
+            died_early(ExitStatus::Code(1), Path::new("/bin/false"), false),
             "exit status 1, before it could fork a worker, run by /bin/false \
              (python has to be CPython 3.10 or newer)"
+        );
+    }
+
+    #[test]
+    fn an_interpreter_that_somebody_killed_is_not_blamed() {
+        let exit = ExitStatus::Signal {
+            number: 1,
+            core_dumped: false,
+        };
+
+        assert_eq!(
+            died_early(exit, Path::new("/usr/bin/python3"), true),
+            "killed by SIGHUP, while it loaded the application, run by /usr/bin/python3"
         );
     }
 }

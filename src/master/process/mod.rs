@@ -1,14 +1,15 @@
-//! Fork servers and workers as processes: how they are started, spoken to and
-//! signalled, what their output says, and how they ended.
+//! Fork servers and workers as processes: how they are started and signalled, how
+//! their output is read, and how they ended.
 
-mod exit;
 mod fork_server_process;
+mod oom;
 mod output;
 mod reap;
 mod worker_folder;
 mod worker_process;
 
 pub use fork_server_process::{ForkServerProcess, Launch};
+pub use oom::OomKills;
 pub use output::{Output, Pipes, Then};
 pub use reap::reap;
 pub use worker_folder::{NoWorkerFolder, WorkerFolder, find};
@@ -21,13 +22,12 @@ use std::os::fd::OwnedFd;
 /// A child that can be signalled without ever hitting another process.
 #[derive(Debug)]
 pub struct Handle {
-    /// Its process id.
     pub pid: u32,
     pidfd: OwnedFd,
 }
 
 impl Handle {
-    /// For a child that is not reaped yet, so that its pid is its own.
+    /// For a child that is not reaped yet: until then its pid cannot be another's.
     pub fn of(pid: u32) -> io::Result<Self> {
         let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let raw = raw.ok_or(io::ErrorKind::InvalidInput)?;
@@ -35,7 +35,7 @@ impl Handle {
         Ok(Self { pid, pidfd })
     }
 
-    /// Sends a signal. That the process is gone already is no error.
+    /// Sends a signal. If the process has ended already, nothing happens.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         match rustix::process::pidfd_send_signal(&self.pidfd, signal) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),

@@ -13,17 +13,15 @@ use std::time::Instant;
 /// A worker that was ordered and is not reaped.
 #[derive(Debug)]
 pub struct WorkerProcess {
-    /// Its number.
     pub id: WorkerId,
-    /// Its generation.
     pub generation: GenerationId,
     /// Its row on the scoreboard.
     pub row: usize,
     /// When it was ordered.
     pub since: Instant,
-    /// `None` once it closed it.
+    /// `None` once it is closed.
     pub link: Option<Link>,
-    /// `None` until it said that it exists.
+    /// `None` until it has told its pid.
     pub handle: Option<Handle>,
     /// Its output, if that is read.
     pub pipes: Pipes,
@@ -61,7 +59,7 @@ impl WorkerProcess {
         })
     }
 
-    /// As records name it.
+    /// As log records name it.
     pub fn named(&self) -> events::Worker {
         events::Worker {
             id: self.id.0,
@@ -70,7 +68,7 @@ impl WorkerProcess {
         }
     }
 
-    /// As records name who speaks.
+    /// As log records name the process that wrote them.
     pub fn speaker(&self) -> Speaker {
         Speaker::Worker(self.named())
     }

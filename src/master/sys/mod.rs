@@ -1,9 +1,9 @@
-//! The only unsafe code of the master: what the operating system gives as a
-//! number becomes something owned.
+//! The only unsafe code of the master: what a process inherits.
 
 #![expect(
     unsafe_code,
-    reason = "a descriptor that was inherited is known only by its number"
+    reason = "an inherited descriptor is known only by its number, and a signal handler could be any code"
 )]
 
+pub mod dispositions;
 pub mod inherited;

@@ -164,7 +164,7 @@ fn text(states: &[State<'_>]) -> String {
     states
         .iter()
         .map(|state| match state {
-            State::Status(status) => format!("{}\n", State::Status(&one_line(status))),
+            State::Status(line) => format!("{}\n", State::Status(&one_line(line))),
             state => format!("{state}\n"),
         })
         .collect()

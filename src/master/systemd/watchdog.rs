@@ -15,6 +15,11 @@ pub fn postpone_alarm(period: Duration) {
     alarm::set(alarm_seconds(period));
 }
 
+/// The loop is over, and what is left to do ends by itself.
+pub fn cancel_alarm() {
+    alarm::cancel();
+}
+
 /// Two periods, in whole seconds and never 0, which would set no alarm.
 fn alarm_seconds(period: Duration) -> u32 {
     let seconds = period.saturating_mul(2).as_millis().div_ceil(1000);

@@ -7,26 +7,16 @@ use std::path::Path;
 use std::time::Duration;
 use tracing::{error, info, warn};
 
-/// The master runs.
 pub const STARTED: &str = "86756631b0d848568e870207c94a6d14";
-/// A socket listens.
 pub const LISTENING: &str = "497ad73684d84ceaa7bdae4c8b5ca56f";
-/// Configured addresses are not used.
 pub const BIND_IGNORED: &str = "df27a035b90f438783d3f51bbb5ea83c";
-/// The configuration cannot be used.
 pub const CONFIGURATION_REFUSED: &str = "66199c31a57e403ca1a29984187ce524";
-/// Enough workers are ready.
 pub const READY: &str = "c5efddd5be3e4308acd5eb1a3306a570";
-/// The master has been asked to stop.
 pub const STOPPING: &str = "cea67d2467d24f219dbf42990cee02ec";
-/// All workers are gone.
 pub const STOPPED: &str = "88899ad859b742219c50f69be83fb6e8";
-/// Somebody asked for something on the control socket.
 pub const CONTROL_REQUEST: &str = "5c00173a7f6d4c0493211e26a3de0f1e";
-/// systemd could not be told something.
 pub const NOTIFY_FAILED: &str = "d929fd10dd7f45f7b8af0b3487ce215d";
 
-/// The master runs, with the configuration from `source`.
 pub fn started(version: &str, source: &str) {
     info!(
         message_id = STARTED,
@@ -34,7 +24,6 @@ pub fn started(version: &str, source: &str) {
     );
 }
 
-/// A socket listens, opened by `origin`.
 pub fn listening(name: &str, address: &ListenAddress, origin: &str) {
     let address = shown(address);
     info!(
@@ -46,7 +35,7 @@ pub fn listening(name: &str, address: &ListenAddress, origin: &str) {
     );
 }
 
-/// `addresses` are configured and not used, because systemd opened sockets.
+/// `addresses` are configured, but systemd passed sockets, and those are served.
 pub fn bind_ignored(addresses: &[impl Display]) {
     let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
     let addresses = addresses.join(", ");
@@ -57,7 +46,6 @@ pub fn bind_ignored(addresses: &[impl Display]) {
     );
 }
 
-/// The configuration cannot be used, because of `reason`.
 pub fn configuration_refused(reason: &str) {
     error!(
         message_id = CONFIGURATION_REFUSED,
@@ -65,7 +53,6 @@ pub fn configuration_refused(reason: &str) {
     );
 }
 
-/// `workers` workers of `generation` are ready, `after` the start.
 pub fn ready(generation: u32, workers: usize, after: Duration) {
     info!(
         message_id = READY,
@@ -78,8 +65,7 @@ pub fn ready(generation: u32, workers: usize, after: Duration) {
     );
 }
 
-/// The master stops, because of `reason`; workers have `within` to finish, or
-/// leave at once.
+/// `within`: how long workers have to finish; `None`, they exit at once.
 pub fn stopping(reason: &str, within: Option<Duration>) {
     let how = match within {
         Some(within) => format!("workers have {} to finish", seconds(within)),
@@ -93,12 +79,11 @@ pub fn stopping(reason: &str, within: Option<Duration>) {
     );
 }
 
-/// All workers are gone.
 pub fn stopped() {
     info!(message_id = STOPPED, "Stopped");
 }
 
-/// Process `pid` of user `uid` asked for `request` on the control socket.
+/// `pid` and `uid` are those of the client.
 pub fn control_request(request: &str, pid: u32, uid: u32) {
     info!(
         message_id = CONTROL_REQUEST,
@@ -109,7 +94,6 @@ pub fn control_request(request: &str, pid: u32, uid: u32) {
     );
 }
 
-/// systemd could not be told something.
 pub fn notify_failed(error: &dyn Display) {
     let reason = error.to_string();
     warn!(
@@ -119,7 +103,7 @@ pub fn notify_failed(error: &dyn Display) {
     );
 }
 
-/// `address` as people write it.
+/// As it is written in a configuration.
 pub fn shown(address: &ListenAddress) -> String {
     match address {
         ListenAddress::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),

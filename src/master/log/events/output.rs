@@ -4,9 +4,7 @@ use super::naming::{Speaker, Stream, Worker};
 use rgunicorn_link::protocol::{Level, Record};
 use tracing::{debug, error, info, warn};
 
-/// The application wrote something.
 pub const APP_OUTPUT: &str = "1e37f612d9594b5b8f822be4ff6007b8";
-/// Log records were lost.
 pub const LOG_RECORDS_DROPPED: &str = "d9d3fc9400404ca7bdc6830b5f68c0e4";
 
 /// The fields of what an application wrote, in the names that the journal has.
@@ -48,7 +46,8 @@ pub fn records_dropped_text(dropped: u64, destination: &str) -> String {
     format!("{dropped} log record{s} dropped because {destination} did not take {them}")
 }
 
-/// A worker or a fork server logged `record`. It has no name: the sentence is theirs.
+/// A record that the engine in a worker or a fork server logged. It has no id: the
+/// sentence is written there.
 pub fn relayed(speaker: Speaker, record: &Record) {
     let Record {
         level,
@@ -65,7 +64,7 @@ pub fn relayed(speaker: Speaker, record: &Record) {
         };
         warn!(
             message_id = LOG_RECORDS_DROPPED,
-            dropped, "{name} wrote too fast: {dropped} log record{s} dropped",
+            dropped, "{name} logged too fast: {dropped} log record{s} dropped",
         );
     }
     macro_rules! record {

@@ -5,16 +5,11 @@ use super::naming::{counted, micros, seconds};
 use std::time::Duration;
 use tracing::{error, info};
 
-/// Another number of workers is wanted.
 pub const WORKERS_WANTED: &str = "7a825526cbf141408ce5bb21f2c68884";
-/// A reload has begun.
 pub const RELOAD_BEGAN: &str = "02f9d6c722664850a77372e57a71b921";
-/// A reload is over, and everything is new.
 pub const RELOAD_FINISHED: &str = "60bd6d9d98ba4ecb94bf4b4567935e4b";
-/// A reload is over, and everything is as it was.
 pub const RELOAD_FAILED: &str = "49b8a9ee426b4ce48c71300b50b0dbb3";
 
-/// From now on `workers` workers are wanted, because of `reason`.
 pub fn workers_wanted(workers: usize, reason: &str) {
     info!(
         message_id = WORKERS_WANTED,
@@ -25,7 +20,7 @@ pub fn workers_wanted(workers: usize, reason: &str) {
     );
 }
 
-/// A reload has begun; `generation` is the new one.
+/// `generation` is the new one.
 pub fn reload_began(generation: u32, reason: &str) {
     info!(
         message_id = RELOAD_BEGAN,
@@ -33,7 +28,6 @@ pub fn reload_began(generation: u32, reason: &str) {
     );
 }
 
-/// All workers are of the new `generation`.
 pub fn reload_finished(generation: u32, workers: usize, after: Duration) {
     info!(
         message_id = RELOAD_FINISHED,
@@ -46,7 +40,6 @@ pub fn reload_finished(generation: u32, workers: usize, after: Duration) {
     );
 }
 
-/// The reload came to nothing; `generation`, the old one, serves on.
 pub fn reload_failed(generation: u32, reason: &str) {
     error!(
         message_id = RELOAD_FAILED,

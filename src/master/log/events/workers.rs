@@ -5,28 +5,17 @@ use rgunicorn_link::protocol::LoadFailure;
 use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
-/// A worker process exists.
 pub const WORKER_STARTED: &str = "3b01354a5a0a436e82cf921a05c405df";
-/// A worker accepts requests.
 pub const WORKER_READY: &str = "89a4790595094b2ca68541a0f0288eac";
-/// A worker is gone that nobody asked to leave.
 pub const WORKER_DIED: &str = "7a69c9376dce4b5784a5b97f5361e868";
-/// A worker took too long for a request.
 pub const WORKER_TIMED_OUT: &str = "8ada9a7549bf40bd963cb152e47bc0d5";
-/// A worker was sent SIGKILL.
 pub const WORKER_KILLED: &str = "16907294d9344ac8bf0485d29148609f";
-/// A worker left as it was asked to.
 pub const WORKER_RETIRED: &str = "0d5aa5c488354400a74dec68ce29b5e1";
-/// The application could not be loaded.
 pub const LOAD_FAILED: &str = "a10d70f946f24e4cafa232aaca5bcc0c";
-/// The next attempt to start a worker waits.
 pub const RESPAWN_DELAYED: &str = "3f2ea596e30743e98186a361068316e2";
-/// The operating system gave no process.
 pub const FORK_FAILED: &str = "ca86ecca75954587ad2c847689d5e45f";
-/// A fork server is gone that nobody asked to leave.
 pub const FORK_SERVER_DIED: &str = "2e6071c1806b4d8580296de5e41b8ad7";
 
-/// A worker process exists.
 pub fn worker_started(worker: Worker) {
     let Worker {
         id,
@@ -42,7 +31,7 @@ pub fn worker_started(worker: Worker) {
     );
 }
 
-/// A worker has loaded the application, `after` it started.
+/// It has loaded the application. `after`: since it was started.
 pub fn worker_ready(worker: Worker, after: Duration) {
     let Worker {
         id,
@@ -60,8 +49,7 @@ pub fn worker_ready(worker: Worker, after: Duration) {
     );
 }
 
-/// A worker is gone that nobody asked to leave; `exit` says how, as
-/// `killed by SIGSEGV`.
+/// It ended without being told to; `exit` is such as `killed by SIGSEGV`.
 pub fn worker_died(worker: Worker, exit: &str, requests: u64) {
     warn!(
         message_id = WORKER_DIED,
@@ -77,8 +65,8 @@ pub fn worker_died(worker: Worker, exit: &str, requests: u64) {
     );
 }
 
-/// A worker has been busy with one request for `busy`, longer than `timeout`
-/// allows; it is made to show its stacks and die.
+/// It has been busy with one request for longer than `timeout` allows. Its stacks
+/// are logged next.
 pub fn worker_timed_out(worker: Worker, busy: Duration, timeout: Duration) {
     error!(
         message_id = WORKER_TIMED_OUT,
@@ -95,7 +83,6 @@ pub fn worker_timed_out(worker: Worker, busy: Duration, timeout: Duration) {
     );
 }
 
-/// A worker was sent SIGKILL, because of `reason`.
 pub fn worker_killed(worker: Worker, reason: &str) {
     warn!(
         message_id = WORKER_KILLED,
@@ -109,7 +96,6 @@ pub fn worker_killed(worker: Worker, reason: &str) {
     );
 }
 
-/// A worker left as it was asked to.
 pub fn worker_retired(worker: Worker, requests: u64) {
     let Worker {
         id,
@@ -127,12 +113,12 @@ pub fn worker_retired(worker: Worker, requests: u64) {
     );
 }
 
-/// A worker, or a fork server that preloads, could not load the application.
+/// `speaker` is a worker, or a fork server that preloads.
 pub fn load_failed(speaker: Speaker, failure: &LoadFailure) {
     let LoadFailure {
         status, summary, ..
     } = failure;
-    let told = in_full(failure);
+    let text = in_full(failure);
     match speaker {
         Speaker::Worker(Worker {
             id,
@@ -145,7 +131,7 @@ pub fn load_failed(speaker: Speaker, failure: &LoadFailure) {
             generation,
             exit_status = status,
             reason = summary.as_str(),
-            "Worker {id} cannot load the application: {told}",
+            "Worker {id} cannot load the application: {text}",
         ),
         Speaker::ForkServer { pid, generation } => error!(
             message_id = LOAD_FAILED,
@@ -153,7 +139,7 @@ pub fn load_failed(speaker: Speaker, failure: &LoadFailure) {
             generation,
             exit_status = status,
             reason = summary.as_str(),
-            "The fork server of generation {generation} cannot load the application: {told}",
+            "The fork server of generation {generation} cannot load the application: {text}",
         ),
     }
 }
@@ -176,7 +162,7 @@ pub fn in_full(failure: &LoadFailure) -> String {
     }
 }
 
-/// Workers failed `failures` times in a row; the next starts after `pause`.
+/// Workers failed one after the other; the next starts after `pause`.
 pub fn respawn_delayed(pause: Duration) {
     warn!(
         message_id = RESPAWN_DELAYED,
@@ -186,7 +172,6 @@ pub fn respawn_delayed(pause: Duration) {
     );
 }
 
-/// The operating system gave no process for worker `worker`.
 pub fn fork_failed(worker: u32, generation: u32, reason: &str) {
     error!(
         message_id = FORK_FAILED,
@@ -197,7 +182,6 @@ pub fn fork_failed(worker: u32, generation: u32, reason: &str) {
     );
 }
 
-/// A fork server is gone that nobody asked to leave.
 pub fn fork_server_died(pid: u32, generation: u32, exit: &str) {
     error!(
         message_id = FORK_SERVER_DIED,
@@ -213,8 +197,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_went_wrong_is_said_once() {
-        let told = |summary: &str, traceback: &str| {
+    fn the_summary_of_a_failure_is_not_repeated_below_its_traceback() {
+        let text = |summary: &str, traceback: &str| {
             in_full(&LoadFailure {
                 status: 3,
                 summary: summary.to_owned(),
@@ -223,14 +207,14 @@ mod tests {
         };
 
         let no_module = "ModuleNotFoundError: No module named 'shop'";
-        assert_eq!(told(no_module, &format!("{no_module}\n")), no_module);
-        assert_eq!(told("it is no callable", ""), "it is no callable");
+        assert_eq!(text(no_module, &format!("{no_module}\n")), no_module);
+        assert_eq!(text("it is no callable", ""), "it is no callable");
         assert_eq!(
-            told("KeyError: 'x'", "Traceback:\n  line 1\nKeyError: 'x'\n"),
+            text("KeyError: 'x'", "Traceback:\n  line 1\nKeyError: 'x'\n"),
             "KeyError: 'x'\nTraceback:\n  line 1"
         );
         assert_eq!(
-            told(
+            text(
                 "the factory raised",
                 "Traceback:\n  line 1\nKeyError: 'x'\n"
             ),

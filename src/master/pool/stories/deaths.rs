@@ -1,82 +1,120 @@
-//! Workers that die, and those that never lived.
+//! Workers that die, and those that never get ready.
 
-use super::stage::*;
+use super::fixture::*;
 
 #[test]
-fn a_worker_that_lived_is_replaced_at_once() {
+fn a_worker_that_dies_is_replaced_at_once() {
     let mut pool = Pool::serving(WANTED);
-    pool.after(5 * SECOND);
 
     pool.dies(1);
 
-    let how = "killed by signal 11".to_owned();
     assert_eq!(
         pool.actions,
         [
-            Action::Report(Fact::WorkerDied(worker(1), how)),
+            Action::Report(Report::WorkerDied(worker(1), SEGFAULT)),
             spawn(1, 3)
         ]
     );
 }
 
 #[test]
-fn workers_that_keep_dying_are_replaced_after_growing_pauses() {
+fn workers_that_crash_in_requests_are_replaced_at_once_however_often() {
+    let mut pool = Pool::serving(WANTED);
+
+    for id in 1..500 {
+        pool.crashes(id);
+        assert_eq!(pool.commands(), [spawn(1, id + 2)], "worker {id}");
+        pool.serves(id + 2);
+        pool.now += MS;
+    }
+}
+
+#[test]
+fn a_crash_in_a_request_is_not_delayed_by_workers_that_cannot_load() {
+    let mut pool = Pool::serving(Wanted {
+        timeout: None,
+        ..WANTED
+    });
+    pool.dies(1);
+    pool.refuses(3);
+    assert_eq!(pool.reports()[1], Report::RespawnDelayed(SECOND));
+    assert_eq!(pool.commands(), []);
+
+    pool.crashes(2);
+
+    assert_eq!(pool.commands(), [spawn(1, 4)]);
+    pool.serves(4);
+    assert_eq!(pool.commands(), [Action::Lend(worker(4)), spawn(1, 5)]);
+}
+
+#[test]
+fn workers_that_die_at_once_without_a_request_are_replaced_four_times_a_second() {
     let mut pool = Pool::serving(Wanted {
         workers: 1,
         timeout: None,
         ..WANTED
     });
-    pool.dies(1);
-    assert_eq!(pool.deeds(), [spawn(1, 2)]);
 
     let mut pauses = Vec::new();
-    for id in 2..11 {
-        pool.serves(id);
-        pool.now += SECOND;
+    for id in 1..15 {
         pool.dies(id);
-        assert_eq!(pool.deeds(), []);
-        pauses.push(pool.until_deadline().as_millis());
-        assert_eq!(pool.deeds(), [spawn(1, id + 1)]);
+        if pool.commands().is_empty() {
+            pauses.push(pool.until_deadline().as_millis());
+        }
+        assert_eq!(pool.commands(), [spawn(1, id + 1)], "worker {id}");
+        pool.serves(id + 1);
     }
 
-    assert_eq!(
-        pauses,
-        [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]
-    );
+    assert_eq!(pauses, [250; 4]);
 }
 
 #[test]
-fn a_worker_that_lived_long_makes_the_pauses_short_again() {
+fn a_death_each_half_second_never_waits_and_is_never_forgotten() {
     let mut pool = Pool::serving(WANTED);
-    for id in [1, 3, 4] {
+
+    for id in 1..200 {
         pool.dies(id);
-        pool.after(4 * SECOND);
-        pool.serves(if id == 1 { 3 } else { id + 1 });
+        assert_eq!(pool.commands(), [spawn(1, id + 2)], "worker {id}");
+        pool.serves(id + 2);
+        pool.after(500 * MS);
     }
-
-    pool.dies(2);
-    assert_eq!(pool.deeds(), [spawn(1, 6)]);
-
-    assert_eq!(pool.dies(5)[1..], [spawn(1, 7)]);
 }
 
 #[test]
-fn a_pool_that_is_well_for_a_while_forgets() {
+fn a_whole_pool_that_is_killed_is_replaced_at_once() {
     let mut pool = Pool::serving(Wanted {
-        workers: 1,
+        workers: 30,
+        ..WANTED
+    });
+
+    let ordered: usize = (1..=30)
+        .map(|id| {
+            pool.dies(id);
+            pool.commands().len()
+        })
+        .sum();
+
+    assert_eq!(ordered, 30);
+}
+
+#[test]
+fn a_worker_that_gets_ready_makes_the_pauses_short_again() {
+    let mut pool = Pool::serving(Wanted {
+        timeout: None,
         ..WANTED
     });
     pool.dies(1);
-    pool.serves(2);
-    pool.dies(2);
-    pool.after(100 * MS);
-    pool.serves(3);
+    for id in 3..6 {
+        pool.refuses(id);
+        pool.dies(id);
+        pool.until_deadline();
+    }
+    pool.serves(6);
+    pool.dies(6);
 
-    pool.after(5 * SECOND);
-    pool.order(Order::OneWorkerMore);
-    pool.serves(4);
+    pool.refuses(7);
 
-    assert_eq!(pool.dies(4)[1..], [spawn(1, 5)]);
+    assert_eq!(pool.reports()[1], Report::RespawnDelayed(SECOND));
 }
 
 #[test]
@@ -92,9 +130,9 @@ fn code_that_was_broken_meanwhile_never_ends_a_service_that_serves() {
     for id in 3..9 {
         pool.refuses(id);
         pool.dies(id);
-        assert_eq!(pool.deeds(), []);
+        assert_eq!(pool.commands(), []);
         pauses.push(pool.until_deadline().as_secs());
-        assert_eq!(pool.deeds(), [spawn(1, id + 1)]);
+        assert_eq!(pool.commands(), [spawn(1, id + 1)]);
     }
 
     assert_eq!(pauses, [1, 2, 4, 8, 10, 10]);
@@ -112,17 +150,17 @@ fn a_worker_that_loads_too_long_is_replaced() {
     pool.on(Event::WorkerStarted(worker(3)));
 
     pool.after(60 * SECOND);
-    assert_eq!(pool.deeds(), [Action::Abort(worker(3))]);
+    assert_eq!(pool.commands(), [Action::Abort(worker(3))]);
     assert_eq!(
-        pool.facts(),
+        pool.reports(),
         [
-            Fact::WorkerFailed(worker(3), Reason::Late(60 * SECOND)),
-            Fact::RespawnDelayed(SECOND),
+            Report::WorkerFailed(worker(3), Reason::Late(60 * SECOND)),
+            Report::RespawnDelayed(SECOND),
         ]
     );
     pool.after(SECOND);
 
-    assert_eq!(pool.deeds(), [spawn(1, 4)]);
+    assert_eq!(pool.commands(), [spawn(1, 4)]);
 }
 
 #[test]
@@ -137,14 +175,14 @@ fn a_fork_that_fails_is_tried_again() {
     assert_eq!(
         pool.actions,
         [
-            Action::Report(Fact::WorkerFailed(worker(3), reason)),
+            Action::Report(Report::WorkerFailed(worker(3), reason)),
             spawn(1, 4)
         ]
     );
 }
 
 #[test]
-fn one_that_could_not_load_and_stays_is_killed() {
+fn a_worker_that_could_not_load_and_does_not_exit_is_killed() {
     let mut pool = Pool::serving(WANTED);
     pool.after(5 * SECOND);
     pool.dies(1);
@@ -153,11 +191,11 @@ fn one_that_could_not_load_and_stays_is_killed() {
     pool.after(SECOND);
     pool.after(SECOND);
 
-    assert_eq!(pool.deeds(), [Action::Kill(worker(3))]);
+    assert_eq!(pool.commands(), [Action::Kill(worker(3))]);
 }
 
 #[test]
-fn news_of_the_dead_is_ignored() {
+fn events_about_processes_that_are_gone_are_ignored() {
     let mut pool = Pool::serving(WANTED);
     pool.dies(1);
 

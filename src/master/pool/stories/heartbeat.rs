@@ -1,9 +1,9 @@
-//! Workers that give no sign of life.
+//! Workers whose heartbeats stop.
 
-use super::stage::*;
+use super::fixture::*;
 
 #[test]
-fn it_is_looked_at_every_second_while_workers_serve() {
+fn heartbeats_are_checked_every_second_while_workers_serve() {
     let mut pool = Pool::serving(WANTED);
     pool.until_deadline();
 
@@ -13,7 +13,7 @@ fn it_is_looked_at_every_second_while_workers_serve() {
 }
 
 #[test]
-fn without_a_timeout_nobody_looks() {
+fn without_a_timeout_they_are_not_checked() {
     let mut pool = Pool::serving(Wanted {
         timeout: None,
         ..WANTED
@@ -26,7 +26,7 @@ fn without_a_timeout_nobody_looks() {
 }
 
 #[test]
-fn a_silent_worker_says_where_it_is_and_is_replaced_and_killed_once() {
+fn a_silent_worker_dumps_its_stacks_is_replaced_and_killed_once() {
     let mut pool = Pool::serving(Wanted {
         workers: 1,
         ..WANTED
@@ -39,7 +39,7 @@ fn a_silent_worker_says_where_it_is_and_is_replaced_and_killed_once() {
     assert_eq!(
         pool.actions,
         [
-            Action::Report(Fact::WorkerTimedOut(worker(1), 31 * SECOND)),
+            Action::Report(Report::WorkerTimedOut(worker(1), 31 * SECOND)),
             Action::Abort(worker(1)),
             spawn(1, 2),
         ]
@@ -48,13 +48,13 @@ fn a_silent_worker_says_where_it_is_and_is_replaced_and_killed_once() {
     assert_eq!(pool.is_silent(1, 32 * SECOND), []);
     pool.after(SECOND);
     pool.after(SECOND);
-    assert_eq!(pool.deeds(), [Action::Kill(worker(1))]);
+    assert_eq!(pool.commands(), [Action::Kill(worker(1))]);
 
     assert_eq!(pool.after(SECOND), []);
 }
 
 #[test]
-fn a_worker_that_is_just_in_time_lives() {
+fn a_worker_that_beats_just_in_time_is_left_alone() {
     let mut pool = Pool::serving(WANTED);
     for _ in 0..40 {
         pool.after(SECOND);
@@ -81,11 +81,11 @@ fn a_retiring_worker_that_is_silent_is_not_replaced() {
 
     pool.is_silent(1, 31 * SECOND);
 
-    assert_eq!(pool.deeds(), [Action::Abort(worker(1))]);
+    assert_eq!(pool.commands(), [Action::Abort(worker(1))]);
 }
 
 #[test]
-fn after_the_master_was_frozen_everybody_gets_the_time_to_beat_again() {
+fn after_the_master_was_frozen_every_worker_gets_the_time_to_beat_again() {
     let mut pool = Pool::serving(WANTED);
     pool.after(SECOND);
     pool.now += 100 * SECOND;
@@ -94,5 +94,5 @@ fn after_the_master_was_frozen_everybody_gets_the_time_to_beat_again() {
     pool.now += SECOND;
     pool.is_silent(1, 101 * SECOND);
 
-    assert_eq!(pool.deeds()[0], Action::Abort(worker(1)));
+    assert_eq!(pool.commands()[0], Action::Abort(worker(1)));
 }

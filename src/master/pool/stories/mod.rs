@@ -2,9 +2,9 @@
 
 mod count;
 mod deaths;
-mod fork_server;
+mod fixture;
 mod heartbeat;
+mod lost_fork_server;
 mod reload;
-mod stage;
 mod start;
 mod stop;

@@ -1,6 +1,6 @@
-//! A reload: the next generation proves itself, then takes over.
+//! A reload: the next generation is tested, then promoted and rolled out.
 
-use super::stage::*;
+use super::fixture::*;
 
 #[test]
 fn it_reads_the_configuration_and_tries_one_worker() {
@@ -16,18 +16,24 @@ fn it_reads_the_configuration_and_tries_one_worker() {
         ]
     );
     pool.on(Event::ConfigRead(WANTED));
-    assert_eq!(pool.actions, [Action::StartForkServer(generation(2))]);
+    assert_eq!(
+        pool.actions,
+        [
+            Action::StartForkServer(generation(2)),
+            Action::Report(Report::ReloadBegan(generation(2), BY)),
+        ]
+    );
     pool.on(Event::ForkServerReady(generation(2)));
 
     assert_eq!(pool.actions, [spawn(2, 3)]);
 }
 
 #[test]
-fn the_first_ready_worker_promotes_the_generation_and_relieves_one_of_the_old() {
+fn the_first_ready_worker_promotes_the_generation_and_replaces_one_of_the_old() {
     let pool = Pool::promoted(WANTED);
 
     assert_eq!(
-        pool.deeds(),
+        pool.commands(),
         [
             Action::AdoptConfig,
             Action::StopForkServer(generation(1)),
@@ -48,7 +54,7 @@ fn it_is_done_when_all_workers_are_new_and_the_old_are_asked_to_leave() {
     pool.serves(4);
 
     assert_eq!(
-        pool.deeds(),
+        pool.commands(),
         [
             Action::Lend(worker(4)),
             retire(2),
@@ -56,7 +62,10 @@ fn it_is_done_when_all_workers_are_new_and_the_old_are_asked_to_leave() {
             Action::Announce(Announcement::Ready),
         ]
     );
-    assert_eq!(pool.facts().last(), Some(&Fact::ReloadDone(generation(2))));
+    assert_eq!(
+        pool.reports().last(),
+        Some(&Report::ReloadDone(generation(2)))
+    );
 }
 
 #[test]
@@ -72,14 +81,14 @@ fn it_rolls_with_as_many_extra_workers_as_the_surge_allows() {
     pool.on(Event::ForkServerReady(generation(2)));
 
     pool.serves(5);
-    assert_eq!(pool.deeds()[3..], [retire(1), spawn(2, 6), spawn(2, 7)]);
+    assert_eq!(pool.commands()[3..], [retire(1), spawn(2, 6), spawn(2, 7)]);
     pool.serves(7);
-    assert_eq!(pool.deeds()[1..], [retire(2), spawn(2, 8)]);
+    assert_eq!(pool.commands()[1..], [retire(2), spawn(2, 8)]);
     pool.serves(6);
-    assert_eq!(pool.deeds()[1..], [retire(3)]);
+    assert_eq!(pool.commands()[1..], [retire(3)]);
     pool.serves(8);
 
-    assert_eq!(pool.deeds()[1..2], [retire(4)]);
+    assert_eq!(pool.commands()[1..2], [retire(4)]);
 }
 
 #[test]
@@ -95,14 +104,14 @@ fn a_lower_count_takes_effect_at_once_and_a_higher_one_before_any_retires() {
     }));
     pool.on(Event::ForkServerReady(generation(2)));
     pool.serves(4);
-    assert_eq!(pool.deeds()[3..6], [retire(1), retire(2), retire(3)]);
+    assert_eq!(pool.commands()[3..6], [retire(1), retire(2), retire(3)]);
 
     pool.order(Order::Reload);
     pool.on(Event::ConfigRead(WANTED));
     pool.on(Event::ForkServerReady(generation(3)));
     pool.serves(5);
 
-    assert_eq!(pool.deeds()[3..], [spawn(3, 6)]);
+    assert_eq!(pool.commands()[3..], [spawn(3, 6)]);
 }
 
 #[test]
@@ -116,7 +125,7 @@ fn a_refused_configuration_changes_nothing() {
     assert_eq!(
         pool.actions,
         [
-            Action::Report(Fact::ReloadFailed(reason.clone())),
+            Action::Report(Report::ReloadFailed(reason.clone())),
             finished(1, Err(reason)),
             Action::Announce(Announcement::Ready),
         ]
@@ -136,7 +145,7 @@ fn broken_code_costs_the_old_generation_nothing() {
     pool.refuses(3);
 
     assert_eq!(
-        pool.deeds(),
+        pool.commands(),
         [
             Action::StopForkServer(generation(2)),
             Action::DropConfig,
@@ -193,7 +202,7 @@ fn a_fork_server_that_cannot_start_fails_the_reload() {
 }
 
 #[test]
-fn a_probe_that_is_forked_after_the_failure_is_sent_home() {
+fn a_probe_that_is_forked_after_the_failure_is_asked_to_leave() {
     let mut pool = Pool::serving(WANTED);
     pool.order(Order::Reload);
     pool.on(Event::ConfigRead(WANTED));
@@ -219,7 +228,7 @@ fn orders_given_during_a_reload_share_the_next_one() {
     pool.on(Event::ConfigRefused("no".to_owned()));
 
     assert_eq!(
-        pool.deeds(),
+        pool.commands(),
         [
             finished(1, Err(Reason::Config("no".to_owned()))),
             Action::Announce(Announcement::Ready),
@@ -229,10 +238,66 @@ fn orders_given_during_a_reload_share_the_next_one() {
     );
     pool.on(Event::ConfigRefused("no".to_owned()));
     assert!(
-        pool.deeds()
+        pool.commands()
             .contains(&finished(2, Err(Reason::Config("no".to_owned()))))
     );
     assert_eq!(pool.order(Order::Reload)[0], accepted(3));
+}
+
+#[test]
+fn a_reload_that_had_to_wait_belongs_to_who_ordered_it() {
+    let mut pool = Pool::serving(Wanted {
+        workers: 1,
+        ..WANTED
+    });
+    let by = Requester::Control { pid: 77 };
+    pool.order(Order::Reload);
+    pool.on(Event::Ordered(Order::Reload, by));
+    pool.on(Event::Ordered(
+        Order::OneWorkerMore,
+        Requester::Signal("SIGTTIN"),
+    ));
+
+    pool.on(Event::ConfigRefused("no".to_owned()));
+    pool.on(Event::ConfigRead(WANTED));
+
+    assert_eq!(pool.reports(), [Report::ReloadBegan(generation(2), by)]);
+}
+
+#[test]
+fn a_probe_whose_order_did_not_get_through_is_ordered_again() {
+    let mut pool = Pool::serving(Wanted {
+        timeout: None,
+        ..WANTED
+    });
+    pool.order(Order::Reload);
+    pool.on(Event::ConfigRead(WANTED));
+    pool.on(Event::ForkServerReady(generation(2)));
+
+    assert_eq!(pool.on(Event::SpawnDeferred(worker(3))), []);
+    pool.until_deadline();
+
+    assert_eq!(pool.actions, [spawn(2, 4)]);
+}
+
+#[test]
+fn new_workers_that_get_ready_and_die_end_the_reload_too() {
+    let mut pool = Pool::rolling();
+    pool.serves(4);
+    pool.order(Order::Reload);
+    pool.on(Event::ConfigRead(Wanted {
+        workers: 3,
+        ..WANTED
+    }));
+    pool.on(Event::ForkServerReady(generation(3)));
+
+    let failed = (5..50).any(|id| {
+        pool.serves(id);
+        pool.crashes(id);
+        (pool.actions.iter()).any(|action| matches!(action, Action::ReloadFinished(_, Err(_))))
+    });
+
+    assert!(failed);
 }
 
 #[test]
@@ -247,7 +312,7 @@ fn an_order_given_during_the_start_waits_for_its_end() {
     pool.serves(1);
 
     assert_eq!(
-        pool.deeds()[1..],
+        pool.commands()[1..],
         [
             Action::Announce(Announcement::Ready),
             Action::Announce(Announcement::Reloading),
@@ -263,29 +328,29 @@ fn a_new_worker_that_fails_is_tried_again_while_the_old_ones_serve() {
 
     pool.refuses(4);
     assert_eq!(
-        pool.facts(),
+        pool.reports(),
         [
-            Fact::WorkerFailed(worker(4), Reason::Load(failure(3))),
-            Fact::RespawnDelayed(SECOND),
+            Report::WorkerFailed(worker(4), Reason::Load(failure(3))),
+            Report::RespawnDelayed(SECOND),
         ]
     );
-    assert_eq!(pool.deeds(), []);
+    assert_eq!(pool.commands(), []);
     assert_eq!(pool.until_deadline(), SECOND);
-    assert_eq!(pool.deeds(), [spawn(2, 5)]);
+    assert_eq!(pool.commands(), [spawn(2, 5)]);
     pool.serves(5);
 
     assert!(pool.actions.contains(&finished(1, Ok(2))));
 }
 
 #[test]
-fn five_failures_end_the_waiting_but_not_the_trying() {
+fn five_failures_end_the_reload_but_workers_are_still_tried() {
     let mut pool = Pool::rolling();
     for id in 4..8 {
         pool.refuses(id);
-        assert!(pool.deeds().is_empty());
+        assert!(pool.commands().is_empty());
         pool.dies(id);
         pool.after(10 * SECOND);
-        assert_eq!(pool.deeds(), [spawn(2, id + 1)]);
+        assert_eq!(pool.commands(), [spawn(2, id + 1)]);
     }
 
     pool.refuses(8);
@@ -294,7 +359,7 @@ fn five_failures_end_the_waiting_but_not_the_trying() {
         last: Box::new(Reason::Load(failure(3))),
     };
     assert_eq!(
-        pool.deeds(),
+        pool.commands(),
         [
             finished(1, Err(reason)),
             Action::Announce(Announcement::Ready),
@@ -303,10 +368,10 @@ fn five_failures_end_the_waiting_but_not_the_trying() {
     assert_eq!(pool.arbiter.summary().ready, 2);
     pool.dies(8);
     pool.after(10 * SECOND);
-    assert_eq!(pool.deeds(), [spawn(2, 9)]);
+    assert_eq!(pool.commands(), [spawn(2, 9)]);
     pool.serves(9);
 
-    assert_eq!(pool.deeds(), [Action::Lend(worker(9)), retire(2)]);
+    assert_eq!(pool.commands(), [Action::Lend(worker(9)), retire(2)]);
 }
 
 #[test]
@@ -335,7 +400,7 @@ fn an_old_worker_that_dies_while_it_rolls_is_followed_by_a_new_one() {
     let mut pool = Pool::rolling();
 
     pool.dies(2);
-    assert_eq!(pool.deeds(), []);
+    assert_eq!(pool.commands(), []);
     pool.serves(4);
 
     assert!(pool.actions.contains(&finished(1, Ok(2))));

@@ -1,6 +1,6 @@
 //! The first start: all or nothing.
 
-use super::stage::*;
+use super::fixture::*;
 
 #[test]
 fn the_fork_server_comes_first_and_then_all_workers() {
@@ -20,7 +20,7 @@ fn a_worker_is_lent_the_listeners_when_it_is_ready() {
     assert_eq!(pool.on(Event::WorkerStarted(worker(1))), []);
     pool.on(Event::WorkerReady(worker(1)));
 
-    assert_eq!(pool.deeds(), [Action::Lend(worker(1))]);
+    assert_eq!(pool.commands(), [Action::Lend(worker(1))]);
 }
 
 #[test]
@@ -35,8 +35,8 @@ fn the_service_is_ready_when_all_wanted_workers_are() {
         pool.actions,
         [
             Action::Lend(worker(2)),
-            Action::Report(Fact::WorkerServes(worker(2), generation(1))),
-            Action::Report(Fact::Serving(generation(1), 2)),
+            Action::Report(Report::WorkerServes(worker(2), generation(1))),
+            Action::Report(Report::Serving(generation(1), 2)),
             Action::Announce(Announcement::Ready),
         ]
     );
@@ -51,14 +51,14 @@ fn one_worker_is_enough_when_another_fails() {
     pool.refuses(2);
 
     assert_eq!(
-        pool.facts(),
+        pool.reports(),
         [
-            Fact::WorkerFailed(worker(2), Reason::Load(failure(3))),
-            Fact::RespawnDelayed(SECOND),
-            Fact::Serving(generation(1), 1),
+            Report::WorkerFailed(worker(2), Reason::Load(failure(3))),
+            Report::RespawnDelayed(SECOND),
+            Report::Serving(generation(1), 1),
         ]
     );
-    assert_eq!(pool.deeds(), [Action::Announce(Announcement::Ready)]);
+    assert_eq!(pool.commands(), [Action::Announce(Announcement::Ready)]);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn an_application_that_cannot_be_loaded_ends_the_service_with_its_status() {
     assert_eq!(
         pool.actions,
         [
-            Action::Report(Fact::StartFailed(Reason::Load(failure(4)))),
+            Action::Report(Report::StartFailed(Reason::Load(failure(4)))),
             Action::Announce(Announcement::Stopping),
             Action::Quit(worker(2)),
         ]
@@ -95,7 +95,7 @@ fn an_application_that_cannot_be_loaded_ends_the_service_with_its_status() {
     assert_eq!(pool.on(Event::WorkerRefused(worker(2), failure(4))), []);
     pool.dies(1);
     pool.dies(2);
-    assert_eq!(pool.deeds(), [Action::StopForkServer(generation(1))]);
+    assert_eq!(pool.commands(), [Action::StopForkServer(generation(1))]);
     pool.on(server_gone(1));
 
     assert_eq!(pool.actions, [Action::Exit(4)]);
@@ -107,7 +107,10 @@ fn a_preloaded_application_that_cannot_be_loaded_does_too() {
     let mut pool = Pool::starting(WANTED);
 
     pool.on(Event::ForkServerRefused(generation(1), failure(4)));
-    assert_eq!(pool.facts(), [Fact::StartFailed(Reason::Load(failure(4)))]);
+    assert_eq!(
+        pool.reports(),
+        [Report::StartFailed(Reason::Load(failure(4)))]
+    );
     pool.on(server_gone(1));
 
     assert_eq!(pool.actions, [Action::Exit(4)]);
@@ -123,7 +126,7 @@ fn a_worker_that_dies_before_anything_served_ends_the_service() {
     pool.on(Event::WorkerStarted(worker(1)));
 
     pool.dies(1);
-    assert_eq!(pool.facts(), [Fact::StartFailed(died())]);
+    assert_eq!(pool.reports(), [Report::StartFailed(died())]);
     pool.on(server_gone(1));
 
     assert_eq!(pool.actions, [Action::Exit(3)]);
@@ -136,7 +139,7 @@ fn a_fork_server_that_dies_before_anything_served_ends_the_service() {
     pool.on(server_gone(1));
 
     let reason = Reason::ForkServerDied("killed by signal 9".to_owned());
-    assert_eq!(pool.facts(), [Fact::StartFailed(reason)]);
+    assert_eq!(pool.reports(), [Report::StartFailed(reason)]);
     assert_eq!(pool.actions.last(), Some(&Action::Exit(3)));
 }
 
@@ -164,11 +167,14 @@ fn an_application_that_loads_too_long_says_where_it_is_and_ends_the_service() {
     pool.on(Event::WorkerStarted(worker(1)));
 
     assert_eq!(pool.until_deadline(), 60 * SECOND);
-    assert_eq!(pool.facts(), [Fact::StartFailed(Reason::Late(60 * SECOND))]);
+    assert_eq!(
+        pool.reports(),
+        [Report::StartFailed(Reason::Late(60 * SECOND))]
+    );
     assert!(pool.actions.contains(&Action::Abort(worker(1))));
     assert_eq!(pool.until_deadline(), 2 * SECOND);
 
-    assert_eq!(pool.deeds(), [Action::Kill(worker(1))]);
+    assert_eq!(pool.commands(), [Action::Kill(worker(1))]);
 }
 
 #[test]
@@ -177,7 +183,7 @@ fn a_fork_server_that_loads_too_long_says_where_it_is_too() {
 
     assert_eq!(pool.until_deadline(), 60 * SECOND);
     assert_eq!(
-        pool.deeds(),
+        pool.commands(),
         [
             Action::AbortForkServer(generation(1)),
             Action::Announce(Announcement::Stopping),

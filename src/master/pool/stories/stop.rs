@@ -1,6 +1,6 @@
-//! The end: everybody is asked, and nobody is waited for for ever.
+//! Stopping: every process is asked to leave, and killed when it does not.
 
-use super::stage::*;
+use super::fixture::*;
 
 #[test]
 fn workers_finish_first_then_the_fork_server_leaves_then_the_master() {
@@ -10,15 +10,16 @@ fn workers_finish_first_then_the_fork_server_leaves_then_the_master() {
     assert_eq!(
         pool.actions,
         [
+            Action::Report(Report::Stopping(BY, Some(WANTED.graceful_timeout))),
             Action::Announce(Announcement::Stopping),
             retire(1),
             retire(2),
         ]
     );
     pool.dies(2);
-    assert_eq!(pool.deeds(), []);
+    assert_eq!(pool.commands(), []);
     pool.dies(1);
-    assert_eq!(pool.deeds(), [Action::StopForkServer(generation(1))]);
+    assert_eq!(pool.commands(), [Action::StopForkServer(generation(1))]);
     pool.on(server_gone(1));
 
     assert_eq!(pool.actions, [Action::Exit(0)]);
@@ -26,7 +27,7 @@ fn workers_finish_first_then_the_fork_server_leaves_then_the_master() {
 }
 
 #[test]
-fn a_worker_that_has_had_its_time_is_killed_once() {
+fn a_worker_that_does_not_leave_in_time_is_killed_once() {
     let mut pool = Pool::serving(Wanted {
         workers: 1,
         timeout: None,
@@ -39,7 +40,7 @@ fn a_worker_that_has_had_its_time_is_killed_once() {
         pool.actions,
         [
             Action::Kill(worker(1)),
-            Action::Report(Fact::WorkerKilled(worker(1))),
+            Action::Report(Report::WorkerKilled(worker(1))),
         ]
     );
     assert_eq!(pool.after(SECOND), []);
@@ -56,10 +57,10 @@ fn a_quick_stop_does_not_wait_for_requests() {
     });
 
     pool.order(Order::StopNow);
-    assert_eq!(pool.deeds()[1..], [Action::Quit(worker(1))]);
+    assert_eq!(pool.commands()[1..], [Action::Quit(worker(1))]);
     pool.after(2 * SECOND);
 
-    assert_eq!(pool.deeds(), [Action::Kill(worker(1))]);
+    assert_eq!(pool.commands(), [Action::Kill(worker(1))]);
 }
 
 #[test]
@@ -78,7 +79,7 @@ fn a_quick_stop_hurries_a_graceful_one_and_not_the_other_way() {
 }
 
 #[test]
-fn a_fork_server_that_stays_is_killed() {
+fn a_fork_server_that_does_not_exit_is_killed() {
     let mut pool = Pool::serving(Wanted {
         workers: 1,
         ..WANTED
@@ -92,14 +93,14 @@ fn a_fork_server_that_stays_is_killed() {
 }
 
 #[test]
-fn those_who_wait_for_a_reload_are_told() {
+fn reloads_that_are_not_finished_have_failed() {
     let mut pool = Pool::rolling();
     pool.order(Order::Reload);
 
     pool.order(Order::Stop);
 
     assert_eq!(
-        pool.deeds()[..3],
+        pool.commands()[..3],
         [
             Action::Announce(Announcement::Stopping),
             finished(1, Err(Reason::Stopping)),
@@ -122,18 +123,18 @@ fn a_configuration_that_was_read_too_late_is_dropped() {
 }
 
 #[test]
-fn the_dead_are_not_replaced_any_more() {
+fn what_dies_while_stopping_is_not_replaced() {
     let mut pool = Pool::serving(WANTED);
     pool.order(Order::Stop);
 
     pool.on(server_gone(1));
     pool.dies(1);
 
-    assert_eq!(pool.deeds(), []);
+    assert_eq!(pool.commands(), []);
 }
 
 #[test]
-fn a_worker_that_is_forked_late_is_sent_home() {
+fn a_worker_that_is_forked_late_is_asked_to_leave() {
     let mut pool = Pool::starting(Wanted {
         workers: 1,
         ..WANTED

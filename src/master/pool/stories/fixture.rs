@@ -1,4 +1,4 @@
-//! The stage for the stories: a pool, its clock, and short names for what happens.
+//! What the stories need: a pool, its clock, and short names for events and actions.
 
 pub(super) use crate::pool::*;
 use rgunicorn_link::protocol::LoadFailure;
@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 pub(super) const MS: Duration = Duration::from_millis(1);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+/// Who gives the orders.
+pub(super) const BY: Requester = Requester::Signal("SIGHUP");
 
 pub(super) const WANTED: Wanted = Wanted {
     workers: 2,
@@ -53,7 +56,7 @@ impl Pool {
         pool
     }
 
-    /// A pool that was reloaded up to the first new worker (3).
+    /// A pool that is being reloaded and whose first new worker (3) serves.
     pub(super) fn promoted(wanted: Wanted) -> Self {
         let mut pool = Self::serving(wanted);
         pool.order(Order::Reload);
@@ -69,7 +72,7 @@ impl Pool {
     }
 
     pub(super) fn order(&mut self, order: Order) -> &[Action] {
-        self.on(Event::Ordered(order))
+        self.on(Event::Ordered(order, BY))
     }
 
     /// The worker starts and is ready.
@@ -84,11 +87,21 @@ impl Pool {
         self.on(Event::WorkerRefused(worker(id), failure(3)))
     }
 
+    /// The worker dies, before its first request if it was ready at all.
     pub(super) fn dies(&mut self, id: u32) -> &[Action] {
         self.on(gone(id))
     }
 
-    /// Time passes, and everybody beats.
+    /// The worker dies in a request or after one.
+    pub(super) fn crashes(&mut self, id: u32) -> &[Action] {
+        self.on(Event::WorkerGone {
+            worker: worker(id),
+            exit: SEGFAULT,
+            served: true,
+        })
+    }
+
+    /// Time passes, and every worker sends heartbeats.
     pub(super) fn after(&mut self, span: Duration) -> &[Action] {
         self.now += span;
         self.on(Event::Tick(Vec::new()))
@@ -108,18 +121,18 @@ impl Pool {
         self.on(Event::Tick(vec![Heartbeat { worker, silent }]))
     }
 
-    /// The facts of the last event.
-    pub(super) fn facts(&self) -> Vec<Fact> {
+    /// The reports upon the last event.
+    pub(super) fn reports(&self) -> Vec<Report> {
         (self.actions.iter())
             .filter_map(|action| match action {
-                Action::Report(fact) => Some(fact.clone()),
+                Action::Report(report) => Some(report.clone()),
                 _ => None,
             })
             .collect()
     }
 
-    /// What was done upon the last event, without the facts.
-    pub(super) fn deeds(&self) -> Vec<Action> {
+    /// The actions upon the last event, without the reports.
+    pub(super) fn commands(&self) -> Vec<Action> {
         (self.actions.iter())
             .filter(|action| !matches!(action, Action::Report(_)))
             .cloned()
@@ -150,11 +163,20 @@ pub(super) fn retire(id: u32) -> Action {
 }
 
 pub(super) fn gone(id: u32) -> Event {
-    Event::WorkerGone(worker(id), "killed by signal 11".to_owned())
+    Event::WorkerGone {
+        worker: worker(id),
+        exit: SEGFAULT,
+        served: false,
+    }
 }
 
+pub(super) const SEGFAULT: ExitStatus = ExitStatus::Signal {
+    number: 11,
+    core_dumped: true,
+};
+
 pub(super) fn died() -> Reason {
-    Reason::WorkerDied("killed by signal 11".to_owned())
+    Reason::WorkerDied(SEGFAULT)
 }
 
 pub(super) fn server_gone(id: u32) -> Event {

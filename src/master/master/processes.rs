@@ -1,0 +1,332 @@
+//! The processes, and what they share with the master: links, listeners, the
+//! scoreboard.
+
+use super::reload::Deployment;
+use crate::config::Start;
+use crate::listeners::Listener;
+use crate::pool::{ExitStatus, GenerationId, Heartbeat, WorkerId};
+use crate::process::{ForkServerProcess, Launch, OomKills, WorkerProcess};
+use crate::status::Totals;
+use crate::wakeups::{Source, Wakeups};
+use rgunicorn_link::Scoreboard;
+use rgunicorn_link::protocol::{Idle, ListenerInfo, ToWorker};
+use rgunicorn_link::scoreboard::{ROWS, Reading, Row, now_ms};
+use rustix::event::EventfdFlags;
+use rustix::io::Errno;
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+use tracing::error;
+
+pub(super) struct Processes {
+    pub(super) fork_servers: BTreeMap<GenerationId, ForkServerProcess>,
+    pub(super) workers: BTreeMap<WorkerId, WorkerProcess>,
+    scoreboard: Scoreboard,
+    listeners: Vec<Listener>,
+    /// By this eventfd workers wake each other when connections wait.
+    nudge: OwnedFd,
+    /// Whether the application's output is read through pipes.
+    read_output: bool,
+    /// Requests answered by workers that are gone.
+    past_requests: u64,
+    oom_kills: OomKills,
+}
+
+/// Why a worker was not ordered.
+pub(super) enum SpawnError {
+    /// The link to the fork server is full or closed: nobody has failed yet.
+    Deferred,
+    Failed(io::Error),
+}
+
+impl Processes {
+    pub(super) fn new(
+        listeners: Vec<Listener>,
+        read_output: bool,
+        now: Instant,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            fork_servers: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            scoreboard: Scoreboard::create()?,
+            listeners,
+            nudge: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            read_output,
+            past_requests: 0,
+            oom_kills: OomKills::new(now),
+        })
+    }
+
+    // Fork servers.
+
+    pub(super) fn start_fork_server(
+        &mut self,
+        generation: GenerationId,
+        deployment: &Deployment,
+        start: &Start,
+        wakeups: &Wakeups,
+    ) -> io::Result<()> {
+        let config = &deployment.config;
+        let launch = Launch {
+            config,
+            start,
+            folder: &deployment.folder,
+            read_output: self.read_output,
+        };
+        let server =
+            ForkServerProcess::start(generation, launch, &self.scoreboard, config.preload)?;
+        if let Some(link) = &server.link {
+            wakeups.add(link, Source::ForkServer(generation))?;
+        }
+        for (stream, output) in server.pipes.iter().flatten() {
+            wakeups.add(output, Source::ForkServerOutput(generation, *stream))?;
+        }
+        self.fork_servers.insert(generation, server);
+        Ok(())
+    }
+
+    /// Makes a fork server exit.
+    pub(super) fn close_link(&mut self, generation: GenerationId) {
+        if let Some(server) = self.fork_servers.get_mut(&generation) {
+            server.link = None;
+        }
+    }
+
+    pub(super) fn signal_fork_server(&self, generation: GenerationId, signal: Signal) {
+        if let Some(server) = self.fork_servers.get(&generation) {
+            if let Err(error) = server.handle.signal(signal) {
+                error!("Cannot signal the fork server of generation {generation}: {error}");
+            }
+        }
+    }
+
+    // Workers.
+
+    pub(super) fn spawn(
+        &mut self,
+        generation: GenerationId,
+        id: WorkerId,
+        wakeups: &Wakeups,
+        now: Instant,
+    ) -> Result<(), SpawnError> {
+        let link = self
+            .fork_servers
+            .get(&generation)
+            .and_then(|server| server.link.as_ref())
+            .ok_or(SpawnError::Deferred)?;
+        let row = (0..ROWS)
+            .find(|row| self.workers.values().all(|worker| worker.row != *row))
+            .ok_or_else(|| SpawnError::Failed(io::Error::other("the scoreboard is full")))?;
+        let worker = WorkerProcess::order(id, generation, row, link, self.read_output, now)?;
+        if let Some(link) = &worker.link {
+            wakeups.add(link, Source::Worker(id))?;
+        }
+        for (stream, output) in worker.pipes.iter().flatten() {
+            wakeups.add(output, Source::WorkerOutput(id, *stream))?;
+        }
+        self.workers.insert(id, worker);
+        Ok(())
+    }
+
+    /// Lends a worker the listeners: it accepts connections from here on.
+    pub(super) fn lend(&self, id: WorkerId) {
+        let infos = self
+            .listeners
+            .iter()
+            .map(|listener| ListenerInfo {
+                name: listener.name.clone(),
+                address: listener.address.clone(),
+            })
+            .collect();
+        let listeners = self.listeners.iter().map(|listener| listener.fd.as_fd());
+        let fds: Vec<_> = listeners.chain([self.nudge.as_fd()]).collect();
+        let sent = self
+            .workers
+            .get(&id)
+            .and_then(|worker| worker.link.as_ref())
+            .map(|link| link.send(&ToWorker::Listen(infos), &fds));
+        if let Some(Err(error)) = sent {
+            // It beats and looks healthy, but would never serve: kill it, so that it
+            // is replaced.
+            error!("Cannot lend worker {id} the listeners: {error}");
+            self.signal_worker(id, Signal::KILL);
+        }
+    }
+
+    pub(super) fn retire(&self, id: WorkerId, within: Duration, idle: Idle) {
+        let Some(worker) = self.workers.get(&id) else {
+            return;
+        };
+        if let Some(row) = self.scoreboard.row(worker.row) {
+            row.retire();
+        }
+        let order = retire_order(within, idle);
+        match worker.link.as_ref().map(|link| link.send(&order, &[])) {
+            // It does not read its link: the signal has the same meaning.
+            Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.signal_worker(id, Signal::TERM);
+            }
+            // A worker that has closed its link is about to exit.
+            Some(Ok(()) | Err(_)) | None => {}
+        }
+    }
+
+    /// Lets a worker that is retiring close idle connections soon.
+    pub(super) fn hurry(&self, id: WorkerId, within: Duration) {
+        if let Some(link) = self
+            .workers
+            .get(&id)
+            .and_then(|worker| worker.link.as_ref())
+        {
+            // If its link is full, it still has its first order, and is killed when
+            // it has not left in time.
+            let _ = link.send(&retire_order(within, Idle::Hurry), &[]);
+        }
+    }
+
+    /// Whether there is a process with a known pid.
+    pub(super) fn has_started(&self, id: WorkerId) -> bool {
+        let worker = self.workers.get(&id);
+        worker.is_some_and(|worker| worker.handle.is_some())
+    }
+
+    pub(super) fn signal_worker(&self, id: WorkerId, signal: Signal) {
+        let handle = self
+            .workers
+            .get(&id)
+            .and_then(|worker| worker.handle.as_ref());
+        if let Some(Err(error)) = handle.map(|handle| handle.signal(signal)) {
+            error!("Cannot signal worker {id}: {error}");
+        }
+    }
+
+    /// The worker is gone: its requests stay counted, its row is free again.
+    pub(super) fn remove_worker(&mut self, id: WorkerId) -> Option<WorkerProcess> {
+        let worker = self.workers.remove(&id)?;
+        if let Some(row) = self.scoreboard.row(worker.row) {
+            self.past_requests += row.read().requests;
+            row.clear();
+        }
+        Some(worker)
+    }
+
+    // Who ended, and how.
+
+    pub(super) fn worker_with_pid(&self, pid: u32) -> Option<WorkerId> {
+        let has_pid = |worker: &&WorkerProcess| {
+            let handle = worker.handle.as_ref();
+            handle.is_some_and(|handle| handle.pid == pid)
+        };
+        self.workers.values().find(has_pid).map(|worker| worker.id)
+    }
+
+    pub(super) fn fork_server_with_pid(&self, pid: u32) -> Option<GenerationId> {
+        (self.fork_servers.values())
+            .find(|server| server.handle.pid == pid)
+            .map(|server| server.generation)
+    }
+
+    /// Tells a SIGKILL of the kernel that is short of memory from anybody else's.
+    pub(super) fn explain(&mut self, exit: ExitStatus) -> ExitStatus {
+        if exit.is_signal(nix::sys::signal::Signal::SIGKILL) && self.oom_kills.explains_a_death() {
+            ExitStatus::OutOfMemory
+        } else {
+            exit
+        }
+    }
+
+    /// Keeps the counters recent with which others are compared.
+    pub(super) fn refresh_counters(&mut self, now: Instant) {
+        self.oom_kills.refresh(now);
+    }
+
+    // What the scoreboard says.
+
+    pub(super) fn reading(&self, worker: WorkerId) -> Option<Reading> {
+        let row = self.workers.get(&worker)?.row;
+        self.scoreboard.row(row).map(Row::read)
+    }
+
+    /// Whether a worker has answered a request, or is in one.
+    pub(super) fn has_served(&self, worker: WorkerId) -> bool {
+        self.reading(worker)
+            .is_some_and(|reading| reading.requests > 0 || reading.busy_since_ms > 0)
+    }
+
+    /// How long each of these workers has been silent.
+    pub(super) fn heartbeats(&self, workers: impl Iterator<Item = WorkerId>) -> Vec<Heartbeat> {
+        let now_ms = now_ms();
+        workers
+            .filter_map(|worker| {
+                let beat_ms = self.reading(worker)?.beat_ms;
+                let silent = Duration::from_millis(now_ms.saturating_sub(beat_ms));
+                Some(Heartbeat { worker, silent })
+            })
+            .collect()
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        let mut totals = Totals {
+            busy: 0,
+            requests: self.past_requests,
+        };
+        for reading in self.workers.keys().filter_map(|id| self.reading(*id)) {
+            totals.requests += reading.requests;
+            totals.busy += usize::from(reading.busy_since_ms > 0);
+        }
+        totals
+    }
+}
+
+fn retire_order(within: Duration, idle: Idle) -> ToWorker {
+    let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+    ToWorker::Retire { within_ms, idle }
+}
+
+impl From<io::Error> for SpawnError {
+    /// A link that is full takes the order later. One that is closed belongs to a
+    /// fork server that is about to end, which will be reported by itself.
+    /// `ETOOMANYREFS`: too many descriptors are on their way at once (unix(7)).
+    fn from(error: io::Error) -> Self {
+        match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::AGAIN | Errno::PIPE | Errno::CONNRESET | Errno::TOOMANYREFS) => {
+                Self::Deferred
+            }
+            Some(_) | None => Self::Failed(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rgunicorn_link::Link;
+
+    /// How ordering workers on this link ends.
+    fn first_error(link: &Link) -> Option<SpawnError> {
+        (0..10_000)
+            .map(|number| {
+                let (id, generation) = (WorkerId(number), GenerationId(1));
+                WorkerProcess::order(id, generation, 0, link, false, Instant::now())
+            })
+            .find_map(Result::err)
+            .map(SpawnError::from)
+    }
+
+    #[test]
+    fn an_order_that_a_full_link_does_not_take_is_deferred() {
+        let (link, _fork_server) = Link::pair().unwrap();
+
+        assert!(matches!(first_error(&link), Some(SpawnError::Deferred)));
+    }
+
+    #[test]
+    fn an_order_for_a_fork_server_that_is_gone_is_deferred() {
+        let (link, fork_server) = Link::pair().unwrap();
+        drop(fork_server);
+
+        assert!(matches!(first_error(&link), Some(SpawnError::Deferred)));
+    }
+}

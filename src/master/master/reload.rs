@@ -1,0 +1,106 @@
+//! A reload, apart from the processes: the configuration is read again, is a
+//! candidate while its generation is tested, and replaces the current one or not.
+//! When that is, the arbiter decides (`pool/reload.rs`).
+
+use super::{Master, wanted};
+use crate::config::{self, Config};
+use crate::control::protocol::Answer;
+use crate::pool::{Event, GenerationId, Reason, ReloadId};
+use crate::process::{self, WorkerFolder};
+use std::time::Instant;
+use tracing::warn;
+
+/// What a generation is started from.
+pub(super) struct Deployment {
+    pub(super) config: Config,
+    pub(super) folder: WorkerFolder,
+}
+
+/// What is known of the reload under way and the last one.
+pub(super) struct ReloadState {
+    /// What the next generation is started from.
+    pub(super) candidate: Option<Deployment>,
+    pub(super) began: Instant,
+    /// Why the last reload failed, if it did.
+    pub(super) failure: Option<String>,
+}
+
+impl ReloadState {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            candidate: None,
+            began: now,
+            failure: None,
+        }
+    }
+}
+
+impl Master {
+    /// The order that was just given belongs to this reload.
+    pub(super) fn reload_accepted(&mut self, reload: ReloadId) {
+        if let (Some(control), Some(client)) = (&mut self.control, self.ordering_client.take()) {
+            control.wait_for(client, reload);
+        }
+    }
+
+    pub(super) fn read_config(&mut self, now: Instant) {
+        self.reload.began = now;
+        let read = config::load(&self.sources)
+            .map_err(|error| error.to_string())
+            .and_then(|config| {
+                let folder = find_folder(&config).map_err(|error| error.to_string())?;
+                Ok(Deployment { config, folder })
+            });
+        self.pending.push_back(match read {
+            Ok(deployment) => {
+                let wanted = wanted(&deployment.config);
+                self.reload.candidate = Some(deployment);
+                Event::ConfigRead(wanted)
+            }
+            Err(reason) => Event::ConfigRefused(reason),
+        });
+    }
+
+    pub(super) fn adopt_config(&mut self) {
+        if let Some(candidate) = self.reload.candidate.take() {
+            for setting in self.current.config.needing_restart(&candidate.config) {
+                warn!(
+                    setting = setting.key,
+                    "The new {} takes effect at the next restart", setting.key
+                );
+            }
+            self.log.set_level(candidate.config.loglevel.level());
+            self.current = candidate;
+        }
+    }
+
+    pub(super) fn drop_config(&mut self) {
+        self.reload.candidate = None;
+    }
+
+    pub(super) fn reload_finished(
+        &mut self,
+        reload: ReloadId,
+        outcome: Result<GenerationId, Reason>,
+    ) {
+        self.reload.failure = match &outcome {
+            Ok(_) | Err(Reason::Stopping) => None,
+            Err(reason) => Some(reason.to_string()),
+        };
+        let answer = match outcome {
+            Ok(generation) => Answer::Done(format!("generation {generation} serves")),
+            Err(reason) => Answer::Failed(reason.to_string()),
+        };
+        if let Some(control) = &mut self.control {
+            control.reload_finished(reload, &answer);
+        }
+    }
+}
+
+/// The worker folder of a configuration.
+pub fn find_folder(config: &Config) -> Result<WorkerFolder, process::NoWorkerFolder> {
+    let configured = config.worker_dir.as_ref().map(config::Directory::as_path);
+    // Where there is no /proc, the installed folder remains.
+    let program = std::env::current_exe().unwrap_or_default();
+    process::find(configured, &program)
+}

@@ -1,0 +1,209 @@
+//! Orders, and the way of a reload: ordered, read, tested, promoted, rolled out.
+
+use super::arbiter::{Lifecycle, StopMode};
+use super::generation::{self, GenerationId};
+use super::respawn::Respawn;
+use super::wanted::{MOST_WORKERS, Wanted};
+use super::worker_state::WorkerId;
+use super::{Action, Arbiter, Order, Reason, ReloadId, Report, Requester};
+use std::time::{Duration, Instant};
+
+/// The generation that may replace the current one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    Nothing,
+    /// Its configuration is being read.
+    Reading(PendingReload),
+    /// It has to prove that it can serve.
+    Testing(Candidate),
+}
+
+/// A reload that was ordered, and by whom first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PendingReload {
+    pub(super) reload: ReloadId,
+    pub(super) by: Requester,
+}
+
+/// A generation that has to prove that it can serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) generation: GenerationId,
+    /// Its first worker. The generation is promoted when that one is ready.
+    pub(super) probe: Option<WorkerId>,
+    pub(super) purpose: Purpose,
+}
+
+/// What a next generation is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// New code and this configuration.
+    Reload(ReloadId, Wanted),
+    /// A fork server in place of one that was lost.
+    Replacement,
+}
+
+/// A reload whose first new worker serves, and whose last does not yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rollout {
+    pub(super) reload: ReloadId,
+    /// How many new workers have failed.
+    pub(super) failures: u32,
+}
+
+impl Arbiter {
+    pub(super) fn apply_order(&mut self, order: Order, by: Requester) {
+        let stopping = matches!(
+            self.lifecycle,
+            Lifecycle::Stopping(..) | Lifecycle::Stopped(..)
+        );
+        match order {
+            Order::Reload => self.order_reload(by, stopping),
+            Order::Stop if !stopping => {
+                let within = self.wanted.graceful_timeout;
+                self.report(Report::Stopping(by, Some(within)));
+                self.stop(0, StopMode::Graceful);
+            }
+            Order::StopNow => match self.lifecycle {
+                Lifecycle::Stopping(status, _) => self.stop(status, StopMode::Quick),
+                Lifecycle::Starting | Lifecycle::Filling | Lifecycle::Serving => {
+                    self.report(Report::Stopping(by, None));
+                    self.stop(0, StopMode::Quick);
+                }
+                Lifecycle::Stopped(..) => {}
+            },
+            Order::OneWorkerMore if !stopping => {
+                self.change_count((self.count + 1).min(usize::from(MOST_WORKERS)), by);
+            }
+            Order::OneWorkerFewer if !stopping => self.change_count((self.count - 1).max(1), by),
+            Order::Stop | Order::OneWorkerMore | Order::OneWorkerFewer => {}
+        }
+    }
+
+    /// All orders that are given before it begins share one reload.
+    fn order_reload(&mut self, by: Requester, stopping: bool) {
+        let pending = self.waiting.unwrap_or_else(|| {
+            self.last_reload += 1;
+            let reload = ReloadId(self.last_reload);
+            PendingReload { reload, by }
+        });
+        self.actions.push(Action::ReloadAccepted(pending.reload));
+        if stopping {
+            let outcome = Err(Reason::Stopping);
+            self.actions
+                .push(Action::ReloadFinished(pending.reload, outcome));
+        } else {
+            self.waiting = Some(pending);
+        }
+    }
+
+    fn change_count(&mut self, to: usize, by: Requester) {
+        let from = std::mem::replace(&mut self.count, to);
+        if from != to {
+            self.report(Report::CountChanged { from, to, by });
+        }
+    }
+
+    pub(super) fn config_read(&mut self, wanted: Wanted, now: Instant) {
+        match self.next {
+            Next::Reading(PendingReload { reload, by }) => {
+                let generation = self.start_fork_server(wanted.boot_timeout, now);
+                self.report(Report::ReloadBegan(generation, by));
+                self.next = Next::Testing(Candidate {
+                    generation,
+                    probe: None,
+                    purpose: Purpose::Reload(reload, wanted),
+                });
+            }
+            // An order to stop came meanwhile.
+            Next::Nothing | Next::Testing(_) => self.actions.push(Action::DropConfig),
+        }
+    }
+
+    pub(super) fn config_refused(&mut self, why: String) {
+        match self.next {
+            Next::Reading(PendingReload { reload, .. }) => {
+                self.next = Next::Nothing;
+                self.finish_reload(reload, Err(Reason::Config(why)));
+            }
+            Next::Nothing | Next::Testing(_) => {}
+        }
+    }
+
+    /// The candidate has proved that it can serve.
+    pub(super) fn promote(&mut self, candidate: Candidate, now: Instant) {
+        self.next = Next::Nothing;
+        self.current = candidate.generation;
+        match candidate.purpose {
+            Purpose::Reload(reload, wanted) => {
+                self.actions.push(Action::AdoptConfig);
+                self.wanted = wanted;
+                self.count = wanted.count();
+                self.rollout = Some(Rollout {
+                    reload,
+                    failures: 0,
+                });
+                self.replace.reset();
+            }
+            Purpose::Replacement => {}
+        }
+        // Failures of the generation before say nothing about this one.
+        self.respawn = Respawn::new();
+        let fork_servers: Vec<GenerationId> = self.fork_servers.keys().copied().collect();
+        for generation in fork_servers {
+            if generation != self.current {
+                self.step_fork_server(generation, generation::Input::Stop, now);
+            }
+        }
+    }
+
+    /// Begins to stop. Every reload that is not finished has failed.
+    pub(super) fn stop(&mut self, status: u8, mode: StopMode) {
+        self.lifecycle = Lifecycle::Stopping(status, mode);
+        self.announce();
+        let under_way = match std::mem::replace(&mut self.next, Next::Nothing) {
+            Next::Reading(PendingReload { reload, .. }) => Some(reload),
+            Next::Testing(Candidate {
+                purpose: Purpose::Reload(reload, _),
+                ..
+            }) => {
+                self.actions.push(Action::DropConfig);
+                Some(reload)
+            }
+            Next::Nothing
+            | Next::Testing(Candidate {
+                purpose: Purpose::Replacement,
+                ..
+            }) => None,
+        };
+        let rolled_out = self.rollout.take().map(|rollout| rollout.reload);
+        let waiting = self.waiting.take().map(|pending| pending.reload);
+        for reload in [under_way, rolled_out, waiting].into_iter().flatten() {
+            self.finish_reload(reload, Err(Reason::Stopping));
+        }
+    }
+
+    pub(super) fn finish_reload(
+        &mut self,
+        reload: ReloadId,
+        outcome: Result<GenerationId, Reason>,
+    ) {
+        self.report(match &outcome {
+            Ok(generation) => Report::ReloadDone(*generation),
+            Err(reason) => Report::ReloadFailed(reason.clone()),
+        });
+        self.actions.push(Action::ReloadFinished(reload, outcome));
+    }
+
+    /// How long a generation may load the application.
+    pub(super) fn boot_timeout(&self, generation: GenerationId) -> Option<Duration> {
+        match self.next {
+            Next::Testing(Candidate {
+                generation: candidate,
+                purpose: Purpose::Reload(_, wanted),
+                ..
+            }) if candidate == generation => wanted.boot_timeout,
+            Next::Nothing | Next::Reading(_) | Next::Testing(_) => self.wanted.boot_timeout,
+        }
+    }
+}

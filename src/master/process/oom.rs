@@ -1,0 +1,166 @@
+//! Whether a process was killed because memory ran out.
+//!
+//! The kernel kills with SIGKILL, and so does an operator. The kernel counts its
+//! own, so a counter that has grown tells the two apart.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// How old the count at least is with which the present one is compared. A large
+/// process takes a while to die: it must not have been counted before.
+const SETTLED: Duration = Duration::from_secs(10);
+
+/// Compares the kernel's count of now with one from a while ago.
+#[derive(Debug)]
+pub struct OomKills {
+    /// The count when the period before this one began. What was counted since
+    /// may be a process that is reaped now.
+    before: u64,
+    /// The count when this period began.
+    latest: u64,
+    began: Instant,
+}
+
+impl OomKills {
+    pub fn new(now: Instant) -> Self {
+        let count = read_count().unwrap_or(0);
+        Self {
+            before: count,
+            latest: count,
+            began: now,
+        }
+    }
+
+    /// Reads the counter if it has not been read for a while, so that a kill of
+    /// long ago is not taken for one of now.
+    pub fn refresh(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.began) >= SETTLED {
+            if let Some(count) = read_count() {
+                self.begin_period(count, now);
+            }
+        }
+    }
+
+    /// Whether a process of ours that died of SIGKILL just now was killed by the
+    /// kernel. Each kill that it counted explains one death.
+    pub fn explains_a_death(&mut self) -> bool {
+        read_count().is_some_and(|count| self.claim(count))
+    }
+
+    fn begin_period(&mut self, count: u64, now: Instant) {
+        self.before = self.latest;
+        self.latest = count;
+        self.began = now;
+    }
+
+    fn claim(&mut self, count: u64) -> bool {
+        let grown = count > self.before;
+        if grown {
+            self.before += 1;
+            self.latest = self.latest.max(self.before);
+        }
+        grown
+    }
+}
+
+/// How many processes of this service, or else of the whole machine, the kernel
+/// has killed because memory ran out.
+fn read_count() -> Option<u64> {
+    let of_the_service = fs::read_to_string("/proc/self/cgroup")
+        .ok()
+        .and_then(|text| {
+            let path = unified_path(&text)?;
+            fs::read_to_string(format!("/sys/fs/cgroup{path}/memory.events")).ok()
+        })
+        .and_then(|text| count_in(&text));
+    // Without the unified hierarchy, or where it is hidden from us.
+    of_the_service.or_else(|| count_in(&fs::read_to_string("/proc/vmstat").ok()?))
+}
+
+/// Our place in the unified hierarchy, from `/proc/self/cgroup`.
+fn unified_path(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.strip_prefix("0::"))
+}
+
+/// The line `oom_kill N` of `memory.events` or `/proc/vmstat`.
+fn count_in(text: &str) -> Option<u64> {
+    text.lines()
+        .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kills(count: u64, now: Instant) -> OomKills {
+        OomKills {
+            before: count,
+            latest: count,
+            began: now,
+        }
+    }
+
+    #[test]
+    fn each_kill_of_the_kernel_explains_one_death() {
+        let mut kills = kills(3, Instant::now());
+
+        assert!(!kills.claim(3));
+        assert!(kills.claim(5));
+        assert!(kills.claim(5));
+        assert!(!kills.claim(5));
+    }
+
+    #[test]
+    fn a_kill_that_was_counted_just_before_the_count_was_read_still_explains_a_death() {
+        let now = Instant::now();
+        let mut kills = kills(3, now);
+
+        kills.begin_period(4, now + SETTLED);
+
+        assert!(kills.claim(4));
+        assert!(!kills.claim(4));
+    }
+
+    #[test]
+    fn a_kill_of_long_ago_explains_nothing() {
+        let now = Instant::now();
+        let mut kills = kills(3, now);
+        kills.begin_period(4, now + SETTLED);
+        kills.begin_period(4, now + 2 * SETTLED);
+
+        assert!(!kills.claim(4));
+    }
+
+    #[test]
+    fn a_death_that_was_explained_is_not_counted_again_later() {
+        let now = Instant::now();
+        let mut kills = kills(3, now);
+        assert!(kills.claim(4));
+
+        kills.begin_period(4, now + SETTLED);
+
+        assert!(!kills.claim(4));
+    }
+
+    #[test]
+    fn the_counter_is_found_in_both_files() {
+        let events = "low 0\nhigh 0\nmax 7\noom 2\noom_kill 5\noom_group_kill 1\n";
+        let vmstat = "pgfree 12\noom_kill 8\nnuma_hit 3\n";
+
+        assert_eq!(count_in(events), Some(5));
+        assert_eq!(count_in(vmstat), Some(8));
+        assert_eq!(count_in("oom 2\n"), None);
+        assert!(read_count().is_some());
+    }
+
+    #[test]
+    fn the_place_in_the_unified_hierarchy_is_the_one_without_controllers() {
+        let text = "4:memory:/old\n0::/system.slice/rgunicorn@shop.service\n";
+
+        assert_eq!(
+            unified_path(text),
+            Some("/system.slice/rgunicorn@shop.service")
+        );
+        assert_eq!(unified_path("4:memory:/old\n"), None);
+    }
+}
