@@ -18,17 +18,15 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// What the process does after an order was carried out.
-enum Then {
-    /// It waits for the next order.
-    GoOn,
-    /// It is the child now: a worker.
-    Become(Worker),
-    /// It leaves with this status.
+/// What follows an order.
+enum Next {
+    WaitForOrder,
+    /// This process is the forked child.
+    BecomeWorker(Worker),
     Exit(u8),
 }
 
-/// A configured fork server.
+/// What workers are forked with, known once the master has sent it.
 struct ForkServer {
     site: Rc<Site>,
     scoreboard: Arc<Scoreboard>,
@@ -38,7 +36,8 @@ struct ForkServer {
 
 /// Carries out the master's orders until it closes the link.
 pub fn run(py: Python<'_>) -> PyResult<u8> {
-    // Without a master it is of no use, also while it is busy loading.
+    // It reads its link only between orders: if the master dies while the
+    // application is loaded here, the kernel has to end this process.
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
         .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
     let link = Rc::new(inherited_link()?);
@@ -60,18 +59,20 @@ pub fn run(py: Python<'_>) -> PyResult<u8> {
             Received::Nothing => continue,
             Received::Closed => return Ok(0),
         };
-        let then = match (message, &mut server) {
+        let next = match (message, &mut server) {
             (ToForkServer::Configure(site), None) => configure(py, &link, *site, fds, &mut server)?,
             (ToForkServer::Spawn(spawn), Some(server)) => server.spawn(py, &link, spawn, fds)?,
             (ToForkServer::Configure(_), Some(_)) | (ToForkServer::Spawn(_), None) => {
-                return Err(PyRuntimeError::new_err("orders came in the wrong order"));
+                return Err(PyRuntimeError::new_err(
+                    "the master sent Configure twice, or Spawn before it",
+                ));
             }
         };
-        match then {
-            Then::GoOn => {}
-            Then::Exit(status) => return Ok(status),
-            Then::Become(worker) => {
-                // What is the fork server's alone: its end of the link above all.
+        match next {
+            Next::WaitForOrder => {}
+            Next::Exit(status) => return Ok(status),
+            Next::BecomeWorker(worker) => {
+                // These belong to the fork server, above all its end of the link.
                 drop((server, listed, link));
                 return worker.run(py);
             }
@@ -102,9 +103,11 @@ fn configure(
     site: Site,
     fds: Vec<OwnedFd>,
     server: &mut Option<ForkServer>,
-) -> PyResult<Then> {
+) -> PyResult<Next> {
     let Some(scoreboard) = fds.into_iter().next() else {
-        return Err(PyRuntimeError::new_err("the scoreboard did not come"));
+        return Err(PyRuntimeError::new_err(
+            "Configure came without the scoreboard",
+        ));
     };
     let scoreboard = Arc::new(Scoreboard::open(scoreboard)?);
     process::set_title(&format!("rgunicorn: fork server [{}]", site.proc_name));
@@ -131,17 +134,17 @@ fn configure(
         app,
     });
     Ok(match link.send(&FromForkServer::Ready, &[]) {
-        Ok(()) => Then::GoOn,
+        Ok(()) => Next::WaitForOrder,
         // The master is gone, and with it the reason to be here.
-        Err(_) => Then::Exit(0),
+        Err(_) => Next::Exit(0),
     })
 }
 
-fn refuse(link: &Link, failure: LoadFailure) -> Then {
+fn refuse(link: &Link, failure: LoadFailure) -> Next {
     let status = failure.status;
-    // The master reads it before it sees the end; if it is gone, nobody cares.
+    // If the master is gone, nobody is left to be told.
     let _ = link.send(&FromForkServer::LoadFailed(failure), &[]);
-    Then::Exit(status)
+    Next::Exit(status)
 }
 
 /// A thread does not survive a fork: an application that starts one while it
@@ -170,10 +173,12 @@ impl ForkServer {
         link: &Link,
         spawn: Spawn,
         fds: Vec<OwnedFd>,
-    ) -> PyResult<Then> {
+    ) -> PyResult<Next> {
         let mut fds = fds.into_iter();
         let Some(worker_link) = fds.next() else {
-            return Err(PyRuntimeError::new_err("the worker's link did not come"));
+            return Err(PyRuntimeError::new_err(
+                "Spawn came without the worker's link",
+            ));
         };
         let os = py.import("os")?;
         let forking = ForkingWorker::begin();
@@ -186,16 +191,17 @@ impl ForkServer {
                 let reason = error.value(py).to_string();
                 let worker = spawn.worker;
                 let _ = link.send(&FromForkServer::ForkFailed { worker, reason }, &[]);
-                return Ok(Then::GoOn);
+                return Ok(Next::WaitForOrder);
             }
         };
         if between > 0 {
             match os.call_method1("waitpid", (between, 0)) {
-                // The preloaded application ignores SIGCHLD or reaps all children.
+                // Where the application ignores SIGCHLD, or reaps all children itself,
+                // there is nothing to wait for.
                 Err(error) if error.is_instance_of::<PyChildProcessError>(py) => {}
                 waited => drop(waited?),
             }
-            return Ok(Then::GoOn);
+            return Ok(Next::WaitForOrder);
         }
         match os.call_method0("fork").and_then(|pid| pid.extract::<i32>()) {
             Ok(0) => {}
@@ -215,7 +221,7 @@ impl ForkServer {
         }
         drop(forking);
         forking::forget_children();
-        Ok(Then::Become(Worker {
+        Ok(Next::BecomeWorker(Worker {
             number: spawn.worker,
             row: spawn.row,
             site: Rc::clone(&self.site),

@@ -9,8 +9,8 @@ use std::rc::Rc;
 /// also when JSON doubles its line ends and quotes.
 const LONGEST: usize = 32 * 1024;
 
-/// Sends log records; never waits. What the link does not take is counted and
-/// said with the next record that it does.
+/// Sends log records; never waits. Records that a full link does not take are
+/// counted, and the next one that it takes carries the count.
 #[derive(Debug, Clone)]
 pub struct Reporter {
     link: Rc<Link>,
@@ -19,17 +19,15 @@ pub struct Reporter {
     dropped: Rc<Cell<u64>>,
 }
 
-/// Whose link it is.
+/// At whose end of a link the reporter is.
 #[derive(Debug, Clone, Copy)]
 pub enum Sender {
-    /// A fork server's.
     ForkServer,
-    /// A worker's.
     Worker,
 }
 
 impl Reporter {
-    /// A reporter that leaves out what is below `level`.
+    /// Records below `level` are not sent.
     pub fn new(link: Rc<Link>, level: Level, sender: Sender) -> Self {
         Self {
             link,

@@ -83,7 +83,7 @@ impl Worker {
             None => match application::load(py, &site) {
                 Ok(app) => app,
                 Err(_) if signals.quit() => return Ok(0),
-                Err(failure) => return Ok(refuse(&link, failure)),
+                Err(failure) => return Ok(report_failure(&link, failure)),
             },
         };
         process::allow_descriptors(&site, &reporter);
@@ -98,7 +98,7 @@ impl Worker {
         }
         let Some(row) = scoreboard.row(row) else {
             let summary = format!("the scoreboard has no row {row}");
-            return Ok(refuse(
+            return Ok(report_failure(
                 &link,
                 LoadFailure {
                     status: 3,
@@ -135,9 +135,9 @@ impl Worker {
     }
 }
 
-fn refuse(link: &Link, failure: LoadFailure) -> u8 {
+fn report_failure(link: &Link, failure: LoadFailure) -> u8 {
     let status = failure.status;
-    // If the master is gone, nobody wants to know.
+    // If the master is gone, nobody is left to be told.
     let _ = link.send(&FromWorker::LoadFailed(failure), &[]);
     status
 }
@@ -292,11 +292,11 @@ impl Serving<'_> {
             self.leave_ms
                 .map_or(leave_ms, |earlier| earlier.min(leave_ms)),
         );
-        let patience = match idle {
+        let idle_timeout = match idle {
             Idle::Serve => Duration::MAX,
             Idle::Hurry => HURRY,
         };
-        Ok(self.engine.retire(patience)?)
+        Ok(self.engine.retire(idle_timeout)?)
     }
 
     fn is_done(&self) -> bool {

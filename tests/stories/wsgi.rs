@@ -163,10 +163,10 @@ fn a_client_with_many_header_names_takes_the_cache_from_nobody() {
     let early: Vec<_> = (0..3).map(|_| ask("X-Shop-Early: x\r\n")).collect();
 
     for request in 0..30 {
-        let fields: String = (0..90)
+        let fields: Vec<_> = (0..90)
             .map(|field| format!("X-{request}-{field}: x\r\n"))
             .collect();
-        assert_eq!(ask(&fields), "[]");
+        assert_eq!(ask(&fields.concat()), "[]");
     }
 
     assert_eq!(early[2], "[True]");
@@ -183,9 +183,10 @@ fn more_header_names_than_are_cached_arrive_all_the_same() {
 
     for round in 0..3 {
         for request in 0..10 {
-            let fields: String = (0..90)
+            let fields: Vec<_> = (0..90)
                 .map(|field| format!("X-{request}-{field}: {round}\r\n"))
                 .collect();
+            let fields = fields.concat();
             let environ = connection
                 .send(format!(
                     "GET / HTTP/1.1\r\nHost: localhost\r\n{fields}X-Twice: a\r\nX-Twice: b\r\n\r\n"

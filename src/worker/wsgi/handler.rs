@@ -14,7 +14,6 @@ use rgunicorn_engine::{Clock, Exchange};
 use rgunicorn_link::protocol::{Level, ListenerInfo, Site};
 use rgunicorn_link::scoreboard::Outcome;
 
-/// The application and what it takes to call it.
 pub struct Wsgi {
     app: Py<PyAny>,
     environs: EnvironBuilder,
@@ -23,11 +22,9 @@ pub struct Wsgi {
     wrong_lengths: WrongLengths,
 }
 
-/// An exchange after the application had it.
+/// An exchange that goes back to the engine.
 pub struct Answered {
-    /// To be given back to the engine.
     pub exchange: Exchange,
-    /// How it went.
     pub outcome: Outcome,
 }
 
@@ -52,7 +49,9 @@ impl Wsgi {
         self.environs.add_listener(py, info)
     }
 
-    /// Calls the application and sends what it answers, as far as the client takes it.
+    /// Calls the application and sends what it answers, as far as the client takes
+    /// it. `None` if another thread of the application's has the exchange: it waits
+    /// there for its client, and the request ends with it.
     pub fn answer(
         &mut self,
         py: Python<'_>,
@@ -75,9 +74,9 @@ impl Wsgi {
                 let closed = close(&body);
                 forking::leave_if_child(py, &closed);
                 if let Err(error) = closed {
-                    // The answer is as good as it was.
+                    // The client has its answer all the same.
                     if let Ok(exchange) = response.borrow_mut().exchange() {
-                        report(py, exchange, &error, reporter);
+                        log_exception(py, exchange, &error, reporter);
                     }
                 }
                 sent
@@ -102,7 +101,7 @@ impl Wsgi {
                 let is_short = wrong_length.is_some_and(BodyLength::is_short);
                 if let Some(length) = wrong_length {
                     self.wrong_lengths
-                        .report(&exchange, length, clock.now_ms(), reporter);
+                        .log(&exchange, length, clock.now_ms(), reporter);
                 }
                 if is_error || is_short {
                     Outcome::Error
@@ -123,9 +122,9 @@ impl Wsgi {
                 Outcome::Fine
             }
             Err(Failure::Python(error)) => {
-                // What a signal to leave at once raises is nobody's mistake.
+                // It was raised by our handler: the application made no mistake.
                 if !(signals.quit() && error.is_instance_of::<PySystemExit>(py)) {
-                    report(py, &exchange, &error, reporter);
+                    log_exception(py, &exchange, &error, reporter);
                 }
                 fail(&mut exchange, clock);
                 Outcome::Error
@@ -135,43 +134,41 @@ impl Wsgi {
     }
 }
 
-/// Reports bodies that are longer or shorter than their Content-Length. A busy
-/// application may make the mistake in each answer, so only the first few of a
-/// while become log lines.
+/// Logs bodies that are longer or shorter than their Content-Length. An
+/// application may make the mistake in each answer, so the number of lines is
+/// limited.
 #[derive(Default)]
 struct WrongLengths {
-    /// When the while began, by the engine's clock.
-    since_ms: u64,
-    reported: u32,
-    left_out: u64,
+    /// When the current window began, by the engine's clock.
+    window_start_ms: u64,
+    /// In the current window.
+    logged: u32,
+    suppressed: u64,
 }
 
 impl WrongLengths {
-    const WHILE_MS: u64 = 10_000;
-    const MOST: u32 = 10;
+    const WINDOW_MS: u64 = 10_000;
+    const LINES_PER_WINDOW: u32 = 10;
 
-    fn report(
-        &mut self,
-        exchange: &Exchange,
-        length: BodyLength,
-        now_ms: u64,
-        reporter: &Reporter,
-    ) {
-        if now_ms >= self.since_ms + Self::WHILE_MS {
-            if self.left_out > 0 {
-                let text = format!("{} more answers had a wrong Content-Length", self.left_out);
+    fn log(&mut self, exchange: &Exchange, length: BodyLength, now_ms: u64, reporter: &Reporter) {
+        if now_ms >= self.window_start_ms + Self::WINDOW_MS {
+            if self.suppressed > 0 {
+                let text = format!(
+                    "{} more answers had a wrong Content-Length",
+                    self.suppressed
+                );
                 reporter.log(Level::Warning, text);
             }
             *self = Self {
-                since_ms: now_ms,
+                window_start_ms: now_ms,
                 ..Self::default()
             };
         }
-        if self.reported == Self::MOST {
-            self.left_out += 1;
+        if self.logged == Self::LINES_PER_WINDOW {
+            self.suppressed += 1;
             return;
         }
-        self.reported += 1;
+        self.logged += 1;
         let (head, bytes) = exchange.request();
         let BodyLength { announced, given } = length;
         let what = if length.is_short() {
@@ -192,8 +189,8 @@ impl WrongLengths {
     }
 }
 
-/// One record for an exception of the application's: what was asked, and the traceback.
-fn report(py: Python<'_>, exchange: &Exchange, error: &PyErr, reporter: &Reporter) {
+/// Logs an exception of the application's as one record, with its traceback.
+fn log_exception(py: Python<'_>, exchange: &Exchange, error: &PyErr, reporter: &Reporter) {
     let (head, bytes) = exchange.request();
     let text = format!(
         "Error handling request {} {}\n{}",
@@ -204,7 +201,8 @@ fn report(py: Python<'_>, exchange: &Exchange, error: &PyErr, reporter: &Reporte
     reporter.log(Level::Error, text);
 }
 
-/// Answers 500 where nothing was sent yet, else cuts the answer off so that the client can tell.
+/// Answers 500 if nothing was sent yet; else cuts the answer off, so that the client
+/// does not take it for complete.
 fn fail(exchange: &mut Exchange, clock: &Clock) {
     exchange.respond_with_error(Status::INTERNAL_SERVER_ERROR, clock.date());
 }
@@ -234,7 +232,7 @@ fn refuse(
             fail(&mut exchange, clock);
         }
         EnvironError::Python(error) => {
-            report(py, &exchange, &error, reporter);
+            log_exception(py, &exchange, &error, reporter);
             fail(&mut exchange, clock);
         }
     }

@@ -12,7 +12,7 @@ use rgunicorn_link::Scoreboard;
 use rgunicorn_link::scoreboard::Row;
 use std::sync::Arc;
 
-/// One answer in the making. It holds the exchange while the application runs.
+/// `start_response`. It holds the exchange while the application runs.
 #[pyclass(module = "rgunicorn")]
 pub struct StartResponse {
     exchange: Option<Exchange>,
@@ -70,7 +70,7 @@ pub struct Write {
 
 /// Why an answer does not go on.
 pub enum Failure {
-    /// The client is gone: nobody is to blame, nothing more is to be done.
+    /// The client is gone: that is nobody's error.
     ClientGone,
     /// The application or the server failed: it is logged, and answered with 500 where still possible.
     Python(PyErr),
@@ -94,7 +94,7 @@ impl From<SendError> for Failure {
 }
 
 impl StartResponse {
-    /// One that can be used for any number of exchanges, one after the other.
+    /// For any number of exchanges, one after the other.
     pub fn create(py: Python<'_>, retire_flag: RetireFlag) -> PyResult<Py<Self>> {
         let this = Py::new(
             py,
@@ -116,8 +116,8 @@ impl StartResponse {
         Ok(this)
     }
 
-    /// Whether nobody but its owner (and its own `write`) knows it any more. If
-    /// not, it is cut loose: late calls find no exchange.
+    /// Whether it can be used for the next request: the application kept no
+    /// reference to it or to its `write`. If it did, late calls find no exchange.
     pub fn is_reusable(this: &Py<Self>, py: Python<'_>) -> bool {
         let mut inner = this.borrow_mut(py);
         let known_write = inner
@@ -132,7 +132,6 @@ impl StartResponse {
         true
     }
 
-    /// Begins with an exchange.
     pub fn begin(&mut self, exchange: Exchange, date: [u8; 29]) {
         self.exchange = Some(exchange);
         self.date = date;
@@ -141,7 +140,6 @@ impl StartResponse {
         self.is_error = false;
     }
 
-    /// Ends with it.
     pub fn finish(&mut self) -> Option<Exchange> {
         self.status = None;
         self.headers = None;
@@ -160,7 +158,7 @@ impl StartResponse {
             .ok_or_else(|| PyRuntimeError::new_err("the request is over"))
     }
 
-    /// Writes the head if that was not done: now it is settled.
+    /// Writes the head, unless it is written: from now on it cannot be replaced.
     pub fn start(&mut self, py: Python<'_>, length: Option<u64>) -> Result<(), Failure> {
         let Some(exchange) = &mut self.exchange else {
             return Err(PyRuntimeError::new_err("the request is over").into());
