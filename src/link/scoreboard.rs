@@ -133,12 +133,12 @@ pub struct Scoreboard {
     memory: OwnedFd,
 }
 
+#[expect(unsafe_code, reason = "shared memory is reached through a pointer")]
 // SAFETY: the mapping belongs to the process, not to a thread, and is only
 // ever reached through `&Row`, whose fields are atomics.
-#[expect(unsafe_code, reason = "shared memory is reached through a pointer")]
 unsafe impl Send for Scoreboard {}
-// SAFETY: as above; `&Row` may be shared between threads.
 #[expect(unsafe_code, reason = "shared memory is reached through a pointer")]
+// SAFETY: as above; `&Row` may be shared between threads.
 unsafe impl Sync for Scoreboard {}
 
 impl Scoreboard {

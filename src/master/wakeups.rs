@@ -50,7 +50,7 @@ impl Source {
             Self::WorkerOutput(worker, Stream::Stderr) => (8, worker.0),
             Self::LogHasRoom => (9, 0),
         };
-        kind << 32 | u64::from(number)
+        (kind << 32) | u64::from(number)
     }
 
     fn decode(data: u64) -> Option<Self> {

@@ -111,29 +111,6 @@ fn a_signal_handler_of_the_application_is_its_childs_too() {
     assert_eq!(server.get("/own-handler").text(), "exit code 9");
 }
 
-/// The fork server's own children go unnoticed then.
-#[test]
-fn an_application_that_ignores_the_end_of_children_gets_its_workers() {
-    let server = Server::running("shop:app")
-        .workers(2)
-        .setting("preload", true)
-        .file(
-            "shop.py",
-            "import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\nfrom hello import app\n",
-        )
-        .start();
-    let workers = server.wait_for_workers(2);
-    let others = server.other_pids();
-
-    processes::signal(*workers.first().unwrap(), Signal::SIGKILL);
-
-    server.wait_until("the worker is replaced", || {
-        let now = server.worker_pids();
-        now.len() == 2 && now != workers
-    });
-    assert_eq!(server.other_pids(), others, "{}", server.stderr());
-}
-
 #[test]
 fn a_surviving_child_does_not_keep_the_address() {
     let server = Server::running("forking:app")

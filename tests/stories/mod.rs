@@ -14,6 +14,7 @@ mod logs;
 mod notifying;
 mod reloading;
 mod requests;
+mod scripts;
 mod slow_clients;
 mod sources;
 mod stopping;

@@ -355,6 +355,28 @@ fn a_server_whose_parent_ignores_sigchld_replaces_workers() {
 }
 
 #[test]
+fn a_worker_that_a_real_time_signal_ends_is_replaced() {
+    let server = Server::running("shop:app")
+        .workers(1)
+        .file(
+            "shop.py",
+            "import hello, os, signal\ndef app(environ, start_response):\n    \
+             if environ['PATH_INFO'] == '/end':\n        os.kill(os.getpid(), signal.SIGRTMIN)\n    \
+             return hello.app(environ, start_response)\n",
+        )
+        .start();
+
+    let ended = server
+        .connect()
+        .send("GET /end HTTP/1.1\r\nHost: a\r\n\r\n")
+        .try_receive();
+
+    ended.unwrap_err();
+    assert_eq!(server.get("/").status, 200);
+    server.wait_for_log("died: killed by signal 34");
+}
+
+#[test]
 fn hundreds_of_workers_can_be_started() {
     const WORKERS: u16 = 400;
     let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -654,8 +676,8 @@ fn programs_that_the_app_starts_have_a_clean_signal_state() {
 
     // Python itself ignores SIGPIPE and SIGXFSZ; subprocess restores them, the
     // plainer ways do not. What the tests were started with is not the server's.
-    let pythons_own = 1 << (Signal::SIGPIPE as u64 - 1)
-        | 1 << (Signal::SIGXFSZ as u64 - 1)
+    let pythons_own = (1 << (Signal::SIGPIPE as u64 - 1))
+        | (1 << (Signal::SIGXFSZ as u64 - 1))
         | processes::ignored_signals();
     let mask = |way: &str, set: &str| found[way][set].as_u64().unwrap();
     for way in ["subprocess", "popen", "posix_spawn", "own"] {

@@ -7,7 +7,6 @@ use crate::{
 };
 use serde_json::Value;
 use std::{
-    fmt::Write as _,
     fs::File,
     io::{BufRead, BufReader, Write as _},
     path::{Path, PathBuf},
@@ -464,22 +463,34 @@ fn target() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap()
 }
 
-/// The tree that `packaging/install` makes of what is built, made once.
+/// The tree that `packaging/install` makes of a release build, made once.
 fn installed() -> &'static Path {
     static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
     INSTALLED.get_or_init(|| {
         let root = target().join("tmp/installed");
         let _ = std::fs::remove_dir_all(&root);
-        let output = Command::new(source("packaging/install"))
-            .env("CARGO_TARGET_DIR", target())
-            .env("DESTDIR", &root)
-            .output()
-            .unwrap();
-        let mut said = String::from_utf8_lossy(&output.stderr).into_owned();
-        write!(said, "{}", String::from_utf8_lossy(&output.stdout)).unwrap();
-        assert!(output.status.success(), "{said}");
+        let built = output_of(
+            Command::new(source("tests/systemd/build")).env("CARGO_TARGET_DIR", target()),
+        );
+        output_of(
+            Command::new(source("packaging/install"))
+                .env("CARGO_TARGET_DIR", built.trim_end())
+                .env("DESTDIR", &root),
+        );
         root
     })
+}
+
+/// What a script that has to succeed writes to its standard output.
+fn output_of(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// A file of the source tree.

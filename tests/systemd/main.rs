@@ -2,7 +2,8 @@
 //! its own, with the systemd of Debian 12 or Debian 13 as PID 1: see the script
 //! `lab`.
 //!
-//! Needs root and `cargo build --release`; `tests/run` sees to both.
+//! Needs root and mmdebstrap, and makes a release build of its own: see the script
+//! `build`. `tests/run` provides both.
 #![allow(clippy::unwrap_used, reason = "a failed assumption ends the test")]
 
 mod accounts;

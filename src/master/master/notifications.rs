@@ -102,11 +102,11 @@ impl Notifications {
     }
 
     /// A change of state, with the status line that belongs to it.
-    pub(super) fn send_states(&mut self, states: &[State<'_>], status: String, now: Instant) {
+    pub(super) fn send_states(&mut self, states: &[State<'_>], line: String, now: Instant) {
         let mut states = states.to_vec();
-        states.push(State::Status(&status));
+        states.push(State::Status(&line));
         self.send(&states);
-        self.last_status = status;
+        self.last_status = line;
         self.extend_due = now;
     }
 

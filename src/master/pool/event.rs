@@ -1,4 +1,4 @@
-//! What the arbiter is told.
+//! The events that the arbiter handles.
 
 use super::{ExitStatus, GenerationId, Wanted, WorkerId};
 use rgunicorn_link::protocol::LoadFailure;

@@ -20,10 +20,6 @@ use std::time::Instant;
 /// its output waits for its pipe, and nobody else waits for it.
 const SHARE: usize = 64 * 1024;
 
-/// The size of the pipes. Each write takes a page of it, however short it is:
-/// this leaves room for 64.
-const PIPE: usize = 256 * 1024;
-
 /// One stream of one process.
 #[derive(Debug)]
 pub struct Output {
@@ -76,8 +72,6 @@ fn pipe(stream: Stream) -> io::Result<(Output, OwnedFd)> {
         Err(error) => return Err(error.into()),
     };
     rustix::io::ioctl_fionbio(&pipe, true)?;
-    // A user with very many pipes is refused; the default does as well.
-    let _ = rustix::pipe::fcntl_setpipe_size(&pipe, PIPE);
     Ok((Output { pipe, assembler }, writer))
 }
 
@@ -126,8 +120,9 @@ impl Output {
     /// what is there and does not wait for the end.
     pub fn finish(&mut self, now: Instant) -> Vec<AppRecord> {
         let mut records = Vec::new();
-        // A descendant that goes on writing must not keep us here.
-        for _ in 0..=PIPE / SHARE {
+        // A descendant that goes on writing must not keep us here. A pipe holds
+        // 64 KiB; each write takes 4 KiB of it, however short it is.
+        for _ in 0..4 {
             let Ok(read) = self.read(now) else { break };
             records.extend(read.records);
             if read.then != Then::More {

@@ -180,7 +180,7 @@ impl World {
                 }
             }
             Action::Kill(id) => self.kill(id),
-            action => panic!("nobody carries out {action:?}"),
+            action => unreachable!("{action:?} is carried out above"),
         }
     }
 }

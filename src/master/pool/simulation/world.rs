@@ -205,13 +205,13 @@ impl World {
     pub(super) fn pass(&mut self, span: Duration) {
         let until = self.now + span;
         while self.exit.is_none() {
-            let news = self.future.first_key_value().map(|(&(at, _), _)| at);
+            let next = self.future.first_key_value().map(|(&(at, _), _)| at);
             let tick = self.arbiter.deadline();
-            match (news, tick) {
+            match (next, tick) {
                 (Some(at), tick) if at <= until && tick.is_none_or(|tick| at <= tick) => {
                     self.now = self.now.max(at);
-                    let (_, news) = self.future.pop_first().expect("it is there");
-                    self.happen(news);
+                    let (_, scheduled) = self.future.pop_first().expect("it is there");
+                    self.happen(scheduled);
                 }
                 (_, Some(tick)) if tick <= until => {
                     self.now = self.now.max(tick);

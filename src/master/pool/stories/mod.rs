@@ -1,4 +1,4 @@
-//! What the arbiter does, told one rule at a time.
+//! What the arbiter does, one rule at a time.
 
 mod count;
 mod deaths;

@@ -1,0 +1,41 @@
+//! The scripts that README.md names, started with tools that will not do.
+
+use crate::harness::{Program, files::source};
+use std::os::unix::fs::PermissionsExt;
+
+/// A tool that knows nothing but its version.
+fn with_tool(script: Program, name: &str, version: &str) -> Program {
+    let script = script.file(
+        &format!("tools/{name}"),
+        &format!("#!/bin/sh\necho '{version}'\n"),
+    );
+    let path = script.folder.join("tools").join(name);
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+    script
+}
+
+#[test]
+fn a_rust_that_is_too_old_is_named_before_anything_is_installed_or_built() {
+    for name in ["examples/serve", "tests/run"] {
+        let script = Program::new(source(name).to_str().unwrap(), &[]);
+        let script = with_tool(script, "cargo", "cargo 1.65.0");
+        let script = with_tool(script, "rustc", "rustc 1.65.0");
+        let tools = script.folder.join("tools");
+        let path = format!("{}:/usr/bin:/bin", tools.display());
+        let mut script = script.env("PATH", &path);
+
+        let outcome = script.run();
+
+        assert_eq!(outcome.status, 1, "{name}: {outcome:?}");
+        let rustc = tools.join("rustc");
+        for word in [
+            "Rust 1.85",
+            "1.65.0",
+            rustc.to_str().unwrap(),
+            "https://rustup.rs",
+        ] {
+            assert!(outcome.stderr.contains(word), "{name}: {outcome:?}");
+        }
+        assert_eq!(outcome.stdout, "", "{name}");
+    }
+}
