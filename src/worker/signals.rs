@@ -212,7 +212,7 @@ pub fn note_handlers(py: Python<'_>) -> PyResult<()> {
 
 fn ours() -> impl Iterator<Item = Signal> {
     let ours = OURS.load(Relaxed);
-    let is_ours = move |(bit, _): &(usize, Signal)| ours & 1 << bit != 0;
+    let is_ours = move |(bit, _): &(usize, Signal)| ours & (1 << bit) != 0;
     LEAVE
         .into_iter()
         .enumerate()

@@ -222,7 +222,7 @@ fn a_master_that_hangs_is_ended_by_the_kernel() {
 
     server.signal(Signal::SIGSTOP);
     server.wait_until("the alarm has gone off", || {
-        pending_signals(server.pid()) & 1 << (Signal::SIGALRM as u32 - 1) != 0
+        pending_signals(server.pid()) & (1 << (Signal::SIGALRM as u32 - 1)) != 0
     });
     server.signal(Signal::SIGCONT);
 
