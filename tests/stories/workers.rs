@@ -152,31 +152,13 @@ fn a_request_that_crashes_its_worker_hurts_only_itself() {
     server.wait_for_log("SIGABRT");
 }
 
-/// From when to when something happened.
-type Span = (Instant, Instant);
-
 /// What other clients saw while one URL kept crashing workers.
 #[derive(Debug, Default)]
 struct Seen {
     answered: usize,
     slowest: Duration,
-    /// Requests that got no answer.
-    lost: Vec<(Span, Broken)>,
-    /// Requests that ended a worker.
-    crashes: Vec<Span>,
-}
-
-impl Seen {
-    /// Requests that were lost while no worker crashed. Those that the crashing
-    /// worker had accepted already are lost with it.
-    fn lost_for_no_reason(&self) -> Vec<&Broken> {
-        (self.lost.iter())
-            .filter(|((asked, lost), _)| {
-                !(self.crashes.iter()).any(|(began, ended)| asked <= ended && began <= lost)
-            })
-            .map(|(_, broken)| broken)
-            .collect()
-    }
+    /// What became of requests that got no answer.
+    lost: Vec<Broken>,
 }
 
 /// Lets six clients, each request on a connection of its own, work for 20 seconds
@@ -195,28 +177,27 @@ fn serve_while_crashing(server: &Running) -> Seen {
             ))
             .map_err(Broken::from)
             .and_then(|()| connection.try_receive());
-        ((asked, Instant::now()), answer)
+        (asked.elapsed(), answer)
     };
     thread::scope(|scope| {
         for _ in 0..6 {
             scope.spawn(|| {
                 while !over.load(Ordering::SeqCst) {
-                    let (span, answer) = get("/");
+                    let (time, answer) = get("/");
                     let mut seen = seen.lock().unwrap();
                     match answer {
                         Ok(_) => seen.answered += 1,
-                        Err(broken) => seen.lost.push((span, broken)),
+                        Err(broken) => seen.lost.push(broken),
                     }
-                    seen.slowest = seen.slowest.max(span.1 - span.0);
+                    seen.slowest = seen.slowest.max(time);
                     drop(seen);
                     thread::sleep(Duration::from_millis(5));
                 }
             });
         }
         for _ in 0..CRASHES {
-            let (span, answer) = get("/crash");
+            let (_, answer) = get("/crash");
             answer.unwrap_err();
-            seen.lock().unwrap().crashes.push(span);
             thread::sleep(Duration::from_millis(500));
         }
         over.store(true, Ordering::SeqCst);
@@ -234,24 +215,17 @@ fn a_url_that_crashes_a_worker_twice_a_second_holds_up_nobody_else() {
             .start();
         server.wait_for_workers(workers.into());
 
-        let seen = serve_while_crashing(&server);
-
         let Seen {
             answered,
             slowest,
             lost,
-            crashes,
-        } = &seen;
-        let summary = format!(
-            "{workers} workers: {answered} answered, slowest {slowest:?}, {} lost in {} crashes",
-            lost.len(),
-            crashes.len()
-        );
+        } = serve_while_crashing(&server);
+
+        let summary = format!("{workers} workers: {answered} answered, slowest {slowest:?}");
         println!("{summary}");
-        assert!(*slowest < Duration::from_secs(1), "{summary}");
-        assert_eq!(seen.lost_for_no_reason(), [] as [&Broken; 0], "{summary}");
-        assert!(lost.len() < crashes.len(), "{summary}");
-        assert!(*answered > 1000, "{summary}");
+        assert!(lost.is_empty(), "{summary}, lost: {lost:?}");
+        assert!(slowest < Duration::from_secs(1), "{summary}");
+        assert!(answered > 1000, "{summary}");
         assert!(server.runs());
         server.wait_for_workers(workers.into());
     }

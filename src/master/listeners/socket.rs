@@ -1,5 +1,6 @@
 //! What all listening sockets have in common, whoever opened them.
 
+use crate::sys::defer_accept;
 use rgunicorn_link::protocol::ListenAddress;
 use rustix::fs::OFlags;
 use rustix::io::FdFlags;
@@ -7,6 +8,12 @@ use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketType, sock
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
+
+/// For so many seconds the kernel keeps a TCP connection to itself while no request
+/// comes. A worker that crashes takes along every connection it has accepted: it
+/// should have none that another worker could have answered. It also saves the
+/// worker one wake-up per connection.
+const MAX_SILENCE_S: i32 = 1;
 
 /// What is behind a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +86,11 @@ pub(super) fn prepare(fd: impl AsFd) -> io::Result<ListenAddress> {
     rustix::fs::fcntl_setfl(fd, flags | OFlags::NONBLOCK)?;
     let address = address(rustix::net::getsockname(fd)?)?;
     match address {
-        ListenAddress::Tcp { .. } => sockopt::set_tcp_nodelay(fd, true)?,
+        ListenAddress::Tcp { .. } => {
+            sockopt::set_tcp_nodelay(fd, true)?;
+            // Where there is no such option, workers wait for the request themselves.
+            let _ = defer_accept::set(fd, MAX_SILENCE_S);
+        }
         ListenAddress::Unix(_) => {}
     }
     Ok(address)

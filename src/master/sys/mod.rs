@@ -1,9 +1,11 @@
-//! The only unsafe code of the master: what a process inherits.
+//! The only unsafe code of the master: what a process inherits, and what no library
+//! has a safe call for.
 
 #![expect(
     unsafe_code,
-    reason = "an inherited descriptor is known only by its number, and a signal handler could be any code"
+    reason = "an inherited descriptor is known only by its number, a signal handler could be any code, and a socket option is a pointer"
 )]
 
+pub mod defer_accept;
 pub mod dispositions;
 pub mod inherited;
