@@ -3,12 +3,18 @@
 use crate::forking;
 use pyo3::prelude::*;
 use rgunicorn_link::protocol::{LoadFailure, Site};
+use rgunicorn_link::shorten;
 use std::ffi::OsStr;
 
 /// Exit status: an exception while the application was loaded.
-const FAILED_TO_BOOT: u8 = 3;
+pub const FAILED_TO_BOOT: u8 = 3;
 /// Exit status: no such application object, or it is not a WSGI application.
 const UNUSABLE_APPLICATION: u8 = 4;
+
+/// The longest summary and the longest traceback, in bytes of JSON: together they have to
+/// fit into one message.
+const LONGEST_SUMMARY: usize = 1024;
+const LONGEST_TRACEBACK: usize = 48 * 1024;
 
 /// Makes the interpreter ready for applications.
 pub fn prepare(py: Python<'_>, site: &Site) -> PyResult<()> {
@@ -50,11 +56,16 @@ pub fn explain(py: Python<'_>, error: &PyErr) -> LoadFailure {
             traceback,
         })
     });
-    explained.unwrap_or_else(|_| LoadFailure {
+    let failure = explained.unwrap_or_else(|_| LoadFailure {
         status: FAILED_TO_BOOT,
         summary: error.to_string(),
         traceback: String::new(),
-    })
+    });
+    LoadFailure {
+        summary: shorten(failure.summary, LONGEST_SUMMARY),
+        traceback: shorten(failure.traceback, LONGEST_TRACEBACK),
+        ..failure
+    }
 }
 
 /// The traceback of an exception the application raised while it served.
