@@ -9,7 +9,7 @@ use crate::{application, process};
 use nix::sys::signal::{SigSet, Signal};
 use pyo3::exceptions::{PyChildProcessError, PyRuntimeError};
 use pyo3::prelude::*;
-use rgunicorn_engine::close_on_fork;
+use rgunicorn_engine::close_on_fork::{self, Listing};
 use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure, Site, Spawn, ToForkServer};
 use rgunicorn_link::{FORK_SERVER_FD, Link, Received, Scoreboard};
 use rustix::io::FdFlags;
@@ -29,6 +29,8 @@ enum Next {
 /// What workers are forked with, known once the master has sent it.
 struct ForkServer {
     site: Rc<Site>,
+    // Before the scoreboard, which closes the descriptor.
+    _listed: Listing,
     scoreboard: Arc<Scoreboard>,
     /// The preloaded application.
     app: Option<Py<PyAny>>,
@@ -110,6 +112,7 @@ fn configure(
         ));
     };
     let scoreboard = Arc::new(Scoreboard::open(scoreboard)?);
+    let listed = close_on_fork::list(&*scoreboard);
     process::set_title(&format!("rgunicorn: fork server [{}]", site.proc_name));
     application::prepare(py, &site)?;
     let mut app = None;
@@ -130,6 +133,7 @@ fn configure(
     }
     *server = Some(ForkServer {
         site: Rc::new(site),
+        _listed: listed,
         scoreboard,
         app,
     });

@@ -13,7 +13,7 @@ use nix::libc;
 use nix::sys::signal::SigSet;
 use pyo3::exceptions::{PyOSError, PySystemExit};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyInt};
 use rgunicorn_engine::close_on_fork;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::DupFlags;
@@ -148,13 +148,7 @@ pub fn leave_if_child<T>(py: Python<'_>, outcome: &PyResult<T>) {
         return;
     }
     let status = match outcome {
-        Err(error) if error.is_instance_of::<PySystemExit>(py) => {
-            match error.value(py).getattr("code") {
-                Ok(code) if code.is_none() => 0,
-                Ok(code) => code.extract().unwrap_or(1),
-                Err(_) => 1,
-            }
-        }
+        Err(error) if error.is_instance_of::<PySystemExit>(py) => exit_status(py, error),
         Err(error) => {
             error.print(py);
             1
@@ -167,6 +161,26 @@ pub fn leave_if_child<T>(py: Python<'_>, outcome: &PyResult<T>) {
         .import("os")
         .and_then(|os| os.call_method1("_exit", (status,)));
     std::process::abort();
+}
+
+/// The status of a `SystemExit`. What is no number is a message, as at the end of a script.
+fn exit_status(py: Python<'_>, exit: &PyErr) -> i32 {
+    let Ok(code) = exit.value(py).getattr("code") else {
+        return 1;
+    };
+    if code.is_none() {
+        return 0;
+    }
+    if let Ok(code) = code.cast::<PyInt>() {
+        // The kernel keeps the lowest byte of any number.
+        return code.extract().unwrap_or(-1);
+    }
+    // If there is no standard error, nothing can be done about it.
+    let _ = py.import("sys").and_then(|sys| {
+        let stderr = sys.getattr("stderr")?;
+        stderr.call_method1("write", (format!("{code}\n"),))
+    });
+    1
 }
 
 /// What the child printed is not lost.

@@ -27,7 +27,10 @@ const FOR_THE_MASTER: [&str; 6] = [
 /// Signals by which a worker leaves.
 const LEAVE: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT];
 
-/// A bit for each of [`LEAVE`] whose handler is ours.
+/// A bit for each of [`LEAVE`] whose handler is ours. Read where Python may not be asked:
+/// right after a fork. It is refreshed before each fork that Python makes; a handler that
+/// the application installs before a fork of a C library is taken for ours, and the child
+/// gets the default action in its place.
 static OURS: AtomicU8 = AtomicU8::new(0);
 
 /// The number of the descriptor that Python writes to when a signal comes; -1 for none.
