@@ -78,6 +78,23 @@ fn a_forked_child_has_the_signals_and_descriptors_of_a_new_process() {
     assert_eq!(idle.get("/").text(), "fine");
 }
 
+/// Nor does it take the space on disk for as long as it lives.
+#[test]
+fn a_forked_child_has_no_copy_of_the_file_with_the_request_body() {
+    let server = Server::running("forking:app").workers(1).start();
+
+    let found = server.post("/show-child", &vec![b'x'; 4 << 20]).json();
+
+    let of_body: Vec<_> = found["descriptors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|target| target.as_str().unwrap().ends_with("(deleted)"))
+        .collect();
+    // What is left belongs to `wsgi.input`, which the child may read.
+    assert!(of_body.len() <= 1, "{found}");
+}
+
 #[test]
 fn a_child_forked_behind_pythons_back_has_them_too() {
     let server = Server::running("forking:app").workers(1).start();
@@ -165,6 +182,16 @@ fn a_child_that_comes_back_in_a_body_sends_nothing() {
 }
 
 #[test]
+fn the_message_with_which_a_child_exits_is_in_the_log() {
+    let server = Server::running("forking:app").workers(1).start();
+
+    let statuses = server.get("/exiting-with-a-message").text();
+
+    assert_eq!(statuses, "[0, 3, 1]");
+    server.wait_for_log("cannot go on");
+}
+
+#[test]
 fn a_child_forked_while_the_application_is_preloaded_is_an_ordinary_process() {
     let server = Server::running("shop:app")
         .workers(2)
@@ -179,11 +206,14 @@ fn a_child_forked_while_the_application_is_preloaded_is_an_ordinary_process() {
     server.wait_for_workers(2);
     let child = pid_in(&server.read("child"));
 
-    let sockets = processes::descriptors(child)
+    let shared = processes::descriptors(child)
         .into_iter()
-        .filter(|target| target.to_string_lossy().starts_with("socket:"))
+        .filter(|target| {
+            let target = target.to_string_lossy();
+            target.starts_with("socket:") || target.starts_with("/memfd:")
+        })
         .count();
-    assert_eq!(sockets, 0);
+    assert_eq!(shared, 0);
     processes::signal(child, Signal::SIGQUIT);
     server.wait_until("the child is gone", || !processes::runs(child));
     assert_eq!(server.get("/").text(), "fine");

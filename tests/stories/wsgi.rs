@@ -175,6 +175,42 @@ fn a_client_with_many_header_names_takes_the_cache_from_nobody() {
     assert_eq!(late[2], "[True]", "{late:?}");
 }
 
+#[test]
+fn the_names_of_a_few_hundred_fields_are_all_cached() {
+    const SHOP: &str = "kept = {}\n\
+        def app(environ, start_response):\n    \
+        made = sum(kept.setdefault(key, key) is not key for key in environ if key.startswith('HTTP_X_'))\n    \
+        kept.update((key, key) for key in environ)\n    \
+        start_response('200 OK', [('Content-Type', 'text/plain')])\n    \
+        return [str(made).encode()]\n";
+    let server = Server::running("shop:app")
+        .workers(1)
+        .file("shop.py", SHOP)
+        .start();
+    let mut connection = server.connect();
+    let mut made_again = || {
+        (0..5)
+            .map(|request| {
+                let fields: Vec<_> = (0..80)
+                    .map(|field| format!("X-{request}-{field}: x\r\n"))
+                    .collect();
+                let fields = fields.concat();
+                let text = connection
+                    .send(format!("GET / HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n"))
+                    .receive()
+                    .text();
+                text.parse::<u32>().unwrap()
+            })
+            .sum::<u32>()
+    };
+
+    for _ in 0..3 {
+        made_again();
+    }
+
+    assert_eq!(made_again(), 0);
+}
+
 /// Names that come again are cached, the one that was not used for longest goes.
 #[test]
 fn more_header_names_than_are_cached_arrive_all_the_same() {
@@ -363,6 +399,22 @@ fn bodies_of_a_wrong_length_do_not_flood_the_log() {
 
     let lines = server.log_count("Content-Length is 5");
     assert!((1..100).contains(&lines), "{lines} lines");
+}
+
+#[test]
+fn bodies_of_a_wrong_length_that_were_not_logged_are_counted_when_the_worker_leaves() {
+    let server = Server::running("five:app")
+        .workers(1)
+        .file("five.py", FIVE)
+        .start();
+    let mut connection = server.connect();
+    for _ in 0..200 {
+        connection.get("/long");
+    }
+
+    server.stop();
+
+    server.wait_for_log("more answers had a wrong Content-Length");
 }
 
 #[test]

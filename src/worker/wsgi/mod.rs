@@ -4,6 +4,7 @@
 //! `start_response`.
 
 mod body;
+mod body_length;
 mod environ;
 mod file_wrapper;
 mod handler;
@@ -13,6 +14,5 @@ mod start_response;
 
 pub use file_wrapper::FileWrapper;
 pub use handler::{Answered, Wsgi};
-pub use start_response::RetireFlag;
 
 use input::Input;
