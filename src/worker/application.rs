@@ -31,7 +31,7 @@ pub fn prepare(py: Python<'_>, site: &Site) -> PyResult<()> {
 /// Loads the application that `site` names.
 pub fn load(py: Python<'_>, site: &Site) -> Result<Py<PyAny>, LoadFailure> {
     let loaded = module(py).and_then(|module| module.call_method1("load", (&site.app,)));
-    forking::leave_if_child(py, &loaded);
+    forking::exit_if_child(py, &loaded);
     loaded
         .map(Bound::unbind)
         .map_err(|error| explain(py, &error))

@@ -7,7 +7,7 @@ use crate::forking;
 use crate::process;
 use crate::reporter::{Reporter, Sender};
 use crate::retire_flag::RetireFlag;
-use crate::signals::{Held, Signals};
+use crate::signals::{BlockedSignals, Signals};
 use crate::wsgi::{Answered, Wsgi};
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
@@ -32,12 +32,11 @@ const WAKE: Token = Token(1);
 const ORPHAN_MS: u64 = 30_000;
 
 /// How long an idle connection may still ask for something when everything stops.
-const HURRY: Duration = Duration::from_secs(1);
+const IDLE_TIMEOUT_WHEN_STOPPING: Duration = Duration::from_secs(1);
 
 /// A retiring worker leaves this much before the master would kill it, in milliseconds.
 const MARGIN_MS: u64 = 500;
 
-/// What a worker is made of.
 pub struct Worker {
     pub number: u32,
     /// Its row on the scoreboard.
@@ -49,7 +48,7 @@ pub struct Worker {
     /// The application, if it was preloaded.
     pub app: Option<Py<PyAny>>,
     /// The signals by which it leaves, until it handles them.
-    pub held: Held,
+    pub blocked: BlockedSignals,
 }
 
 impl Worker {
@@ -62,16 +61,16 @@ impl Worker {
             scoreboard,
             link,
             app,
-            held,
+            blocked,
         } = self;
-        // For as long as this process lives: children of the application's let go of these.
+        // For as long as this process lives: the application's children close these.
         let _listed = (
             close_on_fork::list(&*link),
             close_on_fork::list(&*scoreboard),
         );
         process::set_title(&format!("rgunicorn: worker {number} [{}]", site.proc_name));
         let signals = Signals::install(py)?;
-        drop(held);
+        drop(blocked);
         let pid = i32::try_from(std::process::id())?;
         // From here on the master sends signals. If it is gone, and with it the
         // reason to be here, that is no failure.
@@ -144,7 +143,7 @@ impl Worker {
 
 fn report_failure(link: &Link, failure: LoadFailure) -> u8 {
     let status = failure.status;
-    // If the master is gone, nobody is left to be told.
+    // If the master is gone, there is nowhere to report to.
     let _ = link.send(&FromWorker::LoadFailed(failure), &[]);
     status
 }
@@ -156,7 +155,7 @@ struct Serving<'a> {
     link: &'a Link,
     row: &'a Row,
     wsgi: Wsgi,
-    /// It gives a sign of life at least this often.
+    /// It sends a heartbeat at least this often.
     beat: Duration,
     engine: Engine,
     reporter: Reporter,
@@ -168,9 +167,9 @@ struct Serving<'a> {
 impl Serving<'_> {
     fn run(&mut self, py: Python<'_>) -> PyResult<()> {
         loop {
-            // Code of the application's that is no request may have forked as well:
-            // a signal handler, a finalizer.
-            forking::leave_if_child(py, &Ok(()));
+            // Application code outside a request (signal handler, finalizer) may have
+            // forked as well.
+            forking::exit_if_child(py, &Ok(()));
             // The GIL is released only when there is nothing to do: under load each
             // system call and each hand-over of the GIL counts.
             let is_idle = self.engine.turn(Duration::ZERO)? == 0;
@@ -313,7 +312,7 @@ impl Serving<'_> {
         );
         let idle_timeout = match idle {
             Idle::Serve => Duration::MAX,
-            Idle::Hurry => HURRY,
+            Idle::CloseSoon => IDLE_TIMEOUT_WHEN_STOPPING,
         };
         Ok(self.engine.retire(idle_timeout)?)
     }

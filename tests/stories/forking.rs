@@ -38,7 +38,7 @@ fn a_thread_may_fork() {
 }
 
 #[track_caller]
-fn assert_has_nothing_of_the_worker(found: &Value) {
+fn assert_is_clean_child(found: &Value) {
     for signal in [Signal::SIGTERM, Signal::SIGQUIT] {
         for set in ["caught", "ignored", "blocked"] {
             let is_in = found[set].as_u64().unwrap() & bit(signal) != 0;
@@ -66,7 +66,7 @@ fn a_forked_child_has_the_signals_and_descriptors_of_a_new_process() {
     let later = idle.get("/show-child").json();
 
     for found in [first, later] {
-        assert_has_nothing_of_the_worker(&found);
+        assert_is_clean_child(&found);
         assert_eq!(found["wakeup"], -1, "{found}");
         for name in ["SIGTERM", "SIGQUIT"] {
             assert_eq!(found["handlers"][name], "0", "{found}");
@@ -96,19 +96,19 @@ fn a_forked_child_has_no_copy_of_the_file_with_the_request_body() {
 }
 
 #[test]
-fn a_child_forked_behind_pythons_back_has_them_too() {
+fn a_child_of_a_raw_fork_has_them_too() {
     let server = Server::running("forking:app").workers(1).start();
     let mut idle = server.connect();
     idle.get("/");
 
     let found = server.get("/show-raw-child").json();
 
-    assert_has_nothing_of_the_worker(&found);
+    assert_is_clean_child(&found);
     assert_eq!(idle.get("/").text(), "fine");
 }
 
 #[test]
-fn a_child_forked_behind_pythons_back_can_be_terminated() {
+fn a_child_of_a_raw_fork_can_be_terminated() {
     let server = Server::running("forking:app").workers(1).start();
     let running = server.get_in_background("/raw-and-wait");
     server.wait_until("the child and its parent wait", || {
@@ -148,7 +148,7 @@ fn a_surviving_child_does_not_keep_the_address() {
 }
 
 #[test]
-fn a_child_that_comes_back_does_not_hide_that_its_worker_is_stuck() {
+fn a_child_that_returns_does_not_hide_that_its_worker_is_stuck() {
     let server = Server::running("forking:app")
         .workers(1)
         .setting("timeout", 2)
@@ -170,7 +170,7 @@ fn a_child_that_comes_back_does_not_hide_that_its_worker_is_stuck() {
 }
 
 #[test]
-fn a_child_that_comes_back_in_a_body_sends_nothing() {
+fn a_child_that_returns_in_a_body_sends_nothing() {
     let server = Server::running("forking:app").workers(1).start();
     let mut connection = server.connect();
 

@@ -50,7 +50,7 @@ fn send_all(
 fn send_each(response: &Bound<'_, StartResponse>, body: &Bound<'_, PyAny>) -> Result<(), Failure> {
     let py = body.py();
     for piece in body.try_iter()? {
-        forking::leave_if_child(py, &piece);
+        forking::exit_if_child(py, &piece);
         let piece = piece?;
         let bytes = bytes_of(&piece)?;
         // Nothing is committed before the first byte of the body: an

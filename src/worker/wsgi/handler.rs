@@ -71,12 +71,12 @@ impl Wsgi {
         let id = exchange.id();
         response.borrow_mut().begin(exchange, *clock.date());
         let called = self.app.bind(py).call1((environ, &response));
-        forking::leave_if_child(py, &called);
+        forking::exit_if_child(py, &called);
         let result = match called {
             Ok(body) => {
                 let sent = send(&response, &body);
                 let closed = close(&body);
-                forking::leave_if_child(py, &closed);
+                forking::exit_if_child(py, &closed);
                 if let Err(error) = closed {
                     // The client has its answer all the same.
                     let mut response = response.borrow_mut();
@@ -86,7 +86,7 @@ impl Wsgi {
             }
             Err(error) => Err(Failure::Python(error)),
         };
-        forking::leave_if_child(py, &Ok(()));
+        forking::exit_if_child(py, &Ok(()));
         let (exchange, is_error, client_gone, wrong_length) = {
             let mut response = response.borrow_mut();
             let wrong_length = response.wrong_length();
