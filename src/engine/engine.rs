@@ -357,8 +357,8 @@ impl Engine {
         }
     }
 
-    /// How many requests are complete. A worker answers so many between two turns, and no
-    /// more: finishing one may make the next of the same connection complete, and a few
+    /// How many requests are complete. A worker answers these between two turns, and no
+    /// others: finishing one may make the next of the same connection complete, and a few
     /// clients that send many at once would keep all others waiting.
     pub fn ready(&self) -> usize {
         self.ready.len()

@@ -58,9 +58,9 @@ pub enum ToWorker {
 /// What becomes of kept-alive connections when their worker leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Idle {
-    /// They get one more answer, or run out their keep-alive time: others serve.
+    /// They get one more response, or run out their keep-alive time: others serve.
     Serve,
-    /// They get one more answer if they ask for it within a second: the service
+    /// They get one more response if they ask for it within a second: the service
     /// stops, and that must not take as long as idle clients may be silent.
     CloseSoon,
 }
@@ -156,10 +156,10 @@ pub struct Site {
     pub beat_ms: u64,
     /// The least level of records worth sending to the master.
     pub loglevel: Level,
-    /// Milliseconds a kept-alive connection may be idle; 0 closes after each answer.
+    /// Milliseconds a kept-alive connection may be idle; 0 closes after each response.
     pub keepalive_ms: u64,
     /// Milliseconds a client may take for a request head, or be silent in the
-    /// middle of a body or while an answer waits to be taken.
+    /// middle of a body or while a response waits to be taken.
     pub client_timeout_ms: u64,
     /// The most connections one worker holds.
     pub worker_connections: usize,
@@ -171,7 +171,7 @@ pub struct Site {
     pub limit_request_field_size: usize,
     /// The largest request body in bytes.
     pub limit_request_body: u64,
-    /// The most bytes of an answer that wait for the client in a file.
+    /// The most bytes of a response that wait for the client in a file.
     pub limit_response_buffer: u64,
     /// Peers (addresses or networks) whose forwarding headers are believed; `*` for all.
     pub forwarded_allow_ips: Vec<String>,

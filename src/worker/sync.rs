@@ -118,7 +118,7 @@ impl Worker {
             link: &link,
             row,
             wsgi: Wsgi::new(py, app, &site, retire_flag)?,
-            beat: Duration::from_millis(site.beat_ms.max(10)),
+            heartbeat_interval: Duration::from_millis(site.beat_ms.max(10)),
             engine,
             reporter,
             signals,
@@ -156,7 +156,7 @@ struct Serving<'a> {
     row: &'a Row,
     wsgi: Wsgi,
     /// It sends a heartbeat at least this often.
-    beat: Duration,
+    heartbeat_interval: Duration,
     engine: Engine,
     reporter: Reporter,
     signals: Signals,
@@ -234,7 +234,7 @@ impl Serving<'_> {
     /// Waits for events, at most until the next heartbeat is due. `true`: the GIL was
     /// released meanwhile.
     fn sleep(&mut self, py: Python<'_>) -> PyResult<bool> {
-        let wait = self.engine.next_timeout(self.beat);
+        let wait = self.engine.next_timeout(self.heartbeat_interval);
         if wait.is_zero() {
             return Ok(false);
         }

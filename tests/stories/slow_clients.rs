@@ -401,6 +401,7 @@ fn the_space_on_disk_that_a_list_takes_is_limited() {
 fn a_list_that_waits_for_its_client_arrives_whole_although_it_is_changed() {
     let server = Server::running("answers:app")
         .workers(1)
+        .setting("keepalive", 60)
         .setting("limit_response_buffer", "2M")
         .start();
     let mut slow = server.connect();

@@ -414,7 +414,7 @@ fn bodies_of_a_wrong_length_that_were_not_logged_are_counted_when_the_worker_lea
 
     server.stop();
 
-    server.wait_for_log("more answers had a wrong Content-Length");
+    server.wait_for_log("more responses had a wrong Content-Length");
 }
 
 #[test]

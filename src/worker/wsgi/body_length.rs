@@ -20,7 +20,7 @@ impl BodyLength {
 }
 
 /// Logs bodies that are longer or shorter than their Content-Length. An
-/// application may make the mistake in each answer, so the number of lines is
+/// application may make the mistake in each response, so the number of lines is
 /// limited.
 #[derive(Default)]
 pub struct WrongLengths {
@@ -50,7 +50,7 @@ impl WrongLengths {
     pub fn log_suppressed(&mut self, reporter: &Reporter) {
         let suppressed = std::mem::take(&mut self.suppressed);
         if suppressed > 0 {
-            let text = format!("{suppressed} more answers had a wrong Content-Length");
+            let text = format!("{suppressed} more responses had a wrong Content-Length");
             reporter.log(Level::Warning, text);
         }
     }
@@ -81,7 +81,7 @@ impl WrongLengths {
             )
         };
         let text = format!(
-            "The answer to {} {} {what}",
+            "The response to {} {} {what}",
             String::from_utf8_lossy(head.method.of(bytes)),
             String::from_utf8_lossy(head.path.of(bytes)),
         );

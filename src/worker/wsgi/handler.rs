@@ -1,4 +1,4 @@
-//! Calls the application, and answers for it where it fails.
+//! Calls the application, and sends an error page where it fails.
 
 use super::body::{close, send};
 use super::body_length::{BodyLength, WrongLengths};
@@ -54,7 +54,7 @@ impl Wsgi {
         self.environs.add_listener(py, info)
     }
 
-    /// Calls the application and sends what it answers, as far as the client takes it.
+    /// Calls the application and sends its response, as far as the client takes it.
     pub fn answer(
         &mut self,
         py: Python<'_>,
@@ -78,7 +78,7 @@ impl Wsgi {
                 let closed = close(&body);
                 forking::exit_if_child(py, &closed);
                 if let Err(error) = closed {
-                    // The client has its answer all the same.
+                    // The client has its response all the same.
                     let mut response = response.borrow_mut();
                     log_exception(py, response.exchange().ok().as_deref(), &error, reporter);
                 }
@@ -175,7 +175,7 @@ fn log_exception(py: Python<'_>, exchange: Option<&Exchange>, error: &PyErr, rep
     reporter.log(Level::Error, text);
 }
 
-/// Answers 500 if nothing was sent yet; else cuts the answer off, so that the client
+/// Answers 500 if nothing was sent yet; else cuts the response off, so that the client
 /// does not take it for complete.
 fn fail(exchange: &mut Exchange, clock: &Clock) {
     exchange.respond_with_error(Status::INTERNAL_SERVER_ERROR, clock.date());

@@ -1,5 +1,5 @@
 //! WSGI (PEP 3333): a request becomes a call of the application (`handler`), what
-//! that returns becomes an answer (`body`). The other files hold what the
+//! that returns becomes a response (`body`). The other files hold what the
 //! application is given: the environ, `wsgi.input`, `wsgi.file_wrapper` and
 //! `start_response`.
 

@@ -37,7 +37,7 @@ pub struct Write {
     start_response: Py<StartResponse>,
 }
 
-/// Why an answer does not go on.
+/// Why a response does not go on.
 pub enum Failure {
     /// The client closed the connection; not an error.
     ClientGone,
@@ -125,7 +125,7 @@ impl StartResponse {
         self.client_gone
     }
 
-    /// Whether the answer's status was 500 or more.
+    /// Whether the response's status was 500 or more.
     pub fn is_error(&self) -> bool {
         self.is_error
     }
@@ -239,8 +239,8 @@ fn refused(fault: &ResponseError) -> Failure {
 }
 
 /// Sends what there is. Waits, with the GIL released, if the client does not take
-/// it and there is no more room to keep it. Nobody else can answer meanwhile: to
-/// other threads the request is over until it goes on.
+/// it and there is no more room to keep it. Other threads cannot send meanwhile: to
+/// them the request is over until it goes on.
 pub fn flush(response: &Bound<'_, StartResponse>) -> Result<(), Failure> {
     let py = response.py();
     while borrow_mut(response)?.flush()? == Flow::Full {
@@ -287,7 +287,7 @@ impl StartResponse {
         let is_started = self.exchange()?.is_started();
         if let Some(exc_info) = exc_info.filter(|exc_info| !exc_info.is_none()) {
             if is_started {
-                // Too late for another answer: the exception goes on its way.
+                // Too late for another response: the exception is raised again.
                 return Err(reraise(exc_info)?);
             }
         } else if self.status.is_some() {
