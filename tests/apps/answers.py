@@ -297,7 +297,12 @@ def with_a_write_in_another_thread(environ, start_response):
     threading.Thread(target=write_on, daemon=True).start()
     while not os.path.exists("go"):
         time.sleep(0.01)
-    return []
+
+    class Raising(Closing):
+        def close(self):
+            raise RuntimeError("raised in close beside a thread")
+
+    return Raising([])
 
 
 def with_big_pieces(environ, start_response):

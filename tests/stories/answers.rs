@@ -519,5 +519,8 @@ fn a_request_that_another_thread_keeps_does_not_keep_its_worker() {
     server.write("go", "");
     server.wait_until("the request is over", || server.get("/list").status == 200);
 
+    for text in ["the request is over", "raised in close beside a thread"] {
+        server.wait_for_log(text);
+    }
     assert_eq!(server.stop(), 0);
 }
