@@ -1,8 +1,13 @@
 //! Reload: new code, new configuration, and nobody notices.
 
-use crate::harness::{Broken, Running, Server, processes};
+use crate::harness::{Broken, Running, Server, client::Connection, processes};
 use nix::sys::signal::Signal;
-use std::{os::unix::fs::symlink, time::Duration};
+use std::{
+    os::unix::fs::symlink,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 /// An application that says one word.
 fn shop(word: &str) -> String {
@@ -32,6 +37,47 @@ fn assert_all_say(server: &Running, word: &str) {
     for _ in 0..20 {
         assert_eq!(server.get("/").text(), word);
     }
+}
+
+/// Takes a while to load; `/crash` ends the worker.
+const SLOW_AND_CRASHING: &str = "\
+import hello, os, time
+time.sleep(1.5)
+def app(environ, start_response):
+    if environ['PATH_INFO'] == '/crash':
+        os.abort()
+    return hello.app(environ, start_response)
+";
+
+#[test]
+fn a_url_that_crashes_a_worker_twice_a_second_does_not_fail_a_reload() {
+    let server = Server::running("shop:app")
+        .workers(4)
+        .file("shop.py", SLOW_AND_CRASHING)
+        .start();
+    server.wait_for_workers(4);
+    let over = AtomicBool::new(false);
+    let address = server.address();
+
+    let outcome = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::SeqCst) {
+                Connection::open(&address)
+                    .unwrap()
+                    .send("GET /crash HTTP/1.1\r\nHost: a\r\n\r\n")
+                    .try_receive()
+                    .unwrap_err();
+                thread::sleep(Duration::from_millis(500));
+            }
+        });
+        server.wait_for_log("SIGABRT");
+        let outcome = server.ctl(&["reload"]);
+        over.store(true, Ordering::SeqCst);
+        outcome
+    });
+
+    assert_eq!(outcome.status, 0, "{outcome:?}\n{}", server.stderr());
+    server.wait_for_workers(4);
 }
 
 #[test]

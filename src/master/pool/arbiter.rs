@@ -190,12 +190,17 @@ impl Arbiter {
     /// The order did not get through. Nobody failed: it is given again in a moment,
     /// or to the next fork server if this one is about to end.
     fn spawn_deferred(&mut self, id: WorkerId, now: Instant) {
-        let is_ordered = (self.workers.get(&id))
-            .is_some_and(|worker| matches!(worker.state, State::Ordered { .. }));
-        if !is_ordered {
+        let Some(worker) = self.workers.get(&id) else {
+            return;
+        };
+        if !matches!(worker.state, State::Ordered { .. }) {
             return;
         }
+        let generation = worker.generation;
         self.workers.remove(&id);
+        if generation == self.current {
+            self.respawn.order_again(now);
+        }
         self.spawn_after = Some(now + SPAWN_AGAIN);
         if let Next::Testing(candidate) = &mut self.next {
             if candidate.probe == Some(id) {
@@ -259,7 +264,11 @@ impl Arbiter {
             State::Serving { since } => {
                 self.report(Report::WorkerDied(id, exit));
                 let reason = Reason::WorkerDied(exit);
-                self.worker_lost(worker.generation, since, served, reason, now);
+                if served {
+                    self.worker_lost_in_use(worker.generation, reason, now);
+                } else {
+                    self.worker_lost_unused(worker.generation, since, reason, now);
+                }
             }
             State::Retiring { .. }
             | State::Leaving { .. }
@@ -292,10 +301,9 @@ impl Arbiter {
         self.report(Report::WorkerTimedOut(heartbeat.worker, silent));
         if let Some((worker, _)) = self.step_worker(heartbeat.worker, Input::Stuck, now) {
             if worker.state.role() == Role::Serving {
-                // No limit is needed: it takes the whole timeout each time.
-                let served = true;
+                // Its successors need no limit: it takes the whole timeout each time.
                 let reason = Reason::TimedOut(silent);
-                self.worker_lost(worker.generation, since, served, reason, now);
+                self.worker_lost_in_use(worker.generation, reason, now);
             }
         }
     }

@@ -65,6 +65,10 @@
 //! (it does serve), and the workers that are missing are still tried, until they
 //! succeed or the next reload brings better code.
 //!
+//! A new worker that dies in a request, or after one, has shown that the new code
+//! can be loaded, so it is not such a failure. Only if requests crash workers so often
+//! that no old one could be replaced for a minute has the reload failed, too.
+//!
 //! A reload that is ordered while another is under way begins after it, so that
 //! whoever ordered it gets the code of that moment. All that are ordered until
 //! then share it.

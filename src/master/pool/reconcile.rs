@@ -39,7 +39,7 @@ impl Arbiter {
             Lifecycle::Starting | Lifecycle::Filling | Lifecycle::Serving => {
                 self.retire_surplus(now);
                 self.spawn_missing(now);
-                self.finish_rollout();
+                self.finish_rollout(now);
                 self.announce();
                 self.begin_reload();
                 self.replace_fork_server(now);
@@ -221,16 +221,28 @@ impl Arbiter {
         ROWS.saturating_sub(self.workers.len())
     }
 
-    fn finish_rollout(&mut self) {
+    fn finish_rollout(&mut self, now: Instant) {
+        let counts = self.counts();
         // With so many new ones, every old one has been asked to leave.
-        if self.counts().serving < self.count {
-            return;
-        }
-        if self.lifecycle == Lifecycle::Filling {
+        let is_complete = counts.serving >= self.count;
+        if is_complete && self.lifecycle == Lifecycle::Filling {
             self.lifecycle = Lifecycle::Serving;
         }
-        if let Some(rollout) = self.rollout.take() {
-            self.finish_reload(rollout.reload, Ok(self.current));
+        let Some(rollout) = &mut self.rollout else {
+            return;
+        };
+        if counts.old < rollout.fewest_old {
+            rollout.fewest_old = counts.old;
+            rollout.advanced = now;
+        }
+        // Where requests crash workers faster than the application loads, some
+        // worker is always missing.
+        let served = counts.serving + rollout.lost_in_use as usize;
+        let is_replaced = counts.old == 0 && counts.serving > 0 && served >= self.count;
+        let reload = rollout.reload;
+        if is_complete || is_replaced {
+            self.rollout = None;
+            self.finish_reload(reload, Ok(self.current));
         }
     }
 

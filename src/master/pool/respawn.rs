@@ -27,8 +27,9 @@ pub(super) struct Respawn {
     pause: Pause,
     /// For workers that got ready and served nothing.
     unused: RateLimit,
-    /// One entry for each missing worker that had been ready: when its successor
-    /// may be ordered, the earliest first. The pause does not concern these.
+    /// One entry for each missing worker that had been ready, or whose order did not
+    /// get through: when the next may be ordered, the earliest first. The pause does
+    /// not concern these.
     due: Vec<Instant>,
 }
 
@@ -64,6 +65,12 @@ impl Respawn {
         let wait = self.unused.take(burst, now);
         self.add(now + wait);
         wait
+    }
+
+    /// An order that was allowed did not get through. A pause that began meanwhile
+    /// does not delay it.
+    pub(super) fn order_again(&mut self, now: Instant) {
+        self.add(now);
     }
 
     fn add(&mut self, due: Instant) {
