@@ -56,6 +56,8 @@ pub struct Master {
     arbiter: Arbiter,
     /// Events that the arbiter has not handled yet.
     pending: VecDeque<Event>,
+    /// The child that was just reaped, while links are read for a worker with its pid.
+    just_reaped: Option<u32>,
     /// The process that could not load the application, while the arbiter handles
     /// that: its log record names it.
     refused_by: Option<Speaker>,
@@ -108,6 +110,7 @@ impl Master {
             ordering_client: None,
             arbiter,
             pending: VecDeque::new(),
+            just_reaped: None,
             refused_by: None,
             started: now,
             start_failure: None,

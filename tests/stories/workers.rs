@@ -3,8 +3,11 @@
 
 use crate::harness::{Broken, Running, Server, client::Connection, processes};
 use nix::sys::signal::Signal;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::Value;
 use std::{
+    os::unix::net::UnixStream,
+    path::Path,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -286,6 +289,45 @@ fn a_fork_server_that_closes_its_link_and_stays_is_replaced() {
         let now = server.worker_pids();
         now.len() == 2 && !now.contains(&victim)
     });
+}
+
+/// The numbers that a process can still give to descriptors under this limit.
+fn free_descriptors(pid: processes::Pid, limit: u64) -> usize {
+    (0..limit)
+        .filter(|fd| !Path::new(&format!("/proc/{pid}/fd/{fd}")).exists())
+        .count()
+}
+
+#[test]
+fn a_worker_for_which_the_master_has_no_free_descriptor_does_not_cost_the_fork_server() {
+    let server = Server::running("hello:app").workers(1).start();
+    let fork_server = *server.other_pids().first().unwrap();
+    let master = Pid::from_raw(server.pid());
+    processes::signal(fork_server, Signal::SIGSTOP);
+    // The order takes two for a moment, and one of them to the end.
+    let current = (0..).find(|limit| free_descriptors(server.pid(), *limit) == 2);
+    let limit = current.unwrap();
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let before = prlimit(master, Resource::Nofile, Rlimit { current, maximum }).unwrap();
+    server.signal(Signal::SIGTTIN);
+    server.wait_until("the worker is ordered", || {
+        free_descriptors(server.pid(), limit) == 1
+    });
+    // A client takes the last one.
+    let client = UnixStream::connect(server.folder().join("run/control")).unwrap();
+    server.wait_until("there is none left", || {
+        free_descriptors(server.pid(), limit) == 0
+    });
+
+    processes::signal(fork_server, Signal::SIGCONT);
+    server.wait_for_log("Too many open files");
+    prlimit(master, Resource::Nofile, before).unwrap();
+    drop(client);
+
+    server.wait_until("two workers are ready", || {
+        server.ctl(&["status"]).stdout.contains("2 workers ready")
+    });
+    assert!(server.other_pids().contains(&fork_server));
 }
 
 #[test]
