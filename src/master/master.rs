@@ -136,10 +136,10 @@ impl Master {
 
     fn run_due(&mut self) {
         let now = Instant::now();
+        self.processes.refresh_counters(now);
         self.flush_outputs(now);
         self.dispatch_pending();
         if self.arbiter.deadline().is_some_and(|due| due <= now) {
-            self.processes.refresh_counters(now);
             let workers = self.arbiter.with_heartbeat();
             let heartbeats = self.processes.heartbeats(workers);
             self.dispatch(Event::Tick(heartbeats));
@@ -167,6 +167,7 @@ impl Master {
             .chain(outputs)
             .chain(self.notifications.next_due(self.is_in_transition(), now))
             .chain(self.log.next_change())
+            .chain([self.processes.next_refresh()])
             .chain(self.control.as_ref().and_then(Server::deadline))
             .min()
             .map(|due| due.saturating_duration_since(now) + Duration::from_millis(1))

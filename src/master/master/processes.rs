@@ -237,9 +237,13 @@ impl Processes {
         }
     }
 
-    /// Keeps the counters recent with which others are compared.
+    /// Keeps the counter recent with which [`Self::explain`] compares.
     pub(super) fn refresh_counters(&mut self, now: Instant) {
         self.oom_kills.refresh(now);
+    }
+
+    pub(super) fn next_refresh(&self) -> Instant {
+        self.oom_kills.due()
     }
 
     // What the scoreboard says.

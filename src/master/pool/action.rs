@@ -60,7 +60,7 @@ pub enum Action {
     Announce(Announcement),
     /// Log it, once.
     Report(Report),
-    /// Every process is gone. The last action of all.
+    /// Every process is gone or left behind. The last action of all.
     Exit(u8),
 }
 
@@ -116,6 +116,10 @@ pub enum Report {
     WorkerTimedOut(WorkerId, Duration),
     /// A worker did not leave in time and is killed.
     WorkerKilled(WorkerId),
+    /// The service stops without waiting for this killed worker any longer.
+    WorkerLeftBehind(WorkerId),
+    /// The same for a fork server.
+    ForkServerLeftBehind(GenerationId),
     /// Workers fail one after the other: the next is tried after this pause.
     RespawnDelayed(Duration),
 

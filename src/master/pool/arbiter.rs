@@ -65,7 +65,7 @@ pub(super) enum Lifecycle {
     Serving,
     /// Every process is asked to leave; the exit status, and how they are asked.
     Stopping(u8, StopMode),
-    /// Every process is gone.
+    /// Every process is gone, or left behind because SIGKILL does not end it.
     Stopped(u8, StopMode),
 }
 

@@ -41,7 +41,8 @@
 //! not need it, but their successors do, so a new generation is started.
 //!
 //! *Stopping.* Everything is asked to leave, workers first, and killed when it has
-//! not left in time.
+//! not left in time. A process that three SIGKILLs have not ended hangs in the kernel
+//! and is left behind: to wait for it could take for ever.
 //!
 //! # A reload
 //!

@@ -299,6 +299,7 @@ impl Arbiter {
     /// Asks everything to leave: the workers, and when they are gone the fork servers.
     /// A worker that is ordered can be asked only once it has been forked.
     fn continue_stop(&mut self, status: u8, mode: StopMode, now: Instant) {
+        self.leave_behind_unkillable();
         let input = match mode {
             StopMode::Graceful => Input::Retire(self.wanted.graceful_timeout),
             StopMode::Quick => Input::Quit,
@@ -317,6 +318,27 @@ impl Arbiter {
         if self.fork_servers.is_empty() {
             self.lifecycle = Lifecycle::Stopped(status, mode);
             self.actions.push(Action::Exit(status));
+        }
+    }
+
+    /// Forgets processes that hang in the kernel. Nobody can end them, and the service
+    /// manager would wait for us as long as we wait for them.
+    fn leave_behind_unkillable(&mut self) {
+        let workers: Vec<WorkerId> = (self.workers.iter())
+            .filter(|(_, worker)| worker.state.survives_kills())
+            .map(|(&id, _)| id)
+            .collect();
+        for id in workers {
+            self.workers.remove(&id);
+            self.report(Report::WorkerLeftBehind(id));
+        }
+        let fork_servers: Vec<GenerationId> = (self.fork_servers.iter())
+            .filter(|(_, server)| server.survives_kills())
+            .map(|(&generation, _)| generation)
+            .collect();
+        for generation in fork_servers {
+            self.fork_servers.remove(&generation);
+            self.report(Report::ForkServerLeftBehind(generation));
         }
     }
 

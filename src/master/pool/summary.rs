@@ -52,14 +52,6 @@ impl Arbiter {
         }
     }
 
-    /// Whether the service ends because the first start failed.
-    pub fn has_failed(&self) -> bool {
-        match self.lifecycle {
-            Lifecycle::Stopping(status, _) | Lifecycle::Stopped(status, _) => status != 0,
-            Lifecycle::Starting | Lifecycle::Filling | Lifecycle::Serving => false,
-        }
-    }
-
     /// How long workers have to finish their requests, now that they stop; none
     /// if they are to leave at once.
     pub fn time_to_leave(&self) -> Option<Duration> {

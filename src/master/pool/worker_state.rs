@@ -27,6 +27,8 @@ pub(super) const QUICK: Duration = Duration::from_secs(2);
 /// A killed process that is not reaped after this is killed again. It hangs in the
 /// kernel (uninterruptible sleep), and there is nothing else to do but wait.
 pub(super) const KILL_AGAIN: Duration = Duration::from_secs(10);
+/// A stop does not wait for a process that was killed more often than this.
+pub(super) const MOST_KILLS: u32 = 2;
 
 /// Counts up from 1 for as long as the master lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,6 +83,8 @@ pub enum State {
     },
     /// Sent SIGKILL. Nothing leads out: the process has to be reaped.
     Killed {
+        /// How often.
+        times: u32,
         /// Then it is sent another.
         until: Instant,
     },
@@ -173,14 +177,14 @@ impl State {
             (Self::Ordered { until }, Tick) if now >= until => {
                 (Self::ordered(now), Effect::Nothing)
             }
-            (Self::Ordered { .. }, GiveUp) => (Self::killed(now), Effect::Kill),
+            (Self::Ordered { .. }, GiveUp) => (Self::killed(1, now), Effect::Kill),
             (
-                Self::Retiring { until, .. }
-                | Self::Leaving { until }
-                | Self::Aborted { until }
-                | Self::Killed { until },
+                Self::Retiring { until, .. } | Self::Leaving { until } | Self::Aborted { until },
                 Tick,
-            ) if now >= until => (Self::killed(now), Effect::Kill),
+            ) if now >= until => (Self::killed(1, now), Effect::Kill),
+            (Self::Killed { times, until }, Tick) if now >= until => {
+                (Self::killed(times.saturating_add(1), now), Effect::Kill)
+            }
 
             (
                 state,
@@ -198,7 +202,7 @@ impl State {
             | Self::Retiring { until, .. }
             | Self::Leaving { until }
             | Self::Aborted { until }
-            | Self::Killed { until } => Some(until),
+            | Self::Killed { until, .. } => Some(until),
         }
     }
 
@@ -240,10 +244,14 @@ impl State {
         Self::Aborted { until: now + QUICK }
     }
 
-    fn killed(now: Instant) -> Self {
-        Self::Killed {
-            until: now + KILL_AGAIN,
-        }
+    fn killed(times: u32, now: Instant) -> Self {
+        let until = now + KILL_AGAIN;
+        Self::Killed { times, until }
+    }
+
+    /// Whether it hangs in the kernel: SIGKILL after SIGKILL does not end it.
+    pub(super) fn survives_kills(self) -> bool {
+        matches!(self, Self::Killed { times, .. } if times > MOST_KILLS)
     }
 }
 

@@ -14,6 +14,7 @@ pub const WORKER_RETIRED: &str = "0d5aa5c488354400a74dec68ce29b5e1";
 pub const LOAD_FAILED: &str = "a10d70f946f24e4cafa232aaca5bcc0c";
 pub const RESPAWN_DELAYED: &str = "3f2ea596e30743e98186a361068316e2";
 pub const FORK_FAILED: &str = "ca86ecca75954587ad2c847689d5e45f";
+pub const LEFT_BEHIND: &str = "a8f84a8719e24a82b2398a18a447ee0b";
 pub const FORK_SERVER_DIED: &str = "2e6071c1806b4d8580296de5e41b8ad7";
 
 pub fn worker_started(worker: Worker) {
@@ -94,6 +95,31 @@ pub fn worker_killed(worker: Worker, reason: &str) {
         worker.id,
         worker.pid,
     );
+}
+
+/// Three SIGKILLs have not ended it, and the service stops without it.
+pub fn left_behind(speaker: Speaker) {
+    match speaker {
+        Speaker::Worker(Worker {
+            id,
+            pid,
+            generation,
+        }) => error!(
+            message_id = LEFT_BEHIND,
+            worker_id = id,
+            worker_pid = pid,
+            generation,
+            "Worker {id} (pid {pid}) has not ended after three SIGKILLs: it hangs in the kernel \
+             and is left behind",
+        ),
+        Speaker::ForkServer { pid, generation } => error!(
+            message_id = LEFT_BEHIND,
+            fork_server_pid = pid,
+            generation,
+            "The fork server of generation {generation} (pid {pid}) has not ended after three \
+             SIGKILLs: it hangs in the kernel and is left behind",
+        ),
+    }
 }
 
 pub fn worker_retired(worker: Worker, requests: u64) {
@@ -182,13 +208,14 @@ pub fn fork_failed(worker: u32, generation: u32, reason: &str) {
     );
 }
 
+/// `exit`: how it ended, or why it was killed.
 pub fn fork_server_died(pid: u32, generation: u32, exit: &str) {
     error!(
         message_id = FORK_SERVER_DIED,
         fork_server_pid = pid,
         generation,
         exit,
-        "The fork server of generation {generation} died: {exit} (pid {pid})",
+        "The fork server of generation {generation} is lost: {exit} (pid {pid})",
     );
 }
 

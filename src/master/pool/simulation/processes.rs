@@ -35,6 +35,8 @@ pub(super) struct Process {
     pub(super) unresponsive: bool,
     /// It dies only some time after it was killed.
     pub(super) uninterruptible: bool,
+    /// How often it was killed.
+    pub(super) kills: u32,
 }
 
 #[derive(Debug)]
@@ -52,6 +54,10 @@ pub(super) struct Server {
     pub(super) stopped: bool,
     pub(super) killed: bool,
     pub(super) unresponsive: bool,
+    /// It dies only some time after it was killed.
+    pub(super) uninterruptible: bool,
+    /// How often it was killed.
+    pub(super) kills: u32,
 }
 
 impl World {
@@ -72,6 +78,8 @@ impl World {
             stopped: false,
             killed: false,
             unresponsive: self.rng.one_in(6),
+            uninterruptible: self.rng.one_in(12),
+            kills: 0,
         };
         let again = self.servers.insert(generation, server);
         assert!(again.is_none(), "a number was used again");
@@ -126,6 +134,7 @@ impl World {
             hangs_since: None,
             unresponsive: self.rng.one_in(6),
             uninterruptible: self.rng.one_in(12),
+            kills: 0,
         };
         let again = self.workers.insert(id, worker);
         assert!(again.is_none(), "a number was used again");
@@ -218,12 +227,22 @@ impl World {
                     worker.asked || worker.aborted || !worker.started,
                     "killed without being asked to leave"
                 );
+                worker.kills += 1;
                 let again = std::mem::replace(&mut worker.killed, true);
                 assert!(!again || worker.uninterruptible, "killed twice");
-                let after = if worker.uninterruptible { 15_000 } else { 2 };
+                let after = self.dies_after_kill(id.0, self.workers[&id].uninterruptible);
                 self.schedule(after, Scheduled::WorkerDies(id, killed_by(9)));
             }
             Life::Reaped => unreachable!("checked above"),
+        }
+    }
+
+    /// How long after SIGKILL it dies: less than two times 10 s or more.
+    pub(super) fn dies_after_kill(&self, number: u32, uninterruptible: bool) -> u64 {
+        match (uninterruptible, number % 2) {
+            (false, _) => 2,
+            (true, 0) => 15_000,
+            (true, _) => 45_000,
         }
     }
 
