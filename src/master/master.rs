@@ -7,7 +7,7 @@
 //! | `actions.rs`       | each action of the arbiter is carried out                |
 //! | `reload.rs`        | the configuration is read again, and replaced or not     |
 //! | `processes.rs`     | the processes, and what they share with the master       |
-//! | `notifications.rs` | what systemd is told, and when                           |
+//! | `notifications.rs` | what is sent to systemd, and when                        |
 //! | `outputs.rs`       | what the application wrote                               |
 //! | `report.rs`        | what the arbiter reports is logged                       |
 
@@ -62,7 +62,7 @@ pub struct Master {
     /// that: its log record names it.
     refused_by: Option<Speaker>,
     started: Instant,
-    /// Why the start failed: the status says so to the end.
+    /// Why the start failed: the status line shows it to the end.
     start_failure: Option<String>,
     /// Set by the last action of all.
     exit: Option<u8>,

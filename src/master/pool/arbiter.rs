@@ -44,7 +44,7 @@ pub struct Arbiter {
     pub(super) replace: Pause,
     /// When the heartbeats are checked again.
     pub(super) next_heartbeat_check: Instant,
-    /// What the service manager was told last.
+    /// What was announced to the service manager last.
     pub(super) announced: Option<Announcement>,
     /// The last number of each kind that is in use. None is used twice.
     last_generation: u32,
@@ -106,7 +106,7 @@ impl Arbiter {
         (arbiter, actions)
     }
 
-    /// Handles one event and says what has to be done. `now` never goes back.
+    /// Handles one event and returns what has to be done. `now` never goes back.
     pub fn on(&mut self, event: Event, now: Instant) -> Vec<Action> {
         if matches!(self.lifecycle, Lifecycle::Stopped(..)) {
             return Vec::new();

@@ -14,7 +14,7 @@
 //!
 //! It may die at any time: its workers do not need it, only their successors do.
 //! A process that ends closes its link first, so a closed link is not yet a
-//! failure: how it ended says more. But it may also live on, kept by a thread of
+//! failure: how it ended says more. But it may also go on running, kept by a thread of
 //! the application, and then it is killed and replaced.
 
 use super::worker_state::{KILL_AGAIN, MOST_KILLS, QUICK, later};
@@ -47,7 +47,7 @@ pub enum ForkServer {
         /// Then it is killed.
         until: Instant,
     },
-    /// We closed its link, or it could not load, or was told to dump its stacks.
+    /// We closed its link, or it could not load, or was aborted.
     Leaving {
         /// Then it is killed.
         until: Instant,

@@ -67,8 +67,8 @@
 //! succeed or the next reload brings better code.
 //!
 //! A new worker that dies in a request, or after one, has shown that the new code
-//! can be loaded, so it is not such a failure. Only if requests crash workers so often
-//! that no old one could be replaced for a minute has the reload failed, too.
+//! can be loaded, so it is not such a failure. Only if such deaths keep
+//! every old worker from being replaced for a minute has the reload failed, too.
 //!
 //! A reload that is ordered while another is under way begins after it, so that
 //! whoever ordered it gets the code of that moment. All that are ordered until

@@ -207,7 +207,7 @@ impl Arbiter {
         }
     }
 
-    /// How many workers the current fork server was told to fork and has not.
+    /// How many workers the current fork server was ordered to fork and has not.
     fn ordered(&self) -> usize {
         (self.workers.values())
             .filter(|worker| {
@@ -223,7 +223,7 @@ impl Arbiter {
 
     fn finish_rollout(&mut self, now: Instant) {
         let counts = self.counts();
-        // With so many new ones, every old one has been asked to leave.
+        // Every old one has been asked to leave by then.
         let is_complete = counts.serving >= self.count;
         if is_complete && self.lifecycle == Lifecycle::Filling {
             self.lifecycle = Lifecycle::Serving;

@@ -1,4 +1,4 @@
-//! Orders, and the way of a reload: ordered, read, tested, promoted, rolled out.
+//! Orders, and the stages of a reload: ordered, read, tested, promoted, rolled out.
 
 use super::arbiter::{Lifecycle, StopMode};
 use super::generation::{self, GenerationId};

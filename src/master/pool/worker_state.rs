@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 /// How long the fork server may take to fork one worker.
 const FORK_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a worker that was asked to exit at once, or told to dump its stacks, may take.
+/// How long a worker may take to exit that was asked to at once, or was aborted.
 pub(super) const QUICK: Duration = Duration::from_secs(2);
 /// A killed process that is not reaped after this is killed again. It hangs in the
 /// kernel (uninterruptible sleep), and there is nothing else to do but wait.
@@ -49,7 +49,7 @@ pub struct Worker {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// The fork server was told to fork it. There may be no process yet.
+    /// The fork server was ordered to fork it. There may be no process yet.
     Ordered {
         /// Then the fork server is stuck.
         until: Instant,
@@ -76,7 +76,7 @@ pub enum State {
         /// Then it is killed.
         until: Instant,
     },
-    /// Told to dump its stacks and die.
+    /// Sent SIGABRT, upon which it dumps its stacks and dies.
     Aborted {
         /// Then it is killed.
         until: Instant,
@@ -93,7 +93,7 @@ pub enum State {
 /// What can happen to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Input {
-    /// Its process exists, and may load the application for so long.
+    /// Its process exists, and may load the application for this long; `None` for ever.
     Started(Option<Duration>),
     /// The fork server has just forked another worker: it works, so this one gets
     /// the full time again.

@@ -34,18 +34,16 @@ pub fn worker_started(worker: Worker) {
 
 /// It has loaded the application. `after`: since it was started.
 pub fn worker_ready(worker: Worker, after: Duration) {
-    let Worker {
-        id,
-        pid,
-        generation,
-    } = worker;
     info!(
         message_id = WORKER_READY,
-        worker_id = id,
-        worker_pid = pid,
-        generation,
+        worker_id = worker.id,
+        worker_pid = worker.pid,
+        generation = worker.generation,
         after_usec = micros(after),
-        "Worker {id} is ready (pid {pid}, generation {generation}, loaded in {})",
+        "Worker {} is ready (pid {}, generation {}, loaded in {})",
+        worker.id,
+        worker.pid,
+        worker.generation,
         seconds(after),
     );
 }
@@ -123,18 +121,16 @@ pub fn left_behind(speaker: Speaker) {
 }
 
 pub fn worker_retired(worker: Worker, requests: u64) {
-    let Worker {
-        id,
-        pid,
-        generation,
-    } = worker;
     info!(
         message_id = WORKER_RETIRED,
-        worker_id = id,
-        worker_pid = pid,
-        generation,
+        worker_id = worker.id,
+        worker_pid = worker.pid,
+        generation = worker.generation,
         requests,
-        "Worker {id} retired (pid {pid}, generation {generation}, after {})",
+        "Worker {} retired (pid {}, generation {}, after {})",
+        worker.id,
+        worker.pid,
+        worker.generation,
         counted(requests, "request"),
     );
 }

@@ -23,9 +23,9 @@ pub(super) struct Process {
     pub(super) started: bool,
     /// It was lent the listeners.
     pub(super) lent: bool,
-    /// It was asked to leave, or said itself that it would.
+    /// It was asked to leave, or reported that it could not load.
     pub(super) asked: bool,
-    /// It was told to dump its stacks.
+    /// It was aborted.
     pub(super) aborted: bool,
     pub(super) killed: bool,
     /// It has answered a request, or is in one.
@@ -49,7 +49,7 @@ pub(super) struct Server {
     pub(super) hangs: bool,
     /// It has closed its link, and lives.
     pub(super) disconnected: bool,
-    /// So many orders fit into its link.
+    /// How many orders fit into its link.
     pub(super) link_room: usize,
     pub(super) stopped: bool,
     pub(super) killed: bool,

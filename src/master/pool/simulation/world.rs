@@ -36,9 +36,9 @@ pub(super) enum App {
     Refuses,
     DiesLoading,
     HangsLoading,
-    /// Its workers get ready and die within so many milliseconds, without a request.
+    /// Its workers get ready and die without a request, within this many milliseconds.
     DiesReady(u64),
-    /// One in so many of its workers dies loading.
+    /// One in this many of its workers dies while it loads.
     Flaky(u64),
     /// The operating system gives no process.
     NoProcess,
