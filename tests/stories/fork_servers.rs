@@ -89,7 +89,7 @@ fn a_worker_for_which_the_master_has_no_free_descriptor_does_not_cost_the_fork_s
     let master = Pid::from_raw(server.pid());
     processes::signal(fork_server, Signal::SIGSTOP);
     // The order takes two for a moment, and one of them to the end.
-    let current = (0..).find(|limit| free_descriptors(server.pid(), *limit) == 2);
+    let current = (0..1 << 16).find(|limit| free_descriptors(server.pid(), *limit) == 2);
     let limit = current.unwrap();
     let maximum = getrlimit(Resource::Nofile).maximum;
     let before = prlimit(master, Resource::Nofile, Rlimit { current, maximum }).unwrap();

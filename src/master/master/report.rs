@@ -24,7 +24,7 @@ impl Master {
                 events::reload_finished(generation.0, workers, now - self.reload.began);
             }
             Report::ReloadFailed(reason @ Reason::Stopping) => {
-                info!("Reload not finished: {reason}")
+                info!("Reload not finished: {reason}");
             }
             Report::ReloadFailed(reason) => {
                 self.load_failed(&reason);

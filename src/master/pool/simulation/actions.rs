@@ -1,7 +1,7 @@
 //! Each action of the arbiter, carried out in the simulated world. Panics at an
 //! action that a loop must never be given.
 
-use super::processes::Life;
+use super::processes::{Life, dies_after_kill};
 use super::world::{EXITED, Scheduled, World, killed_by};
 use crate::pool::*;
 use std::collections::BTreeSet;
@@ -148,7 +148,7 @@ impl World {
                 server.killed = true;
                 server.kills += 1;
                 let after =
-                    self.dies_after_kill(generation.0, self.servers[&generation].uninterruptible);
+                    dies_after_kill(generation.0, self.servers[&generation].uninterruptible);
                 self.schedule(after, Scheduled::ForkServerDies(generation, killed_by(9)));
             }
             action => self.act_on_worker(action),

@@ -230,19 +230,10 @@ impl World {
                 worker.kills += 1;
                 let again = std::mem::replace(&mut worker.killed, true);
                 assert!(!again || worker.uninterruptible, "killed twice");
-                let after = self.dies_after_kill(id.0, self.workers[&id].uninterruptible);
+                let after = dies_after_kill(id.0, self.workers[&id].uninterruptible);
                 self.schedule(after, Scheduled::WorkerDies(id, killed_by(9)));
             }
             Life::Reaped => unreachable!("checked above"),
-        }
-    }
-
-    /// How long after SIGKILL it dies: less than two times 10 s or more.
-    pub(super) fn dies_after_kill(&self, number: u32, uninterruptible: bool) -> u64 {
-        match (uninterruptible, number % 2) {
-            (false, _) => 2,
-            (true, 0) => 15_000,
-            (true, _) => 45_000,
         }
     }
 
@@ -294,5 +285,15 @@ impl World {
         for id in ordered {
             self.never_started(id);
         }
+    }
+}
+
+/// After how many milliseconds SIGKILL ends a process. One that hangs in the kernel
+/// lives on for less or for more than the 20 s for which a stop waits.
+pub(super) fn dies_after_kill(number: u32, uninterruptible: bool) -> u64 {
+    match (uninterruptible, number % 2) {
+        (false, _) => 2,
+        (true, 0) => 15_000,
+        (true, _) => 45_000,
     }
 }
