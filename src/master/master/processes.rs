@@ -147,8 +147,8 @@ impl Processes {
             .and_then(|worker| worker.link.as_ref())
             .map(|link| link.send(&ToWorker::Listen(infos), &fds));
         if let Some(Err(error)) = sent {
-            // It beats and looks healthy, but would never serve: kill it, so that it
-            // is replaced.
+            // Its heartbeat goes on, but it would never serve: kill it, so that it is
+            // replaced.
             error!("Cannot lend worker {id} the listeners: {error}");
             self.signal_worker(id, Signal::KILL);
         }
@@ -227,7 +227,7 @@ impl Processes {
             .map(|server| server.generation)
     }
 
-    /// Tells a SIGKILL of the kernel that is short of memory from anybody else's.
+    /// Replaces a SIGKILL that the kernel sent because memory ran out by `OutOfMemory`.
     pub(super) fn explain(&mut self, exit: ExitStatus) -> ExitStatus {
         if exit.is_signal(nix::sys::signal::Signal::SIGKILL) && self.oom_kills.explains_a_death() {
             ExitStatus::OutOfMemory
@@ -236,12 +236,16 @@ impl Processes {
         }
     }
 
-    /// Keeps the counters recent with which others are compared.
+    /// Keeps the counter recent with which [`Self::explain`] compares.
     pub(super) fn refresh_counters(&mut self, now: Instant) {
         self.oom_kills.refresh(now);
     }
 
-    // What the scoreboard says.
+    pub(super) fn next_refresh(&self) -> Instant {
+        self.oom_kills.due()
+    }
+
+    // What the scoreboard holds.
 
     pub(super) fn reading(&self, worker: WorkerId) -> Option<Reading> {
         let row = self.workers.get(&worker)?.row;

@@ -23,6 +23,9 @@ impl Master {
                 let workers = self.arbiter.summary().ready;
                 events::reload_finished(generation.0, workers, now - self.reload.began);
             }
+            Report::ReloadFailed(reason @ Reason::Stopping) => {
+                info!("Reload not finished: {reason}");
+            }
             Report::ReloadFailed(reason) => {
                 self.load_failed(&reason);
                 let generation = self.arbiter.summary().generation;
@@ -54,6 +57,12 @@ impl Master {
                     events::worker_killed(worker.named(), "it did not leave in time");
                 }
             }
+            Report::WorkerLeftBehind(id) => events::left_behind(self.speaker(id)),
+            Report::ForkServerLeftBehind(generation) => {
+                if let Some(server) = self.processes.fork_servers.get(&generation) {
+                    events::left_behind(server.speaker());
+                }
+            }
             Report::RespawnDelayed(pause) => events::respawn_delayed(pause),
             Report::ForkServerLost(generation, reason) => {
                 self.fork_server_lost(generation, reason);
@@ -73,10 +82,10 @@ impl Master {
         let Some(worker) = self.processes.workers.get(&id) else {
             return;
         };
-        let told_to_quit = self.arbiter.time_to_leave().is_none();
-        if exit == ExitStatus::Code(0) && !told_to_quit {
+        let quits_at_once = self.arbiter.time_to_leave().is_none();
+        if exit == ExitStatus::Code(0) && !quits_at_once {
             events::worker_retired(worker.named(), self.requests(id));
-        } else if told_to_quit || exit.is_expected_of_one_told_to_leave() {
+        } else if quits_at_once || exit.is_expected_when_leaving() {
             debug!(worker_id = id.0, exit = %exit, "Worker {id} left: {exit}");
         } else {
             info!(worker_id = id.0, exit = %exit, "Worker {id} left: {exit}");
