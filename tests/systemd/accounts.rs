@@ -70,7 +70,7 @@ fn attack(lab: &Lab, victim: Site<'_>, files: &[&str]) -> Vec<String> {
     done.map(|(name, _)| name.clone()).collect()
 }
 
-pub fn a_hostile_site_gets_at_nothing_of_its_neighbour(lab: &Lab) {
+pub fn a_hostile_site_cannot_reach_its_neighbour(lab: &Lab) {
     let secrets = [
         "/etc/rgunicorn/shop.env",
         "/etc/rgunicorn/shop.secret_key",

@@ -16,7 +16,7 @@ const STATUS_DELAY: Duration = Duration::from_millis(250);
 /// for more time this often …
 const EXTEND_INTERVAL: Duration = Duration::from_secs(1);
 
-/// … and for so much. Each of the three has a limit of its own (`boot_timeout`,
+/// … and this is how much more time it asks for. Each of the three has a limit of its own (`boot_timeout`,
 /// `graceful_timeout`), which is kept as long as this process works at all.
 const EXTEND_BY_USEC: u32 = 10_000_000;
 
@@ -25,7 +25,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 pub(super) struct Notifications {
     notifier: Notifier,
-    /// After so long without a sign of life systemd takes the master for stuck.
+    /// After this long without a sign of life systemd considers the master hung.
     watchdog: Option<Duration>,
     watchdog_due: Option<Instant>,
     extend_due: Instant,

@@ -6,7 +6,7 @@ use crate::pool::{ExitStatus, GenerationId, Reason, Report, WorkerId};
 use crate::process::WorkerProcess;
 use rgunicorn_link::scoreboard::now_ms;
 use std::time::{Duration, Instant};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 impl Master {
     pub(super) fn report(&self, report: Report, now: Instant) {
@@ -76,7 +76,7 @@ impl Master {
         let told_to_quit = self.arbiter.time_to_leave().is_none();
         if exit == ExitStatus::Code(0) && !told_to_quit {
             events::worker_retired(worker.named(), self.requests(id));
-        } else if told_to_quit || exit.is_expected_of_one_told_to_leave() {
+        } else if told_to_quit || exit.is_expected_when_leaving() {
             debug!(worker_id = id.0, exit = %exit, "Worker {id} left: {exit}");
         } else {
             info!(worker_id = id.0, exit = %exit, "Worker {id} left: {exit}");
@@ -122,7 +122,7 @@ impl Master {
     fn start_failed(&self, reason: &Reason) {
         match reason {
             Reason::Load(_) => self.load_failed(reason),
-            reason => error!("Cannot start: {reason}"),
+            reason => events::start_failed(&reason.to_string()),
         }
     }
 

@@ -29,7 +29,7 @@ impl ExitStatus {
 
     /// Whether a worker that was told to leave ended as it was told to, or for a
     /// reason that is in the log already.
-    pub fn is_expected_of_one_told_to_leave(self) -> bool {
+    pub fn is_expected_when_leaving(self) -> bool {
         match self {
             // 3 and 4: it could not load the application.
             Self::Code(code) => matches!(code, 0 | 3 | 4),
@@ -111,11 +111,7 @@ mod tests {
             (killed(Signal::SIGSEGV), false),
             (ExitStatus::OutOfMemory, false),
         ] {
-            assert_eq!(
-                status.is_expected_of_one_told_to_leave(),
-                expected,
-                "{status}"
-            );
+            assert_eq!(status.is_expected_when_leaving(), expected, "{status}");
         }
     }
 }

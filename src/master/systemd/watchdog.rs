@@ -15,7 +15,13 @@ pub fn postpone_alarm(period: Duration) {
     alarm::set(alarm_seconds(period));
 }
 
-/// The loop is over, and what is left to do ends by itself.
+/// Limits what comes before the loop and its first `WATCHDOG=1`, which systemd does
+/// not limit either: files on a server that does not answer, the look-up of a name.
+pub fn limit_start(period: Duration) {
+    postpone_alarm(period.saturating_mul(2));
+}
+
+/// Called after the loop; flushing the log has its own limit.
 pub fn cancel_alarm() {
     alarm::cancel();
 }

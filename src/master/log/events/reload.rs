@@ -43,6 +43,6 @@ pub fn reload_finished(generation: u32, workers: usize, after: Duration) {
 pub fn reload_failed(generation: u32, reason: &str) {
     error!(
         message_id = RELOAD_FAILED,
-        generation, reason, "Reload failed, generation {generation} serves on: {reason}",
+        generation, reason, "Reload failed, generation {generation} continues to serve: {reason}",
     );
 }
