@@ -1,6 +1,9 @@
 //! Whose account a site's processes run in, and what that keeps others from.
 
-use crate::lab::{APP, Lab, Site};
+use crate::{
+    lab::Lab,
+    site::{APP, Site},
+};
 use serde_json::Value;
 
 /// Its code tries to get at another site, `shop`, and answers with what came of

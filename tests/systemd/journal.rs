@@ -1,6 +1,9 @@
 //! What `journalctl` and `systemctl status` show.
 
-use crate::lab::{APP, Entry, Lab};
+use crate::{
+    lab::{Entry, Lab},
+    site::APP,
+};
 
 pub fn what_the_application_writes_is_in_the_journal(lab: &Lab) {
     let site = lab.site("shop", APP).start();

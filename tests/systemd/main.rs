@@ -14,6 +14,7 @@ mod lifetime;
 mod output;
 mod reloads;
 mod sandbox;
+mod site;
 mod units;
 
 #[expect(dead_code, reason = "shared with the stories")]

@@ -2,7 +2,8 @@
 
 use crate::{
     client::Connection,
-    lab::{Entry, Lab, Site},
+    lab::{Entry, Lab},
+    site::Site,
     wait::wait_until,
 };
 use std::{collections::BTreeMap, time::Duration};

@@ -1,9 +1,6 @@
 //! Reloads that succeed and reloads that fail.
 
-use crate::{
-    lab::{APP, Lab},
-    wait::wait_until,
-};
+use crate::{lab::Lab, site::APP, wait::wait_until};
 
 pub fn ten_reloads_under_load_lose_no_request(lab: &Lab) {
     let site = lab.site("shop", APP).start();

@@ -15,8 +15,9 @@ pub fn postpone_alarm(period: Duration) {
     alarm::set(alarm_seconds(period));
 }
 
-/// Limits what comes before the loop and its first `WATCHDOG=1`, which systemd does
-/// not limit either: files on a server that does not answer, the look-up of a name.
+/// Allows four periods for what comes before the loop and its first `WATCHDOG=1`.
+/// Files on a server that does not answer, or the look-up of a name, would hold up a
+/// start for ever, as the units do not limit it.
 pub fn limit_start(period: Duration) {
     postpone_alarm(period.saturating_mul(2));
 }
