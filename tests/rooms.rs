@@ -1,5 +1,5 @@
-//! Which room may use what. A room without Python or without the operating
-//! system stays so only if somebody looks.
+//! Which package may depend on what: the master never on Python, HTTP never on
+//! the operating system.
 
 use serde_json::Value;
 use std::{
@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-/// The packages of the lock file, and who needs whom to run.
+/// The packages of the lock file and their dependencies.
 struct Packages {
     /// A package's name, by its id.
     names: BTreeMap<String, String>,

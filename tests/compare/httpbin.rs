@@ -1,4 +1,4 @@
-//! httpbin: an application made to show every corner of HTTP.
+//! httpbin: an application that exercises most of HTTP.
 
 use super::pair::{Pair, multipart, noise, request};
 

@@ -212,7 +212,7 @@ pub fn multipart(fields: &[(&str, &str)], file: &[u8]) -> (String, Vec<u8>) {
     (format!("multipart/form-data; boundary={BOUNDARY}"), body)
 }
 
-/// Bytes without any pattern that a compressor or a bug could like.
+/// Bytes without a pattern, so that a lost or repeated block is noticed.
 pub fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_u32;
     (0..length)

@@ -1,4 +1,4 @@
-//! A client that controls every byte it sends and believes nothing it reads.
+//! A client that controls every byte it sends and checks every byte it reads.
 
 use std::{
     fmt, io,
@@ -67,7 +67,7 @@ impl Response {
     }
 }
 
-/// Why there is no whole answer.
+/// Why there is no complete answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Broken {
     /// The connection ended before the first byte of an answer.
@@ -105,14 +105,14 @@ impl From<io::Error> for Broken {
 }
 
 trait Stream: Read + Write + Send {
-    fn set_patience(&self, patience: Option<Duration>);
+    fn set_timeout(&self, timeout: Option<Duration>);
     fn shut(&self, how: Shutdown);
 }
 
 impl Stream for TcpStream {
-    fn set_patience(&self, patience: Option<Duration>) {
-        self.set_read_timeout(patience).unwrap();
-        self.set_write_timeout(patience).unwrap();
+    fn set_timeout(&self, timeout: Option<Duration>) {
+        self.set_read_timeout(timeout).unwrap();
+        self.set_write_timeout(timeout).unwrap();
     }
 
     fn shut(&self, how: Shutdown) {
@@ -121,9 +121,9 @@ impl Stream for TcpStream {
 }
 
 impl Stream for UnixStream {
-    fn set_patience(&self, patience: Option<Duration>) {
-        self.set_read_timeout(patience).unwrap();
-        self.set_write_timeout(patience).unwrap();
+    fn set_timeout(&self, timeout: Option<Duration>) {
+        self.set_read_timeout(timeout).unwrap();
+        self.set_write_timeout(timeout).unwrap();
     }
 
     fn shut(&self, how: Shutdown) {
@@ -139,19 +139,19 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Silence for so long is a failure.
-    const PATIENCE: Duration = Duration::from_secs(30);
+    /// The longest time to wait for a byte.
+    const TIMEOUT: Duration = Duration::from_secs(30);
 
     pub fn open(address: &Address) -> io::Result<Self> {
         let stream: Box<dyn Stream> = match address {
             Address::Tcp(address) => {
-                let stream = TcpStream::connect_timeout(address, Self::PATIENCE)?;
+                let stream = TcpStream::connect_timeout(address, Self::TIMEOUT)?;
                 stream.set_nodelay(true)?;
                 Box::new(stream)
             }
             Address::Unix(path) => Box::new(UnixStream::connect(path)?),
         };
-        stream.set_patience(Some(Self::PATIENCE));
+        stream.set_timeout(Some(Self::TIMEOUT));
         Ok(Self {
             stream,
             buffer: Vec::new(),
@@ -291,7 +291,7 @@ impl Connection {
         }
     }
 
-    /// Reads so many bytes, whatever they are.
+    /// Reads exactly `count` bytes.
     pub fn read_exactly(&mut self, length: usize) -> Result<Vec<u8>, Broken> {
         while self.buffer.len() < length {
             if self.more()? == 0 {
@@ -324,17 +324,17 @@ impl Connection {
         start.elapsed()
     }
 
-    /// Whether the connection is still there and nothing unread is on it.
+    /// Whether the connection is open and has no unread bytes.
     pub fn is_open_and_quiet(&mut self) -> bool {
-        self.stream.set_patience(Some(Duration::from_millis(1)));
+        self.stream.set_timeout(Some(Duration::from_millis(1)));
         let quiet = self.buffer.is_empty() && matches!(self.more(), Err(Broken::Silent));
-        self.stream.set_patience(Some(Self::PATIENCE));
+        self.stream.set_timeout(Some(Self::TIMEOUT));
         quiet
     }
 
     /// Changes how long a read or a write may take.
-    pub fn set_patience(&mut self, patience: Duration) {
-        self.stream.set_patience(Some(patience));
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.stream.set_timeout(Some(timeout));
     }
 
     /// Says that no more will be sent.

@@ -43,7 +43,7 @@ impl Folder {
         self.path().join(name)
     }
 
-    /// Writes a file at once: whoever reads meanwhile gets the old or the new text.
+    /// Replaces a file atomically: a reader gets the old or the new text.
     pub fn write(&self, name: &str, text: &str) {
         let path = self.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -60,7 +60,7 @@ impl Folder {
         )
     }
 
-    /// Leaves the folder behind for whoever looks into the failure.
+    /// Does not delete the folder at the end: it helps to explain a failure.
     pub fn keep(&mut self) {
         self.0.disable_cleanup(true);
     }

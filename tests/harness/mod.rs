@@ -1,8 +1,8 @@
-//! What the stories are told with: a server in a folder of its own, clients
-//! that control every byte, and a look into `/proc`.
+//! What the stories are made of: a server in a folder of its own, clients that
+//! control every byte, and the state of processes from `/proc`.
 //!
 //! Nothing here knows how the server works inside. Everything waits for a fact
-//! with a long deadline, and says what the server said when it waited in vain.
+//! with a long deadline, and shows what the server said when it is exceeded.
 
 pub mod client;
 pub mod files;

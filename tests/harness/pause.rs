@@ -1,4 +1,4 @@
-//! Waiting for nothing.
+//! Time that passes on purpose.
 
 use std::{thread::sleep, time::Duration};
 

@@ -46,7 +46,7 @@ pub fn state(pid: Pid) -> Option<char> {
     stat(pid, 3)?.chars().next()
 }
 
-/// Whether a process runs: it exists and is more than a zombie.
+/// Whether a process exists and is not a zombie.
 pub fn runs(pid: Pid) -> bool {
     state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
@@ -79,7 +79,7 @@ pub fn descriptors(pid: Pid) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The size of the files that a process has open and nobody else can find.
+/// The size of the files that a process has open and that have no name.
 pub fn unlinked_bytes(pid: Pid) -> u64 {
     fs::read_dir(format!("/proc/{pid}/fd"))
         .into_iter()

@@ -2,7 +2,7 @@
 
 use super::{
     files::Folder,
-    wait::{DEADLINE, comes_true},
+    wait::{DEADLINE, holds_within},
 };
 use std::{
     fs::{self, File},
@@ -40,7 +40,7 @@ const UNWANTED: &[&str] = &[
     "VIRTUAL_ENV",
 ];
 
-/// Makes a command forget where the tests run. Python writes no byte code: a
+/// Removes what a command would inherit from the environment of the tests. Python writes no byte code: a
 /// source that changes twice in a second would not be read again.
 pub fn isolate(command: &mut Command, folder: &Path) {
     for name in UNWANTED {
@@ -69,7 +69,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// The server with these arguments; it is expected not to stay.
+    /// The server with these arguments, which is expected to exit.
     pub fn rgunicorn(arguments: &[&str]) -> Self {
         Self::new(RGUNICORN, arguments)
     }
@@ -132,7 +132,7 @@ impl Program {
             .stderr(File::create(&err).unwrap())
             .spawn()
             .unwrap();
-        let ended = comes_true(DEADLINE, || child.try_wait().unwrap().is_some());
+        let ended = holds_within(DEADLINE, || child.try_wait().unwrap().is_some());
         if !ended {
             child.kill().unwrap();
         }

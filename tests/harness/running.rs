@@ -1,5 +1,5 @@
 //! A server under test that was started: the real binary with real sockets, in
-//! a folder of its own, and this process in the place of its service manager.
+//! a folder of its own. This process acts as its service manager.
 
 use super::{
     client::{Address, Connection, Response},
@@ -7,9 +7,9 @@ use super::{
     notices::{self, Notices},
     processes::{self, Pid},
     program::{Outcome, RGUNICORN, RGUNICORNCTL, isolate},
-    sockets::{Addressee, Listening},
+    sockets::{ListenPid, Listening},
     traffic::{Load, Traffic},
-    wait::{DEADLINE, comes_true},
+    wait::{DEADLINE, holds_within},
 };
 use nix::sys::signal::Signal;
 use std::{
@@ -35,7 +35,7 @@ pub struct Setup {
     pub arguments: Vec<String>,
     pub environment: Vec<(String, String)>,
     pub listening: Listening,
-    pub addressee: Addressee,
+    pub listen_pid: ListenPid,
     /// No process may write a file beyond this size.
     pub file_size_limit_kib: Option<u32>,
     /// A signal that the server is started to ignore.
@@ -113,17 +113,17 @@ impl Running {
         if let Listening::Passed(sockets) = &self.setup.listening {
             let names: Vec<&str> = sockets.iter().map(|passed| passed.name.as_str()).collect();
             let count = sockets.len();
-            match self.setup.addressee {
-                Addressee::Server => writeln!(
+            match self.setup.listen_pid {
+                ListenPid::Server => writeln!(
                     script,
                     "export LISTEN_PID=$$ LISTEN_FDS={count} LISTEN_FDNAMES={}",
                     names.join(":")
                 )
                 .unwrap(),
-                Addressee::SomebodyElse => {
+                ListenPid::OtherProcess => {
                     writeln!(script, "export LISTEN_PID=1 LISTEN_FDS={count}").unwrap();
                 }
-                Addressee::Nobody => {}
+                ListenPid::Unset => {}
             }
             command.stdin(sockets[0].socket.try_clone().unwrap());
             redirections = "3<&0 0</dev/null";
@@ -236,7 +236,7 @@ impl Running {
         thread::spawn(move || connection.try_receive())
     }
 
-    /// Kept-alive and one-shot clients that do not stop until they are told.
+    /// Kept-alive and one-shot clients that run until they are stopped.
     pub fn under_load(&self) -> Traffic {
         Traffic::start(&self.address(), Load::default())
     }
@@ -412,7 +412,7 @@ impl Running {
         self.notices.values(&format!("{name}="))
     }
 
-    /// What stands on its standard error so far.
+    /// Its standard error so far.
     pub fn stderr(&self) -> String {
         self.setup.folder.read("stderr")
     }
@@ -425,7 +425,7 @@ impl Running {
         });
     }
 
-    /// How often `text` stands on its standard error.
+    /// How often `text` occurs in its standard error.
     pub fn log_count(&self, text: &str) -> usize {
         self.stderr().matches(text).count()
     }
@@ -437,7 +437,7 @@ impl Running {
         super::wait_until(what, fact);
     }
 
-    /// Returns when exactly so many workers serve.
+    /// Returns when exactly `count` workers serve.
     #[track_caller]
     pub fn wait_for_workers(&self, count: usize) -> BTreeSet<Pid> {
         self.wait_until(&format!("{count} workers serve"), || {
@@ -480,12 +480,12 @@ impl Drop for Running {
         };
         if runs(&self.child) {
             self.signal(Signal::SIGTERM);
-            comes_true(Duration::from_secs(3), || !runs(&self.child));
+            holds_within(Duration::from_secs(3), || !runs(&self.child));
         }
-        // Nothing of a test may outlive it, whatever the test did to the master.
+        // No process of a test may outlive it, whatever happened to the master.
         for pid in processes::started_for(self.setup.folder.path()) {
             processes::signal(pid, Signal::SIGKILL);
         }
-        comes_true(DEADLINE, || !runs(&self.child));
+        holds_within(DEADLINE, || !runs(&self.child));
     }
 }

@@ -5,7 +5,7 @@ use super::{
     client::Address,
     files::Folder,
     running::{Running, Setup},
-    sockets::{Addressee, Listening, Passed, free_port},
+    sockets::{ListenPid, Listening, Passed, free_port},
 };
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -29,7 +29,7 @@ impl Server {
                 arguments: Vec::new(),
                 environment: Vec::new(),
                 listening: Listening::Passed(vec![Passed::tcp("http")]),
-                addressee: Addressee::Server,
+                listen_pid: ListenPid::Server,
                 file_size_limit_kib: None,
                 ignored_signal: None,
             },
@@ -39,7 +39,7 @@ impl Server {
         server
     }
 
-    /// A server as one types it in a terminal: no configuration file, and the
+    /// A server as it is started in a terminal: no configuration file, and the
     /// application as an argument.
     pub fn typed(app: &str) -> Self {
         let mut server = Self::running(app);
@@ -98,17 +98,17 @@ impl Server {
         self
     }
 
-    /// The sockets are there, and no variable says so.
+    /// The sockets are passed, and no variable announces them.
     #[must_use]
     pub fn without_listen_variables(mut self) -> Self {
-        self.setup.addressee = Addressee::Nobody;
+        self.setup.listen_pid = ListenPid::Unset;
         self
     }
 
     /// The variables of socket activation are meant for another process.
     #[must_use]
     pub fn with_sockets_of_somebody_else(mut self) -> Self {
-        self.setup.addressee = Addressee::SomebodyElse;
+        self.setup.listen_pid = ListenPid::OtherProcess;
         self
     }
 

@@ -1,4 +1,4 @@
-//! The sockets a server is tested on, and how it comes to them.
+//! The sockets a server is tested on, and how it gets them.
 
 use super::client::Address;
 use std::{
@@ -11,15 +11,15 @@ use std::{
     path::Path,
 };
 
-/// To whom the sockets are said to be passed.
+/// Which process the variables of socket activation name.
 #[derive(Clone, Copy)]
-pub enum Addressee {
+pub enum ListenPid {
     Server,
-    SomebodyElse,
-    Nobody,
+    OtherProcess,
+    Unset,
 }
 
-/// How the server comes to its socket.
+/// How the server gets its socket.
 pub enum Listening {
     /// This process listens and passes the socket on, as systemd does.
     Passed(Vec<Passed>),
@@ -56,7 +56,7 @@ impl Passed {
         }
     }
 
-    /// What tells it from other sockets.
+    /// Identifies it in `/proc`.
     pub fn inode(&self) -> u64 {
         File::from(self.socket.try_clone().unwrap())
             .metadata()

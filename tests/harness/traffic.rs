@@ -1,4 +1,4 @@
-//! Many clients at once that notice every request that is not answered.
+//! Many concurrent clients; every request without an answer is recorded.
 
 use super::{
     client::{Address, Connection, Response},
@@ -94,7 +94,7 @@ impl Traffic {
         self.shared.bodies.lock().unwrap().clone()
     }
 
-    /// Waits until so many more requests have been answered.
+    /// Waits until this many more requests have been answered.
     #[track_caller]
     pub fn wait_for_answers(&self, count: usize) {
         let wanted = self.answered() + count;

@@ -1,23 +1,26 @@
-//! Waiting for a fact.
+//! Waits for conditions, with one long deadline.
 
 use std::{
     thread::sleep,
     time::{Duration, Instant},
 };
 
-/// How long a fact may take. Long: a machine under load must not fail a test,
-/// and a test that passes never waits so long.
+/// The deadline for every condition. Long, so that a machine under load fails no
+/// test; a test that passes does not wait for it.
 pub const DEADLINE: Duration = Duration::from_secs(40);
 
 /// Returns when `fact` holds; panics if it does not in [`DEADLINE`].
 #[track_caller]
 pub fn wait_until(what: &str, fact: impl FnMut() -> bool) {
-    assert!(comes_true(DEADLINE, fact), "waited in vain until {what}");
+    assert!(
+        holds_within(DEADLINE, fact),
+        "not true within {DEADLINE:?}: {what}"
+    );
 }
 
-/// Whether `fact` holds before `patience` is over.
-pub fn comes_true(patience: Duration, mut fact: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + patience;
+/// Whether `fact` holds within `timeout`.
+pub fn holds_within(timeout: Duration, mut fact: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + timeout;
     loop {
         if fact() {
             return true;

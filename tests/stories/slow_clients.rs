@@ -333,7 +333,7 @@ fn a_flood_of_pipelined_requests_takes_bounded_memory() {
         .start();
     let before = server.memory();
     let mut flooding = server.connect();
-    flooding.set_patience(Duration::from_secs(2));
+    flooding.set_timeout(Duration::from_secs(2));
     let requests = "GET /big?size=100000 HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1000);
 
     // Nothing is read: the server must stop taking requests at some point.

@@ -173,7 +173,7 @@ fn a_disk_that_is_full_costs_one_request_and_not_the_worker() {
         .start();
     let worker = server.worker_pids();
     let mut connection = server.connect();
-    connection.set_patience(Duration::from_secs(20));
+    connection.set_timeout(Duration::from_secs(20));
     let _ = connection.try_send(format!(
         "POST /digest/any HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
         8 * MEGABYTE
