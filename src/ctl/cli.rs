@@ -71,12 +71,19 @@ where
         .map_err(|error| one_line(&error, unknown_flag, "COMMAND"))?;
     let names = || COMMANDS.map(|(name, ..)| name).join(" or ");
     let (name, request) = match matches.get_one::<String>("command") {
-        None => return Err(Stop::refuse(format!("no command given; use {}", names()))),
+        None => {
+            return Err(Stop::usage_error(format!(
+                "no command given; use {}",
+                names()
+            )));
+        }
         Some(word) => COMMANDS
             .into_iter()
             .find(|(name, ..)| name == word)
             .map(|(name, request, _)| (name, request))
-            .ok_or_else(|| Stop::refuse(format!("unknown command {word:?}; use {}", names())))?,
+            .ok_or_else(|| {
+                Stop::usage_error(format!("unknown command {word:?}; use {}", names()))
+            })?,
     };
     let socket = matches.get_one::<PathBuf>("socket");
     let instance = matches.get_one::<String>("instance");
@@ -85,7 +92,7 @@ where
         (None, Some(name), _) => Target::Instance(instance_name(name)?),
         (None, None, Some(directory)) => Target::Unit(directory.clone()),
         (None, None, None) => {
-            return Err(Stop::refuse(format!(
+            return Err(Stop::usage_error(format!(
                 "no server given: for rgunicorn@NAME.service type `rgunicornctl --instance NAME \
                  {name}`; a server in a terminal has to be started with `rgunicorn --control-socket \
                  PATH`, then type `rgunicornctl --socket PATH {name}`"
@@ -100,7 +107,7 @@ fn instance_name(word: &str) -> Result<String, Stop> {
     let name = word.strip_suffix(".service").unwrap_or(word);
     let name = name.strip_prefix("rgunicorn@").unwrap_or(name);
     if name.is_empty() || name.starts_with('.') || name.contains(['/', '@', '\0']) {
-        return Err(Stop::refuse(format!(
+        return Err(Stop::usage_error(format!(
             "--instance: {word:?} is not the name of an instance"
         )));
     }
@@ -177,7 +184,7 @@ mod tests {
 
     fn refusal(words: &str) -> String {
         match parsed(words, None) {
-            Err(Stop::Refuse(lines)) if lines.len() == 1 && !lines[0].contains('\n') => {
+            Err(Stop::UsageError(lines)) if lines.len() == 1 && !lines[0].contains('\n') => {
                 lines[0].clone()
             }
             other => panic!("{words}: {other:?}"),
@@ -251,7 +258,7 @@ mod tests {
 
     #[test]
     fn help_names_every_command() {
-        let Err(Stop::Say(help)) = parsed("--help", None) else {
+        let Err(Stop::Print(help)) = parsed("--help", None) else {
             panic!("no help")
         };
         for (name, _, does) in COMMANDS {

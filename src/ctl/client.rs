@@ -1,7 +1,7 @@
 //! The connection to the master: one request, one answer.
 //!
-//! There is no time-out: how long a reload may take is decided by the master, and
-//! by `TimeoutStartSec=` of the unit.
+//! There is no time-out: how long a reload may take is decided by the master, with
+//! the setting `boot_timeout`.
 
 use crate::cli::{CommandLine, parse_from};
 use rgunicorn::config::{self, Start};

@@ -69,13 +69,13 @@ fn settings(matches: &ArgMatches) -> Result<Partial, Stop> {
         };
         let origin = Origin::CommandLine(setting.flag());
         if let Err(problem) = partial.set_from_words(setting, &words, origin.clone()) {
-            refused.push(origin.blame(setting.key, &problem));
+            refused.push(origin.describe(setting.key, &problem));
         }
     }
     if refused.is_empty() {
         Ok(partial)
     } else {
-        Err(Stop::Refuse(refused))
+        Err(Stop::UsageError(refused))
     }
 }
 
@@ -210,7 +210,7 @@ mod tests {
 
     fn refusal(words: &str) -> String {
         match parsed(words) {
-            Err(Stop::Refuse(lines)) if lines.len() == 1 && !lines[0].contains('\n') => {
+            Err(Stop::UsageError(lines)) if lines.len() == 1 && !lines[0].contains('\n') => {
                 lines[0].clone()
             }
             other => panic!("{words}: {other:?}"),
@@ -330,10 +330,10 @@ mod tests {
     fn help_and_version_are_printed() {
         for words in ["-V", "-v", "--version"] {
             let version = format!("rgunicorn {}\n", env!("CARGO_PKG_VERSION"));
-            assert_eq!(parsed(words), Err(Stop::Say(version)));
+            assert_eq!(parsed(words), Err(Stop::Print(version)));
         }
         for words in ["-h", "--help", "--he"] {
-            let Err(Stop::Say(help)) = parsed(words) else {
+            let Err(Stop::Print(help)) = parsed(words) else {
                 panic!("{words}")
             };
             for setting in SETTINGS {

@@ -2,7 +2,7 @@
 
 use crate::cli::{self, Task};
 use crate::config::{self, Binds, Config, ConfigError, ConfigErrors, Origin, Sources};
-use crate::control::Server;
+use crate::control::{self, Server};
 use crate::listeners::{self, Activated, ListenerError, Sockets};
 use crate::log::events;
 use crate::log::{self, Sink};
@@ -12,6 +12,7 @@ use crate::process::{self, ForkServerProcess, Launch, NoWorkerFolder};
 use crate::signals::{Meaning, Signals};
 use crate::status;
 use crate::systemd::{Notifier, State, watchdog};
+use crate::usage::Stop;
 use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure};
 use rgunicorn_link::{Received, Scoreboard, descriptors};
 use rustix::event::{PollFd, PollFlags};
@@ -20,6 +21,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 use tracing::warn;
 
 const PROGRAM: &str = "rgunicorn";
@@ -75,6 +77,22 @@ impl StartError {
         }
     }
 
+    /// Logs each of its `texts`.
+    fn log(&self, texts: &[String]) {
+        match self {
+            Self::Config(_) => texts
+                .iter()
+                .for_each(|text| events::configuration_refused(text)),
+            Self::Listeners(_)
+            | Self::Bind(_)
+            | Self::Worker(_)
+            | Self::Control(_)
+            | Self::System { .. }
+            | Self::Application(_)
+            | Self::Interpreter(_) => texts.iter().for_each(|text| events::start_failed(text)),
+        }
+    }
+
     /// What an operator reads: a text for each mistake in the configuration, and
     /// one for anything else.
     fn texts(&self) -> Vec<String> {
@@ -103,9 +121,18 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 pub fn main() -> ExitCode {
     let line = match cli::parse() {
         Ok(line) => line,
-        Err(stop) => return stop.finish(PROGRAM),
+        Err(stop) => {
+            if let Stop::UsageError(lines) = &stop {
+                notify_of_failure(&lines.join("; "));
+            }
+            return stop.finish(PROGRAM);
+        }
     };
     let serves = matches!(line.task, Task::Serve);
+    let watchdog = watchdog_period();
+    if let (true, Some(period)) = (serves, watchdog) {
+        watchdog::limit_start(period);
+    }
     let log = match log::init(Sink::detect(PROGRAM), Level::Info) {
         Ok(log) => log,
         Err(error) => {
@@ -123,6 +150,9 @@ pub fn main() -> ExitCode {
     match done {
         Ok(status) => {
             watchdog::cancel_alarm();
+            if serves && watchdog.is_some() {
+                allow_time_for_the_log();
+            }
             log.finish();
             ExitCode::from(status)
         }
@@ -132,13 +162,11 @@ pub fn main() -> ExitCode {
                 // The status has one line: all mistakes, in the order of the log.
                 notify_of_failure(&texts.join("; "));
             }
-            if log.has_fields() {
-                for text in &texts {
-                    events::configuration_refused(text);
-                }
-                log.finish();
-            } else {
-                log.finish();
+            let in_journal = log.has_fields();
+            if in_journal {
+                error.log(&texts);
+            }
+            if !log.finish() || !in_journal {
                 for text in texts {
                     // If stderr is closed, nobody is left to be told.
                     let _ = writeln!(io::stderr(), "{PROGRAM}: {text}");
@@ -152,10 +180,25 @@ pub fn main() -> ExitCode {
 /// Gives `systemctl status` the reason.
 fn notify_of_failure(reason: &str) {
     let status = status::failed_start(reason);
-    let notified =
-        Notifier::from_env().and_then(|mut notifier| notifier.notify(&[State::Status(&status)]));
-    // The log gets the reason as well.
-    drop(notified);
+    // If this fails, the log still gets the reason.
+    let _ = notify_once(&[State::Status(&status)]);
+}
+
+/// The loop, which resets the watchdog, is over. Writing the log may take longer
+/// than one of its periods, but not than this.
+fn allow_time_for_the_log() {
+    let usec = u32::try_from(2 * log::FINISH.as_micros()).unwrap_or(u32::MAX);
+    // If this fails, systemd may end the process before all is written.
+    let _ = notify_once(&[State::WatchdogUsec(usec), State::Watchdog]);
+}
+
+fn notify_once(states: &[State<'_>]) -> io::Result<()> {
+    Notifier::from_env()?.notify(states)
+}
+
+/// systemd's watchdog. With a period of 0 the master would do nothing but notify.
+fn watchdog_period() -> Option<Duration> {
+    sd_notify::watchdog_enabled().filter(|period| !period.is_zero())
 }
 
 fn print(config: &Config) -> Result<u8, StartError> {
@@ -272,8 +315,6 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Start
     log.set_level(config.loglevel.level());
     let folder = find_folder(&config)?;
     let notifier = Notifier::from_env().map_err(system("reach the service manager"))?;
-    // A period of 0 would have the master do nothing but notify.
-    let watchdog = sd_notify::watchdog_enabled().filter(|period| !period.is_zero());
     let signals = take_over_signals()?;
     // The fork servers' children, the workers, become children of the master.
     nix::sys::prctl::set_child_subreaper(true)
@@ -298,7 +339,7 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Start
         folder,
         log,
         notifier,
-        watchdog,
+        watchdog: watchdog_period(),
         signals,
         listeners: sockets.listeners,
         control,
@@ -341,7 +382,7 @@ fn refused_bind(origin: &Origin, error: ListenerError) -> StartError {
             };
             StartError::Config(error.into())
         }
-        (origin, error) => StartError::Bind(origin.blame("bind", &with_causes(&error))),
+        (origin, error) => StartError::Bind(origin.describe("bind", &with_causes(&error))),
     }
 }
 
@@ -350,13 +391,17 @@ fn refused_control(origin: &Origin, path: &Path, error: &dyn Display) -> StartEr
         "cannot open the control socket {}: {error}; another path can be set with control_socket",
         path.display()
     );
-    StartError::Control(origin.blame("control_socket", &problem))
+    StartError::Control(origin.describe("control_socket", &problem))
 }
 
 /// Each worker costs the master a link, a pidfd and perhaps two pipes.
-fn make_room_for_descriptors(config: &Config) {
+fn descriptors_needed(config: &Config) -> u64 {
     let workers = config.workers.count() + usize::try_from(config.surge.get()).unwrap_or(0);
-    let needed = u64::try_from(workers * 2 * 6 + 256).unwrap_or(u64::MAX);
+    u64::try_from(workers * 2 * 6 + control::MOST_CLIENTS + 256).unwrap_or(u64::MAX)
+}
+
+fn make_room_for_descriptors(config: &Config) {
+    let needed = descriptors_needed(config);
     if let Err(allowed) = descriptors::allow(needed) {
         warn!(
             "{needed} file descriptors may be needed, but only {allowed} are allowed; raise \
@@ -396,6 +441,18 @@ mod tests {
         assert_eq!(from_flag.exit_code(), 71);
         assert!(from_flag.to_string().starts_with("--bind: 127.0.0.1:1 is"));
         assert_eq!(refused(Origin::Default).exit_code(), 71);
+    }
+
+    #[test]
+    fn descriptors_are_allowed_for_as_many_control_clients_as_are_accepted() {
+        let start = config::Start::here();
+        let words = ["rgunicorn", "-w", "1", "shop:app"];
+        let line = cli::parse_from(words, start).unwrap();
+        let config = config::load(&line.sources).unwrap();
+
+        let spare = descriptors_needed(&config) - 12 * (1 + u64::from(config.surge.get()));
+
+        assert!(spare >= control::MOST_CLIENTS as u64 + 256, "{spare}");
     }
 
     #[test]

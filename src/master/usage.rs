@@ -9,14 +9,14 @@ use std::process::ExitCode;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
     /// Help or the version was asked for; here it is.
-    Say(String),
+    Print(String),
     /// What is wrong, a line for each mistake.
-    Refuse(Vec<String>),
+    UsageError(Vec<String>),
 }
 
 impl Stop {
-    pub fn refuse(line: String) -> Self {
-        Self::Refuse(vec![line])
+    pub fn usage_error(line: String) -> Self {
+        Self::UsageError(vec![line])
     }
 
     /// Prints it, after the name of the program, and gives the exit status.
@@ -24,11 +24,11 @@ impl Stop {
         const USAGE: u8 = 64;
         // If the reader has closed its end, nobody is left to be told.
         match self {
-            Self::Say(text) => {
+            Self::Print(text) => {
                 let _ = io::stdout().lock().write_all(text.as_bytes());
                 ExitCode::SUCCESS
             }
-            Self::Refuse(lines) => {
+            Self::UsageError(lines) => {
                 let mut stderr = io::stderr().lock();
                 for line in lines {
                     let _ = writeln!(stderr, "{program}: {line}");
@@ -48,9 +48,9 @@ pub fn one_line(error: &clap::Error, unknown: fn(&str) -> String, operand: &str)
         Some(_) | None => None,
     };
     let argument = said(ContextKind::InvalidArg).map(|word| word.escape_debug().to_string());
-    Stop::refuse(match (error.kind(), argument) {
+    Stop::usage_error(match (error.kind(), argument) {
         (ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, _) => {
-            return Stop::Say(error.to_string());
+            return Stop::Print(error.to_string());
         }
         (ErrorKind::UnknownArgument, Some(flag)) if flag.starts_with('-') => unknown(&flag),
         (ErrorKind::UnknownArgument, Some(word)) => format!(

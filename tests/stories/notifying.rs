@@ -2,6 +2,8 @@
 
 use crate::harness::{Server, let_pass};
 use nix::sys::signal::Signal;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 #[test]
@@ -148,6 +150,77 @@ fn the_last_status_of_a_failed_start_is_the_reason() {
                 .is_some_and(|last| last.starts_with("cannot start: ") && last.contains(reason))
         });
     }
+}
+
+#[test]
+fn a_mistake_on_the_command_line_is_in_the_status() {
+    let server = Server::running("hello:app")
+        .argument("--wokers")
+        .argument("3")
+        .launch();
+
+    assert_eq!(server.wait_for_exit(), 64);
+
+    server.wait_until("the status is the reason", || {
+        let statuses = server.notified("STATUS");
+        statuses
+            .last()
+            .is_some_and(|last| last.starts_with("cannot start: ") && last.contains("--wokers"))
+    });
+}
+
+/// A file whose lease another process holds can be opened when that process gives
+/// it back, or after 45 seconds: like one on a file server that does not answer.
+#[test]
+fn a_start_that_hangs_before_the_application_is_loaded_is_ended_by_the_kernel() {
+    const HOLD: &str = "\
+import fcntl, os, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+file = os.open(sys.argv[1], os.O_RDWR)
+fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print('held', flush=True)
+sys.stdin.read()
+";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("held.toml");
+    std::fs::write(&path, "app = \"hello:app\"\n").unwrap();
+    let mut holder = Command::new("python3")
+        .args(["-c", HOLD, path.to_str().unwrap()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut stdout = BufReader::new(holder.stdout.take().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(line, "held\n");
+
+    let server = Server::running("hello:app")
+        .env("WATCHDOG_USEC", "500000")
+        .argument("--config")
+        .argument(path.to_str().unwrap())
+        .launch();
+    let status = server.wait_for_exit();
+
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    assert_eq!(status, 128 + Signal::SIGALRM as i32);
+}
+
+#[test]
+fn the_watchdog_leaves_time_to_write_the_log() {
+    let server = Server::running("hello:app")
+        .env("WATCHDOG_USEC", "2000000")
+        .start();
+
+    assert_eq!(server.stop(), 0);
+
+    server.wait_until("its period is longer than the log may take", || {
+        let periods = server.notified("WATCHDOG_USEC");
+        periods
+            .last()
+            .is_some_and(|period| period.parse::<u64>().unwrap() > 10_000_000)
+    });
 }
 
 #[test]

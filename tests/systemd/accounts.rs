@@ -1,6 +1,9 @@
 //! Whose account a site's processes run in, and what that keeps others from.
 
-use crate::lab::{APP, Lab, Site};
+use crate::{
+    lab::Lab,
+    site::{APP, Site},
+};
 use serde_json::Value;
 
 /// Its code tries to get at another site, `shop`, and answers with what came of
@@ -70,7 +73,7 @@ fn attack(lab: &Lab, victim: Site<'_>, files: &[&str]) -> Vec<String> {
     done.map(|(name, _)| name.clone()).collect()
 }
 
-pub fn a_hostile_site_gets_at_nothing_of_its_neighbour(lab: &Lab) {
+pub fn a_hostile_site_cannot_reach_its_neighbour(lab: &Lab) {
     let secrets = [
         "/etc/rgunicorn/shop.env",
         "/etc/rgunicorn/shop.secret_key",

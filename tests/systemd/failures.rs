@@ -2,7 +2,8 @@
 
 use crate::{
     client::Connection,
-    lab::{APP, Lab, Site},
+    lab::Lab,
+    site::{APP, Site},
     wait::wait_until,
 };
 use std::{collections::BTreeSet, thread};

@@ -1,6 +1,9 @@
 //! What `journalctl` and `systemctl status` show.
 
-use crate::lab::{APP, Lab};
+use crate::{
+    lab::{Entry, Lab},
+    site::APP,
+};
 
 pub fn what_the_application_writes_is_in_the_journal(lab: &Lab) {
     let site = lab.site("shop", APP).start();
@@ -105,6 +108,21 @@ pub fn the_status_says_why_a_start_failed(lab: &Lab) {
     assert!(status.starts_with("generation 1: "), "{status}");
 }
 
+/// systemd ignores a notification of more than 4096 bytes.
+pub fn the_status_of_a_failed_start_has_the_beginning_of_a_very_long_message(lab: &Lab) {
+    let site = lab.site("shop", "raise ValueError('x' * 5000)\n");
+    site.drop_in("[Service]\nRestart=no\n");
+
+    let start = lab.systemctl(&format!("start {}", site.service()));
+
+    assert_eq!(start.status, Some(1), "{}", start.output);
+    let status = site.show("StatusText");
+    assert!(
+        status.starts_with("cannot start: ValueError: xxx") && status.ends_with("xxx…"),
+        "{status}"
+    );
+}
+
 pub fn the_status_is_one_line(lab: &Lab) {
     let site = lab.site("shop", APP).start();
 
@@ -138,4 +156,44 @@ pub fn every_mistake_of_the_configuration_is_an_entry_of_its_own(lab: &Lab) {
         assert_eq!(entry.message().lines().count(), 1, "{entry:?}");
         assert_eq!(entry.field("PRIORITY"), "3", "{entry:?}");
     }
+
+    let mistaken = "wokers = 5\ntimeout = \"late\"\n";
+    site.configure("");
+    site.start();
+    site.configure(mistaken);
+    let reload = lab.systemctl(&format!("reload {}", site.service()));
+
+    assert_ne!(reload.status, Some(0), "{}", reload.output);
+    for begin in [
+        "Configuration refused: /etc/rgunicorn/shop.toml:5:11: timeout: must be",
+        "Reload failed, generation 1 continues to serve: 2 mistakes in the configuration",
+    ] {
+        let found = |entry: &Entry| {
+            entry.message().starts_with(begin)
+                && (begin.starts_with("Reload") || entry.message().contains("late"))
+        };
+        let entry = site.wait_for_entry(begin, found);
+        assert_eq!(entry.message().lines().count(), 1, "{entry:?}");
+    }
+}
+
+pub fn a_start_that_fails_for_another_reason_is_not_an_error_of_the_configuration(lab: &Lab) {
+    let site = lab.site("shop", APP);
+    site.drop_in("[Service]\nRestart=no\n");
+    site.configure("worker_dir = \"/nowhere\"\n");
+
+    let start = lab.systemctl(&format!("start {}", site.service()));
+
+    assert_ne!(start.status, Some(0), "{}", start.output);
+    let entry = site.wait_for_entry("the reason", |entry| entry.message().contains("/nowhere"));
+    assert!(entry.message().starts_with("Cannot start: "), "{entry:?}");
+    assert_eq!(entry.field("PRIORITY"), "3", "{entry:?}");
+    let explained = lab.must(&format!(
+        "journalctl --no-pager -x --unit {}",
+        site.service()
+    ));
+    assert!(
+        explained.contains("Subject: rgunicorn could not start"),
+        "{explained}"
+    );
 }

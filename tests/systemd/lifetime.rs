@@ -2,7 +2,8 @@
 
 use crate::{
     client::{Address, Connection},
-    lab::{APP, Lab, test_packages},
+    lab::{Lab, test_packages},
+    site::APP,
     wait::wait_until,
 };
 use std::{

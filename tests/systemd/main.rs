@@ -14,6 +14,7 @@ mod lifetime;
 mod output;
 mod reloads;
 mod sandbox;
+mod site;
 mod units;
 
 #[expect(dead_code, reason = "shared with the stories")]
@@ -54,7 +55,7 @@ stories! {
         flask_runs_from_a_virtual_environment
         a_hello_takes_little_memory;
     accounts:
-        a_hostile_site_gets_at_nothing_of_its_neighbour
+        a_hostile_site_cannot_reach_its_neighbour
         every_account_may_connect_to_a_site_unless_told_otherwise
         a_name_that_makes_no_account_is_refused_with_the_reason
         the_longest_name_has_an_account
@@ -71,6 +72,7 @@ stories! {
         ten_reloads_under_load_lose_no_request
         a_reload_onto_broken_code_fails_and_the_old_code_answers
         a_reload_onto_a_broken_configuration_fails_and_says_where
+        a_reload_that_fails_with_a_very_long_message_ends
         silent_clients_of_the_control_socket_do_not_keep_a_reload_out
         a_hangup_of_all_processes_is_a_reload;
     failures:
@@ -87,13 +89,15 @@ stories! {
         what_the_application_writes_is_in_the_journal
         the_events_of_the_master_have_fields
         the_status_says_why_a_start_failed
+        the_status_of_a_failed_start_has_the_beginning_of_a_very_long_message
         the_status_is_one_line
-        every_mistake_of_the_configuration_is_an_entry_of_its_own;
+        every_mistake_of_the_configuration_is_an_entry_of_its_own
+        a_start_that_fails_for_another_reason_is_not_an_error_of_the_configuration;
     output:
         no_line_of_a_burst_is_lost
         what_the_application_writes_keeps_its_form
         a_journald_that_is_restarted_misses_nothing
-        a_journald_that_does_not_read_stops_no_request
+        a_stopped_journald_blocks_no_request
         a_journal_that_is_gone_stops_no_request
         the_service_stops_although_journald_does_not_read;
     units:

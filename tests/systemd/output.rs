@@ -2,7 +2,8 @@
 
 use crate::{
     client::Connection,
-    lab::{Entry, Lab, Site},
+    lab::{Entry, Lab},
+    site::Site,
     wait::wait_until,
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -157,7 +158,7 @@ pub fn a_journald_that_is_restarted_misses_nothing(lab: &Lab) {
     assert!(notices(&site).is_empty());
 }
 
-pub fn a_journald_that_does_not_read_stops_no_request(lab: &Lab) {
+pub fn a_stopped_journald_blocks_no_request(lab: &Lab) {
     let site = lab.site("shop", APP).start();
     lab.must(&format!("kill -STOP {}", journald(lab)));
 

@@ -1,9 +1,6 @@
 //! Reloads that succeed and reloads that fail.
 
-use crate::{
-    lab::{APP, Lab},
-    wait::wait_until,
-};
+use crate::{lab::Lab, site::APP, wait::wait_until};
 
 pub fn ten_reloads_under_load_lose_no_request(lab: &Lab) {
     let site = lab.site("shop", APP).start();
@@ -52,6 +49,27 @@ pub fn a_reload_onto_a_broken_configuration_fails_and_says_where(lab: &Lab) {
     let entry = site.wait_for_entry("the mistake", |entry| entry.message().contains("wokers"));
     assert!(entry.message().contains("shop.toml"), "{entry:?}");
     assert!(entry.message().contains("workers"), "{entry:?}");
+}
+
+/// systemd ignores a notification of more than 4096 bytes, and the status is in the
+/// same one as `READY=1`.
+pub fn a_reload_that_fails_with_a_very_long_message_ends(lab: &Lab) {
+    let site = lab.site("shop", APP).start();
+
+    for _ in 0..2 {
+        site.write_app("raise ValueError('x' * 5000)\n");
+        let reload = lab.systemctl(&format!("reload {}", site.service()));
+
+        assert_ne!(reload.status, Some(0), "{}", reload.output);
+        site.wait_for_state("active");
+        let status = site.show("StatusText");
+        assert!(
+            status.contains("; last reload failed: ValueError: xxx"),
+            "{status}"
+        );
+        assert!(status.ends_with("xxx…"), "{status}");
+    }
+    site.deploy("2");
 }
 
 pub fn silent_clients_of_the_control_socket_do_not_keep_a_reload_out(lab: &Lab) {

@@ -1,6 +1,6 @@
 //! What a site's code may do on its machine, and where it finds what it needs.
 
-use crate::lab::{Lab, Site};
+use crate::{lab::Lab, site::Site};
 
 /// An application that answers each request with what `code`, the body of a
 /// function, returns then.

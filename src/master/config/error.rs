@@ -27,7 +27,7 @@ pub enum ConfigError {
         meant: Option<&'static str>,
     },
 
-    #[error("{}", origin.blame(key, problem))]
+    #[error("{}", origin.describe(key, problem))]
     Unusable {
         key: &'static str,
         origin: Origin,
@@ -90,6 +90,17 @@ impl ConfigErrors {
             lines.push(format!("{} more mistakes", self.0.len() - MOST));
         }
         lines
+    }
+
+    /// One line, for where there is no room for all.
+    pub fn summary(&self) -> String {
+        match self.0.as_slice() {
+            [first, _, ..] => format!(
+                "{} mistakes in the configuration, see the log; the first: {first}",
+                self.0.len()
+            ),
+            errors => errors.iter().map(ToString::to_string).collect(),
+        }
     }
 
     /// The exit status, in the numbers of sysexits.h.

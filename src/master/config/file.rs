@@ -66,8 +66,8 @@ fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads `text`, the contents of the file called `name`. After an error of
-/// syntax nobody knows what the rest means, so that one is told alone.
+/// Reads `text`, the contents of the file called `name`. After a
+/// syntax error the rest cannot be interpreted, so it is reported alone.
 pub(super) fn parse(text: &str, name: &Path) -> Result<Contents, ConfigError> {
     let place = |at: Range<usize>| Place::at(name, text, at.start);
     let table = DeTable::parse(text).map_err(|error| ConfigError::InFile {
@@ -126,7 +126,7 @@ mod tests {
 
     use crate::config::error::ConfigErrors;
 
-    /// The lines that the mistakes in `text` are told in.
+    /// The lines that the mistakes in `text` are reported in.
     fn complaints(text: &str) -> Vec<String> {
         let errors = match parse(text, Path::new("/etc/rgunicorn/site.toml")) {
             Ok(contents) => ConfigErrors::sorted(contents.errors),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_told_in_the_order_of_the_file() {
+    fn mistakes_are_reported_in_file_order() {
         let told = complaints(
             "workers = 0\nzzz = 1\nbind = [\":x\", \":80\", \":y\"]\n[env]\nB = 1\ntimeout = 2\nA = 3",
         );

@@ -1,4 +1,4 @@
-//! Gunicorn's settings that rgunicorn has not: what to write instead.
+//! Gunicorn settings that rgunicorn does not have, and what to use instead.
 
 /// Gunicorn's settings that go by another name here.
 pub(super) const RENAMED: &[(&str, &str)] = &[
@@ -185,7 +185,7 @@ pub(super) static UNSUPPORTED: &[Unsupported] = &[
     row(
         "pidfile",
         &["-p", "--pid"],
-        "`systemctl show --property=MainPID` tells the process id",
+        "`systemctl show --property=MainPID` prints the process id",
     ),
     row("post_fork", &[], NOTHING),
     row("post_request", &[], NOTHING),
@@ -246,6 +246,6 @@ pub(super) static UNSUPPORTED: &[Unsupported] = &[
     row(
         "worker_tmp_dir",
         &["--worker-tmp-dir"],
-        "workers show that they are alive in shared memory, not in files",
+        "heartbeats are in shared memory, not in files",
     ),
 ];

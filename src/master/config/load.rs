@@ -137,16 +137,16 @@ fn made_absolute(mut settings: Partial, start: &Start) -> Partial {
 
 /// Looks whether what the settings name is there.
 fn check(settings: &Partial, start: &Start, errors: &mut Vec<ConfigError>) {
-    let is_told = |errors: &[ConfigError], key| errors.iter().any(|error| error.is_about(key));
+    let is_reported = |errors: &[ConfigError], key| errors.iter().any(|error| error.is_about(key));
     let Some(chdir) = &settings.chdir else { return };
-    // What stands there in place of a mistake is the default, which nobody chose.
-    if !is_told(errors, "chdir") {
+    // After a mistake the setting holds its default, which is not checked.
+    if !is_reported(errors, "chdir") {
         errors.extend(enter(chdir, settings.origin("chdir")).err());
     }
     if let Some(python) = &settings.python {
         // Below a directory that is not there, nothing else is.
-        let follows = is_told(errors, "chdir") && python.as_path().starts_with(chdir.as_path());
-        if !is_told(errors, "python") && !follows {
+        let follows = is_reported(errors, "chdir") && python.as_path().starts_with(chdir.as_path());
+        if !is_reported(errors, "python") && !follows {
             errors.extend(find(python, settings.origin("python"), start).err());
         }
     }
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mistakes_of_all_sources_are_told_together_and_none_twice() {
+    fn the_mistakes_of_all_sources_are_reported_together_and_none_twice() {
         let (_folder, mut start) = folder(&[(
             "rgunicorn.toml",
             "wsgi_app = \"a:b\"\nworkers = 0\nchdir = \"nowhere\"\npython = \"venv/bin/python\"",

@@ -54,7 +54,7 @@ pub enum Origin {
 
 impl Origin {
     /// `problem` of the setting `key`, with the place of its value in front.
-    pub fn blame(&self, key: &str, problem: &str) -> String {
+    pub fn describe(&self, key: &str, problem: &str) -> String {
         match self {
             Self::Default => format!("{key}: {problem}"),
             Self::Environment(name) => format!("{key} (from ${name}): {problem}"),
@@ -111,16 +111,16 @@ mod tests {
             column: 11,
         };
         assert_eq!(
-            Origin::File(place).blame("bind", "no"),
+            Origin::File(place).describe("bind", "no"),
             "/etc/x.toml:2:11: bind: no"
         );
         assert_eq!(
-            Origin::CommandLine("--bind").blame("bind", "no"),
+            Origin::CommandLine("--bind").describe("bind", "no"),
             "--bind: no"
         );
-        assert_eq!(Origin::Default.blame("bind", "no"), "bind: no");
+        assert_eq!(Origin::Default.describe("bind", "no"), "bind: no");
         assert_eq!(
-            Origin::Environment("RUN").blame("bind", "no"),
+            Origin::Environment("RUN").describe("bind", "no"),
             "bind (from $RUN): no"
         );
     }

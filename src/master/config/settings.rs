@@ -415,7 +415,7 @@ settings! {
 
 impl Config {
     /// Where the value of a setting came from, to name it in a message:
-    /// `config.origin("bind").blame("bind", "address already in use")`.
+    /// `config.origin("bind").describe("bind", "address already in use")`.
     pub fn origin(&self, key: &str) -> &Origin {
         self.origins.get(key)
     }

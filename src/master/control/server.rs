@@ -23,10 +23,13 @@ const MOST_SILENT: usize = 32;
 /// a further one is refused.
 const MOST_WAITING: usize = 256;
 
+/// The most clients at a time. Each costs a descriptor.
+pub const MOST_CLIENTS: usize = MOST_SILENT + MOST_WAITING;
+
 /// How long a client may take to send its request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long no client is accepted after that has failed. The socket stays
+/// How long to wait before accepting again after accept(2) failed. The socket stays
 /// readable, so without a pause the loop would do nothing but try again.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -188,7 +191,7 @@ impl Server {
         let mut bytes = [0; 4096];
         let count = match client.stream.read(&mut bytes) {
             Err(error) if is_passing(&error) => return None,
-            // Whoever closes does not wait any longer.
+            // The client has gone.
             Ok(0) | Err(_) => {
                 self.clients.remove(&number);
                 return None;
@@ -238,7 +241,7 @@ impl Server {
         if self.clients.values().filter(waiting).count() >= MOST_WAITING {
             self.fail(
                 number,
-                "too many clients wait for a reload; this one goes on without you",
+                "too many clients are waiting for this reload; it continues, see the log",
             );
         } else if let Some(client) = self.clients.get_mut(&number) {
             client.state = State::Waiting(reload);
@@ -291,13 +294,13 @@ mod tests {
     use std::io::Write;
     use std::time::Duration;
 
-    struct Scene {
+    struct Fixture {
         server: Server,
         wakeups: Wakeups,
         folder: tempfile::TempDir,
     }
 
-    impl Scene {
+    impl Fixture {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let server = Server::bind(&folder.path().join("control")).unwrap();
@@ -336,7 +339,7 @@ mod tests {
         }
     }
 
-    fn said(mut client: UnixStream) -> String {
+    fn answer(mut client: UnixStream) -> String {
         let mut text = String::new();
         client.read_to_string(&mut text).unwrap();
         text
@@ -344,84 +347,84 @@ mod tests {
 
     #[test]
     fn a_client_gets_the_outcome_of_its_own_reload() {
-        let mut scene = Scene::new();
-        let mut first = scene.client();
+        let mut fixture = Fixture::new();
+        let mut first = fixture.client();
         first.write_all(b"{\"command\":\"reload\"}\n").unwrap();
-        let (number, asked) = scene.next().unwrap();
+        let (number, asked) = fixture.next().unwrap();
         assert_eq!(asked.request, Request::Reload);
         assert_eq!(asked.pid, std::process::id());
 
-        scene.server.wait_for(number, ReloadId(2));
+        fixture.server.wait_for(number, ReloadId(2));
         let done = |text: &str| Answer::Done(text.into());
-        scene.server.reload_finished(ReloadId(1), &done("other"));
-        scene.server.reload_finished(ReloadId(2), &done("own"));
+        fixture.server.reload_finished(ReloadId(1), &done("other"));
+        fixture.server.reload_finished(ReloadId(2), &done("own"));
 
-        assert_eq!(said(first), "{\"done\":\"own\"}\n");
+        assert_eq!(answer(first), "{\"done\":\"own\"}\n");
     }
 
     #[test]
     fn an_unknown_request_is_refused_and_the_next_client_served() {
-        let mut scene = Scene::new();
-        let mut first = scene.client();
+        let mut fixture = Fixture::new();
+        let mut first = fixture.client();
         first.write_all(b"GET / HTTP/1.1\n").unwrap();
-        assert!(scene.next().is_none());
-        assert!(said(first).starts_with("{\"failed\":"));
+        assert!(fixture.next().is_none());
+        assert!(answer(first).starts_with("{\"failed\":"));
 
-        let mut endless = scene.client();
+        let mut endless = fixture.client();
         endless.set_nonblocking(true).unwrap();
-        while scene.server.clients.len() < 2 && endless.write(&[b'x'; 4096]).is_ok() {}
-        let mut second = scene.client();
+        while fixture.server.clients.len() < 2 && endless.write(&[b'x'; 4096]).is_ok() {}
+        let mut second = fixture.client();
         second.write_all(b"{\"command\":\"status\"}\n").unwrap();
 
-        let (_, asked) = scene.next().unwrap();
+        let (_, asked) = fixture.next().unwrap();
         assert_eq!(asked.request, Request::Status);
     }
 
     #[test]
     fn the_oldest_silent_client_makes_room_for_a_new_one() {
-        let mut scene = Scene::new();
-        let mut waiting = scene.client();
+        let mut fixture = Fixture::new();
+        let mut waiting = fixture.client();
         waiting.write_all(b"{\"command\":\"reload\"}\n").unwrap();
-        let (number, _) = scene.next().unwrap();
-        scene.server.wait_for(number, ReloadId(1));
-        let oldest = scene.client();
-        let others: Vec<_> = (0..MOST_SILENT).map(|_| scene.client()).collect();
-        let mut last = scene.client();
+        let (number, _) = fixture.next().unwrap();
+        fixture.server.wait_for(number, ReloadId(1));
+        let oldest = fixture.client();
+        let others: Vec<_> = (0..MOST_SILENT).map(|_| fixture.client()).collect();
+        let mut last = fixture.client();
         last.write_all(b"{\"command\":\"status\"}\n").unwrap();
 
-        let (_, asked) = scene.next().unwrap();
+        let (_, asked) = fixture.next().unwrap();
 
         assert_eq!(asked.request, Request::Status);
-        assert!(said(oldest).contains("too many clients"));
-        assert!(scene.server.clients.len() <= MOST_SILENT + 2);
-        scene
+        assert!(answer(oldest).contains("too many clients"));
+        assert!(fixture.server.clients.len() <= MOST_SILENT + 2);
+        fixture
             .server
             .reload_finished(ReloadId(1), &Answer::Done("own".into()));
-        assert_eq!(said(waiting), "{\"done\":\"own\"}\n");
+        assert_eq!(answer(waiting), "{\"done\":\"own\"}\n");
         drop(others);
     }
 
     #[test]
     fn a_client_that_does_not_ask_in_time_is_dropped_and_one_that_waits_is_not() {
-        let mut scene = Scene::new();
-        let mut waiting = scene.client();
+        let mut fixture = Fixture::new();
+        let mut waiting = fixture.client();
         waiting.write_all(b"{\"command\":\"reload\"}\n").unwrap();
-        let (number, _) = scene.next().unwrap();
-        scene.server.wait_for(number, ReloadId(1));
-        assert_eq!(scene.server.deadline(), None);
-        let slow = scene.client();
-        scene.server.accept(&scene.wakeups).unwrap();
+        let (number, _) = fixture.next().unwrap();
+        fixture.server.wait_for(number, ReloadId(1));
+        assert_eq!(fixture.server.deadline(), None);
+        let slow = fixture.client();
+        fixture.server.accept(&fixture.wakeups).unwrap();
 
-        let due = scene.server.deadline().unwrap();
-        scene.server.run_due(
+        let due = fixture.server.deadline().unwrap();
+        fixture.server.run_due(
             due.checked_sub(Duration::from_millis(1)).unwrap(),
-            &scene.wakeups,
+            &fixture.wakeups,
         );
-        assert_eq!(scene.server.clients.len(), 2);
-        scene.server.run_due(due, &scene.wakeups);
+        assert_eq!(fixture.server.clients.len(), 2);
+        fixture.server.run_due(due, &fixture.wakeups);
 
-        assert!(said(slow).contains("in time"));
-        assert_eq!(scene.server.clients.len(), 1);
-        assert_eq!(scene.server.deadline(), None);
+        assert!(answer(slow).contains("in time"));
+        assert_eq!(fixture.server.clients.len(), 1);
+        assert_eq!(fixture.server.deadline(), None);
     }
 }

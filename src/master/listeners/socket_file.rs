@@ -57,7 +57,8 @@ impl SocketFile {
             errno => errno.into(),
         })?;
         let file = Self::at(path)?;
-        // Before it listens, nobody can connect: no one slips in under the umask's mode.
+        // Nobody can connect before listen(2), so the umask's mode never applies to a
+        // client.
         fs::set_permissions(path, Permissions::from_mode(mode))?;
         rustix::net::listen(&fd, backlog)?;
         Ok((fd, file))

@@ -73,26 +73,30 @@ impl Console {
             return Ok(());
         };
         if self.mid_line {
-            write_all(stream, b"\n")?;
+            write_all(stream, b"\n").map_err(|(error, _)| error)?;
+            self.mid_line = false;
         }
-        self.mid_line = true;
-        write_all(stream, text.as_bytes())?;
-        self.mid_line = false;
-        Ok(())
+        write_all(stream, text.as_bytes()).map_err(|(error, written)| {
+            self.mid_line = written > 0;
+            error
+        })
     }
 }
 
-fn write_all(stream: &OwnedFd, mut bytes: &[u8]) -> rustix::io::Result<()> {
-    while !bytes.is_empty() {
-        match rustix::io::write(stream, bytes) {
-            Ok(written) => bytes = &bytes[written..],
+/// An error comes with how many bytes were written before it.
+fn write_all(stream: &OwnedFd, bytes: &[u8]) -> Result<(), (Errno, usize)> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match rustix::io::write(stream, &bytes[written..]) {
+            Ok(count) => written += count,
             Err(Errno::INTR) => {}
             // Somebody who shares the stream has made it non-blocking.
             Err(Errno::AGAIN) => {
                 let mut room = [PollFd::new(stream, PollFlags::OUT)];
-                rustix::io::retry_on_intr(|| rustix::event::poll(&mut room, None))?;
+                rustix::io::retry_on_intr(|| rustix::event::poll(&mut room, None))
+                    .map_err(|error| (error, written))?;
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err((error, written)),
         }
     }
     Ok(())

@@ -23,7 +23,7 @@ pub struct Journal {
     identifier: &'static str,
     /// Writes events of `tracing`; made when the first one is written.
     subscriber: Option<Dispatch>,
-    /// How often the current record has been sent in vain.
+    /// Failed attempts to send the current record.
     failures: u32,
 }
 

@@ -22,7 +22,7 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 #[derive(Debug)]
 pub struct Log(Arc<Shared>);
 
-/// The log, for whoever does more than use the macros.
+/// Controls the log: level, start, end, application output.
 #[derive(Debug, Clone)]
 pub struct Handle(Arc<Shared>);
 
@@ -54,9 +54,9 @@ impl Handle {
     }
 
     /// Writes what waits, as the process is about to end. Returns in any case
-    /// within seconds.
-    pub fn finish(&self) {
-        self.0.writer.finish();
+    /// within [`super::FINISH`]; with `false` if nothing could be written.
+    pub fn finish(&self) -> bool {
+        self.0.writer.finish()
     }
 
     /// From now on writes records of `level` and above.

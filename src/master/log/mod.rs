@@ -8,7 +8,7 @@
 //! bytes of stdout, stderr ──▶ app_output
 //! ```
 //!
-//! Nobody but the thread waits for whoever takes the records:
+//! Only the log's thread blocks on journald or stderr:
 //!
 //! - A record is kept until it is taken, in the order in which it came. A journald
 //!   that is restarted, or slow, costs none.
@@ -17,7 +17,7 @@
 //!   other processes go on. The program's own records have room of their own.
 //! - When one record has not been taken for five seconds, nothing is waited for any
 //!   longer: what finds no room is dropped, and one record says how many were, once
-//!   the log goes on. A journald that is stopped stops no site.
+//!   the log goes on. A stopped journald does not stop the site.
 //! - At the end of the program all that waits is written, within seconds.
 //!
 //! What the crates do and what stays ours is told in [`crate::systemd`].
@@ -39,3 +39,4 @@ pub use app_output::{AppRecord, Assembler};
 pub use layer::{Handle, Log, init};
 pub use priority::Priority;
 pub use sink::Sink;
+pub use writer::FINISH;

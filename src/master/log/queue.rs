@@ -16,14 +16,14 @@ use std::time::{Duration, Instant};
 /// sensible `timeout`: a worker that waits for its pipe gives no sign of life.
 pub(super) const STALL: Duration = Duration::from_secs(5);
 
-/// With so many bytes waiting, the application's output is not read …
+/// Queued bytes at which reading of the application's output stops.
 const PAUSE: usize = 1024 * 1024;
 
-/// … until no more than so many are left.
+/// Queued bytes at which it starts again.
 const RESUME: usize = PAUSE / 2;
 
-/// Room for what is not a choice to take: what processes that ended left in
-/// their pipes (64 KiB each, as a rule).
+/// The limit for what exited processes left in their pipes (64 KiB each, as a
+/// rule), which is read even while reading is paused.
 const MOST_OUTPUT: usize = 8 * 1024 * 1024;
 
 /// The program's own records find room when the application's no longer do.
@@ -110,7 +110,7 @@ impl Queue {
         self.stalls_at().is_some_and(|then| then <= now)
     }
 
-    /// When the writer counts as stalled, unless it gets on.
+    /// When the writer counts as stalled, unless it finishes the current record.
     pub(super) fn stalls_at(&self) -> Option<Instant> {
         self.writing.map(|since| since + STALL)
     }
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_that_is_slow_but_gets_on_loses_nothing() {
+    fn a_slow_writer_loses_nothing() {
         let mut now = Instant::now();
         let (mut queue, count) = filled(now);
 

@@ -27,7 +27,7 @@ pub(super) enum Content {
         stream: Stream,
         output: AppRecord,
     },
-    /// So many records before this one were dropped.
+    /// This many records before this one were dropped.
     Dropped(u64),
 }
 

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 /// How often a record is tried again while nobody is there to take it.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// At the end of the program, all that waits is written within this time.
-const FINISH: Duration = Duration::from_secs(10);
+/// The most time that writing what waits may take at the end of the program.
+pub const FINISH: Duration = Duration::from_secs(10);
 
 /// Its call stack: a few frames, and the formatting of a record.
 const STACK: usize = 256 * 1024;
@@ -38,8 +38,11 @@ pub(super) struct Writer {
 
 struct State {
     queue: Queue,
-    /// What the thread writes to; taken when it starts.
+    /// What the thread writes to. The thread takes it, so that it is still here for
+    /// another attempt if there could be no thread.
     sink: Option<Sink>,
+    /// The thread was started.
+    started: bool,
     /// The thread waits for work.
     idle: bool,
 }
@@ -50,6 +53,7 @@ impl Writer {
             state: Mutex::new(State {
                 queue: Queue::default(),
                 sink: Some(sink),
+                started: false,
                 idle: false,
             }),
             work: Condvar::new(),
@@ -60,18 +64,24 @@ impl Writer {
 
     /// Starts the thread, if it does not run yet.
     pub(super) fn start(self: &Arc<Self>) -> io::Result<()> {
-        let Some(sink) = self.lock().sink.take() else {
+        if std::mem::replace(&mut self.lock().started, true) {
             return Ok(());
-        };
+        }
+        let spawned = self.spawn(STACK);
+        self.lock().started = spawned.is_ok();
+        spawned
+    }
+
+    fn spawn(self: &Arc<Self>, stack: usize) -> io::Result<()> {
         // A signal that this thread took would be missed where signals are read.
         let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
         let writer = Arc::clone(self);
-        let started = thread::Builder::new()
+        let spawned = thread::Builder::new()
             .name("log".to_owned())
-            .stack_size(STACK)
-            .spawn(move || writer.run(sink));
+            .stack_size(stack)
+            .spawn(move || writer.run());
         before.thread_set_mask()?;
-        started.map(drop)
+        spawned.map(drop)
     }
 
     pub(super) fn push(&self, content: Content) {
@@ -101,13 +111,15 @@ impl Writer {
         self.resume.as_fd()
     }
 
-    /// Waits until everything is written; not for long if nothing of it gets on.
-    pub(super) fn finish(self: &Arc<Self>) {
+    /// Waits until all is written, the writer stalls, or [`FINISH`] has passed.
+    /// Returns whether there was a thread to write it.
+    pub(super) fn finish(self: &Arc<Self>) -> bool {
         let end = Instant::now() + FINISH;
-        let nothing_waits = self.lock().queue.is_done();
-        // A machine that gives no thread gets no log.
-        if nothing_waits || self.start().is_err() {
-            return;
+        if self.lock().queue.is_done() {
+            return true;
+        }
+        if self.start().is_err() {
+            return false;
         }
         let mut state = self.lock();
         while !state.queue.is_done() {
@@ -115,15 +127,19 @@ impl Writer {
             let stalls = state.queue.stalls_at().unwrap_or(now + STALL);
             let left = end.min(stalls).saturating_duration_since(now);
             if left.is_zero() {
-                return;
+                break;
             }
             let waited = self.done.wait_timeout(state, left);
             (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
+        true
     }
 
     /// The thread: writes for as long as the process lives.
-    fn run(&self, mut sink: Sink) {
+    fn run(&self) {
+        let Some(mut sink) = self.lock().sink.take() else {
+            return;
+        };
         loop {
             let record = self.next();
             match write(&mut sink, &record) {
@@ -171,5 +187,28 @@ struct Refused;
 impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writer").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::console::{Console, Style};
+    use std::fs::{self, File};
+
+    #[test]
+    fn after_a_thread_could_not_be_started_the_records_wait_for_the_next_attempt() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let console = Console::on(File::create(file.path()).unwrap(), Style::Plain);
+        let writer = Arc::new(Writer::new(Sink::Console(console)).unwrap());
+        writer.push(Content::Dropped(7));
+
+        // No machine has that much memory.
+        writer.spawn(1 << 60).unwrap_err();
+        assert_eq!(fs::read(file.path()).unwrap(), b"");
+
+        assert!(writer.finish());
+        let text = fs::read_to_string(file.path()).unwrap();
+        assert!(text.contains("7 log records were dropped"), "{text}");
     }
 }

@@ -5,6 +5,7 @@
 use super::{Master, wanted};
 use crate::config::{self, Config};
 use crate::control::protocol::Answer;
+use crate::log::events;
 use crate::pool::{Event, GenerationId, Reason, ReloadId};
 use crate::process::{self, WorkerFolder};
 use std::time::Instant;
@@ -21,6 +22,8 @@ pub(super) struct ReloadState {
     /// What the next generation is started from.
     pub(super) candidate: Option<Deployment>,
     pub(super) began: Instant,
+    /// Every mistake of the configuration that was read last, a line for each.
+    mistakes: String,
     /// Why the last reload failed, if it did.
     pub(super) failure: Option<String>,
 }
@@ -30,6 +33,7 @@ impl ReloadState {
         Self {
             candidate: None,
             began: now,
+            mistakes: String::new(),
             failure: None,
         }
     }
@@ -45,8 +49,15 @@ impl Master {
 
     pub(super) fn read_config(&mut self, now: Instant) {
         self.reload.began = now;
+        self.reload.mistakes.clear();
         let read = config::load(&self.sources)
-            .map_err(|error| error.to_string())
+            .map_err(|errors| {
+                for line in errors.lines() {
+                    events::configuration_refused(&line);
+                }
+                self.reload.mistakes = errors.to_string();
+                errors.summary()
+            })
             .and_then(|config| {
                 let folder = find_folder(&config).map_err(|error| error.to_string())?;
                 Ok(Deployment { config, folder })
@@ -89,6 +100,10 @@ impl Master {
         };
         let answer = match outcome {
             Ok(generation) => Answer::Done(format!("generation {generation} serves")),
+            // The client's terminal has room for all of them.
+            Err(Reason::Config(_)) if !self.reload.mistakes.is_empty() => {
+                Answer::Failed(std::mem::take(&mut self.reload.mistakes))
+            }
             Err(reason) => Answer::Failed(reason.to_string()),
         };
         if let Some(control) = &mut self.control {

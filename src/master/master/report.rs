@@ -6,7 +6,7 @@ use crate::pool::{ExitStatus, GenerationId, Reason, Report, WorkerId};
 use crate::process::WorkerProcess;
 use rgunicorn_link::scoreboard::now_ms;
 use std::time::{Duration, Instant};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 impl Master {
     pub(super) fn report(&self, report: Report, now: Instant) {
@@ -131,7 +131,7 @@ impl Master {
     fn start_failed(&self, reason: &Reason) {
         match reason {
             Reason::Load(_) => self.load_failed(reason),
-            reason => error!("Cannot start: {reason}"),
+            reason => events::start_failed(&reason.to_string()),
         }
     }
 

@@ -9,9 +9,9 @@
 //! | the watchdog's period    | `sd-notify`          | an alarm of the kernel beside it, see [`watchdog`] |
 //! | names of sockets         | `sd-notify`          | the case without `LISTEN_PID`, which it takes for no sockets and tools for development leave out |
 //! | the sockets themselves   | `listenfd`           | what can be served and what cannot |
-//! | whether stderr leads to the journal | `libsystemd` | a look whether the journal's socket can be reached: a service with a root directory of its own has lost it |
+//! | whether stderr leads to the journal | `libsystemd` | a check that the journal's socket can be reached: a service with a root directory of its own has lost it |
 //! | the application's output in the journal | `libsystemd` | the queue, repetition and order, see [`crate::log`] |
-//! | the program's records in the journal | `tracing-journald` | the same; and a look before each record whether journald is there, as it reports no error |
+//! | the program's records in the journal | `tracing-journald` | the same; and a check before each record that journald is there, as it reports no error |
 //!
 //! Both journal crates send on a socket that blocks, so they are called by the
 //! log's thread only. `tracing-journald` knows five levels and could not write

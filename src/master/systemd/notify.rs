@@ -4,7 +4,8 @@
 //! waits when systemd is busy, after eleven datagrams as a rule, and the master's
 //! loop must not. The socket here never blocks. What systemd does not take at
 //! once waits and is sent, in order, with the next state or by
-//! [`Notifier::retry`]; so `READY=1` is late at worst, never lost.
+//! [`Notifier::retry`]; so `READY=1` is late at worst, never lost. Of the statuses
+//! and of the requests for more time that wait only the newest is kept.
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
@@ -15,8 +16,17 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-/// The most datagrams that wait for a busy systemd.
+/// The most datagrams that wait for a busy systemd. Of more changes of state than
+/// that the oldest is dropped: later ones have made it untrue.
 const MOST_WAITING: usize = 64;
+
+/// The longest status in bytes. An error of the application can be of any length,
+/// and systemd ignores a datagram of more than [`LONGEST_DATAGRAM`] as a whole, with
+/// the `READY=1` that is in it.
+const LONGEST_STATUS: usize = 1000;
+
+/// systemd's limit, in bytes.
+const LONGEST_DATAGRAM: usize = 4096;
 
 /// Notifies systemd, or nobody if nobody asked for it.
 #[derive(Debug)]
@@ -32,8 +42,27 @@ struct NotifySocket {
 #[derive(Debug)]
 struct Datagram {
     text: String,
-    /// A status and nothing else: a later one makes it pointless.
-    only_status: bool,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A status and nothing else.
+    Status,
+    /// A request for more time and nothing else.
+    Extend,
+    /// Anything else: its order matters, and a later one does not replace it.
+    Change,
+}
+
+impl Kind {
+    fn of(states: &[State<'_>]) -> Self {
+        match states {
+            [State::Status(_)] => Self::Status,
+            [State::ExtendTimeoutUsec(_)] => Self::Extend,
+            _ => Self::Change,
+        }
+    }
 }
 
 impl Notifier {
@@ -103,7 +132,7 @@ impl Notifier {
         }
         socket.put(Datagram {
             text: text(states),
-            only_status: matches!(states, [State::Status(_)]),
+            kind: Kind::of(states),
         });
         socket.flush()
     }
@@ -115,15 +144,18 @@ impl Notifier {
 }
 
 impl NotifySocket {
-    /// Appends to what waits; of two statuses in a row only the later matters.
+    /// Appends to what waits. A status, or a request for more time, replaces the
+    /// one that waits.
     fn put(&mut self, datagram: Datagram) {
-        let last = self.waiting.back();
-        if datagram.only_status && last.is_some_and(|last| last.only_status) {
-            self.waiting.pop_back();
+        if datagram.kind != Kind::Change {
+            self.waiting.retain(|waits| waits.kind != datagram.kind);
         }
-        if self.waiting.len() < MOST_WAITING {
-            self.waiting.push_back(datagram);
+        if self.waiting.len() >= MOST_WAITING {
+            let is_replaceable = |waits: &Datagram| waits.kind != Kind::Change;
+            let oldest = self.waiting.iter().position(is_replaceable);
+            self.waiting.remove(oldest.unwrap_or(0));
         }
+        self.waiting.push_back(datagram);
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -134,7 +166,7 @@ impl NotifySocket {
                 }
                 Ok(false) => break,
                 Err(error) => {
-                    // Nobody is there, and nothing of it would be true later.
+                    // No receiver: the states would be stale by the time there is one.
                     self.waiting.clear();
                     return Err(error);
                 }
@@ -161,18 +193,30 @@ impl NotifySocket {
 /// it to us that a status is one: what follows a line end in it would be a state
 /// of its own, and the reason of a failure comes from the application.
 fn text(states: &[State<'_>]) -> String {
-    states
+    let text: String = states
         .iter()
         .map(|state| match state {
             State::Status(line) => format!("{}\n", State::Status(&one_line(line))),
             state => format!("{state}\n"),
         })
-        .collect()
+        .collect();
+    debug_assert!(text.len() < LONGEST_DATAGRAM, "{text}");
+    text
 }
 
+/// `text` in one line of at most [`LONGEST_STATUS`] bytes.
 fn one_line(text: &str) -> String {
     let words: Vec<_> = text.split_whitespace().collect();
-    words.join(" ").replace(char::is_control, " ")
+    let mut line = words.join(" ").replace(char::is_control, " ");
+    if line.len() > LONGEST_STATUS {
+        let mut end = LONGEST_STATUS - '…'.len_utf8();
+        while !line.is_char_boundary(end) {
+            end -= 1;
+        }
+        line.truncate(end);
+        line.push('…');
+    }
+    line
 }
 
 #[cfg(test)]
@@ -235,6 +279,91 @@ mod tests {
             text(&[status, State::Ready]),
             "STATUS=ValueError: a READY=1 MAINPID=1 \nREADY=1\n"
         );
+    }
+
+    #[test]
+    fn a_long_status_is_cut_so_that_systemd_takes_the_datagram() {
+        for letter in ["x", "ä", "€", "🦄"] {
+            let long = letter.repeat(5000);
+            let datagram = text(&[State::Ready, State::Status(&long)]);
+
+            let status = datagram
+                .strip_prefix("READY=1\nSTATUS=")
+                .unwrap()
+                .trim_end();
+            let kept = status.strip_suffix('…').unwrap();
+            assert!(long.starts_with(kept), "{status}");
+            let longest = LONGEST_STATUS;
+            assert!((longest - 6..=longest).contains(&status.len()), "{status}");
+        }
+        let fits = "x".repeat(LONGEST_STATUS);
+        assert_eq!(one_line(&fits), fits);
+    }
+
+    /// Fills the socket's queue, and returns how many datagrams it took.
+    fn fill(notifier: &mut Notifier) -> usize {
+        let mut sent = 0;
+        while !notifier.is_waiting() {
+            notifier.notify(&[State::MainPid(1)]).unwrap();
+            sent += 1;
+        }
+        sent
+    }
+
+    /// All that waits, received.
+    fn drained(systemd: &UnixDatagram, notifier: &mut Notifier) -> Vec<String> {
+        let mut all = Vec::new();
+        while let Some(datagram) = received(systemd) {
+            all.push(datagram);
+            notifier.retry().unwrap();
+        }
+        all
+    }
+
+    #[test]
+    fn no_number_of_statuses_and_requests_for_time_displaces_a_change_of_state() {
+        let (_folder, systemd, mut notifier) = systemd();
+        let filled = fill(&mut notifier);
+        let wait_long = |notifier: &mut Notifier| {
+            for second in 1..=2 * MOST_WAITING {
+                let extend = u32::try_from(second).unwrap();
+                let line = format!("after {second} s");
+                notifier
+                    .notify(&[State::ExtendTimeoutUsec(extend)])
+                    .unwrap();
+                notifier.notify(&[State::Status(&line)]).unwrap();
+            }
+        };
+
+        wait_long(&mut notifier);
+        notifier.notify(&[State::Ready]).unwrap();
+        wait_long(&mut notifier);
+
+        let all = drained(&systemd, &mut notifier);
+        assert_eq!(
+            all[filled..],
+            [
+                "READY=1\n",
+                "EXTEND_TIMEOUT_USEC=128\n",
+                "STATUS=after 128 s\n"
+            ]
+        );
+    }
+
+    #[test]
+    fn of_too_many_changes_of_state_the_newest_are_sent() {
+        let (_folder, systemd, mut notifier) = systemd();
+        fill(&mut notifier);
+
+        for _ in 0..2 * MOST_WAITING {
+            notifier.notify(&[State::Reloading]).unwrap();
+            notifier.notify(&[State::Status("soon")]).unwrap();
+            notifier.notify(&[State::Ready]).unwrap();
+        }
+
+        assert!(notifier.0.as_ref().unwrap().waiting.len() <= MOST_WAITING);
+        let all = drained(&systemd, &mut notifier);
+        assert_eq!(all.last().unwrap(), "READY=1\n");
     }
 
     #[test]

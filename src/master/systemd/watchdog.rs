@@ -15,7 +15,14 @@ pub fn postpone_alarm(period: Duration) {
     alarm::set(alarm_seconds(period));
 }
 
-/// The loop is over, and what is left to do ends by itself.
+/// Allows four periods for what comes before the loop and its first `WATCHDOG=1`.
+/// Files on a server that does not answer, or the look-up of a name, would hold up a
+/// start for ever, as the units do not limit it.
+pub fn limit_start(period: Duration) {
+    postpone_alarm(period.saturating_mul(2));
+}
+
+/// Called after the loop; flushing the log has its own limit.
 pub fn cancel_alarm() {
     alarm::cancel();
 }

@@ -3,6 +3,7 @@ use super::*;
 use rgunicorn_link::protocol::ListenAddress;
 use rustix::fs::OFlags;
 use rustix::io::FdFlags;
+use std::io::Write;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::IntoRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -47,7 +48,9 @@ fn a_tcp_listener_takes_connections_without_delay() {
     let listener = one("127.0.0.1:0").unwrap();
 
     is_ready_to_serve(&listener);
-    let client = TcpStream::connect(("127.0.0.1", port(&listener))).unwrap();
+    let mut client = TcpStream::connect(("127.0.0.1", port(&listener))).unwrap();
+    // Before its first bytes no connection can be accepted.
+    client.write_all(b"GET").unwrap();
     let server = TcpListener::from(listener.fd);
     let (connection, peer) = server.accept().unwrap();
     assert_eq!(peer, client.local_addr().unwrap());
@@ -96,7 +99,8 @@ fn without_any_address_the_default_is_bound() {
 fn an_address_is_bound_again_while_old_connections_linger() {
     let listener = one("127.0.0.1:0").unwrap();
     let port = port(&listener);
-    let _client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    client.write_all(b"GET").unwrap();
     let server = TcpListener::from(listener.fd);
     drop(server.accept().unwrap());
     drop(server);

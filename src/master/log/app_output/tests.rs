@@ -96,7 +96,7 @@ fn a_line_says_its_priority() {
 }
 
 #[test]
-fn a_priority_that_is_said_outweighs_the_form() {
+fn an_explicit_priority_wins() {
     let said = format!("<4>{}", PRINTED[0].0);
 
     assert_eq!(records(&[said])[0].priority, Priority::Warning);
@@ -272,7 +272,7 @@ fn a_long_traceback_becomes_several_records_of_one_priority() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_replaced() {
+fn invalid_utf8_is_replaced() {
     assert_eq!(records(&[b"caf\xe9\n"]), [info("caf\u{fffd}")]);
 }
 

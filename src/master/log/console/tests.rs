@@ -127,7 +127,7 @@ fn a_stream_that_others_made_non_blocking_is_waited_for() {
 }
 
 #[test]
-fn a_reader_that_is_gone_and_a_disk_that_is_full_are_no_reason_to_wait() {
+fn a_closed_pipe_and_a_full_disk_are_not_waited_for() {
     let (reader, writer) = pipe();
     let mut console = Console::on(&writer, Style::Plain);
     drop(reader);
@@ -136,6 +136,7 @@ fn a_reader_that_is_gone_and_a_disk_that_is_full_are_no_reason_to_wait() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let mut console = Console::on(&full, Style::Plain);
     assert_eq!(console.write(&record(1)), Err(Failure::Refused));
+    assert!(!console.mid_line, "nothing was written");
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub const STARTED: &str = "86756631b0d848568e870207c94a6d14";
 pub const LISTENING: &str = "497ad73684d84ceaa7bdae4c8b5ca56f";
 pub const BIND_IGNORED: &str = "df27a035b90f438783d3f51bbb5ea83c";
 pub const CONFIGURATION_REFUSED: &str = "66199c31a57e403ca1a29984187ce524";
+pub const START_FAILED: &str = "0f9d8a915246459894e3250dc4fb5799";
 pub const READY: &str = "c5efddd5be3e4308acd5eb1a3306a570";
 pub const STOPPING: &str = "cea67d2467d24f219dbf42990cee02ec";
 pub const STOPPED: &str = "88899ad859b742219c50f69be83fb6e8";
@@ -51,6 +52,11 @@ pub fn configuration_refused(reason: &str) {
         message_id = CONFIGURATION_REFUSED,
         reason, "Configuration refused: {reason}",
     );
+}
+
+/// For another reason than its configuration or its application.
+pub fn start_failed(reason: &str) {
+    error!(message_id = START_FAILED, reason, "Cannot start: {reason}",);
 }
 
 pub fn ready(generation: u32, workers: usize, after: Duration) {

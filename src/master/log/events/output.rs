@@ -31,7 +31,7 @@ pub fn output_fields(speaker: Speaker, stream: Stream) -> Vec<(&'static str, Str
     fields
 }
 
-/// So many records found no place, because `destination` did not take them.
+/// This many records were dropped, because `destination` did not take them.
 pub fn records_dropped(dropped: u64, destination: &str) {
     let text = records_dropped_text(dropped, destination);
     warn!(message_id = LOG_RECORDS_DROPPED, dropped, "{text}");
