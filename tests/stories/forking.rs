@@ -38,7 +38,7 @@ fn a_thread_may_fork() {
 }
 
 #[track_caller]
-fn assert_has_nothing_of_the_worker(found: &Value) {
+fn assert_is_clean_child(found: &Value) {
     for signal in [Signal::SIGTERM, Signal::SIGQUIT] {
         for set in ["caught", "ignored", "blocked"] {
             let is_in = found[set].as_u64().unwrap() & bit(signal) != 0;
@@ -66,7 +66,7 @@ fn a_forked_child_has_the_signals_and_descriptors_of_a_new_process() {
     let later = idle.get("/show-child").json();
 
     for found in [first, later] {
-        assert_has_nothing_of_the_worker(&found);
+        assert_is_clean_child(&found);
         assert_eq!(found["wakeup"], -1, "{found}");
         for name in ["SIGTERM", "SIGQUIT"] {
             assert_eq!(found["handlers"][name], "0", "{found}");
@@ -78,20 +78,37 @@ fn a_forked_child_has_the_signals_and_descriptors_of_a_new_process() {
     assert_eq!(idle.get("/").text(), "fine");
 }
 
+/// Nor does it take the space on disk for as long as it lives.
 #[test]
-fn a_child_forked_behind_pythons_back_has_them_too() {
+fn a_forked_child_has_no_copy_of_the_file_with_the_request_body() {
+    let server = Server::running("forking:app").workers(1).start();
+
+    let found = server.post("/show-child", &vec![b'x'; 4 << 20]).json();
+
+    let of_body: Vec<_> = found["descriptors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|target| target.as_str().unwrap().ends_with("(deleted)"))
+        .collect();
+    // What is left belongs to `wsgi.input`, which the child may read.
+    assert!(of_body.len() <= 1, "{found}");
+}
+
+#[test]
+fn a_child_of_a_raw_fork_has_them_too() {
     let server = Server::running("forking:app").workers(1).start();
     let mut idle = server.connect();
     idle.get("/");
 
     let found = server.get("/show-raw-child").json();
 
-    assert_has_nothing_of_the_worker(&found);
+    assert_is_clean_child(&found);
     assert_eq!(idle.get("/").text(), "fine");
 }
 
 #[test]
-fn a_child_forked_behind_pythons_back_can_be_terminated() {
+fn a_child_of_a_raw_fork_can_be_terminated() {
     let server = Server::running("forking:app").workers(1).start();
     let running = server.get_in_background("/raw-and-wait");
     server.wait_until("the child and its parent wait", || {
@@ -131,7 +148,7 @@ fn a_surviving_child_does_not_keep_the_address() {
 }
 
 #[test]
-fn a_child_that_comes_back_does_not_hide_that_its_worker_is_stuck() {
+fn a_child_that_returns_does_not_hide_that_its_worker_is_stuck() {
     let server = Server::running("forking:app")
         .workers(1)
         .setting("timeout", 2)
@@ -153,7 +170,7 @@ fn a_child_that_comes_back_does_not_hide_that_its_worker_is_stuck() {
 }
 
 #[test]
-fn a_child_that_comes_back_in_a_body_sends_nothing() {
+fn a_child_that_returns_in_a_body_sends_nothing() {
     let server = Server::running("forking:app").workers(1).start();
     let mut connection = server.connect();
 
@@ -162,6 +179,16 @@ fn a_child_that_comes_back_in_a_body_sends_nothing() {
         assert_eq!(text, "first by the worker");
     }
     assert!(connection.is_open_and_quiet());
+}
+
+#[test]
+fn the_message_with_which_a_child_exits_is_in_the_log() {
+    let server = Server::running("forking:app").workers(1).start();
+
+    let statuses = server.get("/exiting-with-a-message").text();
+
+    assert_eq!(statuses, "[0, 3, 1]");
+    server.wait_for_log("cannot go on");
 }
 
 #[test]
@@ -179,11 +206,14 @@ fn a_child_forked_while_the_application_is_preloaded_is_an_ordinary_process() {
     server.wait_for_workers(2);
     let child = pid_in(&server.read("child"));
 
-    let sockets = processes::descriptors(child)
+    let shared = processes::descriptors(child)
         .into_iter()
-        .filter(|target| target.to_string_lossy().starts_with("socket:"))
+        .filter(|target| {
+            let target = target.to_string_lossy();
+            target.starts_with("socket:") || target.starts_with("/memfd:")
+        })
         .count();
-    assert_eq!(sockets, 0);
+    assert_eq!(shared, 0);
     processes::signal(child, Signal::SIGQUIT);
     server.wait_until("the child is gone", || !processes::runs(child));
     assert_eq!(server.get("/").text(), "fine");

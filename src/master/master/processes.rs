@@ -136,7 +136,6 @@ impl Processes {
             .listeners
             .iter()
             .map(|listener| ListenerInfo {
-                name: listener.name.clone(),
                 address: listener.address.clone(),
             })
             .collect();
@@ -182,7 +181,7 @@ impl Processes {
         {
             // If its link is full, it still has its first order, and is killed when
             // it has not left in time.
-            let _ = link.send(&retire_order(within, Idle::Hurry), &[]);
+            let _ = link.send(&retire_order(within, Idle::CloseSoon), &[]);
         }
     }
 
