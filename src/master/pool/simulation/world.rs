@@ -165,14 +165,22 @@ impl World {
                 self.order_again_at = self.deferred_until;
             }
         }
-        let is_due =
-            matches!(event, Event::Tick(_)) && self.order_again_at.is_some_and(|at| at <= self.now);
+        // It is not due any more if fewer workers were wanted meanwhile.
+        if matches!(event, Event::Ordered(..)) {
+            self.order_again_at = None;
+        }
+        let is_tick = matches!(event, Event::Tick(_));
         let crashed = self.is_crash_of_current(&event);
+        let generation = self.arbiter.summary().generation;
         let actions = self.arbiter.on(event, self.now);
         let ordered = (actions.iter()).any(|action| matches!(action, Action::Spawn { .. }));
         self.act(actions);
         self.fewest_serving = self.fewest_serving.min(self.serving().count());
         self.check();
+        if self.arbiter.summary().generation != generation {
+            self.order_again_at = None;
+        }
+        let is_due = is_tick && self.order_again_at.is_some_and(|at| at <= self.now);
         if (crashed || is_due) && !ordered {
             self.check_why_not_ordered();
         }
@@ -403,7 +411,8 @@ impl World {
         self.app = App::Loads(50);
         self.disk = Some(settings);
         self.step(&Step::Order(Order::Reload));
-        self.pass(200 * SECOND);
+        // One that hangs in the kernel may be left from before.
+        self.pass(230 * SECOND);
     }
 }
 
