@@ -1,4 +1,4 @@
-//! What systemd is told, and when.
+//! What is sent to systemd, and when.
 
 use crate::log::events;
 use crate::status::Rate;
@@ -13,19 +13,20 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 const STATUS_DELAY: Duration = Duration::from_millis(250);
 
 /// While systemd waits for the end of a start, a reload or a stop, it is asked
-/// for more time this often …
+/// for more time this often.
 const EXTEND_INTERVAL: Duration = Duration::from_secs(1);
 
-/// … and this is how much more time it asks for. Each of the three has a limit of its own (`boot_timeout`,
-/// `graceful_timeout`), which is kept as long as this process works at all.
+/// How much more time it asks for. Each of the three has a limit of its own
+/// (`boot_timeout`, `graceful_timeout`), which is kept as long as this process works
+/// at all.
 const EXTEND_BY_USEC: u32 = 10_000_000;
 
-/// How long to wait with a message that systemd's socket did not take.
+/// How long to wait before a message that systemd's socket did not take is sent again.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 pub(super) struct Notifications {
     notifier: Notifier,
-    /// After this long without a sign of life systemd considers the master hung.
+    /// After this long without `WATCHDOG=1` systemd considers the master hung.
     watchdog: Option<Duration>,
     watchdog_due: Option<Instant>,
     extend_due: Instant,

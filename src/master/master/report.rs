@@ -73,10 +73,10 @@ impl Master {
         let Some(worker) = self.processes.workers.get(&id) else {
             return;
         };
-        let told_to_quit = self.arbiter.time_to_leave().is_none();
-        if exit == ExitStatus::Code(0) && !told_to_quit {
+        let quits_at_once = self.arbiter.time_to_leave().is_none();
+        if exit == ExitStatus::Code(0) && !quits_at_once {
             events::worker_retired(worker.named(), self.requests(id));
-        } else if told_to_quit || exit.is_expected_when_leaving() {
+        } else if quits_at_once || exit.is_expected_when_leaving() {
             debug!(worker_id = id.0, exit = %exit, "Worker {id} left: {exit}");
         } else {
             info!(worker_id = id.0, exit = %exit, "Worker {id} left: {exit}");
