@@ -1,11 +1,12 @@
 //! Descriptors that a child forked by the application must not keep: its copy
 //! of a listener would hold the address, its copy of a connection would keep
-//! the client waiting for the end.
+//! the client waiting for the end, its copy of an unlinked file the space on disk.
 //!
 //! POSIX.1-2024 has a flag for this, `FD_CLOFORK`; Linux has not. So they are
 //! listed here, where a `pthread_atfork` handler can read them: it may neither
 //! allocate nor take a lock.
 
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
@@ -24,6 +25,14 @@ pub struct CloseOnFork {
     // Before the descriptor: once that is closed, its number may be another's.
     _listing: Listing,
     fd: OwnedFd,
+}
+
+/// A file that is listed for as long as it is open.
+#[derive(Debug)]
+pub struct ListedFile {
+    // Before the file, as in `CloseOnFork`.
+    _listing: Listing,
+    file: File,
 }
 
 /// Keeps a descriptor listed that somebody else owns. To be dropped before the
@@ -85,10 +94,24 @@ impl AsFd for CloseOnFork {
     }
 }
 
+impl From<File> for ListedFile {
+    fn from(file: File) -> Self {
+        Self {
+            _listing: list(&file),
+            file,
+        }
+    }
+}
+
+impl ListedFile {
+    pub fn get(&self) -> &File {
+        &self.file
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::File;
 
     fn is_listed(fd: impl AsFd) -> bool {
         let (word, bit) = place(fd.as_fd().as_raw_fd()).unwrap();

@@ -4,7 +4,7 @@ use crate::buffers::BufferPool;
 use crate::clock::Clock;
 use crate::close_on_fork::CloseOnFork;
 use crate::connection::{Connection, Interest, Next, State, millis};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, ExchangeId};
 use crate::listener::Listener;
 use crate::notice::{Notice, Notices};
 use crate::settings::Settings;
@@ -303,7 +303,7 @@ impl Engine {
                 }
             }
             Err(error) => {
-                self.notices.push(Notice::CannotAccept(error.into()));
+                self.notices.push(Notice::CannotWatch(error.into()));
                 self.close(token);
             }
         }
@@ -357,6 +357,13 @@ impl Engine {
         }
     }
 
+    /// How many requests are complete. A worker answers these between two turns, and no
+    /// others: finishing one may make the next of the same connection complete, and a few
+    /// clients that send many at once would keep all others waiting.
+    pub fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
     /// The next complete request.
     pub fn next_request(&mut self) -> Option<Exchange> {
         while let Some(token) = self.ready.pop_front() {
@@ -394,6 +401,15 @@ impl Engine {
         if let Some(slot) = self.connections.get_mut(index(token)) {
             *slot = Some(connection);
             self.progress(token);
+        }
+    }
+
+    /// Stops counting an exchange that will never be finished. Its connection is closed
+    /// when the exchange is dropped.
+    pub fn forget(&mut self, exchange: ExchangeId) {
+        let index = index(exchange.0);
+        if matches!(self.connections.get(index), Some(None)) {
+            self.connections.remove(index);
         }
     }
 

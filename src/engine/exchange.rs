@@ -24,8 +24,12 @@ pub enum RequestBody<'a> {
     File(&'a File, u64),
 }
 
-/// A complete request. It is answered by [`head`](Self::head), then [`push`](Self::push) and [`flush`](Self::flush) or
-/// [`send_file`](Self::send_file), then [`end`](Self::end).
+/// The number of an exchange's connection, for [`Engine::forget`](crate::Engine::forget).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExchangeId(pub(crate) u64);
+
+/// A complete request. It is answered by [`head`](Self::head), then [`push`](Self::push)
+/// and [`flush`](Self::flush) or [`send_file`](Self::send_file), then [`end`](Self::end).
 #[derive(Debug)]
 pub struct Exchange {
     pub(crate) connection: Box<Connection>,
@@ -35,6 +39,10 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    pub fn id(&self) -> ExchangeId {
+        ExchangeId(self.connection.token)
+    }
+
     pub fn peer(&self) -> Peer {
         self.connection.peer
     }
@@ -96,7 +104,7 @@ impl Exchange {
     }
 
     /// Discards the response, unless bytes of it were sent.
-    pub fn discard_response(&mut self) {
+    pub(crate) fn discard_response(&mut self) {
         if !self.is_committed() {
             self.buffers.output.clear(RECEIVE_SIZE);
             self.buffers.response_body = None;
@@ -146,16 +154,17 @@ impl Exchange {
         Ok(self.buffers.output.flow(&self.connection.settings))
     }
 
-    /// Sends `length` bytes from `position` of `file` as the body.
+    /// Sends `length` bytes from `position` of `file` as the rest of the body. Not
+    /// possible in a chunked body: nothing can follow the file, so the chunk would have
+    /// no end, and the client would take the next response for it.
     pub fn send_file(&mut self, file: File, position: u64, length: u64) {
         match &mut self.buffers.response_body {
-            Some(body) => {
-                // The head had a Content-Length, so there is no prefix and no suffix.
+            Some(body) if body.framing != ResponseFraming::Chunked => {
                 let length = usize::try_from(length).unwrap_or(usize::MAX);
                 let length = body.frame(length).length as u64;
                 self.buffers.output.send_file(file, position, length);
             }
-            None => self.buffers.is_broken = true,
+            Some(_) | None => self.buffers.is_broken = true,
         }
     }
 

@@ -30,7 +30,7 @@ mod tests;
 pub use clock::Clock;
 pub use connection::Peer;
 pub use engine::{Engine, Token};
-pub use exchange::{Exchange, ExchangeHead, RequestBody};
+pub use exchange::{Exchange, ExchangeHead, ExchangeId, RequestBody};
 pub use notice::{Notice, RequestError};
 pub use output::{Flow, SendError};
 pub use rgunicorn_http as http;

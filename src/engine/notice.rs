@@ -14,6 +14,8 @@ pub enum Notice {
     Refused(Peer, RequestError),
     /// The process or the machine has no descriptors or memory left.
     CannotAccept(io::Error),
+    /// A connection was closed because no events could be had for it.
+    CannotWatch(io::Error),
     /// All connections are in use, and none is idle.
     ConnectionLimit,
 }

@@ -3,6 +3,7 @@
 //! It is sent in this order: `buffer`, the spool, a file of the application's. Bytes go to
 //! the spool only when the buffer is full.
 
+use crate::close_on_fork::ListedFile;
 use crate::settings::Settings;
 use crate::spool::Spool;
 use rustix::io::Errno;
@@ -51,7 +52,7 @@ pub struct Output {
 /// A part of a file of the application's.
 #[derive(Debug)]
 struct FilePart {
-    file: File,
+    file: ListedFile,
     position: u64,
     left: u64,
 }
@@ -148,7 +149,7 @@ impl Output {
     pub fn send_file(&mut self, file: File, position: u64, length: u64) {
         if length > 0 {
             self.file = Some(FilePart {
-                file,
+                file: file.into(),
                 position,
                 left: length,
             });
@@ -186,7 +187,7 @@ impl Output {
             }
         }
         while let Some(part) = &mut self.file {
-            match send_from(&socket, &part.file, &mut part.position, part.left) {
+            match send_from(&socket, part.file.get(), &mut part.position, part.left) {
                 // The file has become shorter since its length was sent in the head.
                 Ok(0) => {
                     let short = io::Error::new(io::ErrorKind::UnexpectedEof, "the file was cut");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How long a kept-alive connection may be idle; zero closes after each answer.
+    /// How long a kept-alive connection may be idle; zero closes after each response.
     pub keepalive: Duration,
     /// How long a client may take for a whole request head, and how long it may send
     /// nothing of a body or take nothing of a response.

@@ -1,5 +1,6 @@
 //! A buffer that is in memory up to a limit, then in an unlinked file.
 
+use crate::close_on_fork::ListedFile;
 use std::fs::File;
 use std::io::{self, Write};
 
@@ -7,7 +8,7 @@ use std::io::{self, Write};
 #[derive(Debug, Default)]
 pub struct Spool {
     memory: Vec<u8>,
-    file: Option<File>,
+    file: Option<ListedFile>,
     length: u64,
     /// How often the file was written to.
     #[cfg(test)]
@@ -28,19 +29,19 @@ impl Spool {
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let file = if let Some(file) = &mut self.file {
+        let file = if let Some(file) = &self.file {
             file
         } else {
             let mut file = tempfile::tempfile()?;
             file.write_all(&self.memory)?;
             self.memory = Vec::new();
-            self.file.insert(file)
+            &*self.file.insert(file.into())
         };
         #[cfg(test)]
         {
             self.writes += 1;
         }
-        file.write_all(bytes)
+        file.get().write_all(bytes)
     }
 
     pub fn len(&self) -> u64 {
@@ -54,7 +55,7 @@ impl Spool {
 
     /// The file, once there is one. It holds all the bytes.
     pub fn file(&self) -> Option<&File> {
-        self.file.as_ref()
+        self.file.as_ref().map(ListedFile::get)
     }
 
     /// Removes everything, and keeps the memory for the next use.

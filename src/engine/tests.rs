@@ -2,7 +2,7 @@
 
 use crate::buffers::BufferPool;
 use crate::connection::{Connection, Next};
-use crate::{Engine, Peer, Settings};
+use crate::{Engine, Exchange, Peer, Settings};
 use rustix::event::{EventfdFlags, eventfd};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -238,12 +238,7 @@ fn a_discarded_response_leaves_nothing_behind() {
     let mut server = TestServer::new(Settings::default());
     let mut client = server.client();
     client.write_all(REQUEST).unwrap();
-    let mut exchange = loop {
-        server.engine.turn(Duration::from_millis(20)).unwrap();
-        if let Some(exchange) = server.engine.next_request() {
-            break exchange;
-        }
-    };
+    let mut exchange = next_request(&mut server);
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(b"not for anybody").unwrap();
     let date = *server.engine.clock().date();
@@ -260,6 +255,77 @@ fn a_discarded_response_leaves_nothing_behind() {
     assert!(text.starts_with("HTTP/1.1 500 Oh\r\n"), "{text}");
     client.write_all(REQUEST).unwrap();
     assert!(is_answered(&server.answer(&mut client)));
+}
+
+/// The next complete request; waits for it.
+fn next_request(server: &mut TestServer) -> Exchange {
+    loop {
+        server.engine.turn(Duration::from_millis(20)).unwrap();
+        if let Some(exchange) = server.engine.next_request() {
+            return exchange;
+        }
+    }
+}
+
+#[test]
+fn a_file_is_not_sent_in_a_chunked_body() {
+    let mut server = TestServer::new(Settings::default());
+    let mut client = server.client();
+    client.write_all(REQUEST).unwrap();
+    let mut exchange = next_request(&mut server);
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(b"without a size line").unwrap();
+    let date = *server.engine.clock().date();
+    exchange.head(b"200 OK").unwrap().finish(None, &date);
+    exchange.push(b"piece").unwrap();
+
+    exchange.send_file(file, 0, 19);
+
+    exchange.end();
+    server.engine.finish(exchange);
+    let text = server.answer(&mut client);
+    assert!(!text.contains("without"), "{text}");
+    // The connection is closed before the end of the body, so that the client can tell.
+    assert!(!text.ends_with("0\r\n\r\n"), "{text}");
+    assert_eq!(server.engine.connections(), 0);
+}
+
+#[test]
+fn a_pipelined_request_is_not_among_the_ready_ones_of_its_turn() {
+    let mut server = TestServer::new(Settings::default());
+    let mut client = server.client();
+    client.write_all(&REQUEST.repeat(3)).unwrap();
+    while server.engine.ready() == 0 {
+        server.engine.turn(Duration::from_millis(20)).unwrap();
+    }
+
+    for _ in 0..3 {
+        assert_eq!(server.engine.ready(), 1);
+        let mut exchange = server.engine.next_request().unwrap();
+        assert_eq!(server.engine.ready(), 0);
+        let head = exchange.head(b"200 OK").unwrap();
+        head.finish(Some(2), server.engine.clock().date());
+        exchange.push(b"ok").unwrap();
+        exchange.end();
+        server.engine.finish(exchange);
+    }
+
+    assert_eq!(server.engine.ready(), 0);
+}
+
+#[test]
+fn a_forgotten_exchange_is_not_counted_and_closes_its_connection() {
+    let mut server = TestServer::new(Settings::default());
+    let mut client = server.client();
+    client.write_all(REQUEST).unwrap();
+    let exchange = next_request(&mut server);
+    assert_eq!(server.engine.connections(), 1);
+
+    server.engine.forget(exchange.id());
+
+    assert_eq!(server.engine.connections(), 0);
+    drop(exchange);
+    assert_eq!(server.answer(&mut client), "");
 }
 
 /// A connection whose request was refused, and its client.

@@ -15,7 +15,7 @@ pub struct BodyDecoder {
 
 #[derive(Debug, Clone)]
 enum Rest {
-    /// So many bytes; none when it is complete.
+    /// Bytes left; 0 when complete.
     Bytes(u64),
     /// Chunks.
     Chunks(Chunked),

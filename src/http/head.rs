@@ -25,7 +25,7 @@ use crate::response::ResponseContext;
 use crate::scan::Scanner;
 use crate::target;
 
-/// Heads with up to so many fields are parsed without allocating.
+/// The most fields of a head that is parsed without allocating.
 const FIELDS_ON_STACK: usize = 128;
 
 /// The head of a request. Made once for a connection and used again for each of its

@@ -107,7 +107,7 @@ pub enum Refusal {
     /// The data of a chunk is not followed by a line break.
     #[error("a chunk is longer than its size says")]
     BadChunkEnd,
-    /// A trailer that is no field line.
+    /// A trailer that is not a field line.
     #[error("a trailer is malformed")]
     BadTrailer,
     /// RFC 9110, section 6.5.1: a field that must come before the body.
@@ -179,10 +179,6 @@ impl Status {
 
     const fn new(code: u16, reason: &'static str) -> Self {
         Self { code, reason }
-    }
-
-    pub fn code(self) -> u16 {
-        self.code
     }
 }
 

@@ -28,7 +28,7 @@ enum Part {
     #[default]
     EmptyLine,
     RequestLine,
-    /// A field line, after so many others; or the empty line that ends the head.
+    /// A field line, after this number of others, or the empty line that ends the head.
     Fields(usize),
 }
 

@@ -2,8 +2,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Lets this process open at least `needed` descriptors. `Err`: it may open only
-/// so many, as its hard limit (`LimitNOFILE=`) says.
+/// Lets this process open at least `needed` descriptors. `Err`: the number that its hard
+/// limit (`LimitNOFILE=`) allows.
 ///
 /// The usual limit of 1024 is there for programs that use select(2), which an
 /// application may be; so it is raised only as far as is asked for.
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn little_is_always_allowed_and_too_much_is_told() {
+    fn a_limit_above_the_hard_limit_is_reported() {
         assert_eq!(allow(1), Ok(()));
 
         match getrlimit(Resource::Nofile).maximum {

@@ -13,6 +13,8 @@ pub mod descriptors;
 mod link;
 pub mod protocol;
 pub mod scoreboard;
+mod shorten;
 
 pub use link::{FORK_SERVER_FD, Link, Received};
 pub use scoreboard::Scoreboard;
+pub use shorten::shorten;

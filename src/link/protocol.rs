@@ -37,7 +37,6 @@ pub enum FromForkServer {
         /// The operating system's error message.
         reason: String,
     },
-    /// A log record.
     Log(Record),
 }
 
@@ -49,7 +48,7 @@ pub enum ToWorker {
     Listen(Vec<ListenerInfo>),
     /// Leave the listeners, finish what is under way, and exit.
     Retire {
-        /// After so many milliseconds the master kills what is left.
+        /// Milliseconds until the master kills what is left.
         within_ms: u64,
         /// What becomes of connections that are kept alive.
         idle: Idle,
@@ -59,11 +58,11 @@ pub enum ToWorker {
 /// What becomes of kept-alive connections when their worker leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Idle {
-    /// They get one more answer, or run out their keep-alive time: others serve.
+    /// They get one more response, or run out their keep-alive time: others serve.
     Serve,
-    /// They get one more answer if they ask for it within a second: the service
+    /// They get one more response if they ask for it within a second: the service
     /// stops, and that must not take as long as idle clients may be silent.
-    Hurry,
+    CloseSoon,
 }
 
 /// What a worker tells the master.
@@ -71,14 +70,12 @@ pub enum Idle {
 pub enum FromWorker {
     /// The process exists. The application is not loaded yet.
     Started {
-        /// Its process id.
         pid: i32,
     },
     /// The application is loaded; the listeners may come.
     Ready,
     /// The application could not be loaded; the worker exits.
     LoadFailed(LoadFailure),
-    /// A log record.
     Log(Record),
 }
 
@@ -86,7 +83,7 @@ pub enum FromWorker {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadFailure {
     /// The exit status that says so: 3, it failed to boot; 4, there is no such
-    /// application object, or it is no WSGI application.
+    /// application object, or it is not a WSGI application.
     pub status: u8,
     /// One line for the operator.
     pub summary: String,
@@ -111,7 +108,6 @@ pub enum Level {
 /// One log record on its way to the master, which writes all logs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// How much it matters.
     pub level: Level,
     /// What to say; may have several lines.
     pub text: String,
@@ -122,9 +118,6 @@ pub struct Record {
 /// A listener, as a worker needs to know it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerInfo {
-    /// The name systemd gave it (`FileDescriptorName=`), or `http`.
-    pub name: String,
-    /// Where it listens.
     pub address: ListenAddress,
 }
 
@@ -135,7 +128,6 @@ pub enum ListenAddress {
     Tcp {
         /// The numeric address.
         host: String,
-        /// The port.
         port: u16,
     },
     /// A unix socket; empty for an unnamed one.
@@ -160,14 +152,14 @@ pub struct Site {
     pub proc_name: String,
     /// Whether more than one worker is wanted (`wsgi.multiprocess`).
     pub multiprocess: bool,
-    /// An idle worker sends a heartbeat at least once in so many milliseconds.
+    /// The longest time between two heartbeats of an idle worker, in milliseconds.
     pub beat_ms: u64,
     /// The least level of records worth sending to the master.
     pub loglevel: Level,
-    /// Milliseconds a kept-alive connection may be idle; 0 closes after each answer.
+    /// Milliseconds a kept-alive connection may be idle; 0 closes after each response.
     pub keepalive_ms: u64,
     /// Milliseconds a client may take for a request head, or be silent in the
-    /// middle of a body or while an answer waits to be taken.
+    /// middle of a body or while a response waits to be taken.
     pub client_timeout_ms: u64,
     /// The most connections one worker holds.
     pub worker_connections: usize,
@@ -179,7 +171,7 @@ pub struct Site {
     pub limit_request_field_size: usize,
     /// The largest request body in bytes.
     pub limit_request_body: u64,
-    /// The most bytes of an answer that wait for the client in a file.
+    /// The most bytes of a response that wait for the client in a file.
     pub limit_response_buffer: u64,
     /// Peers (addresses or networks) whose forwarding headers are believed; `*` for all.
     pub forwarded_allow_ips: Vec<String>,

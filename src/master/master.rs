@@ -7,7 +7,7 @@
 //! | `actions.rs`       | each action of the arbiter is carried out                |
 //! | `reload.rs`        | the configuration is read again, and replaced or not     |
 //! | `processes.rs`     | the processes, and what they share with the master       |
-//! | `notifications.rs` | what systemd is told, and when                           |
+//! | `notifications.rs` | what is sent to systemd, and when                        |
 //! | `outputs.rs`       | what the application wrote                               |
 //! | `report.rs`        | what the arbiter reports is logged                       |
 
@@ -56,11 +56,13 @@ pub struct Master {
     arbiter: Arbiter,
     /// Events that the arbiter has not handled yet.
     pending: VecDeque<Event>,
+    /// The child that was just reaped, while links are read for a worker with its pid.
+    just_reaped: Option<u32>,
     /// The process that could not load the application, while the arbiter handles
     /// that: its log record names it.
     refused_by: Option<Speaker>,
     started: Instant,
-    /// Why the start failed: the status says so to the end.
+    /// Why the start failed: the status line shows it to the end.
     start_failure: Option<String>,
     /// Set by the last action of all.
     exit: Option<u8>,
@@ -108,6 +110,7 @@ impl Master {
             ordering_client: None,
             arbiter,
             pending: VecDeque::new(),
+            just_reaped: None,
             refused_by: None,
             started: now,
             start_failure: None,
@@ -133,10 +136,10 @@ impl Master {
 
     fn run_due(&mut self) {
         let now = Instant::now();
+        self.processes.refresh_counters(now);
         self.flush_outputs(now);
         self.dispatch_pending();
         if self.arbiter.deadline().is_some_and(|due| due <= now) {
-            self.processes.refresh_counters(now);
             let workers = self.arbiter.with_heartbeat();
             let heartbeats = self.processes.heartbeats(workers);
             self.dispatch(Event::Tick(heartbeats));
@@ -164,6 +167,7 @@ impl Master {
             .chain(outputs)
             .chain(self.notifications.next_due(self.is_in_transition(), now))
             .chain(self.log.next_change())
+            .chain([self.processes.next_refresh()])
             .chain(self.control.as_ref().and_then(Server::deadline))
             .min()
             .map(|due| due.saturating_duration_since(now) + Duration::from_millis(1))

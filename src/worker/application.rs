@@ -3,12 +3,18 @@
 use crate::forking;
 use pyo3::prelude::*;
 use rgunicorn_link::protocol::{LoadFailure, Site};
+use rgunicorn_link::shorten;
 use std::ffi::OsStr;
 
 /// Exit status: an exception while the application was loaded.
-const FAILED_TO_BOOT: u8 = 3;
+pub const FAILED_TO_BOOT: u8 = 3;
 /// Exit status: no such application object, or it is not a WSGI application.
 const UNUSABLE_APPLICATION: u8 = 4;
+
+/// The longest summary and the longest traceback, in bytes of JSON: together they have to
+/// fit into one message.
+const LONGEST_SUMMARY: usize = 1024;
+const LONGEST_TRACEBACK: usize = 48 * 1024;
 
 /// Makes the interpreter ready for applications.
 pub fn prepare(py: Python<'_>, site: &Site) -> PyResult<()> {
@@ -25,7 +31,7 @@ pub fn prepare(py: Python<'_>, site: &Site) -> PyResult<()> {
 /// Loads the application that `site` names.
 pub fn load(py: Python<'_>, site: &Site) -> Result<Py<PyAny>, LoadFailure> {
     let loaded = module(py).and_then(|module| module.call_method1("load", (&site.app,)));
-    forking::leave_if_child(py, &loaded);
+    forking::exit_if_child(py, &loaded);
     loaded
         .map(Bound::unbind)
         .map_err(|error| explain(py, &error))
@@ -50,11 +56,16 @@ pub fn explain(py: Python<'_>, error: &PyErr) -> LoadFailure {
             traceback,
         })
     });
-    explained.unwrap_or_else(|_| LoadFailure {
+    let failure = explained.unwrap_or_else(|_| LoadFailure {
         status: FAILED_TO_BOOT,
         summary: error.to_string(),
         traceback: String::new(),
-    })
+    });
+    LoadFailure {
+        summary: shorten(failure.summary, LONGEST_SUMMARY),
+        traceback: shorten(failure.traceback, LONGEST_TRACEBACK),
+        ..failure
+    }
 }
 
 /// The traceback of an exception the application raised while it served.

@@ -1,15 +1,16 @@
 //! The fork server: one process for each generation. It reads orders, loads the
-//! application if told to preload it, and forks workers. It serves nobody.
+//! application if told to preload it, and forks workers. It accepts no
+//! connections.
 
 use crate::forking::{self, ForkingWorker};
 use crate::reporter::{Reporter, Sender};
-use crate::signals::{self, Held};
+use crate::signals::{self, BlockedSignals};
 use crate::sync::Worker;
 use crate::{application, process};
 use nix::sys::signal::{SigSet, Signal};
 use pyo3::exceptions::{PyChildProcessError, PyRuntimeError};
 use pyo3::prelude::*;
-use rgunicorn_engine::close_on_fork;
+use rgunicorn_engine::close_on_fork::{self, Listing};
 use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure, Site, Spawn, ToForkServer};
 use rgunicorn_link::{FORK_SERVER_FD, Link, Received, Scoreboard};
 use rustix::io::FdFlags;
@@ -29,6 +30,8 @@ enum Next {
 /// What workers are forked with, known once the master has sent it.
 struct ForkServer {
     site: Rc<Site>,
+    // Before the scoreboard, which closes the descriptor.
+    _listed: Listing,
     scoreboard: Arc<Scoreboard>,
     /// The preloaded application.
     app: Option<Py<PyAny>>,
@@ -110,6 +113,7 @@ fn configure(
         ));
     };
     let scoreboard = Arc::new(Scoreboard::open(scoreboard)?);
+    let listed = close_on_fork::list(&*scoreboard);
     process::set_title(&format!("rgunicorn: fork server [{}]", site.proc_name));
     application::prepare(py, &site)?;
     let mut app = None;
@@ -130,6 +134,7 @@ fn configure(
     }
     *server = Some(ForkServer {
         site: Rc::new(site),
+        _listed: listed,
         scoreboard,
         app,
     });
@@ -142,7 +147,7 @@ fn configure(
 
 fn refuse(link: &Link, failure: LoadFailure) -> Next {
     let status = failure.status;
-    // If the master is gone, nobody is left to be told.
+    // If the master is gone, there is nowhere to report to.
     let _ = link.send(&FromForkServer::LoadFailed(failure), &[]);
     Next::Exit(status)
 }
@@ -182,10 +187,10 @@ impl ForkServer {
         };
         let os = py.import("os")?;
         let forking = ForkingWorker::begin();
-        let held = Held::begin()?;
-        // Twice, with the process in between gone at once: the worker becomes
+        let blocked = BlockedSignals::begin()?;
+        // Twice, and the intermediate process exits at once: the worker becomes
         // the child of the master, which has made itself the subreaper.
-        let between: i32 = match os.call_method0("fork").and_then(|pid| pid.extract()) {
+        let intermediate: i32 = match os.call_method0("fork").and_then(|pid| pid.extract()) {
             Ok(pid) => pid,
             Err(error) => {
                 let reason = error.value(py).to_string();
@@ -194,8 +199,8 @@ impl ForkServer {
                 return Ok(Next::WaitForOrder);
             }
         };
-        if between > 0 {
-            match os.call_method1("waitpid", (between, 0)) {
+        if intermediate > 0 {
+            match os.call_method1("waitpid", (intermediate, 0)) {
                 // Where the application ignores SIGCHLD, or reaps all children itself,
                 // there is nothing to wait for.
                 Err(error) if error.is_instance_of::<PyChildProcessError>(py) => {}
@@ -228,7 +233,7 @@ impl ForkServer {
             scoreboard: Arc::clone(&self.scoreboard),
             link: Rc::new(Link::from_fd(worker_link)),
             app: self.app.as_ref().map(|app| app.clone_ref(py)),
-            held,
+            blocked,
         }))
     }
 }

@@ -6,14 +6,15 @@
 //! The handlers of `pthread_atfork` see every fork, also those that Python does
 //! not know of. As the process may have other threads, the child's may only make
 //! system calls and touch atomics until then. What Python remembers of our
-//! signal handlers is mended by its own hook, where the fork was Python's.
+//! signal handlers is corrected by Python's own hook, which runs only for forks made
+//! by Python.
 
 use crate::signals;
 use nix::libc;
 use nix::sys::signal::SigSet;
 use pyo3::exceptions::{PyOSError, PySystemExit};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyInt};
 use rgunicorn_engine::close_on_fork;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::DupFlags;
@@ -73,7 +74,7 @@ impl Drop for ForkingWorker {
 extern "C" fn before() {
     if !FORKS_WORKER.load(Relaxed) {
         // A child may be sent TERM before it runs its first instruction.
-        MASK.set(signals::hold().ok());
+        MASK.set(signals::block_exit_signals().ok());
     }
 }
 
@@ -92,7 +93,7 @@ extern "C" fn in_child() {
     signals::reset_in_child();
     release_signals();
     let null = rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).ok();
-    close_on_fork::take(|fd| let_go(fd, null.as_ref()));
+    close_on_fork::take(|fd| replace_with_null(fd, null.as_ref()));
 }
 
 fn release_signals() {
@@ -105,7 +106,7 @@ fn release_signals() {
 /// Closes this process's copy of `fd`. The number stays in use, if that can be
 /// had: code that still knows it must not reach a file of the application's.
 #[expect(unsafe_code, reason = "the list holds numbers")]
-fn let_go(fd: RawFd, null: Option<&OwnedFd>) {
+fn replace_with_null(fd: RawFd, null: Option<&OwnedFd>) {
     // SAFETY: the descriptor was listed by its owner, who can do no more than
     // close it: nothing of the worker goes on in this process.
     let mut fd = ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(fd) });
@@ -125,12 +126,12 @@ fn before_python_forks(py: Python<'_>) -> PyResult<()> {
 #[pyfunction]
 fn after_python_forked(py: Python<'_>) -> PyResult<()> {
     if IS_CHILD.load(Relaxed) {
-        signals::forget_in_child(py)?;
+        signals::reset_python_handlers(py)?;
     }
     Ok(())
 }
 
-/// Whether the application has forked in this process. Its child has let go of
+/// Whether the application has forked in this process. Its child has closed
 /// our sockets, unless one was accepted at the very moment of the fork.
 pub fn has_forked() -> bool {
     HAS_FORKED.load(Relaxed)
@@ -143,18 +144,12 @@ pub fn forget_children() {
 
 /// Ends a child that comes back from the application's code, with the status of
 /// its `sys.exit()`, or 1: the request is its parent's to answer.
-pub fn leave_if_child<T>(py: Python<'_>, outcome: &PyResult<T>) {
+pub fn exit_if_child<T>(py: Python<'_>, outcome: &PyResult<T>) {
     if !IS_CHILD.load(Relaxed) {
         return;
     }
     let status = match outcome {
-        Err(error) if error.is_instance_of::<PySystemExit>(py) => {
-            match error.value(py).getattr("code") {
-                Ok(code) if code.is_none() => 0,
-                Ok(code) => code.extract().unwrap_or(1),
-                Err(_) => 1,
-            }
-        }
+        Err(error) if error.is_instance_of::<PySystemExit>(py) => exit_status(py, error),
         Err(error) => {
             error.print(py);
             1
@@ -167,6 +162,26 @@ pub fn leave_if_child<T>(py: Python<'_>, outcome: &PyResult<T>) {
         .import("os")
         .and_then(|os| os.call_method1("_exit", (status,)));
     std::process::abort();
+}
+
+/// The status of a `SystemExit`. What is no number is a message, as at the end of a script.
+fn exit_status(py: Python<'_>, exit: &PyErr) -> i32 {
+    let Ok(code) = exit.value(py).getattr("code") else {
+        return 1;
+    };
+    if code.is_none() {
+        return 0;
+    }
+    if let Ok(code) = code.cast::<PyInt>() {
+        // The kernel keeps the lowest byte of any number.
+        return code.extract().unwrap_or(-1);
+    }
+    // If there is no standard error, nothing can be done about it.
+    let _ = py.import("sys").and_then(|sys| {
+        let stderr = sys.getattr("stderr")?;
+        stderr.call_method1("write", (format!("{code}\n"),))
+    });
+    1
 }
 
 /// What the child printed is not lost.

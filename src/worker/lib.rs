@@ -15,6 +15,7 @@ mod fork_server;
 mod forking;
 mod process;
 mod reporter;
+mod retire_flag;
 mod signals;
 mod sync;
 mod wsgi;

@@ -1,13 +1,12 @@
 //! Log records on their way to the master, which writes all logs.
 
-use rgunicorn_link::Link;
 use rgunicorn_link::protocol::{FromForkServer, FromWorker, Level, Record};
+use rgunicorn_link::{Link, shorten};
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// The longest text in bytes: a record has to fit on the link with room to spare,
-/// also when JSON doubles its line ends and quotes.
-const LONGEST: usize = 32 * 1024;
+/// The longest text in bytes of JSON: several records have to fit on the link.
+const LONGEST: usize = 48 * 1024;
 
 /// Sends log records; never waits. Records that a full link does not take are
 /// counted, and the next one that it takes carries the count.
@@ -38,18 +37,13 @@ impl Reporter {
     }
 
     /// Logs `text`, which may have several lines.
-    pub fn log(&self, level: Level, mut text: String) {
+    pub fn log(&self, level: Level, text: String) {
         if level < self.level {
             return;
         }
-        if text.len() > LONGEST {
-            let end = (0..=LONGEST).rev().find(|end| text.is_char_boundary(*end));
-            text.truncate(end.unwrap_or(0));
-            text.push_str("\n… (cut)");
-        }
         let record = Record {
             level,
-            text,
+            text: shorten(text, LONGEST),
             dropped: self.dropped.get(),
         };
         let sent = match self.sender {

@@ -24,10 +24,13 @@ const FOR_THE_MASTER: [&str; 6] = [
     "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGTTIN", "SIGTTOU",
 ];
 
-/// Signals by which a worker leaves.
-const LEAVE: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT];
+/// Signals by which a worker exits.
+const EXIT_SIGNALS: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT];
 
-/// A bit for each of [`LEAVE`] whose handler is ours.
+/// A bit for each of [`EXIT_SIGNALS`] whose handler is ours. Read where Python may not be asked:
+/// right after a fork. It is refreshed before each fork that Python makes; a handler that
+/// the application installs before a fork of a C library is taken for ours, and the child
+/// gets the default action in its place.
 static OURS: AtomicU8 = AtomicU8::new(0);
 
 /// The number of the descriptor that Python writes to when a signal comes; -1 for none.
@@ -70,8 +73,8 @@ impl Handler {
     }
 }
 
-/// Makes a fork server outlive the signals that end or bother only others: it
-/// leaves when the master closes its link.
+/// Makes the fork server ignore signals meant for other processes: it exits when
+/// the master closes its link.
 pub fn ignore_in_fork_server(py: Python<'_>) -> PyResult<()> {
     let signal = py.import("_signal")?;
     let ignore = Bound::new(py, Handler(Reaction::Ignore))?;
@@ -82,7 +85,7 @@ pub fn ignore_in_fork_server(py: Python<'_>) -> PyResult<()> {
     dump_stacks_when_dying(py)
 }
 
-/// A crash, and the ABRT that the master sends to who is stuck, leave all
+/// A crash, and the ABRT that the master sends to a stuck worker, leave all
 /// threads' stacks in the log.
 fn dump_stacks_when_dying(py: Python<'_>) -> PyResult<()> {
     let stderr = 2;
@@ -91,31 +94,32 @@ fn dump_stacks_when_dying(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// The signals by which a worker leaves are held back until this is dropped. So
+/// Blocks the signals by which a worker exits until this is dropped. So
 /// none is lost between the fork and the moment its handlers are there: the
 /// fork server's, which it has until then, do nothing.
-pub struct Held {
+pub struct BlockedSignals {
     before: SigSet,
 }
 
-impl Held {
+impl BlockedSignals {
     pub fn begin() -> PyResult<Self> {
-        let before = hold().map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+        let before =
+            block_exit_signals().map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
         Ok(Self { before })
     }
 }
 
-impl Drop for Held {
+impl Drop for BlockedSignals {
     fn drop(&mut self) {
         // It was valid when it was replaced.
         let _ = self.before.thread_set_mask();
     }
 }
 
-/// Blocks the signals by which a worker leaves; what was blocked before.
-pub fn hold() -> nix::Result<SigSet> {
-    let held: SigSet = LEAVE.into_iter().collect();
-    held.thread_swap_mask(SigmaskHow::SIG_BLOCK)
+/// Blocks the signals by which a worker exits. Returns what was blocked before.
+pub fn block_exit_signals() -> nix::Result<SigSet> {
+    let blocked: SigSet = EXIT_SIGNALS.into_iter().collect();
+    blocked.thread_swap_mask(SigmaskHow::SIG_BLOCK)
 }
 
 /// What signals ask of a worker. Once this is dropped, the worker is leaving.
@@ -129,7 +133,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Installs a worker's handlers: TERM finishes, INT and QUIT leave at once
+    /// Installs a worker's handlers: TERM finishes, INT and QUIT exit at once
     /// (also from the middle of the application's Python code).
     pub fn install(py: Python<'_>) -> PyResult<Self> {
         let signal = py.import("_signal")?;
@@ -151,12 +155,12 @@ impl Signals {
         let leaving = Arc::<AtomicBool>::default();
         let on_term = Handler(Reaction::Note(Arc::clone(&retire)));
         signal.call_method1("signal", (Signal::SIGTERM as i32, on_term))?;
-        for leave in [Signal::SIGINT, Signal::SIGQUIT] {
+        for exit_signal in [Signal::SIGINT, Signal::SIGQUIT] {
             let on_quit = Handler(Reaction::Interrupt {
                 quit: Arc::clone(&quit),
                 leaving: Arc::clone(&leaving),
             });
-            signal.call_method1("signal", (leave as i32, on_quit))?;
+            signal.call_method1("signal", (exit_signal as i32, on_quit))?;
         }
         note_handlers(py)?;
         dump_stacks_when_dying(py)?;
@@ -185,8 +189,8 @@ impl Signals {
 
     /// Takes what made `wake` readable.
     pub fn drain(&self) {
-        let mut waste = [0; 64];
-        while matches!(rustix::io::read(self.wake, &mut waste), Ok(count) if count > 0) {}
+        let mut discarded = [0; 64];
+        while matches!(rustix::io::read(self.wake, &mut discarded), Ok(count) if count > 0) {}
     }
 }
 
@@ -196,12 +200,12 @@ impl Drop for Signals {
     }
 }
 
-/// Notes which of the handlers by which a worker leaves are ours.
+/// Notes which of the handlers of [`EXIT_SIGNALS`] are ours.
 pub fn note_handlers(py: Python<'_>) -> PyResult<()> {
     let signal = py.import("_signal")?;
     let mut ours = 0;
-    for (bit, leave) in LEAVE.into_iter().enumerate() {
-        let handler = signal.call_method1("getsignal", (leave as i32,))?;
+    for (bit, exit_signal) in EXIT_SIGNALS.into_iter().enumerate() {
+        let handler = signal.call_method1("getsignal", (exit_signal as i32,))?;
         if handler.is_exact_instance_of::<Handler>() {
             ours |= 1 << bit;
         }
@@ -213,14 +217,14 @@ pub fn note_handlers(py: Python<'_>) -> PyResult<()> {
 fn ours() -> impl Iterator<Item = Signal> {
     let ours = OURS.load(Relaxed);
     let is_ours = move |(bit, _): &(usize, Signal)| ours & (1 << bit) != 0;
-    LEAVE
+    EXIT_SIGNALS
         .into_iter()
         .enumerate()
         .filter(is_ours)
         .map(|(_, signal)| signal)
 }
 
-/// Lets the signals by which a worker leaves end a child of the application's.
+/// Lets the signals by which a worker exits end a child of the application's.
 /// Only system calls: it runs right after the fork.
 #[expect(unsafe_code, reason = "nix leaves it to us that the handler is safe")]
 pub fn reset_in_child() {
@@ -233,15 +237,15 @@ pub fn reset_in_child() {
 }
 
 /// Lets Python know what [`reset_in_child`] did.
-pub fn forget_in_child(py: Python<'_>) -> PyResult<()> {
+pub fn reset_python_handlers(py: Python<'_>) -> PyResult<()> {
     let signal = py.import("_signal")?;
-    for leave in ours() {
+    for exit_signal in ours() {
         // What Python starts with.
-        let default = match leave {
+        let default = match exit_signal {
             Signal::SIGINT => signal.getattr("default_int_handler")?,
             _ => signal.getattr("SIG_DFL")?,
         };
-        signal.call_method1("signal", (leave as i32, default))?;
+        signal.call_method1("signal", (exit_signal as i32, default))?;
     }
     OURS.store(0, Relaxed);
     let before: i32 = signal.call_method1("set_wakeup_fd", (-1,))?.extract()?;

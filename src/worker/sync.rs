@@ -6,16 +6,17 @@ use crate::application;
 use crate::forking;
 use crate::process;
 use crate::reporter::{Reporter, Sender};
-use crate::signals::{Held, Signals};
-use crate::wsgi::{Answered, RetireFlag, Wsgi};
+use crate::retire_flag::RetireFlag;
+use crate::signals::{BlockedSignals, Signals};
+use crate::wsgi::{Answered, Wsgi};
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 use rgunicorn_engine::http::Limits;
-use rgunicorn_engine::{Engine, Notice, Peer, Settings, Token, close_on_fork};
+use rgunicorn_engine::{Engine, Exchange, Notice, Peer, Settings, Token, close_on_fork};
 use rgunicorn_link::protocol::{
     FromWorker, Idle, Level, ListenerInfo, LoadFailure, Site, ToWorker,
 };
-use rgunicorn_link::scoreboard::{Row, now_ms};
+use rgunicorn_link::scoreboard::{Outcome, Row, now_ms};
 use rgunicorn_link::{Link, Received, Scoreboard};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -31,12 +32,11 @@ const WAKE: Token = Token(1);
 const ORPHAN_MS: u64 = 30_000;
 
 /// How long an idle connection may still ask for something when everything stops.
-const HURRY: Duration = Duration::from_secs(1);
+const IDLE_TIMEOUT_WHEN_STOPPING: Duration = Duration::from_secs(1);
 
 /// A retiring worker leaves this much before the master would kill it, in milliseconds.
 const MARGIN_MS: u64 = 500;
 
-/// What a worker is made of.
 pub struct Worker {
     pub number: u32,
     /// Its row on the scoreboard.
@@ -48,7 +48,7 @@ pub struct Worker {
     /// The application, if it was preloaded.
     pub app: Option<Py<PyAny>>,
     /// The signals by which it leaves, until it handles them.
-    pub held: Held,
+    pub blocked: BlockedSignals,
 }
 
 impl Worker {
@@ -61,16 +61,16 @@ impl Worker {
             scoreboard,
             link,
             app,
-            held,
+            blocked,
         } = self;
-        // For as long as this process lives: children of the application's let go of these.
+        // For as long as this process lives: the application's children close these.
         let _listed = (
             close_on_fork::list(&*link),
             close_on_fork::list(&*scoreboard),
         );
         process::set_title(&format!("rgunicorn: worker {number} [{}]", site.proc_name));
         let signals = Signals::install(py)?;
-        drop(held);
+        drop(blocked);
         let pid = i32::try_from(std::process::id())?;
         // From here on the master sends signals. If it is gone, and with it the
         // reason to be here, that is no failure.
@@ -86,6 +86,10 @@ impl Worker {
                 Err(failure) => return Ok(report_failure(&link, failure)),
             },
         };
+        if signals.quit() {
+            // The application caught the exception that should have ended it.
+            return Ok(0);
+        }
         process::allow_descriptors(&site, &reporter);
         let mut engine = Engine::new(settings(&site))?;
         engine.watch(&*link, LINK)?;
@@ -93,20 +97,20 @@ impl Worker {
         let retire_flag = RetireFlag::new(&scoreboard, row);
         let retired = retire_flag.clone();
         engine.accept_while(move || !retired.is_set());
-        if link.send(&FromWorker::Ready, &[]).is_err() {
-            return Ok(0);
-        }
         let Some(row) = scoreboard.row(row) else {
             let summary = format!("the scoreboard has no row {row}");
             return Ok(report_failure(
                 &link,
                 LoadFailure {
-                    status: 3,
+                    status: application::FAILED_TO_BOOT,
                     summary,
                     traceback: String::new(),
                 },
             ));
         };
+        if link.send(&FromWorker::Ready, &[]).is_err() {
+            return Ok(0);
+        }
         row.beat(now_ms(), 0);
         let mut serving = Serving {
             site: &site,
@@ -114,13 +118,15 @@ impl Worker {
             link: &link,
             row,
             wsgi: Wsgi::new(py, app, &site, retire_flag)?,
-            beat: Duration::from_millis(site.beat_ms.max(10)),
+            heartbeat_interval: Duration::from_millis(site.beat_ms.max(10)),
             engine,
             reporter,
             signals,
             leave_ms: None,
         };
-        match serving.run(py) {
+        let served = serving.run(py);
+        serving.wsgi.log_all_suppressed(&serving.reporter);
+        match served {
             // A signal's exception found no application to interrupt.
             Err(error) if error.is_instance_of::<PySystemExit>(py) && serving.signals.quit() => {
                 Ok(0)
@@ -137,7 +143,7 @@ impl Worker {
 
 fn report_failure(link: &Link, failure: LoadFailure) -> u8 {
     let status = failure.status;
-    // If the master is gone, nobody is left to be told.
+    // If the master is gone, there is nowhere to report to.
     let _ = link.send(&FromWorker::LoadFailed(failure), &[]);
     status
 }
@@ -149,8 +155,8 @@ struct Serving<'a> {
     link: &'a Link,
     row: &'a Row,
     wsgi: Wsgi,
-    /// It gives a sign of life at least this often.
-    beat: Duration,
+    /// It sends a heartbeat at least this often.
+    heartbeat_interval: Duration,
     engine: Engine,
     reporter: Reporter,
     signals: Signals,
@@ -161,43 +167,31 @@ struct Serving<'a> {
 impl Serving<'_> {
     fn run(&mut self, py: Python<'_>) -> PyResult<()> {
         loop {
-            // Code of the application's that is no request may have forked as well:
-            // a signal handler, a finalizer.
-            forking::leave_if_child(py, &Ok(()));
+            // Application code outside a request (signal handler, finalizer) may have
+            // forked as well.
+            forking::exit_if_child(py, &Ok(()));
             // The GIL is released only when there is nothing to do: under load each
             // system call and each hand-over of the GIL counts.
             let is_idle = self.engine.turn(Duration::ZERO)? == 0;
-            let mut python_ran = is_idle;
             let now_ms = self.engine.clock().now_ms();
             self.row.beat(now_ms, self.engine.connections() as u64);
-            if is_idle {
-                self.sleep(py)?;
-            }
+            self.wsgi.log_suppressed(now_ms, &self.reporter);
+            let mut python_ran = is_idle && self.sleep(py)?;
             py.check_signals()?;
+            if self.signals.quit() {
+                return Ok(());
+            }
             self.handle_events(py)?;
             if self.engine.take_more_waiting() && self.scoreboard.has_sleepers() {
                 self.engine.wake_another()?;
             }
-            while let Some(exchange) = self.engine.next_request() {
+            // Not those that become ready meanwhile: the others' turn comes first.
+            for _ in 0..self.engine.ready() {
+                let Some(exchange) = self.engine.next_request() else {
+                    break;
+                };
                 python_ran = true;
-                let now_ms = self.engine.clock().now_ms();
-                self.row.begin(now_ms);
-                let answered = self.wsgi.answer(
-                    py,
-                    exchange,
-                    self.engine.clock(),
-                    &self.reporter,
-                    &self.signals,
-                );
-                self.engine.update_clock();
-                let now_ms = self.engine.clock().now_ms();
-                if let Some(Answered { exchange, outcome }) = answered {
-                    self.row.end(now_ms, exchange.bytes(), outcome);
-                    if forking::has_forked() {
-                        self.engine.share_sockets();
-                    }
-                    self.engine.finish(exchange);
-                }
+                self.answer(py, exchange);
                 if self.signals.quit() {
                     return Ok(());
                 }
@@ -213,23 +207,47 @@ impl Serving<'_> {
         }
     }
 
-    /// Waits for events, at most until the next sign of life is due.
-    fn sleep(&mut self, py: Python<'_>) -> PyResult<()> {
-        let wait = self.engine.next_timeout(self.beat);
+    fn answer(&mut self, py: Python<'_>, exchange: Exchange) {
+        let now_ms = self.engine.clock().now_ms();
+        self.row.begin(now_ms);
+        let clock = self.engine.clock();
+        let answered = self
+            .wsgi
+            .answer(py, exchange, clock, &self.reporter, &self.signals);
+        self.engine.update_clock();
+        let now_ms = self.engine.clock().now_ms();
+        if forking::has_forked() {
+            self.engine.share_sockets();
+        }
+        match answered {
+            Answered::Complete(exchange, outcome) => {
+                self.row.end(now_ms, exchange.bytes(), outcome);
+                self.engine.finish(exchange);
+            }
+            Answered::Kept(id) => {
+                self.row.end(now_ms, 0, Outcome::Error);
+                self.engine.forget(id);
+            }
+        }
+    }
+
+    /// Waits for events, at most until the next heartbeat is due. `true`: the GIL was
+    /// released meanwhile.
+    fn sleep(&mut self, py: Python<'_>) -> PyResult<bool> {
+        let wait = self.engine.next_timeout(self.heartbeat_interval);
         if wait.is_zero() {
-            return Ok(());
+            return Ok(false);
         }
         let (engine, scoreboard) = (&mut self.engine, self.scoreboard);
         scoreboard.sleeps();
         let slept = engine.try_accept().and_then(|found| {
             if found {
-                return Ok(0);
+                return Ok(false);
             }
-            py.detach(|| engine.turn(wait))
+            py.detach(|| engine.turn(wait)).map(|_| true)
         });
         scoreboard.wakes();
-        slept?;
-        Ok(())
+        Ok(slept?)
     }
 
     /// Handles what is not a request: the master's orders, signals, the engine's notices.
@@ -294,7 +312,7 @@ impl Serving<'_> {
         );
         let idle_timeout = match idle {
             Idle::Serve => Duration::MAX,
-            Idle::Hurry => HURRY,
+            Idle::CloseSoon => IDLE_TIMEOUT_WHEN_STOPPING,
         };
         Ok(self.engine.retire(idle_timeout)?)
     }
@@ -319,7 +337,11 @@ impl Serving<'_> {
                 }
                 Notice::CannotAccept(error) => (
                     Level::Error,
-                    format!("Cannot accept connections for a moment: {error}"),
+                    format!("Cannot accept connections, trying again in 0.2 s: {error}"),
+                ),
+                Notice::CannotWatch(error) => (
+                    Level::Error,
+                    format!("Closed a connection, as it cannot be watched for events: {error}"),
                 ),
                 Notice::ConnectionLimit => (
                     Level::Warning,
@@ -335,7 +357,7 @@ impl Serving<'_> {
         if dropped > 0 {
             self.reporter.log(
                 Level::Warning,
-                format!("{dropped} more refusals in the same moment are not shown"),
+                format!("{dropped} more events were not logged"),
             );
         }
     }

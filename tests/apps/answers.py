@@ -3,6 +3,8 @@
 import io
 import os
 import sys
+import threading
+import time
 from urllib.parse import parse_qs
 
 TEXT = ("Content-Type", "text/plain")
@@ -248,6 +250,59 @@ def with_big(environ, start_response):
     length = size(environ)
     start_response("200 OK", [TEXT, ("Content-Length", str(length))])
     return [b"x" * length]
+
+
+def with_long_list(environ, start_response):
+    """64 MiB, of which another thread removes what it can when `change` is asked for."""
+    start_response("200 OK", [TEXT])
+    pieces = [b"z" * 65536] * 1024
+    if "change" in environ["QUERY_STRING"]:
+
+        def change():
+            while not os.path.exists("go"):
+                time.sleep(0.01)
+            del pieces[:]
+            note("changed")
+
+        threading.Thread(target=change).start()
+    return pieces
+
+
+def with_long_tuple(environ, start_response):
+    start_response("200 OK", [TEXT])
+    return (b"z" * 65536,) * 1024
+
+
+def with_a_reset_of_its_own(environ, start_response):
+    start_response("200 OK", [TEXT])
+    yield b"x" * 100_000
+    raise ConnectionResetError("the database is gone")
+
+
+def with_control_characters(environ, start_response):
+    raise ValueError("control " + "\x01" * 40_000)
+
+
+def with_a_write_in_another_thread(environ, start_response):
+    """Returns while the other thread waits for the client."""
+    write = start_response("200 OK", [TEXT])
+
+    def write_on():
+        try:
+            while True:
+                write(b"w" * 65536)
+        except BaseException as error:
+            note("%s: %s" % (type(error).__name__, error))
+
+    threading.Thread(target=write_on, daemon=True).start()
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+
+    class Raising(Closing):
+        def close(self):
+            raise RuntimeError("raised in close beside a thread")
+
+    return Raising([])
 
 
 def with_big_pieces(environ, start_response):

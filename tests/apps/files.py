@@ -190,7 +190,14 @@ def app(environ, start_response):
     if kind == "longer_length":
         start_response("200 OK", [*headers, ("Content-Length", "100")])
         return wrapper(plain())
-    start_response("200 OK", headers)
+    if kind == "written_with_a_length":
+        # The file holds more than is left of the announced length.
+        start_response("200 OK", [*headers, ("Content-Length", "10")])(b"written ")
+        return wrapper(plain())
+    write = start_response("200 OK", headers)
+    if kind == "written_first":
+        write(b"written ")
+        return wrapper(plain())
     if kind == "keywords":
         return wrapper(filelike=Recording(), blksize=7)
     if kind == "defaults":

@@ -133,6 +133,17 @@ def raw_and_return(environ):
     sleep()
 
 
+def exiting_with_a_message(environ):
+    """`sys.exit()` in a child that comes back to the server, in each form it has."""
+    statuses = []
+    for code in (None, 3, "cannot go on"):
+        pid = os.fork()
+        if pid == 0:
+            sys.exit(code)
+        statuses.append(waited_for(pid))
+    return "%s" % statuses
+
+
 def raw_and_return_in_a_body(environ):
     """As above, in the middle of a body."""
     yield b"first "

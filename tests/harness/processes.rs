@@ -11,6 +11,11 @@ use std::{
 /// A process id.
 pub type Pid = i32;
 
+/// The process id in the first line of a text.
+pub fn pid_in(text: &str) -> Pid {
+    text.lines().next().unwrap().trim().parse().unwrap()
+}
+
 /// The process id of a child of this process.
 pub fn pid_of(child: &Child) -> Pid {
     Pid::try_from(child.id()).unwrap()

@@ -1,6 +1,6 @@
 //! How an application's answer reaches the client.
 
-use crate::harness::{Broken, Response, Running, Server};
+use crate::harness::{Broken, Response, Running, Server, processes};
 
 fn answering() -> Running {
     Server::running("answers:app").workers(1).start()
@@ -475,4 +475,52 @@ fn no_descriptor_is_left_open_by_any_answer() {
     server.wait_until("no more descriptors are open than before", || {
         open() <= before
     });
+}
+
+/// `ConnectionResetError` is what `write()` raises when the client is gone; from the
+/// application's own connections it is an error like any other.
+#[test]
+fn a_connection_error_of_the_application_is_logged() {
+    let server = answering();
+    let mut connection = server.connect();
+
+    connection.send("GET /a-reset-of-its-own HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    connection.try_receive().unwrap_err();
+
+    server.wait_for_log("ConnectionResetError: the database is gone");
+}
+
+#[test]
+fn an_error_with_many_control_characters_is_logged() {
+    let server = answering();
+
+    assert_is_a_plain_500(&get(&server, "/control-characters"));
+
+    server.wait_for_log("Error handling request GET /control-characters");
+    server.wait_for_log("ValueError: control");
+}
+
+/// The connection is not counted any longer, so its worker can leave.
+#[test]
+fn a_request_that_another_thread_keeps_does_not_keep_its_worker() {
+    let server = Server::running("answers:app")
+        .workers(1)
+        .setting("client_timeout", 600)
+        .setting("graceful_timeout", 600)
+        .setting("limit_response_buffer", "1M")
+        .start();
+    let mut slow = server.connect();
+    slow.send("GET /a-write-in-another-thread HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    slow.receive_head();
+    let worker = *server.worker_pids().first().unwrap();
+    server.wait_until("the other thread waits for the client", || {
+        processes::unlinked_bytes(worker) > 1 << 20
+    });
+    server.write("go", "");
+    server.wait_until("the request is over", || server.get("/list").status == 200);
+
+    for text in ["the request is over", "raised in close beside a thread"] {
+        server.wait_for_log(text);
+    }
+    assert_eq!(server.stop(), 0);
 }

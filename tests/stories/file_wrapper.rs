@@ -134,3 +134,32 @@ fn the_wrapper_takes_its_arguments_by_name() {
     assert_sends(&server, "/keywords", "7;7;");
     assert_sends(&server, "/defaults", "8192;8192;");
 }
+
+/// The head is sent with the written bytes, so the body is chunked: the kernel cannot
+/// send a file in there, and a client that takes chunks has to see where it ends.
+#[test]
+fn a_file_after_a_written_piece_ends_before_the_next_response() {
+    let server = server();
+    let mut connection = server.connect();
+
+    for _ in 0..3 {
+        let response = connection.get("/written-first");
+
+        assert_eq!(response.text(), format!("written {CONTENT}"));
+    }
+}
+
+#[test]
+fn a_file_after_a_written_piece_ends_with_the_content_length() {
+    let server = server();
+    let mut connection = server.connect();
+
+    for _ in 0..3 {
+        assert_eq!(
+            connection.get("/written-with-a-length").text(),
+            "written 01"
+        );
+    }
+
+    assert_eq!(server.log_count("Content-Length"), 0, "{}", server.stderr());
+}

@@ -1,13 +1,13 @@
-//! Children that the application forks: ordinary processes, with nothing of
+//! Processes that the application forks or starts: ordinary ones, with nothing of
 //! the worker's but the memory.
 
-use crate::harness::{Server, processes};
+use crate::harness::{
+    Server,
+    processes::{self, pid_in},
+};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-
-fn pid_in(text: &str) -> processes::Pid {
-    text.lines().next().unwrap().parse().unwrap()
-}
+use std::time::{Duration, Instant};
 
 fn bit(signal: Signal) -> u64 {
     1 << (signal as u64 - 1)
@@ -38,7 +38,7 @@ fn a_thread_may_fork() {
 }
 
 #[track_caller]
-fn assert_has_nothing_of_the_worker(found: &Value) {
+fn assert_is_clean_child(found: &Value) {
     for signal in [Signal::SIGTERM, Signal::SIGQUIT] {
         for set in ["caught", "ignored", "blocked"] {
             let is_in = found[set].as_u64().unwrap() & bit(signal) != 0;
@@ -66,7 +66,7 @@ fn a_forked_child_has_the_signals_and_descriptors_of_a_new_process() {
     let later = idle.get("/show-child").json();
 
     for found in [first, later] {
-        assert_has_nothing_of_the_worker(&found);
+        assert_is_clean_child(&found);
         assert_eq!(found["wakeup"], -1, "{found}");
         for name in ["SIGTERM", "SIGQUIT"] {
             assert_eq!(found["handlers"][name], "0", "{found}");
@@ -78,20 +78,37 @@ fn a_forked_child_has_the_signals_and_descriptors_of_a_new_process() {
     assert_eq!(idle.get("/").text(), "fine");
 }
 
+/// Nor does it take the space on disk for as long as it lives.
 #[test]
-fn a_child_forked_behind_pythons_back_has_them_too() {
+fn a_forked_child_has_no_copy_of_the_file_with_the_request_body() {
+    let server = Server::running("forking:app").workers(1).start();
+
+    let found = server.post("/show-child", &vec![b'x'; 4 << 20]).json();
+
+    let of_body: Vec<_> = found["descriptors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|target| target.as_str().unwrap().ends_with("(deleted)"))
+        .collect();
+    // What is left belongs to `wsgi.input`, which the child may read.
+    assert!(of_body.len() <= 1, "{found}");
+}
+
+#[test]
+fn a_child_of_a_raw_fork_has_them_too() {
     let server = Server::running("forking:app").workers(1).start();
     let mut idle = server.connect();
     idle.get("/");
 
     let found = server.get("/show-raw-child").json();
 
-    assert_has_nothing_of_the_worker(&found);
+    assert_is_clean_child(&found);
     assert_eq!(idle.get("/").text(), "fine");
 }
 
 #[test]
-fn a_child_forked_behind_pythons_back_can_be_terminated() {
+fn a_child_of_a_raw_fork_can_be_terminated() {
     let server = Server::running("forking:app").workers(1).start();
     let running = server.get_in_background("/raw-and-wait");
     server.wait_until("the child and its parent wait", || {
@@ -131,7 +148,7 @@ fn a_surviving_child_does_not_keep_the_address() {
 }
 
 #[test]
-fn a_child_that_comes_back_does_not_hide_that_its_worker_is_stuck() {
+fn a_child_that_returns_does_not_hide_that_its_worker_is_stuck() {
     let server = Server::running("forking:app")
         .workers(1)
         .setting("timeout", 2)
@@ -153,7 +170,7 @@ fn a_child_that_comes_back_does_not_hide_that_its_worker_is_stuck() {
 }
 
 #[test]
-fn a_child_that_comes_back_in_a_body_sends_nothing() {
+fn a_child_that_returns_in_a_body_sends_nothing() {
     let server = Server::running("forking:app").workers(1).start();
     let mut connection = server.connect();
 
@@ -162,6 +179,16 @@ fn a_child_that_comes_back_in_a_body_sends_nothing() {
         assert_eq!(text, "first by the worker");
     }
     assert!(connection.is_open_and_quiet());
+}
+
+#[test]
+fn the_message_with_which_a_child_exits_is_in_the_log() {
+    let server = Server::running("forking:app").workers(1).start();
+
+    let statuses = server.get("/exiting-with-a-message").text();
+
+    assert_eq!(statuses, "[0, 3, 1]");
+    server.wait_for_log("cannot go on");
 }
 
 #[test]
@@ -179,12 +206,140 @@ fn a_child_forked_while_the_application_is_preloaded_is_an_ordinary_process() {
     server.wait_for_workers(2);
     let child = pid_in(&server.read("child"));
 
-    let sockets = processes::descriptors(child)
+    let shared = processes::descriptors(child)
         .into_iter()
-        .filter(|target| target.to_string_lossy().starts_with("socket:"))
+        .filter(|target| {
+            let target = target.to_string_lossy();
+            target.starts_with("socket:") || target.starts_with("/memfd:")
+        })
         .count();
-    assert_eq!(sockets, 0);
+    assert_eq!(shared, 0);
     processes::signal(child, Signal::SIGQUIT);
     server.wait_until("the child is gone", || !processes::runs(child));
     assert_eq!(server.get("/").text(), "fine");
+}
+
+#[test]
+fn programs_that_the_app_starts_have_a_clean_signal_state() {
+    let server = Server::running("children:app").start();
+
+    let found = server.get("/").json();
+
+    // Python itself ignores SIGPIPE and SIGXFSZ; subprocess restores them, the
+    // plainer ways do not. What the tests were started with is not the server's.
+    let pythons_own = (1 << (Signal::SIGPIPE as u64 - 1))
+        | (1 << (Signal::SIGXFSZ as u64 - 1))
+        | processes::ignored_signals();
+    let mask = |way: &str, set: &str| found[way][set].as_u64().unwrap();
+    for way in ["subprocess", "popen", "posix_spawn", "own"] {
+        assert_eq!(mask(way, "SigBlk"), 0, "blocked in {way}: {found}");
+    }
+    for way in ["popen", "posix_spawn"] {
+        assert_eq!(
+            mask(way, "SigIgn") & !pythons_own,
+            0,
+            "ignored in {way}: {found}"
+        );
+    }
+    assert_eq!(
+        mask("subprocess", "SigIgn") & !processes::ignored_signals(),
+        0,
+        "{found}"
+    );
+}
+
+#[test]
+fn the_app_can_wait_for_its_own_children() {
+    let server = Server::running("children:app").start();
+
+    let found = server.get("/").json();
+
+    assert_eq!(found["exit_status"], 0);
+    assert_eq!(found["failure"], 1);
+}
+
+#[test]
+fn programs_that_the_app_starts_inherit_no_descriptor_of_the_server() {
+    let server = Server::running("children:app").start();
+
+    let found = server.get("/").json();
+
+    let lines: Vec<&str> = found["descriptors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    assert!(lines.len() >= 3, "{lines:?}");
+    for kind in ["socket:", "anon_inode:", "memfd:", "control"] {
+        assert!(!lines.iter().any(|line| line.contains(kind)), "{lines:?}");
+    }
+}
+
+#[test]
+fn a_signal_handler_of_the_app_works() {
+    let server = Server::running("shop:app")
+        .workers(1)
+        .file(
+            "shop.py",
+            "import signal\nsignal.signal(signal.SIGUSR2, lambda *_: open('handled', 'w').write('x'))\nfrom hello import app\n",
+        )
+        .start();
+
+    processes::signal(*server.worker_pids().first().unwrap(), Signal::SIGUSR2);
+
+    server.wait_until("the handler ran", || server.read("handled") == "x");
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn a_child_of_the_application_never_answers_and_never_serves() {
+    let server = Server::running("forking:app")
+        .workers(1)
+        .setting("keepalive", 30)
+        .file(
+            "forking.py",
+            r#"
+import os
+import sys
+import time
+
+
+def app(environ, start_response):
+    how = environ["PATH_INFO"]
+    status = b"-"
+    if how != "/plain":
+        pid = os.fork()
+        if pid == 0:
+            if how == "/exit":
+                sys.exit(7)
+            if how == "/raise":
+                raise RuntimeError("raised in the child")
+            if how == "/linger":
+                time.sleep(20)
+                os._exit(0)
+        elif how != "/linger":
+            status = b"%d" % os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [status]
+"#,
+        )
+        .start();
+    let mut connection = server.connect();
+
+    for (path, status) in [("/exit", "7"), ("/raise", "1"), ("/return", "1")] {
+        assert_eq!(connection.get(path).text(), status, "{path}");
+        for _ in 0..5 {
+            assert_eq!(connection.get("/plain").text(), "-", "after {path}");
+        }
+    }
+    assert!(connection.is_open_and_quiet());
+
+    // A child that goes on has copies of the sockets: they end all the same.
+    let mut last = server.connect();
+    last.send("GET /linger HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    assert_eq!(last.receive().text(), "-");
+    let began = Instant::now();
+    assert_eq!(last.rest(), Ok(Vec::new()));
+    assert!(began.elapsed() < Duration::from_secs(10));
 }

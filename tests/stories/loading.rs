@@ -573,3 +573,48 @@ fn a_signal_does_not_disturb_a_worker_that_is_leaving() {
     assert!(!server.read("go.ended").is_empty());
     assert_eq!(server.log_count("SystemExit"), 0, "{}", server.stderr());
 }
+
+/// `except:` catches the `SystemExit` by which a signal ends Python code.
+#[test]
+fn a_worker_told_to_quit_leaves_although_the_application_catches_it_while_it_loads() {
+    let server = Server::running("shop:app")
+        .workers(1)
+        .file(
+            "shop.py",
+            "import os, time\nimport slow\n\
+             if os.path.exists('pause'):\n    os.unlink('pause')\n    \
+             try:\n        slow.mark('paused')\n        time.sleep(600)\n    \
+             except BaseException:\n        pass\n\
+             from hello import app\n",
+        )
+        .start();
+    server.write("pause", "");
+    server.signal(Signal::SIGTTIN);
+    server.wait_until("a new worker loads", || !server.read("paused").is_empty());
+    let worker = server.read("paused").trim().parse().unwrap();
+
+    processes::signal(worker, Signal::SIGQUIT);
+
+    server.wait_until("it leaves", || !processes::runs(worker));
+}
+
+#[test]
+fn an_error_of_any_length_is_reported_with_both_its_ends() {
+    for piece in ["x\\n", "\\x01"] {
+        for arguments in [&[] as &[&str], &["--preload"]] {
+            let code =
+                format!("raise ValueError('the start ' + '{piece}' * 200_000 + ' the end')\n");
+
+            let outcome = broken("shop:app", &code, arguments);
+
+            assert_eq!(outcome.status, BOOT_FAILED);
+            for text in ["shop.py\", line 1", "the start", "the end"] {
+                assert!(
+                    outcome.stderr.contains(text),
+                    "{text} is not in {} bytes",
+                    outcome.stderr.len()
+                );
+            }
+        }
+    }
+}

@@ -1,8 +1,13 @@
-//! Reload: new code, new configuration, and nobody notices.
+//! Reloads: new code and new configuration, without a lost request.
 
-use crate::harness::{Broken, Running, Server, processes};
+use crate::harness::{Broken, Running, Server, client::Connection, processes};
 use nix::sys::signal::Signal;
-use std::{os::unix::fs::symlink, time::Duration};
+use std::{
+    os::unix::fs::symlink,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 /// An application that says one word.
 fn shop(word: &str) -> String {
@@ -32,6 +37,47 @@ fn assert_all_say(server: &Running, word: &str) {
     for _ in 0..20 {
         assert_eq!(server.get("/").text(), word);
     }
+}
+
+/// Takes a while to load; `/crash` ends the worker.
+const SLOW_AND_CRASHING: &str = "\
+import hello, os, time
+time.sleep(1.5)
+def app(environ, start_response):
+    if environ['PATH_INFO'] == '/crash':
+        os.abort()
+    return hello.app(environ, start_response)
+";
+
+#[test]
+fn a_url_that_crashes_a_worker_twice_a_second_does_not_fail_a_reload() {
+    let server = Server::running("shop:app")
+        .workers(4)
+        .file("shop.py", SLOW_AND_CRASHING)
+        .start();
+    server.wait_for_workers(4);
+    let over = AtomicBool::new(false);
+    let address = server.address();
+
+    let outcome = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::SeqCst) {
+                Connection::open(&address)
+                    .unwrap()
+                    .send("GET /crash HTTP/1.1\r\nHost: a\r\n\r\n")
+                    .try_receive()
+                    .unwrap_err();
+                thread::sleep(Duration::from_millis(500));
+            }
+        });
+        server.wait_for_log("SIGABRT");
+        let outcome = server.ctl(&["reload"]);
+        over.store(true, Ordering::SeqCst);
+        outcome
+    });
+
+    assert_eq!(outcome.status, 0, "{outcome:?}\n{}", server.stderr());
+    server.wait_for_workers(4);
 }
 
 #[test]
@@ -204,7 +250,7 @@ fn new_settings_hold_after_a_reload() {
 }
 
 #[test]
-fn a_variable_that_is_set_no_more_is_gone_after_a_reload() {
+fn a_variable_removed_from_the_configuration_is_gone_after_a_reload() {
     let server = Server::running("state:app")
         .setting(
             "env",
@@ -290,7 +336,7 @@ fn a_reload_that_is_asked_for_during_a_reload_brings_the_newest_code() {
 }
 
 #[test]
-fn the_log_names_who_ordered_a_reload_that_had_to_wait() {
+fn a_reload_that_had_to_wait_is_logged_with_its_requester() {
     let server = selling("old").start();
     server.write("shop.py", &shop_that_waits("new"));
     server.signal(Signal::SIGHUP);
@@ -315,9 +361,9 @@ fn the_log_names_who_ordered_a_reload_that_had_to_wait() {
     );
 }
 
-/// As `systemctl kill -s HUP` does: everybody gets it, whatever it is doing.
+/// As `systemctl kill -s HUP` does: it sends the signal to every process.
 #[test]
-fn a_reload_signal_to_every_process_hurts_none_that_is_just_starting() {
+fn sighup_to_every_process_ends_none_that_is_just_starting() {
     let server = selling("old").start();
 
     for _ in 0..8 {
@@ -347,6 +393,8 @@ fn a_stop_during_a_reload_stops() {
     });
 
     assert_eq!(server.stop(), 0);
+    server.wait_for_log("Reload not finished: the service is being stopped");
+    assert_eq!(server.log_count("[ERROR]"), 0, "{}", server.stderr());
 
     assert_eq!(processes::started_for(server.folder()), [] as [i32; 0]);
 }
@@ -389,7 +437,7 @@ fn a_connection_is_not_cut_after_an_answer_that_did_not_say_so() {
 }
 
 #[test]
-fn a_request_that_will_not_end_is_cut_after_its_time() {
+fn a_request_that_does_not_end_is_cut_after_graceful_timeout() {
     let server = Server::running("slow:app")
         .workers(1)
         .setting("graceful_timeout", 2)
@@ -424,7 +472,7 @@ fn an_idle_connection_of_a_retiring_worker_gets_a_last_answer() {
 }
 
 #[test]
-fn an_idle_connection_of_a_retiring_worker_may_run_out_its_time() {
+fn an_idle_connection_of_a_retiring_worker_is_kept_for_its_keepalive_time() {
     let server = Server::running("hello:app")
         .workers(1)
         .setting("keepalive", 3)

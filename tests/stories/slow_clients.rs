@@ -344,3 +344,77 @@ fn a_flood_of_pipelined_requests_takes_bounded_memory() {
     assert!(growth < 30_000, "grew by {growth} KiB");
     assert_eq!(server.get("/list").status, 200);
 }
+
+/// Each request takes a hundredth of a second, and the clients that send many at once
+/// have enough for a minute.
+#[test]
+fn clients_that_send_many_requests_at_once_do_not_block_the_only_worker() {
+    const SLEEPING: &str = "import time, hello\n\
+        def app(environ, start_response):\n    time.sleep(0.01)\n    \
+        return hello.app(environ, start_response)\n";
+    let server = Server::running("sleeping:app")
+        .workers(1)
+        .file("sleeping.py", SLEEPING)
+        .start();
+    let mut pipelining: Vec<Connection> = (0..3).map(|_| server.connect()).collect();
+    for connection in &mut pipelining {
+        connection.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2000));
+        connection.receive();
+    }
+
+    let start = Instant::now();
+    assert_eq!(server.get("/").status, 200);
+
+    let waited = start.elapsed();
+    assert!(waited < Duration::from_secs(10), "{waited:?}");
+}
+
+/// As for an iterable that makes its pieces one by one.
+#[test]
+fn the_space_on_disk_that_a_list_takes_is_limited() {
+    for kind in ["list", "tuple"] {
+        let server = Server::running("answers:app")
+            .workers(1)
+            .setting("client_timeout", 3)
+            .setting("limit_response_buffer", "2M")
+            .start();
+        let worker = *server.worker_pids().first().unwrap();
+        let mut slow = server.connect();
+        slow.send(format!("GET /long-{kind} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        slow.read_head().unwrap();
+
+        // The worker waits for the slow client, then answers the next.
+        let next = server.get_in_background("/list");
+        let mut peak = 0;
+        server.wait_until("the next client is served", || {
+            peak = peak.max(processes::unlinked_bytes(worker));
+            next.is_finished()
+        });
+
+        assert!(peak > 1 << 20, "{kind}: {peak} bytes");
+        assert!(peak < 3 << 20, "{kind}: {peak} bytes");
+        assert_eq!(next.join().unwrap().unwrap().status, 200);
+    }
+}
+
+#[test]
+fn a_list_that_waits_for_its_client_arrives_whole_although_it_is_changed() {
+    let server = Server::running("answers:app")
+        .workers(1)
+        .setting("keepalive", 60)
+        .setting("limit_response_buffer", "2M")
+        .start();
+    let mut slow = server.connect();
+    slow.send("GET /long-list?change=1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let response = slow.read_head().unwrap();
+    server.write("go", "");
+    server.wait_until("the list is changed", || {
+        server.read("notes").contains("changed")
+    });
+
+    let length = response.header("Content-Length").unwrap().parse().unwrap();
+    let body = slow.read_exactly(length).unwrap();
+
+    assert!(body.iter().all(|byte| *byte == b'z'));
+    assert_eq!(slow.get("/list").text(), "one two three");
+}

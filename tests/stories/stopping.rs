@@ -1,4 +1,4 @@
-//! How a server ends: in its own time, or at once.
+//! Stops: graceful, quick, and of a master that is killed.
 
 use crate::harness::{Broken, Server, client::Address, processes};
 use nix::sys::signal::Signal;
@@ -19,7 +19,7 @@ fn a_graceful_stop_finishes_the_requests_that_run() {
 }
 
 #[test]
-fn the_last_answer_says_that_it_is_the_last() {
+fn the_last_answer_of_a_stopping_worker_has_connection_close() {
     let server = Server::running("slow:app")
         .workers(1)
         .setting("keepalive", 30)
@@ -36,7 +36,7 @@ fn the_last_answer_says_that_it_is_the_last() {
 }
 
 #[test]
-fn a_graceful_stop_waits_no_longer_than_it_may() {
+fn a_graceful_stop_kills_workers_after_graceful_timeout() {
     let server = Server::running("slow:app")
         .workers(1)
         .setting("graceful_timeout", 1)
@@ -72,7 +72,7 @@ fn an_idle_server_stops_at_once() {
 }
 
 #[test]
-fn a_quick_stop_waits_for_nobody() {
+fn a_quick_stop_does_not_wait_for_requests() {
     for signal in [Signal::SIGINT, Signal::SIGQUIT] {
         let server = Server::running("slow:app")
             .workers(1)
@@ -130,7 +130,7 @@ fn a_stopped_server_takes_no_connection_any_more() {
 }
 
 #[test]
-fn a_stop_under_load_cuts_nobody_off() {
+fn a_stop_under_load_fails_no_request() {
     let server = Server::running("hello:app").workers(2).start();
     let traffic = server.under_load();
 
@@ -163,7 +163,7 @@ fn a_server_that_is_still_loading_can_be_stopped() {
 }
 
 #[test]
-fn when_the_master_is_killed_nobody_stays() {
+fn when_the_master_is_killed_every_process_exits() {
     let server = Server::running("hello:app").workers(2).start();
 
     server.signal(Signal::SIGKILL);
@@ -206,12 +206,12 @@ fn a_master_that_is_killed_under_load_loses_no_waiting_client() {
     assert_eq!(traffic.finish(), [] as [&str; 0]);
 }
 
-/// An application that is imported for as long as nobody writes the file `go`.
+/// An application whose import ends when the file `go` exists.
 const IMPORTED_SLOWLY: &str = "import slow\nslow.mark('importing')\n\
     slow.app({'PATH_INFO': '/until/go'}, print)\nfrom hello import app\n";
 
 #[test]
-fn a_check_that_is_interrupted_leaves_nothing_and_says_nothing() {
+fn an_interrupted_check_leaves_no_process_and_prints_nothing() {
     let server = Server::running("shop:app")
         .file("shop.py", IMPORTED_SLOWLY)
         .argument("--check-config")
@@ -230,7 +230,7 @@ fn a_check_that_is_interrupted_leaves_nothing_and_says_nothing() {
 }
 
 #[test]
-fn an_interrupt_from_the_terminal_reaches_everybody_and_nobody_complains() {
+fn sigint_from_the_terminal_stops_every_process_without_error_messages() {
     for preload in [false, true] {
         let server = Server::running("shop:app")
             .workers(2)

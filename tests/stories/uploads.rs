@@ -110,7 +110,7 @@ fn bodies_of_every_size_around_the_limits_arrive_whole() {
 }
 
 #[test]
-fn a_slow_upload_does_not_hold_a_lonely_worker() {
+fn a_slow_upload_does_not_block_the_only_worker() {
     let server = Server::running("bodies:app").workers(1).start();
     let mut slow = server.connect();
     slow.send("POST /echo/read HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n");

@@ -24,7 +24,7 @@ fn the_environ_has_every_key_that_pep_3333_demands() {
 }
 
 #[test]
-fn a_lonely_worker_is_no_multiprocess() {
+fn a_single_worker_is_not_multiprocess() {
     let server = Server::running("environment:app").workers(1).start();
 
     assert_eq!(server.get("/").json()["wsgi.multiprocess"], false);
@@ -144,7 +144,7 @@ fn cookies_in_several_fields_are_one_list_of_cookies() {
 /// sends ever new names must not put an end to that, for names that came before
 /// as for those that come after.
 #[test]
-fn a_client_with_many_header_names_takes_the_cache_from_nobody() {
+fn a_client_with_many_header_names_does_not_empty_the_cache() {
     const SHOP: &str = "kept = {}\n\
         def app(environ, start_response):\n    \
         said = [kept.get(key) is key for key in environ if key.startswith('HTTP_X_SHOP')]\n    \
@@ -175,7 +175,43 @@ fn a_client_with_many_header_names_takes_the_cache_from_nobody() {
     assert_eq!(late[2], "[True]", "{late:?}");
 }
 
-/// Names that come again are cached, the one that was not used for longest goes.
+#[test]
+fn the_names_of_a_few_hundred_fields_are_all_cached() {
+    const SHOP: &str = "kept = {}\n\
+        def app(environ, start_response):\n    \
+        made = sum(kept.setdefault(key, key) is not key for key in environ if key.startswith('HTTP_X_'))\n    \
+        kept.update((key, key) for key in environ)\n    \
+        start_response('200 OK', [('Content-Type', 'text/plain')])\n    \
+        return [str(made).encode()]\n";
+    let server = Server::running("shop:app")
+        .workers(1)
+        .file("shop.py", SHOP)
+        .start();
+    let mut connection = server.connect();
+    let mut made_again = || {
+        (0..5)
+            .map(|request| {
+                let fields: Vec<_> = (0..80)
+                    .map(|field| format!("X-{request}-{field}: x\r\n"))
+                    .collect();
+                let fields = fields.concat();
+                let text = connection
+                    .send(format!("GET / HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n"))
+                    .receive()
+                    .text();
+                text.parse::<u32>().unwrap()
+            })
+            .sum::<u32>()
+    };
+
+    for _ in 0..3 {
+        made_again();
+    }
+
+    assert_eq!(made_again(), 0);
+}
+
+/// Names that come again are cached; the least recently used one is evicted.
 #[test]
 fn more_header_names_than_are_cached_arrive_all_the_same() {
     let server = Server::running("environment:app").workers(1).start();
@@ -241,7 +277,7 @@ fn a_trusted_proxy_says_that_the_scheme_is_https() {
 }
 
 #[test]
-fn a_proxy_that_is_not_trusted_says_nothing() {
+fn forwarding_headers_of_an_untrusted_proxy_are_ignored() {
     let server = Server::running("environment:app")
         .setting("forwarded_allow_ips", "192.0.2.1")
         .start();
@@ -363,6 +399,22 @@ fn bodies_of_a_wrong_length_do_not_flood_the_log() {
 
     let lines = server.log_count("Content-Length is 5");
     assert!((1..100).contains(&lines), "{lines} lines");
+}
+
+#[test]
+fn bodies_of_a_wrong_length_that_were_not_logged_are_counted_when_the_worker_leaves() {
+    let server = Server::running("five:app")
+        .workers(1)
+        .file("five.py", FIVE)
+        .start();
+    let mut connection = server.connect();
+    for _ in 0..200 {
+        connection.get("/long");
+    }
+
+    server.stop();
+
+    server.wait_for_log("more responses had a wrong Content-Length");
 }
 
 #[test]

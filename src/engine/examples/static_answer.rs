@@ -1,4 +1,4 @@
-//! The engine with a fixed answer in place of an application: what the engine
+//! The engine with a fixed response in place of an application: what the engine
 //! itself costs. `cargo run --release -p rgunicorn-engine --example static_answer -- 8000`
 
 use rgunicorn_engine::{Engine, Settings};

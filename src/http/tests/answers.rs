@@ -123,7 +123,7 @@ fn an_old_client_gets_an_unknown_length_until_the_connection_closes() {
 }
 
 #[test]
-fn an_old_client_that_wants_its_connection_kept_is_told_so() {
+fn keep_alive_is_confirmed_to_an_http_1_0_client() {
     assert_answer(
         (KEPT_10, "200 OK", &[], Some(0)),
         "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n",

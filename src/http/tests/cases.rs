@@ -95,7 +95,8 @@ fn invalid_requests_are_refused_as_their_files_say() {
         for (key, value) in &case.expected {
             match &**key {
                 "status" => {
-                    assert_eq!(refusal.status().code().to_string(), *value, "{name}");
+                    let status = refusal.status().to_string();
+                    assert_eq!(status.split(' ').next(), Some(&**value), "{name}");
                 }
                 "refusal" => assert_eq!(format!("{refusal:?}"), *value, "{name}"),
                 other => panic!("{name}: unknown key {other:?}"),

@@ -89,7 +89,7 @@ impl Master {
         match self.arbiter.summary().phase {
             Phase::Starting | Phase::Serving | Phase::Reloading => Idle::Serve,
             // No other worker will serve those clients.
-            Phase::Stopping => Idle::Hurry,
+            Phase::Stopping => Idle::CloseSoon,
         }
     }
 

@@ -151,16 +151,23 @@ impl Master {
             let speaker = worker.speaker();
             match link.receive() {
                 Ok(Received::Message(FromWorker::Started { pid }, _)) => {
-                    match u32::try_from(pid)
-                        .map_err(io::Error::other)
-                        .and_then(Handle::of)
-                    {
+                    let handle = match u32::try_from(pid) {
+                        Ok(pid) if self.just_reaped == Some(pid) => Ok(Handle::reaped(pid)),
+                        Ok(pid) => Handle::of(pid),
+                        Err(error) => Err(io::Error::other(error)),
+                    };
+                    match handle {
                         Ok(handle) => {
                             worker.handle = Some(handle);
                             events::worker_started(worker.named());
                             self.dispatch(Event::WorkerStarted(id));
                         }
-                        Err(error) => error!("Cannot watch worker {id}: {error}"),
+                        // Without a handle it could not be killed. It exits when it
+                        // finds its link closed, and another is ordered.
+                        Err(error) => {
+                            error!("Cannot open a pidfd for worker {id} (pid {pid}): {error}");
+                            return self.link_closed(id);
+                        }
                     }
                 }
                 Ok(Received::Message(FromWorker::Ready, _)) => {
@@ -225,15 +232,6 @@ impl Master {
 
     /// Reaps every child that has ended.
     pub(super) fn reap(&mut self) {
-        // A worker that has sent its pid and exited right after that is known only
-        // by its link until the message is read.
-        let unnamed: Vec<_> = (self.processes.workers.values())
-            .filter(|worker| worker.handle.is_none())
-            .map(|worker| worker.id)
-            .collect();
-        for worker in unnamed {
-            self.read_worker(worker);
-        }
         loop {
             match process::reap() {
                 Ok(Some(reaped)) => self.reaped(reaped.pid, reaped.exit),
@@ -246,8 +244,27 @@ impl Master {
         }
     }
 
+    /// The worker with this pid, which is reaped. One that has sent its pid and ended
+    /// right after that is known only by its link until the message is read.
+    fn reaped_worker(&mut self, pid: u32) -> Option<WorkerId> {
+        let known = self.processes.worker_with_pid(pid);
+        if known.is_some() || self.processes.fork_server_with_pid(pid).is_some() {
+            return known;
+        }
+        let unnamed: Vec<_> = (self.processes.workers.values())
+            .filter(|worker| worker.handle.is_none())
+            .map(|worker| worker.id)
+            .collect();
+        self.just_reaped = Some(pid);
+        for worker in unnamed {
+            self.read_worker(worker);
+        }
+        self.just_reaped = None;
+        self.processes.worker_with_pid(pid)
+    }
+
     fn reaped(&mut self, pid: u32, exit: ExitStatus) {
-        if let Some(id) = self.processes.worker_with_pid(pid) {
+        if let Some(id) = self.reaped_worker(pid) {
             // What it sent before it ended.
             self.read_worker(id);
             let was_killed_by_us = (self.arbiter.worker(id)).is_some_and(Worker::is_killed);

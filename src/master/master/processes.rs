@@ -136,7 +136,6 @@ impl Processes {
             .listeners
             .iter()
             .map(|listener| ListenerInfo {
-                name: listener.name.clone(),
                 address: listener.address.clone(),
             })
             .collect();
@@ -148,8 +147,8 @@ impl Processes {
             .and_then(|worker| worker.link.as_ref())
             .map(|link| link.send(&ToWorker::Listen(infos), &fds));
         if let Some(Err(error)) = sent {
-            // It beats and looks healthy, but would never serve: kill it, so that it
-            // is replaced.
+            // Its heartbeat goes on, but it would never serve: kill it, so that it is
+            // replaced.
             error!("Cannot lend worker {id} the listeners: {error}");
             self.signal_worker(id, Signal::KILL);
         }
@@ -182,7 +181,7 @@ impl Processes {
         {
             // If its link is full, it still has its first order, and is killed when
             // it has not left in time.
-            let _ = link.send(&retire_order(within, Idle::Hurry), &[]);
+            let _ = link.send(&retire_order(within, Idle::CloseSoon), &[]);
         }
     }
 
@@ -228,7 +227,7 @@ impl Processes {
             .map(|server| server.generation)
     }
 
-    /// Tells a SIGKILL of the kernel that is short of memory from anybody else's.
+    /// Replaces a SIGKILL that the kernel sent because memory ran out by `OutOfMemory`.
     pub(super) fn explain(&mut self, exit: ExitStatus) -> ExitStatus {
         if exit.is_signal(nix::sys::signal::Signal::SIGKILL) && self.oom_kills.explains_a_death() {
             ExitStatus::OutOfMemory
@@ -237,12 +236,16 @@ impl Processes {
         }
     }
 
-    /// Keeps the counters recent with which others are compared.
+    /// Keeps the counter recent with which [`Self::explain`] compares.
     pub(super) fn refresh_counters(&mut self, now: Instant) {
         self.oom_kills.refresh(now);
     }
 
-    // What the scoreboard says.
+    pub(super) fn next_refresh(&self) -> Instant {
+        self.oom_kills.due()
+    }
+
+    // What the scoreboard holds.
 
     pub(super) fn reading(&self, worker: WorkerId) -> Option<Reading> {
         let row = self.workers.get(&worker)?.row;

@@ -23,6 +23,9 @@ impl Master {
                 let workers = self.arbiter.summary().ready;
                 events::reload_finished(generation.0, workers, now - self.reload.began);
             }
+            Report::ReloadFailed(reason @ Reason::Stopping) => {
+                info!("Reload not finished: {reason}");
+            }
             Report::ReloadFailed(reason) => {
                 self.load_failed(&reason);
                 let generation = self.arbiter.summary().generation;
@@ -52,6 +55,12 @@ impl Master {
             Report::WorkerKilled(id) => {
                 if let Some(worker) = self.processes.workers.get(&id) {
                     events::worker_killed(worker.named(), "it did not leave in time");
+                }
+            }
+            Report::WorkerLeftBehind(id) => events::left_behind(self.speaker(id)),
+            Report::ForkServerLeftBehind(generation) => {
+                if let Some(server) = self.processes.fork_servers.get(&generation) {
+                    events::left_behind(server.speaker());
                 }
             }
             Report::RespawnDelayed(pause) => events::respawn_delayed(pause),

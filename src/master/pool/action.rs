@@ -60,7 +60,7 @@ pub enum Action {
     Announce(Announcement),
     /// Log it, once.
     Report(Report),
-    /// Every process is gone. The last action of all.
+    /// Every process is gone or left behind. The last action of all.
     Exit(u8),
 }
 
@@ -83,7 +83,8 @@ pub struct ReloadId(pub u32);
 /// What an operator may want to find in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
-    /// The service answers requests for the first time, with so many workers.
+    /// The service answers requests for the first time, with this number of
+    /// workers.
     Serving(GenerationId, usize),
     /// The first generation could not serve: the service ends.
     StartFailed(Reason),
@@ -112,10 +113,15 @@ pub enum Report {
     WorkerDied(WorkerId, ExitStatus),
     /// A worker failed before it served; another is tried.
     WorkerFailed(WorkerId, Reason),
-    /// A worker was silent for so long and is told to dump its stacks and die.
+    /// A worker sent no heartbeat for this long and is aborted, so that it dumps its
+    /// stacks.
     WorkerTimedOut(WorkerId, Duration),
     /// A worker did not leave in time and is killed.
     WorkerKilled(WorkerId),
+    /// The service stops without waiting for this killed worker any longer.
+    WorkerLeftBehind(WorkerId),
+    /// The same for a fork server.
+    ForkServerLeftBehind(GenerationId),
     /// Workers fail one after the other: the next is tried after this pause.
     RespawnDelayed(Duration),
 
@@ -130,7 +136,7 @@ pub enum Report {
 /// Why a generation, a worker or a reload failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// The configuration cannot be used; why, in one line.
+    /// Why the configuration cannot be used.
     Config(String),
     /// The application could not be loaded.
     Load(LoadFailure),
@@ -138,18 +144,18 @@ pub enum Reason {
     Late(Duration),
     /// A worker died.
     WorkerDied(ExitStatus),
-    /// A worker was silent for so long.
+    /// A worker sent no heartbeat for this long.
     TimedOut(Duration),
     /// The fork server died; how, in words.
     ForkServerDied(String),
     /// The fork server closed its link and went on running.
     ForkServerLinkClosed,
-    /// The fork server did not fork when it was told to.
+    /// The fork server did not fork within its time, 10 s.
     ForkServerStuck,
     /// The operating system refused to fork; its error message.
     Fork(String),
-    /// The generation serves, but so many of its workers failed that the reload is
-    /// given up. Workers are still replaced one by one.
+    /// The generation serves, but its workers fail or requests crash them, and the
+    /// reload is given up. Workers are still replaced one by one.
     GaveUp {
         failures: u32,
         /// The last one's reason.
@@ -190,16 +196,19 @@ impl fmt::Display for Reason {
             ),
             Self::WorkerDied(exit) => write!(to, "a worker died: {exit}"),
             Self::TimedOut(silent) => {
-                write!(to, "a worker was silent for {} s", silent.as_secs())
+                write!(to, "a worker sent no heartbeat for {} s", silent.as_secs())
             }
             Self::ForkServerDied(how) => write!(to, "the fork server died: {how}"),
             Self::ForkServerLinkClosed => {
                 to.write_str("the fork server closed its link and did not exit")
             }
-            Self::ForkServerStuck => to.write_str("the fork server does not fork"),
+            Self::ForkServerStuck => to.write_str("the fork server forked no worker for 10 s"),
             Self::Fork(why) => write!(to, "cannot fork a worker: {why}"),
             Self::GaveUp { failures, last } => {
-                write!(to, "{failures} new workers failed, the last because {last}")
+                write!(
+                    to,
+                    "{failures} new workers failed; the last failure: {last}"
+                )
             }
             Self::Stopping => to.write_str("the service is being stopped"),
         }

@@ -44,7 +44,7 @@ pub struct Arbiter {
     pub(super) replace: Pause,
     /// When the heartbeats are checked again.
     pub(super) next_heartbeat_check: Instant,
-    /// What the service manager was told last.
+    /// What was announced to the service manager last.
     pub(super) announced: Option<Announcement>,
     /// The last number of each kind that is in use. None is used twice.
     last_generation: u32,
@@ -65,7 +65,7 @@ pub(super) enum Lifecycle {
     Serving,
     /// Every process is asked to leave; the exit status, and how they are asked.
     Stopping(u8, StopMode),
-    /// Every process is gone.
+    /// Every process is gone, or left behind because SIGKILL does not end it.
     Stopped(u8, StopMode),
 }
 
@@ -106,7 +106,7 @@ impl Arbiter {
         (arbiter, actions)
     }
 
-    /// Handles one event and says what has to be done. `now` never goes back.
+    /// Handles one event and returns what has to be done. `now` never goes back.
     pub fn on(&mut self, event: Event, now: Instant) -> Vec<Action> {
         if matches!(self.lifecycle, Lifecycle::Stopped(..)) {
             return Vec::new();
@@ -190,12 +190,17 @@ impl Arbiter {
     /// The order did not get through. Nobody failed: it is given again in a moment,
     /// or to the next fork server if this one is about to end.
     fn spawn_deferred(&mut self, id: WorkerId, now: Instant) {
-        let is_ordered = (self.workers.get(&id))
-            .is_some_and(|worker| matches!(worker.state, State::Ordered { .. }));
-        if !is_ordered {
+        let Some(worker) = self.workers.get(&id) else {
+            return;
+        };
+        if !matches!(worker.state, State::Ordered { .. }) {
             return;
         }
+        let generation = worker.generation;
         self.workers.remove(&id);
+        if generation == self.current {
+            self.respawn.order_again(now);
+        }
         self.spawn_after = Some(now + SPAWN_AGAIN);
         if let Next::Testing(candidate) = &mut self.next {
             if candidate.probe == Some(id) {
@@ -259,7 +264,11 @@ impl Arbiter {
             State::Serving { since } => {
                 self.report(Report::WorkerDied(id, exit));
                 let reason = Reason::WorkerDied(exit);
-                self.worker_lost(worker.generation, since, served, reason, now);
+                if served {
+                    self.worker_lost_in_use(worker.generation, reason, now);
+                } else {
+                    self.worker_lost_unused(worker.generation, since, reason, now);
+                }
             }
             State::Retiring { .. }
             | State::Leaving { .. }
@@ -292,10 +301,9 @@ impl Arbiter {
         self.report(Report::WorkerTimedOut(heartbeat.worker, silent));
         if let Some((worker, _)) = self.step_worker(heartbeat.worker, Input::Stuck, now) {
             if worker.state.role() == Role::Serving {
-                // No limit is needed: it takes the whole timeout each time.
-                let served = true;
+                // Its successors need no limit: it takes the whole timeout each time.
                 let reason = Reason::TimedOut(silent);
-                self.worker_lost(worker.generation, since, served, reason, now);
+                self.worker_lost_in_use(worker.generation, reason, now);
             }
         }
     }

@@ -54,7 +54,7 @@ pub enum Event {
     /// The answer to [`Action::ReadConfig`](super::Action::ReadConfig): the
     /// loop keeps the new configuration as the candidate.
     ConfigRead(Wanted),
-    /// The other answer: why it cannot be used, in one line.
+    /// The other answer: why it cannot be used.
     ConfigRefused(String),
 
     /// A fork server can fork workers.

@@ -27,13 +27,13 @@ impl ExitStatus {
         matches!(self, Self::Signal { number, .. } if number == signal as i32)
     }
 
-    /// Whether a worker that was told to leave ended as it was told to, or for a
+    /// Whether a worker that was asked to leave ended as it was asked to, or for a
     /// reason that is in the log already.
     pub fn is_expected_when_leaving(self) -> bool {
         match self {
             // 3 and 4: it could not load the application.
             Self::Code(code) => matches!(code, 0 | 3 | 4),
-            // The signals by which the master tells it.
+            // The signals that the master sends.
             Self::Signal { .. } => [
                 Signal::SIGTERM,
                 Signal::SIGQUIT,
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operator_reads_how_a_process_ended() {
+    fn an_exit_status_is_displayed_in_words() {
         let crashed = ExitStatus::Signal {
             number: Signal::SIGSEGV as i32,
             core_dumped: true,
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_is_not_expected_of_one_that_was_told_to_leave() {
+    fn a_crash_is_not_expected_when_leaving() {
         for (status, expected) in [
             (ExitStatus::Code(0), true),
             (ExitStatus::Code(4), true),

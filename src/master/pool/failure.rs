@@ -3,18 +3,20 @@
 
 use super::arbiter::{Lifecycle, StopMode};
 use super::generation::{self, ForkServer, GenerationId};
-use super::reload::{Candidate, Next, Purpose, Rollout};
+use super::reload::{Candidate, Next, Purpose};
 use super::worker_state::WorkerId;
 use super::{Action, Arbiter, Reason, Report};
 use std::time::{Duration, Instant};
 
-/// A worker or a fork server that was ready for so long was not a failed one.
+/// Uptime after which a death is not counted as a failed start.
 const LONG_ENOUGH: Duration = Duration::from_secs(5);
 /// The first pause after an application that could not be loaded.
 const LOAD_PAUSE: Duration = Duration::from_secs(1);
-/// After so many failed workers a reload whose first worker was ready has failed.
-/// Whoever waits for it is told; the workers that are missing are still tried.
+/// Failed workers after which a rollout is given up, and the reload has failed. The workers that are missing are still tried.
 const ROLLOUT_FAILURES: u32 = 5;
+/// How long crashes in requests may keep a rollout from replacing an old worker
+/// before it is given up.
+const ROLLOUT_STALLED: Duration = Duration::from_secs(60);
 
 impl Arbiter {
     /// A worker failed before it was ready.
@@ -39,24 +41,45 @@ impl Arbiter {
         }
     }
 
-    /// A worker that was ready is lost, without having been asked to leave.
-    pub(super) fn worker_lost(
+    /// A worker that had served is lost, without having been asked to leave. That
+    /// says nothing about whether its generation can be started.
+    pub(super) fn worker_lost_in_use(
         &mut self,
         generation: GenerationId,
-        ready_since: Instant,
-        served: bool,
         reason: Reason,
         now: Instant,
     ) {
         match self.affected_by(generation) {
             Affected::Current => {
                 self.lifecycle = Lifecycle::Serving;
-                if served {
-                    self.respawn.died_after_use(now);
-                } else {
-                    let pause = self.respawn.died_unused(self.count, now);
-                    self.report_delay(pause);
+                self.respawn.died_after_use(now);
+                if let Some(rollout) = &mut self.rollout {
+                    rollout.lost_in_use += 1;
+                    let stalled = now.saturating_duration_since(rollout.advanced);
+                    if stalled >= ROLLOUT_STALLED {
+                        let lost = rollout.lost_in_use;
+                        self.give_up_rollout(lost, reason);
+                    }
                 }
+            }
+            Affected::Start | Affected::Candidate(_) | Affected::Nothing => {}
+        }
+    }
+
+    /// A worker that was ready is lost before its first request, without having been
+    /// asked to leave.
+    pub(super) fn worker_lost_unused(
+        &mut self,
+        generation: GenerationId,
+        ready_since: Instant,
+        reason: Reason,
+        now: Instant,
+    ) {
+        match self.affected_by(generation) {
+            Affected::Current => {
+                self.lifecycle = Lifecycle::Serving;
+                let pause = self.respawn.died_unused(self.count, now);
+                self.report_delay(pause);
                 if !lived_long(ready_since, now) {
                     self.rollout_failed(reason);
                 }
@@ -123,11 +146,16 @@ impl Arbiter {
             return;
         };
         rollout.failures += 1;
-        let Rollout { reload, failures } = *rollout;
+        let failures = rollout.failures;
         if failures >= ROLLOUT_FAILURES {
-            self.rollout = None;
+            self.give_up_rollout(failures, reason);
+        }
+    }
+
+    fn give_up_rollout(&mut self, failures: u32, reason: Reason) {
+        if let Some(rollout) = self.rollout.take() {
             let last = Box::new(reason);
-            self.finish_reload(reload, Err(Reason::GaveUp { failures, last }));
+            self.finish_reload(rollout.reload, Err(Reason::GaveUp { failures, last }));
         }
     }
 

@@ -14,10 +14,10 @@
 //!
 //! It may die at any time: its workers do not need it, only their successors do.
 //! A process that ends closes its link first, so a closed link is not yet a
-//! failure: how it ended says more. But it may also live on, kept by a thread of
+//! failure: how it ended says more. But it may also go on running, kept by a thread of
 //! the application, and then it is killed and replaced.
 
-use super::worker_state::{KILL_AGAIN, QUICK, later};
+use super::worker_state::{KILL_AGAIN, MOST_KILLS, QUICK, later};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -47,13 +47,15 @@ pub enum ForkServer {
         /// Then it is killed.
         until: Instant,
     },
-    /// We closed its link, or it could not load, or was told to dump its stacks.
+    /// We closed its link, or it could not load, or was aborted.
     Leaving {
         /// Then it is killed.
         until: Instant,
     },
     /// Sent SIGKILL.
     Killed {
+        /// How often.
+        times: u32,
         /// Then it is sent another.
         until: Instant,
     },
@@ -95,7 +97,8 @@ impl ForkServer {
         use Input::{Disconnected, Ready, Stop, Stuck, Tick};
         let until = now + QUICK;
         let leaving = Self::Leaving { until };
-        let killed = Self::Killed {
+        let killed = |times| Self::Killed {
+            times,
             until: now + KILL_AGAIN,
         };
         match (self, input) {
@@ -120,11 +123,13 @@ impl ForkServer {
                 | Self::Disconnected { .. }
                 | Self::Leaving { .. },
                 Stuck,
-            ) => (killed, Effect::Kill),
-            (
-                Self::Disconnected { until, .. } | Self::Leaving { until } | Self::Killed { until },
-                Tick,
-            ) if now >= until => (killed, Effect::Kill),
+            ) => (killed(1), Effect::Kill),
+            (Self::Disconnected { until, .. } | Self::Leaving { until }, Tick) if now >= until => {
+                (killed(1), Effect::Kill)
+            }
+            (Self::Killed { times, until }, Tick) if now >= until => {
+                (killed(times.saturating_add(1)), Effect::Kill)
+            }
             (state, Ready | Stop | Disconnected | Stuck | Tick) => (state, Effect::Nothing),
         }
     }
@@ -134,10 +139,15 @@ impl ForkServer {
         match self {
             Self::Starting { until } => until,
             Self::Ready { .. } => None,
-            Self::Disconnected { until, .. } | Self::Leaving { until } | Self::Killed { until } => {
-                Some(until)
-            }
+            Self::Disconnected { until, .. }
+            | Self::Leaving { until }
+            | Self::Killed { until, .. } => Some(until),
         }
+    }
+
+    /// Whether it hangs in the kernel: SIGKILL after SIGKILL does not end it.
+    pub(super) fn survives_kills(self) -> bool {
+        matches!(self, Self::Killed { times, .. } if times > MOST_KILLS)
     }
 
     /// Whether it has neither failed nor been told to leave. One that has closed

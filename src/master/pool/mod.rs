@@ -41,7 +41,8 @@
 //! not need it, but their successors do, so a new generation is started.
 //!
 //! *Stopping.* Everything is asked to leave, workers first, and killed when it has
-//! not left in time.
+//! not left in time. A process that three SIGKILLs have not ended hangs in the kernel
+//! and is left behind: to wait for it could take for ever.
 //!
 //! # A reload
 //!
@@ -64,6 +65,10 @@
 //! failed, so that nobody waits for it for ever. The new generation stays promoted
 //! (it does serve), and the workers that are missing are still tried, until they
 //! succeed or the next reload brings better code.
+//!
+//! A new worker that dies in a request, or after one, has shown that the new code
+//! can be loaded, so it is not such a failure. Only if such deaths keep
+//! every old worker from being replaced for a minute has the reload failed, too.
 //!
 //! A reload that is ordered while another is under way begins after it, so that
 //! whoever ordered it gets the code of that moment. All that are ordered until

@@ -39,7 +39,7 @@ impl Arbiter {
             Lifecycle::Starting | Lifecycle::Filling | Lifecycle::Serving => {
                 self.retire_surplus(now);
                 self.spawn_missing(now);
-                self.finish_rollout();
+                self.finish_rollout(now);
                 self.announce();
                 self.begin_reload();
                 self.replace_fork_server(now);
@@ -207,7 +207,7 @@ impl Arbiter {
         }
     }
 
-    /// How many workers the current fork server was told to fork and has not.
+    /// How many workers the current fork server was ordered to fork and has not.
     fn ordered(&self) -> usize {
         (self.workers.values())
             .filter(|worker| {
@@ -221,16 +221,28 @@ impl Arbiter {
         ROWS.saturating_sub(self.workers.len())
     }
 
-    fn finish_rollout(&mut self) {
-        // With so many new ones, every old one has been asked to leave.
-        if self.counts().serving < self.count {
-            return;
-        }
-        if self.lifecycle == Lifecycle::Filling {
+    fn finish_rollout(&mut self, now: Instant) {
+        let counts = self.counts();
+        // Every old one has been asked to leave by then.
+        let is_complete = counts.serving >= self.count;
+        if is_complete && self.lifecycle == Lifecycle::Filling {
             self.lifecycle = Lifecycle::Serving;
         }
-        if let Some(rollout) = self.rollout.take() {
-            self.finish_reload(rollout.reload, Ok(self.current));
+        let Some(rollout) = &mut self.rollout else {
+            return;
+        };
+        if counts.old < rollout.fewest_old {
+            rollout.fewest_old = counts.old;
+            rollout.advanced = now;
+        }
+        // Where requests crash workers faster than the application loads, some
+        // worker is always missing.
+        let served = counts.serving + rollout.lost_in_use as usize;
+        let is_replaced = counts.old == 0 && counts.serving > 0 && served >= self.count;
+        let reload = rollout.reload;
+        if is_complete || is_replaced {
+            self.rollout = None;
+            self.finish_reload(reload, Ok(self.current));
         }
     }
 
@@ -287,6 +299,7 @@ impl Arbiter {
     /// Asks everything to leave: the workers, and when they are gone the fork servers.
     /// A worker that is ordered can be asked only once it has been forked.
     fn continue_stop(&mut self, status: u8, mode: StopMode, now: Instant) {
+        self.leave_behind_unkillable();
         let input = match mode {
             StopMode::Graceful => Input::Retire(self.wanted.graceful_timeout),
             StopMode::Quick => Input::Quit,
@@ -305,6 +318,27 @@ impl Arbiter {
         if self.fork_servers.is_empty() {
             self.lifecycle = Lifecycle::Stopped(status, mode);
             self.actions.push(Action::Exit(status));
+        }
+    }
+
+    /// Forgets processes that hang in the kernel. Nobody can end them, and the service
+    /// manager would wait for us as long as we wait for them.
+    fn leave_behind_unkillable(&mut self) {
+        let workers: Vec<WorkerId> = (self.workers.iter())
+            .filter(|(_, worker)| worker.state.survives_kills())
+            .map(|(&id, _)| id)
+            .collect();
+        for id in workers {
+            self.workers.remove(&id);
+            self.report(Report::WorkerLeftBehind(id));
+        }
+        let fork_servers: Vec<GenerationId> = (self.fork_servers.iter())
+            .filter(|(_, server)| server.survives_kills())
+            .map(|(&generation, _)| generation)
+            .collect();
+        for generation in fork_servers {
+            self.fork_servers.remove(&generation);
+            self.report(Report::ForkServerLeftBehind(generation));
         }
     }
 

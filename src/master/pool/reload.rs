@@ -1,4 +1,4 @@
-//! Orders, and the way of a reload: ordered, read, tested, promoted, rolled out.
+//! Orders, and the stages of a reload: ordered, read, tested, promoted, rolled out.
 
 use super::arbiter::{Lifecycle, StopMode};
 use super::generation::{self, GenerationId};
@@ -47,8 +47,25 @@ pub(super) enum Purpose {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rollout {
     pub(super) reload: ReloadId,
-    /// How many new workers have failed.
+    /// How many new workers failed before they served a request.
     pub(super) failures: u32,
+    /// How many new workers were lost after that: they count as replaced old ones.
+    pub(super) lost_in_use: u32,
+    /// The lowest number of old workers so far, and since when.
+    pub(super) fewest_old: usize,
+    pub(super) advanced: Instant,
+}
+
+impl Rollout {
+    fn new(reload: ReloadId, now: Instant) -> Self {
+        Self {
+            reload,
+            failures: 0,
+            lost_in_use: 0,
+            fewest_old: usize::MAX,
+            advanced: now,
+        }
+    }
 }
 
 impl Arbiter {
@@ -139,13 +156,19 @@ impl Arbiter {
                 self.actions.push(Action::AdoptConfig);
                 self.wanted = wanted;
                 self.count = wanted.count();
-                self.rollout = Some(Rollout {
-                    reload,
-                    failures: 0,
-                });
+                self.rollout = Some(Rollout::new(reload, now));
                 self.replace.reset();
             }
-            Purpose::Replacement => {}
+            Purpose::Replacement => {
+                // What was new is old again. Only the failures count on.
+                if let Some(rollout) = &mut self.rollout {
+                    let failures = rollout.failures;
+                    *rollout = Rollout {
+                        failures,
+                        ..Rollout::new(rollout.reload, now)
+                    };
+                }
+            }
         }
         // Failures of the generation before say nothing about this one.
         self.respawn = Respawn::new();

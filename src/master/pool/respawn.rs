@@ -7,16 +7,16 @@
 //! grows: an application that cannot be loaded is seldom better a moment later.
 //!
 //! One that got ready and died before its first request is replaced at once as
-//! well, but only so often in a time. Otherwise an application that crashes by
+//! well, but rate-limited. Otherwise an application that crashes by
 //! itself right after it was loaded would be forked as fast as the machine can.
 
 use super::pause::Pause;
 use std::time::{Duration, Instant};
 
-/// So often a worker that served nothing is replaced, over a long time. More often
-/// than any crash that still leaves time to serve in between.
+/// Long-term interval between replacements of workers that served nothing. Shorter
+/// than that of any crash that still leaves time to serve in between.
 const UNUSED_INTERVAL: Duration = Duration::from_millis(250);
-/// So many of them are replaced at once, or as many as there are workers: somebody
+/// Burst: this many, or as many as there are workers, are replaced at once. Somebody
 /// may have killed them all.
 const UNUSED_BURST: u32 = 10;
 
@@ -27,8 +27,9 @@ pub(super) struct Respawn {
     pause: Pause,
     /// For workers that got ready and served nothing.
     unused: RateLimit,
-    /// One entry for each missing worker that had been ready: when its successor
-    /// may be ordered, the earliest first. The pause does not concern these.
+    /// One entry for each missing worker that had been ready, or whose order did not
+    /// get through: when the next may be ordered, the earliest first. The pause does
+    /// not concern these.
     due: Vec<Instant>,
 }
 
@@ -66,6 +67,12 @@ impl Respawn {
         wait
     }
 
+    /// An order that was allowed did not get through. A pause that began meanwhile
+    /// does not delay it.
+    pub(super) fn order_again(&mut self, now: Instant) {
+        self.add(now);
+    }
+
     fn add(&mut self, due: Instant) {
         let place = self.due.partition_point(|other| *other <= due);
         self.due.insert(place, due);
@@ -78,7 +85,7 @@ impl Respawn {
         self.due_at(now).min(missing) + others
     }
 
-    /// So many workers were ordered.
+    /// `count` workers were ordered.
     pub(super) fn ordered(&mut self, count: usize, now: Instant) {
         self.due.drain(..self.due_at(now).min(count));
     }
@@ -99,10 +106,10 @@ impl Respawn {
     }
 }
 
-/// Lets something happen so often in a time: a bucket of tokens that fills again.
+/// A token bucket.
 #[derive(Debug)]
 struct RateLimit {
-    /// In which one token is added.
+    /// The time in which one token is added.
     interval: Duration,
     /// The tokens that are taken, in time until they are back.
     taken: Duration,

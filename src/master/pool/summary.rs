@@ -5,7 +5,7 @@ use super::worker_state::{Role, Worker, WorkerId};
 use super::{Arbiter, GenerationId};
 use std::time::Duration;
 
-/// The pool in a few numbers, for `STATUS=` and for whoever asks.
+/// The pool in a few numbers, for `STATUS=` and `rgunicornctl status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
     pub phase: Phase,
@@ -17,7 +17,7 @@ pub struct Summary {
     pub ready: usize,
     /// Workers that are ordered or loading the application.
     pub starting: usize,
-    /// Workers that were asked or told to leave and have not left.
+    /// Workers that were asked to leave or killed and are not reaped.
     pub retiring: usize,
 }
 
@@ -35,7 +35,6 @@ pub enum Phase {
 }
 
 impl Arbiter {
-    /// The pool in a few numbers.
     pub fn summary(&self) -> Summary {
         Summary {
             phase: match self.lifecycle {
@@ -49,14 +48,6 @@ impl Arbiter {
             ready: self.ready(),
             starting: self.role(Role::Starting),
             retiring: self.role(Role::Leaving),
-        }
-    }
-
-    /// Whether the service ends because the first start failed.
-    pub fn has_failed(&self) -> bool {
-        match self.lifecycle {
-            Lifecycle::Stopping(status, _) | Lifecycle::Stopped(status, _) => status != 0,
-            Lifecycle::Starting | Lifecycle::Filling | Lifecycle::Serving => false,
         }
     }
 

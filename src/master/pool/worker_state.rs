@@ -22,11 +22,13 @@ use std::time::{Duration, Instant};
 
 /// How long the fork server may take to fork one worker.
 const FORK_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a worker that was asked to exit at once, or told to dump its stacks, may take.
+/// How long a worker may take to exit that was asked to at once, or was aborted.
 pub(super) const QUICK: Duration = Duration::from_secs(2);
 /// A killed process that is not reaped after this is killed again. It hangs in the
 /// kernel (uninterruptible sleep), and there is nothing else to do but wait.
 pub(super) const KILL_AGAIN: Duration = Duration::from_secs(10);
+/// A stop does not wait for a process that was killed more often than this.
+pub(super) const MOST_KILLS: u32 = 2;
 
 /// Counts up from 1 for as long as the master lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,7 +49,7 @@ pub struct Worker {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// The fork server was told to fork it. There may be no process yet.
+    /// The fork server was ordered to fork it. There may be no process yet.
     Ordered {
         /// Then the fork server is stuck.
         until: Instant,
@@ -74,13 +76,15 @@ pub enum State {
         /// Then it is killed.
         until: Instant,
     },
-    /// Told to dump its stacks and die.
+    /// Sent SIGABRT, upon which it dumps its stacks and dies.
     Aborted {
         /// Then it is killed.
         until: Instant,
     },
     /// Sent SIGKILL. Nothing leads out: the process has to be reaped.
     Killed {
+        /// How often.
+        times: u32,
         /// Then it is sent another.
         until: Instant,
     },
@@ -89,7 +93,7 @@ pub enum State {
 /// What can happen to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Input {
-    /// Its process exists, and may load the application for so long.
+    /// Its process exists, and may load the application for this long; `None` for ever.
     Started(Option<Duration>),
     /// The fork server has just forked another worker: it works, so this one gets
     /// the full time again.
@@ -173,14 +177,14 @@ impl State {
             (Self::Ordered { until }, Tick) if now >= until => {
                 (Self::ordered(now), Effect::Nothing)
             }
-            (Self::Ordered { .. }, GiveUp) => (Self::killed(now), Effect::Kill),
+            (Self::Ordered { .. }, GiveUp) => (Self::killed(1, now), Effect::Kill),
             (
-                Self::Retiring { until, .. }
-                | Self::Leaving { until }
-                | Self::Aborted { until }
-                | Self::Killed { until },
+                Self::Retiring { until, .. } | Self::Leaving { until } | Self::Aborted { until },
                 Tick,
-            ) if now >= until => (Self::killed(now), Effect::Kill),
+            ) if now >= until => (Self::killed(1, now), Effect::Kill),
+            (Self::Killed { times, until }, Tick) if now >= until => {
+                (Self::killed(times.saturating_add(1), now), Effect::Kill)
+            }
 
             (
                 state,
@@ -198,7 +202,7 @@ impl State {
             | Self::Retiring { until, .. }
             | Self::Leaving { until }
             | Self::Aborted { until }
-            | Self::Killed { until } => Some(until),
+            | Self::Killed { until, .. } => Some(until),
         }
     }
 
@@ -240,10 +244,14 @@ impl State {
         Self::Aborted { until: now + QUICK }
     }
 
-    fn killed(now: Instant) -> Self {
-        Self::Killed {
-            until: now + KILL_AGAIN,
-        }
+    fn killed(times: u32, now: Instant) -> Self {
+        let until = now + KILL_AGAIN;
+        Self::Killed { times, until }
+    }
+
+    /// Whether it hangs in the kernel: SIGKILL after SIGKILL does not end it.
+    pub(super) fn survives_kills(self) -> bool {
+        matches!(self, Self::Killed { times, .. } if times > MOST_KILLS)
     }
 }
 

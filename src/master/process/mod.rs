@@ -23,7 +23,8 @@ use std::os::fd::OwnedFd;
 #[derive(Debug)]
 pub struct Handle {
     pub pid: u32,
-    pidfd: OwnedFd,
+    /// `None`: it is reaped, and the pid may be another's.
+    pidfd: Option<OwnedFd>,
 }
 
 impl Handle {
@@ -32,12 +33,23 @@ impl Handle {
         let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let raw = raw.ok_or(io::ErrorKind::InvalidInput)?;
         let pidfd = rustix::process::pidfd_open(raw, PidfdFlags::empty())?;
-        Ok(Self { pid, pidfd })
+        Ok(Self {
+            pid,
+            pidfd: Some(pidfd),
+        })
+    }
+
+    /// For a child that is reaped already.
+    pub fn reaped(pid: u32) -> Self {
+        Self { pid, pidfd: None }
     }
 
     /// Sends a signal. If the process has ended already, nothing happens.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
-        match rustix::process::pidfd_send_signal(&self.pidfd, signal) {
+        let Some(pidfd) = &self.pidfd else {
+            return Ok(());
+        };
+        match rustix::process::pidfd_send_signal(pidfd, signal) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
             Err(error) => Err(error.into()),
         }

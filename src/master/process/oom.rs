@@ -31,20 +31,29 @@ impl OomKills {
         }
     }
 
-    /// Reads the counter if it has not been read for a while, so that a kill of
-    /// long ago is not taken for one of now.
+    /// When the counter has to be read again, so that a kill of long ago is not taken
+    /// for one of now.
+    pub fn due(&self) -> Instant {
+        self.began + SETTLED
+    }
+
+    /// Reads the counter if that is due.
     pub fn refresh(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.began) >= SETTLED {
-            if let Some(count) = read_count() {
-                self.begin_period(count, now);
-            }
+        self.refresh_with(read_count, now);
+    }
+
+    fn refresh_with(&mut self, read_count: impl FnOnce() -> Option<u64>, now: Instant) {
+        if now >= self.due() {
+            // A counter that cannot be read has not grown.
+            let count = read_count().unwrap_or(self.latest);
+            self.begin_period(count, now);
         }
     }
 
     /// Whether a process of ours that died of SIGKILL just now was killed by the
     /// kernel. Each kill that it counted explains one death.
     pub fn explains_a_death(&mut self) -> bool {
-        read_count().is_some_and(|count| self.claim(count))
+        read_count().is_some_and(|count| self.take_one(count))
     }
 
     fn begin_period(&mut self, count: u64, now: Instant) {
@@ -53,7 +62,7 @@ impl OomKills {
         self.began = now;
     }
 
-    fn claim(&mut self, count: u64) -> bool {
+    fn take_one(&mut self, count: u64) -> bool {
         let grown = count > self.before;
         if grown {
             self.before += 1;
@@ -104,10 +113,10 @@ mod tests {
     fn each_kill_of_the_kernel_explains_one_death() {
         let mut kills = kills(3, Instant::now());
 
-        assert!(!kills.claim(3));
-        assert!(kills.claim(5));
-        assert!(kills.claim(5));
-        assert!(!kills.claim(5));
+        assert!(!kills.take_one(3));
+        assert!(kills.take_one(5));
+        assert!(kills.take_one(5));
+        assert!(!kills.take_one(5));
     }
 
     #[test]
@@ -117,8 +126,8 @@ mod tests {
 
         kills.begin_period(4, now + SETTLED);
 
-        assert!(kills.claim(4));
-        assert!(!kills.claim(4));
+        assert!(kills.take_one(4));
+        assert!(!kills.take_one(4));
     }
 
     #[test]
@@ -128,18 +137,32 @@ mod tests {
         kills.begin_period(4, now + SETTLED);
         kills.begin_period(4, now + 2 * SETTLED);
 
-        assert!(!kills.claim(4));
+        assert!(!kills.take_one(4));
+    }
+
+    #[test]
+    fn the_count_is_read_when_it_is_due_and_not_before() {
+        let now = Instant::now();
+        let mut kills = kills(3, now);
+        assert_eq!(kills.due(), now + SETTLED);
+
+        kills.refresh_with(|| unreachable!("it is not due"), now + SETTLED / 2);
+        kills.refresh_with(|| Some(4), kills.due());
+        kills.refresh_with(|| None, kills.due());
+
+        assert_eq!(kills.due(), now + 3 * SETTLED);
+        assert!(!kills.take_one(4));
     }
 
     #[test]
     fn a_death_that_was_explained_is_not_counted_again_later() {
         let now = Instant::now();
         let mut kills = kills(3, now);
-        assert!(kills.claim(4));
+        assert!(kills.take_one(4));
 
         kills.begin_period(4, now + SETTLED);
 
-        assert!(!kills.claim(4));
+        assert!(!kills.take_one(4));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
-/// So many bytes are read from one pipe at a time: an application that floods
+/// The most bytes that are read from one pipe at a time: an application that floods
 /// its output waits for its pipe, and nobody else waits for it.
 const SHARE: usize = 64 * 1024;
 

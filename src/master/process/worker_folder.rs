@@ -16,7 +16,7 @@ impl WorkerFolder {
     }
 }
 
-/// There is none; says what was looked for.
+/// There is none at the places that were searched.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "no worker folder (one with __main__.py and rgunicorn/_worker.abi3.so): looked in {}; \

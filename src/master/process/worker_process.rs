@@ -21,7 +21,7 @@ pub struct WorkerProcess {
     pub since: Instant,
     /// `None` once it is closed.
     pub link: Option<Link>,
-    /// `None` until it has told its pid.
+    /// `None` until it has sent its pid.
     pub handle: Option<Handle>,
     /// Its output, if that is read.
     pub pipes: Pipes,

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Has the kernel offer a new connection of this listening TCP socket only once the
-/// client has sent something, or after about so many seconds.
+/// client has sent something, or after about this many seconds.
 pub fn set(listener: BorrowedFd<'_>, seconds: libc::c_int) -> io::Result<()> {
     let length = size_of_val(&seconds).try_into().unwrap_or(0);
     // SAFETY: the pointer and the length are those of one `int`, which the kernel

@@ -1,4 +1,4 @@
-"""A fork server: the master starts it as `PYTHON THIS_FOLDER`, nobody else does.
+"""A fork server: the master alone starts it, as `PYTHON THIS_FOLDER`.
 
 Any Python has to understand this file, however old: it is what says that the
 interpreter is too old.
@@ -25,7 +25,7 @@ def main():
 
 
 def refuse(summary):
-    """Tells the master, as `FromForkServer::LoadFailed`, why there is no fork server."""
+    """Tells the master, as `FromForkServer::LoadFailed`, why the fork server cannot start."""
     import json
     import os
     import select
@@ -39,7 +39,7 @@ def refuse(summary):
         os.read(link, 1 << 20)
         os.write(link, json.dumps(failure).encode("utf-8"))
     except OSError:
-        # Nobody else started it as the master does.
+        # It was not started by the master.
         sys.stderr.write("rgunicorn: %s\n" % summary)
     return boot_failed
 

@@ -7,13 +7,15 @@ use crate::forking;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
+use rgunicorn_engine::Flow;
 
 /// Sends `body` as far as the client takes it; the engine keeps the rest.
 pub fn send(response: &Bound<'_, StartResponse>, body: &Bound<'_, PyAny>) -> Result<(), Failure> {
     if let Ok(list) = body.cast_exact::<PyList>() {
-        send_all(response, list.len(), || list.iter())?;
+        // Another thread can change the list while this one waits for the client.
+        send_all(response, &list.to_tuple())?;
     } else if let Ok(tuple) = body.cast_exact::<PyTuple>() {
-        send_all(response, tuple.len(), || tuple.iter())?;
+        send_all(response, tuple)?;
     } else if !send_file(response, body)? {
         send_each(response, body)?;
     }
@@ -22,24 +24,24 @@ pub fn send(response: &Bound<'_, StartResponse>, body: &Bound<'_, PyAny>) -> Res
     Ok(())
 }
 
-/// A body whose pieces are all here: they go out together.
-fn send_all<'py, I>(
-    response: &Bound<'py, StartResponse>,
-    count: usize,
-    pieces: impl Fn() -> I,
-) -> Result<(), Failure>
-where
-    I: Iterator<Item = Bound<'py, PyAny>>,
-{
+/// A list or tuple: its length is known, and its pieces go out together.
+fn send_all(
+    response: &Bound<'_, StartResponse>,
+    pieces: &Bound<'_, PyTuple>,
+) -> Result<(), Failure> {
     let py = response.py();
     let mut length = 0;
-    for piece in pieces() {
+    for piece in pieces.iter_borrowed() {
         length += bytes_of(&piece)?.len() as u64;
     }
-    let mut response = response.borrow_mut();
-    response.start(py, Some(length))?;
-    for piece in pieces().take(count) {
-        response.push(bytes_of(&piece)?)?;
+    let mut inner = response.borrow_mut();
+    inner.start(py, Some(length))?;
+    for piece in pieces.iter_borrowed() {
+        if inner.push(bytes_of(&piece)?)? == Flow::Full {
+            drop(inner);
+            flush(response)?;
+            inner = response.borrow_mut();
+        }
     }
     Ok(())
 }
@@ -48,7 +50,7 @@ where
 fn send_each(response: &Bound<'_, StartResponse>, body: &Bound<'_, PyAny>) -> Result<(), Failure> {
     let py = body.py();
     for piece in body.try_iter()? {
-        forking::leave_if_child(py, &piece);
+        forking::exit_if_child(py, &piece);
         let piece = piece?;
         let bytes = bytes_of(&piece)?;
         // Nothing is committed before the first byte of the body: an
@@ -70,7 +72,7 @@ fn send_each(response: &Bound<'_, StartResponse>, body: &Bound<'_, PyAny>) -> Re
     response.borrow_mut().start(py, Some(0))
 }
 
-/// Lets the kernel send the file, if the body is one. `false`: it is not.
+/// Lets the kernel send the file, if the body is one. `false`: it has to be read.
 fn send_file(
     response: &Bound<'_, StartResponse>,
     body: &Bound<'_, PyAny>,
@@ -84,6 +86,10 @@ fn send_file(
     };
     let mut response = response.borrow_mut();
     response.start(py, Some(part.length))?;
+    if !response.takes_file() {
+        // `write` was called before.
+        return Ok(false);
+    }
     response.send_file(part)?;
     Ok(true)
 }

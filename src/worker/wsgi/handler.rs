@@ -1,16 +1,18 @@
-//! Calls the application, and answers for it where it fails.
+//! Calls the application, and sends an error page where it fails.
 
 use super::body::{close, send};
+use super::body_length::{BodyLength, WrongLengths};
 use super::environ::{EnvironBuilder, EnvironError};
-use super::start_response::{BodyLength, Failure, RetireFlag, StartResponse};
+use super::start_response::{Failure, StartResponse};
 use crate::application;
 use crate::forking;
 use crate::reporter::Reporter;
+use crate::retire_flag::RetireFlag;
 use crate::signals::Signals;
 use pyo3::exceptions::{PyConnectionResetError, PySystemExit};
 use pyo3::prelude::*;
 use rgunicorn_engine::http::Status;
-use rgunicorn_engine::{Clock, Exchange};
+use rgunicorn_engine::{Clock, Exchange, ExchangeId};
 use rgunicorn_link::protocol::{Level, ListenerInfo, Site};
 use rgunicorn_link::scoreboard::Outcome;
 
@@ -22,10 +24,13 @@ pub struct Wsgi {
     wrong_lengths: WrongLengths,
 }
 
-/// An exchange that goes back to the engine.
-pub struct Answered {
-    pub exchange: Exchange,
-    pub outcome: Outcome,
+/// What became of an exchange.
+pub enum Answered {
+    /// It goes back to the engine.
+    Complete(Exchange, Outcome),
+    /// Another thread of the application's has it and waits there for the client. The
+    /// thread will find that the request is over, and drop it.
+    Kept(ExchangeId),
 }
 
 impl Wsgi {
@@ -49,9 +54,7 @@ impl Wsgi {
         self.environs.add_listener(py, info)
     }
 
-    /// Calls the application and sends what it answers, as far as the client takes
-    /// it. `None` if another thread of the application's has the exchange: it waits
-    /// there for its client, and the request ends with it.
+    /// Calls the application and sends its response, as far as the client takes it.
     pub fn answer(
         &mut self,
         py: Python<'_>,
@@ -59,35 +62,41 @@ impl Wsgi {
         clock: &Clock,
         reporter: &Reporter,
         signals: &Signals,
-    ) -> Option<Answered> {
+    ) -> Answered {
         let environ = match self.environs.build(py, &exchange) {
             Ok(environ) => environ,
-            Err(problem) => return Some(refuse(py, exchange, problem, clock, reporter)),
+            Err(problem) => return refuse(py, exchange, problem, clock, reporter),
         };
         let response = self.start_response.bind(py).clone();
+        let id = exchange.id();
         response.borrow_mut().begin(exchange, *clock.date());
         let called = self.app.bind(py).call1((environ, &response));
-        forking::leave_if_child(py, &called);
+        forking::exit_if_child(py, &called);
         let result = match called {
             Ok(body) => {
                 let sent = send(&response, &body);
                 let closed = close(&body);
-                forking::leave_if_child(py, &closed);
+                forking::exit_if_child(py, &closed);
                 if let Err(error) = closed {
-                    // The client has its answer all the same.
-                    if let Ok(exchange) = response.borrow_mut().exchange() {
-                        log_exception(py, exchange, &error, reporter);
-                    }
+                    // The client has its response all the same.
+                    let mut response = response.borrow_mut();
+                    log_exception(py, response.exchange().ok().as_deref(), &error, reporter);
                 }
                 sent
             }
             Err(error) => Err(Failure::Python(error)),
         };
-        forking::leave_if_child(py, &Ok(()));
-        let (exchange, is_error, wrong_length) = {
+        forking::exit_if_child(py, &Ok(()));
+        let (exchange, is_error, client_gone, wrong_length) = {
             let mut response = response.borrow_mut();
             let wrong_length = response.wrong_length();
-            (response.finish(), response.is_error(), wrong_length)
+            let client_gone = response.is_client_gone();
+            (
+                response.finish(),
+                response.is_error(),
+                client_gone,
+                wrong_length,
+            )
         };
         drop(response);
         if !StartResponse::is_reusable(&self.start_response, py) {
@@ -95,7 +104,12 @@ impl Wsgi {
                 self.start_response = fresh;
             }
         }
-        let mut exchange = exchange?;
+        let Some(mut exchange) = exchange else {
+            if let Err(Failure::Python(error)) = result {
+                log_exception(py, None, &error, reporter);
+            }
+            return Answered::Kept(id);
+        };
         let outcome = match result {
             Ok(()) => {
                 let is_short = wrong_length.is_some_and(BodyLength::is_short);
@@ -113,10 +127,9 @@ impl Wsgi {
                 exchange.abort();
                 Outcome::Fine
             }
-            // What `write` raises where the client is gone, if the application lets it pass.
+            // `write` raised it, and the application let it pass.
             Err(Failure::Python(error))
-                if error.is_instance_of::<PyConnectionResetError>(py)
-                    && exchange.is_committed() =>
+                if client_gone && error.is_instance_of::<PyConnectionResetError>(py) =>
             {
                 exchange.abort();
                 Outcome::Fine
@@ -124,84 +137,45 @@ impl Wsgi {
             Err(Failure::Python(error)) => {
                 // It was raised by our handler: the application made no mistake.
                 if !(signals.quit() && error.is_instance_of::<PySystemExit>(py)) {
-                    log_exception(py, &exchange, &error, reporter);
+                    log_exception(py, Some(&exchange), &error, reporter);
                 }
                 fail(&mut exchange, clock);
                 Outcome::Error
             }
         };
-        Some(Answered { exchange, outcome })
+        Answered::Complete(exchange, outcome)
+    }
+
+    /// Logs what was left out of the log, when the time for it has come.
+    pub fn log_suppressed(&mut self, now_ms: u64, reporter: &Reporter) {
+        self.wrong_lengths.end_window(now_ms, reporter);
+    }
+
+    /// Logs what was left out of the log, before the worker leaves.
+    pub fn log_all_suppressed(&mut self, reporter: &Reporter) {
+        self.wrong_lengths.log_suppressed(reporter);
     }
 }
 
-/// Logs bodies that are longer or shorter than their Content-Length. An
-/// application may make the mistake in each answer, so the number of lines is
-/// limited.
-#[derive(Default)]
-struct WrongLengths {
-    /// When the current window began, by the engine's clock.
-    window_start_ms: u64,
-    /// In the current window.
-    logged: u32,
-    suppressed: u64,
-}
-
-impl WrongLengths {
-    const WINDOW_MS: u64 = 10_000;
-    const LINES_PER_WINDOW: u32 = 10;
-
-    fn log(&mut self, exchange: &Exchange, length: BodyLength, now_ms: u64, reporter: &Reporter) {
-        if now_ms >= self.window_start_ms + Self::WINDOW_MS {
-            if self.suppressed > 0 {
-                let text = format!(
-                    "{} more answers had a wrong Content-Length",
-                    self.suppressed
-                );
-                reporter.log(Level::Warning, text);
-            }
-            *self = Self {
-                window_start_ms: now_ms,
-                ..Self::default()
-            };
-        }
-        if self.logged == Self::LINES_PER_WINDOW {
-            self.suppressed += 1;
-            return;
-        }
-        self.logged += 1;
-        let (head, bytes) = exchange.request();
-        let BodyLength { announced, given } = length;
-        let what = if length.is_short() {
-            format!(
-                "has {given} bytes, but its Content-Length is {announced}: the client sees it cut off"
-            )
-        } else {
-            format!(
-                "has {given} bytes or more, but its Content-Length is {announced}: the rest is not sent"
-            )
-        };
-        let text = format!(
-            "The answer to {} {} {what}",
+/// Logs an exception of the application's as one record, with its traceback. Without the
+/// request if another thread has the exchange.
+fn log_exception(py: Python<'_>, exchange: Option<&Exchange>, error: &PyErr, reporter: &Reporter) {
+    let request = match exchange.map(Exchange::request) {
+        Some((head, bytes)) => format!(
+            "{} {}",
             String::from_utf8_lossy(head.method.of(bytes)),
-            String::from_utf8_lossy(head.path.of(bytes)),
-        );
-        reporter.log(Level::Warning, text);
-    }
-}
-
-/// Logs an exception of the application's as one record, with its traceback.
-fn log_exception(py: Python<'_>, exchange: &Exchange, error: &PyErr, reporter: &Reporter) {
-    let (head, bytes) = exchange.request();
+            String::from_utf8_lossy(head.target.of(bytes)),
+        ),
+        None => "whose response another thread is sending".to_owned(),
+    };
     let text = format!(
-        "Error handling request {} {}\n{}",
-        String::from_utf8_lossy(head.method.of(bytes)),
-        String::from_utf8_lossy(head.target.of(bytes)),
+        "Error handling request {request}\n{}",
         application::traceback(py, error),
     );
     reporter.log(Level::Error, text);
 }
 
-/// Answers 500 if nothing was sent yet; else cuts the answer off, so that the client
+/// Answers 500 if nothing was sent yet; else cuts the response off, so that the client
 /// does not take it for complete.
 fn fail(exchange: &mut Exchange, clock: &Clock) {
     exchange.respond_with_error(Status::INTERNAL_SERVER_ERROR, clock.date());
@@ -232,12 +206,9 @@ fn refuse(
             fail(&mut exchange, clock);
         }
         EnvironError::Python(error) => {
-            log_exception(py, &exchange, &error, reporter);
+            log_exception(py, Some(&exchange), &error, reporter);
             fail(&mut exchange, clock);
         }
     }
-    Answered {
-        exchange,
-        outcome: Outcome::Error,
-    }
+    Answered::Complete(exchange, Outcome::Error)
 }

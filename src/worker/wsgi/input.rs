@@ -1,4 +1,4 @@
-//! `wsgi.input`: a request body that is here as a whole.
+//! `wsgi.input`: a request body that was received completely.
 
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;

@@ -1,9 +1,10 @@
 //! WSGI (PEP 3333): a request becomes a call of the application (`handler`), what
-//! that returns becomes an answer (`body`). The other files hold what the
+//! that returns becomes a response (`body`). The other files hold what the
 //! application is given: the environ, `wsgi.input`, `wsgi.file_wrapper` and
 //! `start_response`.
 
 mod body;
+mod body_length;
 mod environ;
 mod file_wrapper;
 mod handler;
@@ -13,6 +14,5 @@ mod start_response;
 
 pub use file_wrapper::FileWrapper;
 pub use handler::{Answered, Wsgi};
-pub use start_response::RetireFlag;
 
 use input::Input;

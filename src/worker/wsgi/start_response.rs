@@ -1,21 +1,24 @@
 //! `start_response` and the `write` callable it returns (PEP 3333, "The
 //! `start_response()` Callable").
 
+use super::body_length::BodyLength;
 use super::file_wrapper::Part;
 use super::latin1;
-use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError};
+use crate::retire_flag::RetireFlag;
+use pyo3::exceptions::{PyAssertionError, PyConnectionResetError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use rgunicorn_engine::http::{ResponseError, ResponseFraming};
 use rgunicorn_engine::{Exchange, Flow, SendError};
-use rgunicorn_link::Scoreboard;
-use rgunicorn_link::scoreboard::Row;
-use std::sync::Arc;
 
 /// `start_response`. It holds the exchange while the application runs.
 #[pyclass(module = "rgunicorn")]
 pub struct StartResponse {
     exchange: Option<Exchange>,
+    /// Counts the requests: a thread that waited for its client may find the next one.
+    request: u64,
+    /// `write` has told the application that the client is gone.
+    client_gone: bool,
     status: Option<Py<PyString>>,
     headers: Option<Py<PyList>>,
     write: Option<Py<Write>>,
@@ -28,49 +31,15 @@ pub struct StartResponse {
     is_error: bool,
 }
 
-/// Whether the master has asked this worker to leave, readable without a system call.
-#[derive(Clone)]
-pub struct RetireFlag {
-    scoreboard: Arc<Scoreboard>,
-    row: usize,
-}
-
-impl RetireFlag {
-    pub fn new(scoreboard: &Arc<Scoreboard>, row: usize) -> Self {
-        Self {
-            scoreboard: Arc::clone(scoreboard),
-            row,
-        }
-    }
-
-    pub fn is_set(&self) -> bool {
-        self.scoreboard.row(self.row).is_some_and(Row::is_retired)
-    }
-}
-
-/// A body that is not what its Content-Length says.
-#[derive(Debug, Clone, Copy)]
-pub struct BodyLength {
-    pub announced: u64,
-    /// What the application gave, as far as it was asked.
-    pub given: u64,
-}
-
-impl BodyLength {
-    pub fn is_short(self) -> bool {
-        self.given < self.announced
-    }
-}
-
 /// The `write` callable.
 #[pyclass(module = "rgunicorn")]
 pub struct Write {
     start_response: Py<StartResponse>,
 }
 
-/// Why an answer does not go on.
+/// Why a response does not go on.
 pub enum Failure {
-    /// The client is gone: that is nobody's error.
+    /// The client closed the connection; not an error.
     ClientGone,
     /// The application or the server failed: it is logged, and answered with 500 where still possible.
     Python(PyErr),
@@ -100,6 +69,8 @@ impl StartResponse {
             py,
             Self {
                 exchange: None,
+                request: 0,
+                client_gone: false,
                 status: None,
                 headers: None,
                 write: None,
@@ -138,30 +109,36 @@ impl StartResponse {
         self.framing = ResponseFraming::UntilClose;
         self.given = 0;
         self.is_error = false;
+        self.client_gone = false;
     }
 
+    /// Ends the request. `None`: another thread has the exchange, and will drop it.
     pub fn finish(&mut self) -> Option<Exchange> {
+        self.request += 1;
         self.status = None;
         self.headers = None;
         self.exchange.take()
     }
 
-    /// Whether the answer's status was 500 or more.
+    /// Whether the application knows from `write` that the client is gone.
+    pub fn is_client_gone(&self) -> bool {
+        self.client_gone
+    }
+
+    /// Whether the response's status was 500 or more.
     pub fn is_error(&self) -> bool {
         self.is_error
     }
 
     /// The exchange, as long as the request is not over.
     pub fn exchange(&mut self) -> PyResult<&mut Exchange> {
-        self.exchange
-            .as_mut()
-            .ok_or_else(|| PyRuntimeError::new_err("the request is over"))
+        self.exchange.as_mut().ok_or_else(request_is_over)
     }
 
     /// Writes the head, unless it is written: from now on it cannot be replaced.
     pub fn start(&mut self, py: Python<'_>, length: Option<u64>) -> Result<(), Failure> {
         let Some(exchange) = &mut self.exchange else {
-            return Err(PyRuntimeError::new_err("the request is over").into());
+            return Err(request_is_over().into());
         };
         if exchange.is_started() {
             return Ok(());
@@ -199,12 +176,19 @@ impl StartResponse {
         Ok(self.exchange()?.push(piece)?)
     }
 
+    /// Whether a file can be the rest of the body: not if pieces of it are chunks already.
+    pub fn takes_file(&self) -> bool {
+        self.framing != ResponseFraming::Chunked
+    }
+
     /// Lets the kernel send a part of a file as the body.
     pub fn send_file(&mut self, part: Part) -> PyResult<()> {
         // An application that announces less asks for less: this is how a range
         // of a file is sent.
         self.given += match self.framing {
-            ResponseFraming::Length(announced) => part.length.min(announced),
+            ResponseFraming::Length(announced) => {
+                part.length.min(announced.saturating_sub(self.given))
+            }
             ResponseFraming::NoBody | ResponseFraming::Chunked | ResponseFraming::UntilClose => {
                 part.length
             }
@@ -243,8 +227,7 @@ impl StartResponse {
     }
 }
 
-/// How many references there are to an object. Needs the GIL, which whoever
-/// decides by it holds anyway.
+/// How many references there are to an object. The caller must hold the GIL.
 #[expect(unsafe_code, reason = "PyO3 offers it as a C function only")]
 fn references<T>(object: &Py<T>) -> isize {
     // SAFETY: a `Py` holds a reference, so the object is alive; reading its count changes nothing.
@@ -256,25 +239,39 @@ fn refused(fault: &ResponseError) -> Failure {
 }
 
 /// Sends what there is. Waits, with the GIL released, if the client does not take
-/// it and there is no more room to keep it. Nobody else can answer meanwhile: to
-/// other threads the request is over until it goes on.
+/// it and there is no more room to keep it. Other threads cannot send meanwhile: to
+/// them the request is over until it goes on.
 pub fn flush(response: &Bound<'_, StartResponse>) -> Result<(), Failure> {
     let py = response.py();
-    while response.try_borrow_mut().map_err(PyErr::from)?.flush()? == Flow::Full {
-        let Some(waiting) = response
-            .try_borrow_mut()
-            .map_err(PyErr::from)?
-            .exchange
-            .take()
-        else {
-            return Err(PyRuntimeError::new_err("the request is over").into());
+    while borrow_mut(response)?.flush()? == Flow::Full {
+        let (waiting, request) = {
+            let mut response = borrow_mut(response)?;
+            (response.exchange.take(), response.request)
+        };
+        let Some(waiting) = waiting else {
+            return Err(request_is_over().into());
         };
         let waited = py.detach(|| waiting.wait_writable());
-        response.try_borrow_mut().map_err(PyErr::from)?.exchange = Some(waiting);
+        {
+            let mut response = borrow_mut(response)?;
+            if response.request != request {
+                // Dropped, which closes the connection: the worker has forgotten it.
+                return Err(request_is_over().into());
+            }
+            response.exchange = Some(waiting);
+        }
         waited?;
         py.check_signals()?;
     }
     Ok(())
+}
+
+fn borrow_mut<'py>(response: &Bound<'py, StartResponse>) -> PyResult<PyRefMut<'py, StartResponse>> {
+    response.try_borrow_mut().map_err(PyErr::from)
+}
+
+fn request_is_over() -> PyErr {
+    PyRuntimeError::new_err("the request is over")
 }
 
 #[pymethods]
@@ -290,7 +287,7 @@ impl StartResponse {
         let is_started = self.exchange()?.is_started();
         if let Some(exc_info) = exc_info.filter(|exc_info| !exc_info.is_none()) {
             if is_started {
-                // Too late for another answer: the exception goes on its way.
+                // Too late for another response: the exception is raised again.
                 return Err(reraise(exc_info)?);
             }
         } else if self.status.is_some() {
@@ -339,21 +336,19 @@ impl Write {
             .cast::<PyBytes>()
             .map_err(|_| PyTypeError::new_err("write() takes bytes"))?;
         let response = self.start_response.bind(py);
-        let pushed = response
-            .try_borrow_mut()
-            .map_err(PyErr::from)
-            .map(|mut response| {
-                response
-                    .start(py, None)
-                    .and_then(|()| response.push(data.as_bytes()))
-            });
+        let pushed = borrow_mut(response).map(|mut response| {
+            response
+                .start(py, None)
+                .and_then(|()| response.push(data.as_bytes()))
+        });
         let written = pushed?.and_then(|_| flush(response));
         match written {
             Ok(()) => Ok(()),
             Err(Failure::Python(error)) => Err(error),
-            Err(Failure::ClientGone) => Err(pyo3::exceptions::PyConnectionResetError::new_err(
-                "the client is gone",
-            )),
+            Err(Failure::ClientGone) => {
+                borrow_mut(response)?.client_gone = true;
+                Err(PyConnectionResetError::new_err("the client is gone"))
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ pub const WORKER_RETIRED: &str = "0d5aa5c488354400a74dec68ce29b5e1";
 pub const LOAD_FAILED: &str = "a10d70f946f24e4cafa232aaca5bcc0c";
 pub const RESPAWN_DELAYED: &str = "3f2ea596e30743e98186a361068316e2";
 pub const FORK_FAILED: &str = "ca86ecca75954587ad2c847689d5e45f";
+pub const LEFT_BEHIND: &str = "a8f84a8719e24a82b2398a18a447ee0b";
 pub const FORK_SERVER_DIED: &str = "2e6071c1806b4d8580296de5e41b8ad7";
 
 pub fn worker_started(worker: Worker) {
@@ -33,18 +34,16 @@ pub fn worker_started(worker: Worker) {
 
 /// It has loaded the application. `after`: since it was started.
 pub fn worker_ready(worker: Worker, after: Duration) {
-    let Worker {
-        id,
-        pid,
-        generation,
-    } = worker;
     info!(
         message_id = WORKER_READY,
-        worker_id = id,
-        worker_pid = pid,
-        generation,
+        worker_id = worker.id,
+        worker_pid = worker.pid,
+        generation = worker.generation,
         after_usec = micros(after),
-        "Worker {id} is ready (pid {pid}, generation {generation}, loaded in {})",
+        "Worker {} is ready (pid {}, generation {}, loaded in {})",
+        worker.id,
+        worker.pid,
+        worker.generation,
         seconds(after),
     );
 }
@@ -96,19 +95,42 @@ pub fn worker_killed(worker: Worker, reason: &str) {
     );
 }
 
+/// Three SIGKILLs have not ended it, and the service stops without it.
+pub fn left_behind(speaker: Speaker) {
+    match speaker {
+        Speaker::Worker(Worker {
+            id,
+            pid,
+            generation,
+        }) => error!(
+            message_id = LEFT_BEHIND,
+            worker_id = id,
+            worker_pid = pid,
+            generation,
+            "Worker {id} (pid {pid}) has not ended after three SIGKILLs: it hangs in the kernel \
+             and is left behind",
+        ),
+        Speaker::ForkServer { pid, generation } => error!(
+            message_id = LEFT_BEHIND,
+            fork_server_pid = pid,
+            generation,
+            "The fork server of generation {generation} (pid {pid}) has not ended after three \
+             SIGKILLs: it hangs in the kernel and is left behind",
+        ),
+    }
+}
+
 pub fn worker_retired(worker: Worker, requests: u64) {
-    let Worker {
-        id,
-        pid,
-        generation,
-    } = worker;
     info!(
         message_id = WORKER_RETIRED,
-        worker_id = id,
-        worker_pid = pid,
-        generation,
+        worker_id = worker.id,
+        worker_pid = worker.pid,
+        generation = worker.generation,
         requests,
-        "Worker {id} retired (pid {pid}, generation {generation}, after {})",
+        "Worker {} retired (pid {}, generation {}, after {})",
+        worker.id,
+        worker.pid,
+        worker.generation,
         counted(requests, "request"),
     );
 }
@@ -182,13 +204,14 @@ pub fn fork_failed(worker: u32, generation: u32, reason: &str) {
     );
 }
 
+/// `exit`: how it ended, or why it was killed.
 pub fn fork_server_died(pid: u32, generation: u32, exit: &str) {
     error!(
         message_id = FORK_SERVER_DIED,
         fork_server_pid = pid,
         generation,
         exit,
-        "The fork server of generation {generation} died: {exit} (pid {pid})",
+        "The fork server of generation {generation} is lost: {exit} (pid {pid})",
     );
 }
 

@@ -1,7 +1,7 @@
 //! Each action of the arbiter, carried out in the simulated world. Panics at an
 //! action that a loop must never be given.
 
-use super::processes::Life;
+use super::processes::{Life, dies_after_kill};
 use super::world::{EXITED, Scheduled, World, killed_by};
 use crate::pool::*;
 use std::collections::BTreeSet;
@@ -71,7 +71,10 @@ impl World {
                 if let Ok(generation) = outcome {
                     let serving: Vec<_> = self.serving().collect();
                     assert!(serving.iter().all(|(_, one)| one.generation == generation));
-                    assert_eq!(serving.len(), self.arbiter.summary().wanted);
+                    let lost = self.lost_in_use(generation);
+                    let wanted = self.arbiter.summary().wanted;
+                    assert!(serving.len() == wanted || serving.len() + lost >= wanted);
+                    assert!(!serving.is_empty());
                 }
             }
             Action::Announce(announcement) => {
@@ -88,6 +91,18 @@ impl World {
             Action::Report(report) => match report {
                 Report::WorkerTimedOut(id, _) => assert!(self.timed_out.insert(id)),
                 Report::WorkerKilled(id) => assert!(self.reported_killed.insert(id)),
+                Report::WorkerLeftBehind(id) => {
+                    assert_eq!(self.announced.last(), Some(&Announcement::Stopping));
+                    let worker = self.worker(id);
+                    assert!(worker.kills >= 3 && worker.uninterruptible);
+                    worker.life = Life::Reaped;
+                }
+                Report::ForkServerLeftBehind(generation) => {
+                    assert_eq!(self.announced.last(), Some(&Announcement::Stopping));
+                    let server = self.server(generation);
+                    assert!(server.kills >= 3 && server.uninterruptible);
+                    server.life = Life::Reaped;
+                }
                 _ => {}
             },
             Action::Exit(status) => {
@@ -125,13 +140,16 @@ impl World {
             }
             Action::KillForkServer(generation) => {
                 let server = self.server(generation);
-                assert!(!server.killed);
+                assert!(!server.killed || server.uninterruptible, "killed twice");
                 assert!(
                     server.stopped || server.hangs || server.disconnected,
                     "killed without being asked to leave"
                 );
                 server.killed = true;
-                self.schedule(2, Scheduled::ForkServerDies(generation, killed_by(9)));
+                server.kills += 1;
+                let after =
+                    dies_after_kill(generation.0, self.servers[&generation].uninterruptible);
+                self.schedule(after, Scheduled::ForkServerDies(generation, killed_by(9)));
             }
             action => self.act_on_worker(action),
         }

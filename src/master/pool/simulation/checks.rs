@@ -14,6 +14,14 @@ impl World {
             .map(|(&id, one)| (id, one))
     }
 
+    /// How many workers of a generation were lost that had served, or got stuck.
+    pub(super) fn lost_in_use(&self, generation: GenerationId) -> usize {
+        (self.workers.values())
+            .filter(|one| one.generation == generation && one.lent && !one.asked)
+            .filter(|one| one.aborted || (one.served && one.life == Life::Reaped))
+            .count()
+    }
+
     /// The invariants.
     pub(super) fn check(&mut self) {
         if self.exit.is_some() {
@@ -67,7 +75,18 @@ impl World {
         })
     }
 
-    /// A worker that had served was not replaced at once. There has to be a reason.
+    /// Whether this is about a worker that was ordered from the generation that
+    /// serves.
+    pub(super) fn is_order_of_current(&self, event: &Event) -> bool {
+        let Event::SpawnDeferred(id) = event else {
+            return false;
+        };
+        (self.arbiter.worker(*id))
+            .is_some_and(|one| one.generation == self.arbiter.summary().generation)
+    }
+
+    /// A worker that had served was not replaced at once, or an order that did not get
+    /// through was not given again. There has to be a reason.
     pub(super) fn check_why_not_ordered(&self) {
         let summary = self.arbiter.summary();
         let of_current =
@@ -91,7 +110,7 @@ impl World {
                 || new >= summary.wanted
                 || ordered >= 32
                 || self.deferred_until.is_some_and(|until| self.now < until),
-            "a crash was not made good at once"
+            "a worker that is due was not ordered"
         );
     }
 

@@ -23,9 +23,9 @@ pub(super) struct Process {
     pub(super) started: bool,
     /// It was lent the listeners.
     pub(super) lent: bool,
-    /// It was asked to leave, or said itself that it would.
+    /// It was asked to leave, or reported that it could not load.
     pub(super) asked: bool,
-    /// It was told to dump its stacks.
+    /// It was aborted.
     pub(super) aborted: bool,
     pub(super) killed: bool,
     /// It has answered a request, or is in one.
@@ -35,6 +35,8 @@ pub(super) struct Process {
     pub(super) unresponsive: bool,
     /// It dies only some time after it was killed.
     pub(super) uninterruptible: bool,
+    /// How often it was killed.
+    pub(super) kills: u32,
 }
 
 #[derive(Debug)]
@@ -47,11 +49,15 @@ pub(super) struct Server {
     pub(super) hangs: bool,
     /// It has closed its link, and lives.
     pub(super) disconnected: bool,
-    /// So many orders fit into its link.
+    /// How many orders fit into its link.
     pub(super) link_room: usize,
     pub(super) stopped: bool,
     pub(super) killed: bool,
     pub(super) unresponsive: bool,
+    /// It dies only some time after it was killed.
+    pub(super) uninterruptible: bool,
+    /// How often it was killed.
+    pub(super) kills: u32,
 }
 
 impl World {
@@ -72,6 +78,8 @@ impl World {
             stopped: false,
             killed: false,
             unresponsive: self.rng.one_in(6),
+            uninterruptible: self.rng.one_in(12),
+            kills: 0,
         };
         let again = self.servers.insert(generation, server);
         assert!(again.is_none(), "a number was used again");
@@ -126,6 +134,7 @@ impl World {
             hangs_since: None,
             unresponsive: self.rng.one_in(6),
             uninterruptible: self.rng.one_in(12),
+            kills: 0,
         };
         let again = self.workers.insert(id, worker);
         assert!(again.is_none(), "a number was used again");
@@ -218,9 +227,10 @@ impl World {
                     worker.asked || worker.aborted || !worker.started,
                     "killed without being asked to leave"
                 );
+                worker.kills += 1;
                 let again = std::mem::replace(&mut worker.killed, true);
                 assert!(!again || worker.uninterruptible, "killed twice");
-                let after = if worker.uninterruptible { 15_000 } else { 2 };
+                let after = dies_after_kill(id.0, self.workers[&id].uninterruptible);
                 self.schedule(after, Scheduled::WorkerDies(id, killed_by(9)));
             }
             Life::Reaped => unreachable!("checked above"),
@@ -275,5 +285,15 @@ impl World {
         for id in ordered {
             self.never_started(id);
         }
+    }
+}
+
+/// After how many milliseconds SIGKILL ends a process. One that hangs in the kernel
+/// lives on for less or for more than the 20 s for which a stop waits.
+pub(super) fn dies_after_kill(number: u32, uninterruptible: bool) -> u64 {
+    match (uninterruptible, number % 2) {
+        (false, _) => 2,
+        (true, 0) => 15_000,
+        (true, _) => 45_000,
     }
 }

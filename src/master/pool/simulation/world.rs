@@ -36,9 +36,9 @@ pub(super) enum App {
     Refuses,
     DiesLoading,
     HangsLoading,
-    /// Its workers get ready and die within so many milliseconds, without a request.
+    /// Its workers get ready and die without a request, within this many milliseconds.
     DiesReady(u64),
-    /// One in so many of its workers dies loading.
+    /// One in this many of its workers dies while it loads.
     Flaky(u64),
     /// The operating system gives no process.
     NoProcess,
@@ -82,6 +82,9 @@ pub(super) struct World {
     pub(super) reading: bool,
     /// No order gets through before that, as the arbiter knows.
     pub(super) deferred_until: Option<Instant>,
+    /// By then an order of the current generation that did not get through is due
+    /// again.
+    pub(super) order_again_at: Option<Instant>,
     /// How many workers were ordered.
     pub(super) spawned: usize,
     /// The lowest number of workers that served since this was set.
@@ -114,6 +117,7 @@ impl World {
             reported_killed: BTreeSet::new(),
             reading: false,
             deferred_until: None,
+            order_again_at: None,
             spawned: 0,
             fewest_serving: 0,
             exit: None,
@@ -157,15 +161,23 @@ impl World {
         }
         if matches!(event, Event::SpawnDeferred(id) if self.arbiter.worker(id).is_some()) {
             self.deferred_until = Some(self.now + Duration::from_millis(50));
+            if self.is_order_of_current(&event) {
+                self.order_again_at = self.deferred_until;
+            }
         }
+        let is_due =
+            matches!(event, Event::Tick(_)) && self.order_again_at.is_some_and(|at| at <= self.now);
         let crashed = self.is_crash_of_current(&event);
         let actions = self.arbiter.on(event, self.now);
         let ordered = (actions.iter()).any(|action| matches!(action, Action::Spawn { .. }));
         self.act(actions);
         self.fewest_serving = self.fewest_serving.min(self.serving().count());
         self.check();
-        if crashed && !ordered {
+        if (crashed || is_due) && !ordered {
             self.check_why_not_ordered();
+        }
+        if is_due {
+            self.order_again_at = None;
         }
         if std::mem::take(&mut self.reading) {
             if self.rng.one_in(2) {

@@ -48,6 +48,24 @@ fn a_crash_in_a_request_is_not_delayed_by_workers_that_cannot_load() {
 }
 
 #[test]
+fn an_order_after_a_crash_that_did_not_get_through_is_not_delayed_by_them_either() {
+    let mut pool = Pool::serving(Wanted {
+        timeout: None,
+        ..WANTED
+    });
+    pool.dies(1);
+    pool.refuses(3);
+    assert_eq!(pool.reports()[1], Report::RespawnDelayed(SECOND));
+    pool.crashes(2);
+    assert_eq!(pool.commands(), [spawn(1, 4)]);
+
+    assert_eq!(pool.on(Event::SpawnDeferred(worker(4))), []);
+
+    assert_eq!(pool.until_deadline(), 50 * MS);
+    assert_eq!(pool.commands(), [spawn(1, 5)]);
+}
+
+#[test]
 fn workers_that_die_at_once_without_a_request_are_replaced_four_times_a_second() {
     let mut pool = Pool::serving(Wanted {
         workers: 1,

@@ -56,13 +56,13 @@ impl Pool {
         pool
     }
 
-    /// A pool that is being reloaded and whose first new worker (3) serves.
+    /// A pool that is being reloaded and whose first new worker (3 of two) serves.
     pub(super) fn promoted(wanted: Wanted) -> Self {
         let mut pool = Self::serving(wanted);
         pool.order(Order::Reload);
         pool.on(Event::ConfigRead(wanted));
         pool.on(Event::ForkServerReady(generation(2)));
-        pool.serves(3);
+        pool.serves(u32::from(wanted.workers) + 1);
         pool
     }
 
@@ -119,6 +119,11 @@ impl Pool {
     pub(super) fn is_silent(&mut self, id: u32, silent: Duration) -> &[Action] {
         let worker = worker(id);
         self.on(Event::Tick(vec![Heartbeat { worker, silent }]))
+    }
+
+    /// Whether a reload ended with the last event.
+    pub(super) fn reload_is_over(&self) -> bool {
+        (self.actions.iter()).any(|action| matches!(action, Action::ReloadFinished(..)))
     }
 
     /// The reports upon the last event.

@@ -2,6 +2,17 @@
 
 use super::fixture::*;
 
+/// A pool whose first worker died, and whose next (3) is ordered.
+fn with_an_ordered_worker() -> Pool {
+    let mut pool = Pool::serving(Wanted {
+        timeout: None,
+        ..WANTED
+    });
+    pool.after(5 * SECOND);
+    pool.dies(1);
+    pool
+}
+
 #[test]
 fn when_it_dies_its_workers_serve_until_the_next_generation_replaces_them() {
     let mut pool = Pool::serving(WANTED);
@@ -80,12 +91,7 @@ fn a_reload_goes_before_the_next_try() {
 
 #[test]
 fn one_that_does_not_fork_is_killed_and_replaced() {
-    let mut pool = Pool::serving(Wanted {
-        timeout: None,
-        ..WANTED
-    });
-    pool.after(5 * SECOND);
-    pool.dies(1);
+    let mut pool = with_an_ordered_worker();
 
     assert_eq!(pool.until_deadline(), 10 * SECOND);
 
@@ -118,12 +124,7 @@ fn one_that_forks_slowly_is_waited_for() {
 
 #[test]
 fn a_worker_that_is_never_forked_is_given_up() {
-    let mut pool = Pool::serving(Wanted {
-        timeout: None,
-        ..WANTED
-    });
-    pool.after(5 * SECOND);
-    pool.dies(1);
+    let mut pool = with_an_ordered_worker();
     pool.on(server_gone(1));
 
     pool.after(10 * SECOND);

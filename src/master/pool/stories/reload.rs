@@ -2,6 +2,11 @@
 
 use super::fixture::*;
 
+const FOUR: Wanted = Wanted {
+    workers: 4,
+    ..WANTED
+};
+
 #[test]
 fn it_reads_the_configuration_and_tries_one_worker() {
     let mut pool = Pool::serving(WANTED);
@@ -281,7 +286,7 @@ fn a_probe_whose_order_did_not_get_through_is_ordered_again() {
 }
 
 #[test]
-fn new_workers_that_get_ready_and_die_end_the_reload_too() {
+fn new_workers_that_die_before_their_first_request_end_the_reload_too() {
     let mut pool = Pool::rolling();
     pool.serves(4);
     pool.order(Order::Reload);
@@ -293,11 +298,72 @@ fn new_workers_that_get_ready_and_die_end_the_reload_too() {
 
     let failed = (5..50).any(|id| {
         pool.serves(id);
-        pool.crashes(id);
-        (pool.actions.iter()).any(|action| matches!(action, Action::ReloadFinished(_, Err(_))))
+        pool.dies(id);
+        pool.reload_is_over()
     });
 
     assert!(failed);
+}
+
+/// Of four workers three are old. The new one (5) crashes in a request each half
+/// second, and the next is ready by then.
+#[test]
+fn crashes_in_requests_do_not_fail_a_reload() {
+    let mut pool = Pool::promoted(FOUR);
+    for id in 5..20 {
+        pool.crashes(id);
+        assert!(!pool.reload_is_over(), "worker {id}");
+        pool.now += 500 * MS;
+        pool.serves(id + 1);
+    }
+
+    // There never are four new ones at a time, but no old one is left.
+    pool.dies(2);
+    pool.dies(3);
+    assert!(!pool.reload_is_over());
+    pool.dies(4);
+
+    assert!(pool.actions.contains(&finished(1, Ok(2))));
+}
+
+#[test]
+fn a_reload_in_which_no_old_worker_can_be_replaced_for_a_minute_fails() {
+    let mut pool = Pool::promoted(FOUR);
+    let began = pool.now;
+    for id in 5..500 {
+        pool.crashes(id);
+        if pool.reload_is_over() {
+            break;
+        }
+        pool.now += 500 * MS;
+        pool.serves(id + 1);
+    }
+
+    assert_eq!(pool.now - began, 60 * SECOND);
+    let reason = Reason::GaveUp {
+        failures: 121,
+        last: Box::new(died()),
+    };
+    assert!(pool.actions.contains(&finished(1, Err(reason))));
+}
+
+#[test]
+fn timeouts_do_not_fail_a_reload() {
+    let mut pool = Pool::promoted(Wanted {
+        timeout: Some(SECOND),
+        ..WANTED
+    });
+
+    for id in 3..20 {
+        for _ in 0..3 {
+            pool.after(500 * MS);
+        }
+        pool.is_silent(id, 1500 * MS);
+        assert!(pool.actions.contains(&Action::Abort(worker(id))));
+        assert!(!pool.reload_is_over(), "worker {id}");
+        pool.dies(id);
+        pool.serves(id + 1);
+    }
 }
 
 #[test]

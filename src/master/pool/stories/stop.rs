@@ -93,6 +93,73 @@ fn a_fork_server_that_does_not_exit_is_killed() {
 }
 
 #[test]
+fn a_killed_worker_that_hangs_in_the_kernel_does_not_hold_up_the_stop() {
+    let mut pool = Pool::serving(Wanted {
+        workers: 1,
+        timeout: None,
+        ..WANTED
+    });
+    pool.order(Order::Stop);
+    pool.until_deadline();
+    assert_eq!(pool.until_deadline(), 10 * SECOND);
+    assert_eq!(pool.actions, [Action::Kill(worker(1))]);
+
+    assert_eq!(pool.until_deadline(), 10 * SECOND);
+
+    assert_eq!(
+        pool.actions,
+        [
+            Action::Kill(worker(1)),
+            Action::Report(Report::WorkerLeftBehind(worker(1))),
+            Action::StopForkServer(generation(1)),
+        ]
+    );
+    assert_eq!(pool.on(server_gone(1)), [Action::Exit(0)]);
+}
+
+#[test]
+fn a_killed_fork_server_that_hangs_in_the_kernel_does_not_hold_up_the_stop() {
+    let mut pool = Pool::serving(Wanted {
+        workers: 1,
+        ..WANTED
+    });
+    pool.order(Order::Stop);
+    pool.dies(1);
+    assert_eq!(pool.until_deadline(), 2 * SECOND);
+    assert_eq!(pool.until_deadline(), 10 * SECOND);
+
+    assert_eq!(pool.until_deadline(), 10 * SECOND);
+
+    assert_eq!(
+        pool.actions,
+        [
+            Action::KillForkServer(generation(1)),
+            Action::Report(Report::ForkServerLeftBehind(generation(1))),
+            Action::Exit(0),
+        ]
+    );
+}
+
+#[test]
+fn a_killed_worker_is_waited_for_while_the_service_runs() {
+    let mut pool = Pool::serving(Wanted {
+        timeout: None,
+        ..WANTED
+    });
+    pool.order(Order::OneWorkerFewer);
+    assert_eq!(pool.until_deadline(), WANTED.graceful_timeout);
+    for _ in 0..10 {
+        assert_eq!(pool.until_deadline(), 10 * SECOND);
+        assert_eq!(pool.actions, [Action::Kill(worker(1))]);
+    }
+
+    pool.order(Order::Stop);
+
+    let left = Report::WorkerLeftBehind(worker(1));
+    assert_eq!(pool.reports()[1..], [left]);
+}
+
+#[test]
 fn reloads_that_are_not_finished_have_failed() {
     let mut pool = Pool::rolling();
     pool.order(Order::Reload);

@@ -12,7 +12,7 @@ CO_ASYNC = 0x0080 | 0x0200
 
 
 class UnusableApplication(Exception):
-    """The module is there, but what was named in it is not, or is no WSGI application."""
+    """The module is there, but what was named in it is not, or is not a WSGI application."""
 
 
 def load(target):
@@ -78,7 +78,7 @@ def _is_asgi(app):
 
 
 def _function(app, types):
-    """What runs when `app` is called, if that can be told.
+    """What runs when `app` is called, if it can be determined.
 
     Only types are asked: a proxy may have any attribute.
     """
@@ -192,6 +192,6 @@ def prepare(pythonpath):
 
     sys.path[:0] = [os.getcwd(), *pythonpath]
     for stream in (sys.stdout, sys.stderr):
-        # A pipe would make them wait for a full block: nobody would see a print().
+        # A pipe would make them wait for a full block: the output of print() would appear late.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)

@@ -245,7 +245,7 @@ impl EnvironBuilder {
         Ok(())
     }
 
-    /// The body. It is here as a whole, so its length is known also when it
+    /// The body. It was received completely, so its length is known also when it
     /// came in chunks: an application need not know about that.
     fn body(
         &self,

@@ -2,9 +2,9 @@
 //! there. They are cached, as making a key takes longer than all else that is
 //! done for a field.
 //!
-//! A client may send any number of names. So a name is cached when it comes for
-//! the second time, and when the cache is full the name goes that was not used
-//! for longest: names that come once cannot push out those that come again.
+//! A client may send any number of names. So once the cache is full, a name is
+//! cached when it comes for the second time, and the least recently used name is
+//! evicted: names that come once cannot push out those that come again.
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -14,8 +14,9 @@ use std::hash::BuildHasher;
 /// The most names cached.
 const CACHED: usize = 512;
 
-/// How many names that came once are remembered, by their hashes.
-const SEEN: usize = 1024;
+/// How many buckets there are for names that came once, and how many names each has.
+const BUCKETS: usize = 512;
+const BUCKET: usize = 2;
 
 /// Where in [`HeaderNames::names`] a name stays only until the next.
 const UNCACHED: usize = 0;
@@ -24,8 +25,9 @@ pub struct HeaderNames {
     /// By the name in lower case: one name may be spelled in two ways in one request.
     places: HashMap<Box<[u8]>, usize>,
     names: Vec<HeaderName>,
-    /// At the remainder of its hash, the last name that was not cached.
-    seen: Vec<u64>,
+    /// Hashes of the last names that were not cached, the latest of a bucket first. More
+    /// than one, or two names that share a bucket and come in turns would never be cached.
+    seen: Vec<[u64; BUCKET]>,
 }
 
 /// A field name and what to do with the field.
@@ -63,7 +65,7 @@ impl HeaderNames {
         Self {
             places: HashMap::new(),
             names: vec![HeaderName::new(py, b"", 0)],
-            seen: vec![0; SEEN],
+            seen: vec![[0; BUCKET]; BUCKETS],
         }
     }
 
@@ -78,7 +80,7 @@ impl HeaderNames {
 
     fn add(&mut self, py: Python<'_>, lower: &[u8], request: u64) -> usize {
         let name = HeaderName::new(py, lower, request);
-        let place = if self.was_seen(lower) {
+        let place = if self.names.len() <= CACHED || self.was_seen(lower) {
             self.free_place(request)
         } else {
             UNCACHED
@@ -96,10 +98,16 @@ impl HeaderNames {
 
     /// Whether the name came before, as far as is remembered.
     fn was_seen(&mut self, lower: &[u8]) -> bool {
-        // Zero is no name.
+        // 0 marks an empty slot.
         let hash = self.places.hasher().hash_one(lower) | 1;
-        let slot = usize::try_from(hash >> 32).unwrap_or(0) % SEEN;
-        std::mem::replace(&mut self.seen[slot], hash) == hash
+        let number = usize::try_from(hash >> 32).unwrap_or(0) % BUCKETS;
+        let bucket = &mut self.seen[number];
+        let was_seen = bucket.contains(&hash);
+        if !was_seen {
+            bucket.rotate_right(1);
+            bucket[0] = hash;
+        }
+        was_seen
     }
 
     /// A place of the cache that is free, or made free.

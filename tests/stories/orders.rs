@@ -1,0 +1,160 @@
+//! How many workers run, and the signals that change that or are sent to a single
+//! process.
+
+use super::deaths::MACHINE;
+use crate::harness::{
+    Server,
+    processes::{self, pid_in},
+};
+use nix::sys::signal::Signal;
+use std::sync::PoisonError;
+
+#[test]
+fn as_many_workers_are_started_as_are_configured() {
+    let server = Server::running("hello:app").workers(3).start();
+
+    server.wait_for_workers(3);
+
+    let others = server.other_pids();
+    assert_eq!(others.len(), 1, "one fork server: {others:?}");
+}
+
+#[test]
+fn hundreds_of_workers_can_be_started() {
+    const WORKERS: u16 = 400;
+    let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+    let server = Server::running("hello:app")
+        .workers(WORKERS)
+        .setting("preload", true)
+        .start();
+
+    server.wait_for_workers(WORKERS.into());
+
+    assert_eq!(server.get("/").status, 200);
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn two_signals_change_the_number_of_workers() {
+    let server = Server::running("hello:app").workers(1).start();
+
+    server.signal(Signal::SIGTTIN);
+    server.wait_for_workers(2);
+    server.signal(Signal::SIGTTIN);
+    server.wait_for_workers(3);
+    server.signal(Signal::SIGTTOU);
+    server.wait_for_workers(2);
+}
+
+#[test]
+fn sigttou_never_stops_the_last_worker() {
+    let server = Server::running("hello:app").workers(1).start();
+    let before = server.worker_pids();
+
+    server.signal(Signal::SIGTTOU);
+    server.wait_for_log("SIGTTOU");
+    server.signal(Signal::SIGTTIN);
+
+    server.wait_for_workers(2);
+    assert!(server.worker_pids().is_superset(&before));
+}
+
+#[test]
+fn a_worker_that_sigttou_retires_finishes_its_request() {
+    let server = Server::running("slow:app").workers(2).start();
+    server.wait_for_workers(2);
+    let mut running = Vec::new();
+    for count in 1..=2 {
+        running.push(server.get_in_background("/until/go"));
+        server.wait_until("another worker is busy", || {
+            server.read("go.started").lines().count() == count
+        });
+    }
+
+    server.signal(Signal::SIGTTOU);
+    server.wait_for_log("SIGTTOU");
+    server.write("go", "");
+
+    for request in running {
+        assert_eq!(request.join().unwrap().unwrap().status, 200);
+    }
+    server.wait_for_workers(1);
+}
+
+#[test]
+fn signals_for_the_master_do_not_hurt_a_worker() {
+    let server = Server::running("hello:app").workers(1).start();
+    let before = server.worker_pids();
+    let worker = *before.first().unwrap();
+
+    for signal in [
+        Signal::SIGHUP,
+        Signal::SIGUSR2,
+        Signal::SIGWINCH,
+        Signal::SIGTTIN,
+        Signal::SIGTTOU,
+        Signal::SIGPIPE,
+    ] {
+        processes::signal(worker, signal);
+        assert_eq!(server.get("/").status, 200, "after {signal}");
+    }
+
+    assert_eq!(server.worker_pids(), before);
+    assert_eq!(server.notices(), [] as [&str; 0]);
+}
+
+#[test]
+fn signals_for_the_master_do_not_hurt_a_fork_server() {
+    let server = Server::running("hello:app").workers(1).start();
+    let before = server.other_pids();
+    let fork_server = *before.first().unwrap();
+
+    for signal in [
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGWINCH,
+    ] {
+        processes::signal(fork_server, signal);
+    }
+    server.signal(Signal::SIGTTIN);
+
+    server.wait_for_workers(2);
+    assert_eq!(server.other_pids(), before);
+}
+
+#[test]
+fn a_worker_that_is_sent_sigterm_finishes_and_is_replaced() {
+    let server = Server::running("slow:app").workers(1).start();
+    let running = server.get_in_background("/until/go");
+    server.wait_until("the request runs", || !server.read("go.started").is_empty());
+    let worker = pid_in(&server.read("go.started"));
+
+    processes::signal(worker, Signal::SIGTERM);
+    server.write("go", "");
+
+    assert_eq!(running.join().unwrap().unwrap().status, 200);
+    server.wait_until("another one serves", || {
+        let workers = server.worker_pids();
+        workers.len() == 1 && !workers.contains(&worker)
+    });
+}
+
+#[test]
+fn a_worker_that_is_sent_sigint_or_sigquit_exits_at_once() {
+    for signal in [Signal::SIGINT, Signal::SIGQUIT] {
+        let server = Server::running("slow:app").workers(1).start();
+        let running = server.get_in_background("/stuck");
+        server.wait_until("the request runs", || {
+            !server.read("stuck.started").is_empty()
+        });
+        let worker = pid_in(&server.read("stuck.started"));
+
+        processes::signal(worker, signal);
+
+        server.wait_until("it is gone", || !processes::runs(worker));
+        let _ = running.join();
+        server.wait_for_workers(1);
+    }
+}
