@@ -24,7 +24,7 @@ impl Place {
         let continues_character = |byte: u8| byte & 0b1100_0000 == 0b1000_0000;
         Self {
             file: file.to_owned(),
-            line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
+            line: before.split(|byte| *byte == b'\n').count(),
             column: in_line
                 .iter()
                 .filter(|byte| !continues_character(**byte))
