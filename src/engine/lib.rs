@@ -24,6 +24,7 @@ mod notice;
 mod output;
 mod settings;
 mod spool;
+mod standard_streams;
 #[cfg(test)]
 mod tests;
 

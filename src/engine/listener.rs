@@ -2,6 +2,7 @@
 
 use crate::close_on_fork::CloseOnFork;
 use crate::connection::Peer;
+use crate::standard_streams;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
@@ -68,7 +69,10 @@ impl Listener {
                     }
                     _ => Peer::Unix,
                 };
-                Ok(Accepted::Connection(socket, peer))
+                match standard_streams::avoid(socket) {
+                    Ok(socket) => Ok(Accepted::Connection(socket, peer)),
+                    Err(error) => Ok(Accepted::NoResources(error)),
+                }
             }
             // The other errors of accept(2) that belong to the connection that
             // just failed, not to the listener.

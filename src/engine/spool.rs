@@ -1,6 +1,7 @@
 //! A buffer that is in memory up to a limit, then in an unlinked file.
 
 use crate::close_on_fork::ListedFile;
+use crate::standard_streams;
 use std::fs::File;
 use std::io::{self, Write};
 
@@ -32,7 +33,8 @@ impl Spool {
         let file = if let Some(file) = &self.file {
             file
         } else {
-            let mut file = tempfile::tempfile()?;
+            let fd = standard_streams::avoid(tempfile::tempfile()?.into())?;
+            let mut file = File::from(fd);
             file.write_all(&self.memory)?;
             self.memory = Vec::new();
             &*self.file.insert(file.into())

@@ -46,7 +46,7 @@ pub enum ResponseError {
     /// Header injection, as a rule: the value came from a client unchecked.
     #[error("header {0} has a control character in its value")]
     BadValue(String),
-    #[error("Content-Length \"{0}\" is not a number")]
+    #[error("Content-Length \"{0}\" is not a number below 2^63")]
     BadLength(String),
     /// Even when both are equal.
     #[error("Content-Length is given twice")]
@@ -155,8 +155,10 @@ impl<'out> ResponseHead<'out> {
                 self.out.extend_from_slice(b"\r\n");
             }
             Owner::Framing => {
-                let length =
-                    decimal(value).ok_or_else(|| ResponseError::BadLength(escaped(value)))?;
+                // Many clients and proxies keep a length in 63 bits.
+                let length = decimal(value)
+                    .filter(|length| i64::try_from(*length).is_ok())
+                    .ok_or_else(|| ResponseError::BadLength(escaped(value)))?;
                 if self.length.replace(length).is_some() {
                     return Err(ResponseError::RepeatedLength);
                 }

@@ -200,6 +200,10 @@ def app(environ, start_response):
         return wrapper(plain())
     if kind == "keywords":
         return wrapper(filelike=Recording(), blksize=7)
+    if kind == "negative_size":
+        return wrapper(plain(), -1)
+    if kind == "negative_size_of_a_pipe":
+        return wrapper(pipe(), -1)
     if kind == "defaults":
         return wrapper(Recording())
     if kind == "a_path":

@@ -332,3 +332,40 @@ fn a_flood_of_bad_requests_does_not_look_like_a_stuck_worker() {
     assert_eq!(server.get("/").status, 200);
     assert_eq!(server.worker_pids(), before);
 }
+
+/// The next descriptors of the worker get the numbers of those that the application closed.
+#[test]
+fn what_is_printed_is_not_sent_to_a_client_after_the_standard_streams_were_closed() {
+    let app = "import os\n\
+        def app(environ, start_response):\n\
+        \x20   if environ['PATH_INFO'] == '/close':\n\
+        \x20       for number in (0, 1, 2):\n\
+        \x20           os.close(number)\n\
+        \x20   else:\n\
+        \x20       for number in (0, 1, 2):\n\
+        \x20           try:\n\
+        \x20               os.write(number, b'printed')\n\
+        \x20           except OSError:\n\
+        \x20               pass\n\
+        \x20   start_response('200 OK', [('Content-Length', '2')])\n\
+        \x20   return [b'ok']\n";
+    let server = Server::running("closing:app")
+        .file("closing.py", app)
+        .workers(1)
+        .setting("keepalive", 20)
+        .start();
+    let mut first = server.connect();
+    assert_eq!(first.get("/close").status, 200);
+
+    let mut others: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    for client in &mut others {
+        client.send("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    }
+
+    for client in &mut others {
+        let answer = String::from_utf8(client.rest().unwrap()).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(!answer.contains("printed"), "{answer}");
+    }
+    assert_eq!(first.get("/").text(), "ok");
+}

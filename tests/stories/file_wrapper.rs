@@ -163,3 +163,11 @@ fn a_file_after_a_written_piece_ends_with_the_content_length() {
 
     assert_eq!(server.log_count("Content-Length"), 0, "{}", server.stderr());
 }
+
+#[test]
+fn a_negative_block_size_reads_to_the_end() {
+    let server = server();
+
+    assert_sends(&server, "/negative-size", CONTENT);
+    assert_sends(&server, "/negative-size-of-a-pipe", CONTENT);
+}

@@ -13,15 +13,16 @@ use std::os::unix::fs::MetadataExt;
 pub struct FileWrapper {
     #[pyo3(get)]
     filelike: Py<PyAny>,
+    /// Negative: `read` gives all there is, as with any file of Python's.
     #[pyo3(get)]
-    blksize: usize,
+    blksize: isize,
 }
 
 #[pymethods]
 impl FileWrapper {
     #[new]
     #[pyo3(signature = (filelike, blksize=8192))]
-    fn new(filelike: Py<PyAny>, blksize: usize) -> Self {
+    fn new(filelike: Py<PyAny>, blksize: isize) -> Self {
         Self { filelike, blksize }
     }
 
