@@ -66,6 +66,10 @@ impl ConfigError {
     }
 }
 
+/// A file with this many mistakes is not examined further: the master reads it
+/// between two heartbeats.
+pub(super) const MAX_MISTAKES: usize = 1000;
+
 /// Every mistake that was found in a configuration; at least one.
 #[derive(Debug)]
 pub struct ConfigErrors(Vec<ConfigError>);
@@ -87,7 +91,13 @@ impl ConfigErrors {
         const MOST: usize = 50;
         let mut lines: Vec<String> = self.0.iter().take(MOST).map(ToString::to_string).collect();
         if self.0.len() > MOST {
-            lines.push(format!("{} more mistakes", self.0.len() - MOST));
+            let at_least = if self.0.len() < MAX_MISTAKES {
+                ""
+            } else {
+                "at least "
+            };
+            let more = self.0.len() - MOST;
+            lines.push(format!("{at_least}{more} more mistakes"));
         }
         lines
     }

@@ -1,6 +1,6 @@
 //! The configuration file: TOML in, settings out, each with its place.
 
-use super::error::ConfigError;
+use super::error::{ConfigError, MAX_MISTAKES};
 use super::origin::{Origin, Place};
 use super::settings::{Partial, Setting};
 use super::unknown::{unknown_key, unknown_table};
@@ -78,6 +78,9 @@ pub(super) fn parse(text: &str, name: &Path) -> Result<Contents, ConfigError> {
 
     let mut contents = Contents::default();
     for (key, value) in table.get_ref() {
+        if contents.errors.len() >= MAX_MISTAKES {
+            break;
+        }
         let Some(setting) = Setting::find(key.get_ref()) else {
             let unknown = match value.get_ref() {
                 DeValue::Table(_) => unknown_table(key.get_ref()),
@@ -100,7 +103,8 @@ pub(super) fn parse(text: &str, name: &Path) -> Result<Contents, ConfigError> {
         let set = contents
             .settings
             .set_from_file(setting, value.get_ref(), origin);
-        let refused = set.err().into_iter().flatten();
+        let room = MAX_MISTAKES - contents.errors.len();
+        let refused = set.err().into_iter().flatten().take(room);
         contents
             .errors
             .extend(refused.map(|refusal| ConfigError::Unusable {
@@ -145,6 +149,21 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_file_full_of_mistakes_is_refused_within_seconds() {
+        let began = std::time::Instant::now();
+        let list = format!("bind = [{}]", "\":x\",".repeat(200_000));
+        let keys: Vec<_> = (0..80_000).map(|n| format!("x{n} = 1")).collect();
+
+        for text in [list, keys.join("\n")] {
+            let lines = complaints(&text);
+            assert_eq!(lines.len(), 51);
+            assert_eq!(lines[50], "at least 950 more mistakes");
+        }
+
+        assert!(began.elapsed() < std::time::Duration::from_secs(20));
     }
 
     #[test]

@@ -17,19 +17,17 @@ pub struct Place {
 impl Place {
     /// The place of the byte at `offset` in `text`, the contents of `file`.
     pub fn at(file: &Path, text: &str, offset: usize) -> Self {
-        let before: Vec<char> = text
-            .char_indices()
-            .take_while(|(at, _)| *at < offset)
-            .map(|(_, letter)| letter)
-            .collect();
-        let is_break = |letter: &&char| **letter == '\n';
+        // Bytes, not characters: a file can have many mistakes in one long line.
+        let before = &text.as_bytes()[..offset.min(text.len())];
+        let line_start = before.iter().rposition(|byte| *byte == b'\n');
+        let in_line = &before[line_start.map_or(0, |at| at + 1)..];
+        let continues_character = |byte: u8| byte & 0b1100_0000 == 0b1000_0000;
         Self {
             file: file.to_owned(),
-            line: before.iter().filter(is_break).count() + 1,
-            column: before
+            line: before.split(|byte| *byte == b'\n').count(),
+            column: in_line
                 .iter()
-                .rev()
-                .take_while(|letter| !is_break(letter))
+                .filter(|byte| !continues_character(**byte))
                 .count()
                 + 1,
         }
