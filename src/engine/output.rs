@@ -1,7 +1,8 @@
 //! The part of a response that is not sent yet.
 //!
-//! It is sent in this order: `buffer`, the spool, a file of the application's. Bytes go to
-//! the spool only when the buffer is full.
+//! It is sent in this order: `buffer`, the spool, `overflow`, a file of the application's.
+//! Bytes go to the spool only when the buffer is full, and to `overflow` only when the disk
+//! is.
 
 use crate::close_on_fork::ListedFile;
 use crate::settings::Settings;
@@ -44,6 +45,10 @@ pub struct Output {
     sent: usize,
     spool: Spool,
     spool_sent: u64,
+    /// What the disk had no space for: a piece or two of the application's, as it waits then.
+    overflow: Vec<u8>,
+    /// The disk had no space, and not all is sent since.
+    is_disk_full: bool,
     file: Option<FilePart>,
     /// All bytes that were sent.
     total: u64,
@@ -58,8 +63,9 @@ struct FilePart {
 }
 
 impl Output {
+    /// Whether there is something to send after the buffer.
     fn is_spooled(&self) -> bool {
-        self.spool_sent < self.spool.len()
+        self.spool_sent < self.spool.len() || !self.overflow.is_empty()
     }
 
     /// Bytes that were sent since the last `clear`.
@@ -71,7 +77,7 @@ impl Output {
     pub fn waiting(&self) -> u64 {
         let buffer = (self.buffer.len() - self.sent) as u64;
         let spool = self.spool.len() - self.spool_sent;
-        buffer + spool + self.file.as_ref().map_or(0, |part| part.left)
+        buffer + spool + self.overflow.len() as u64 + self.file.as_ref().map_or(0, |part| part.left)
     }
 
     /// Adds bytes to the end; sends nothing.
@@ -89,8 +95,16 @@ impl Output {
             self.buffer.extend_from_slice(bytes);
             return Ok(());
         }
-        // The buffer is the memory part: the spool is a file from its first byte.
-        self.spool.push(bytes, 0).map_err(SendError::Spool)
+        if !self.is_disk_full {
+            // The buffer is the memory part: the spool is a file from its first byte.
+            match self.spool.push(bytes, 0) {
+                Ok(()) => return Ok(()),
+                Err(error) if is_no_space(&error) => self.is_disk_full = true,
+                Err(error) => return Err(SendError::Spool(error)),
+            }
+        }
+        self.overflow.extend_from_slice(bytes);
+        Ok(())
     }
 
     /// Adds bytes to the end. Many are sent at once, as far as the socket takes them; few
@@ -111,10 +125,10 @@ impl Output {
         Ok(())
     }
 
-    /// Whether the application may go on. Once the file is full, all of it has to be sent
-    /// first: what was sent of it still takes space on disk.
+    /// Whether the application may go on. Once the file or the disk is full, all has to be
+    /// sent first: what was sent of the file still takes space on disk.
     pub fn flow(&self, settings: &Settings) -> Flow {
-        if self.spool.len() > settings.response_on_disk {
+        if self.is_disk_full || self.spool.len() > settings.response_on_disk {
             Flow::Full
         } else {
             Flow::Open
@@ -158,6 +172,22 @@ impl Output {
 
     /// Sends as much as the socket takes. `Ok(true)`: nothing is left.
     pub fn flush(&mut self, socket: impl AsFd) -> Result<bool, SendError> {
+        if !self.flush_buffered(&socket)? {
+            return Ok(false);
+        }
+        if !self.overflow.is_empty() {
+            // All before it is sent.
+            self.buffer = std::mem::take(&mut self.overflow);
+            if !self.flush_buffered(&socket)? {
+                return Ok(false);
+            }
+        }
+        self.is_disk_full = false;
+        self.flush_file(socket)
+    }
+
+    /// The buffer and the spool.
+    fn flush_buffered(&mut self, socket: impl AsFd) -> Result<bool, SendError> {
         let gone = |error: Errno| SendError::Gone(error.into());
         while self.sent < self.buffer.len() {
             let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
@@ -186,6 +216,11 @@ impl Output {
                 Err(error) => return Err(gone(error)),
             }
         }
+        Ok(true)
+    }
+
+    fn flush_file(&mut self, socket: impl AsFd) -> Result<bool, SendError> {
+        let gone = |error: Errno| SendError::Gone(error.into());
         while let Some(part) = &mut self.file {
             match send_from(&socket, part.file.get(), &mut part.position, part.left) {
                 // The file has become shorter since its length was sent in the head.
@@ -223,9 +258,17 @@ impl Output {
         self.sent = 0;
         self.spool.clear();
         self.spool_sent = 0;
+        self.overflow = Vec::new();
+        self.is_disk_full = false;
         self.file = None;
         self.total = 0;
     }
+}
+
+/// Whether there may be space again once other files are gone, or for a shorter file.
+fn is_no_space(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 /// One `sendfile`: returns how many bytes were sent, and moves `position` behind them.

@@ -3,7 +3,7 @@
 use crate::close_on_fork::ListedFile;
 use crate::standard_streams;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 
 /// The file is read by position only, so its own position is always its end.
 #[derive(Debug, Default)]
@@ -18,7 +18,8 @@ pub struct Spool {
 
 impl Spool {
     /// Adds `bytes`; moves everything to a file when `in_memory` is exceeded.
-    /// The file is in `$TMPDIR`, or /tmp, and has no name.
+    /// The file is in `$TMPDIR`, or /tmp, and has no name. After an error the spool is as it
+    /// was before.
     pub fn push(&mut self, bytes: &[u8], in_memory: usize) -> io::Result<()> {
         if self.file.is_none() && self.memory.len() + bytes.len() <= in_memory {
             self.memory.extend_from_slice(bytes);
@@ -43,7 +44,13 @@ impl Spool {
         {
             self.writes += 1;
         }
-        file.get().write_all(bytes)
+        let mut file = file.get();
+        file.write_all(bytes).or_else(|error| {
+            // A part of it may be written: nothing of it is the spool's.
+            file.set_len(self.length)?;
+            file.seek(SeekFrom::Start(self.length))?;
+            Err(error)
+        })
     }
 
     pub fn len(&self) -> u64 {

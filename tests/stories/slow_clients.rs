@@ -170,6 +170,31 @@ fn a_slow_reader_of_a_large_body_does_not_block_the_only_worker() {
 }
 
 #[test]
+fn a_slow_reader_gets_the_whole_body_also_when_the_disk_is_full() {
+    let app = "def app(environ, start_response):\n\
+        \x20   start_response('200 OK', [('Content-Length', '50000000')])\n\
+        \x20   return (b'%09d\\n' % number * 10000 for number in range(500))\n";
+    // No file may grow beyond this: the response cannot be kept on disk.
+    let server = Server::running("counting:app")
+        .file("counting.py", app)
+        .workers(1)
+        .file_size_limit_kib(1024)
+        .start();
+    let mut slow = server.connect();
+    slow.set_timeout(Duration::from_secs(60));
+    slow.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    slow.read_head().unwrap();
+
+    // Nothing is lost, and nothing is sent twice.
+    for number in 0..500 {
+        let piece = slow.read_exactly(100_000).unwrap();
+        let expected = format!("{number:09}\n").repeat(10_000);
+        assert!(piece == expected.as_bytes(), "piece {number}");
+    }
+    assert_eq!(server.log_count("could not be buffered"), 0);
+}
+
+#[test]
 fn a_slow_reader_of_a_file_does_not_block_the_only_worker() {
     let server = Server::running("shop:app")
         .workers(1)
