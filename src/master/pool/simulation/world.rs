@@ -180,11 +180,13 @@ impl World {
         if self.arbiter.summary().generation != generation {
             self.order_again_at = None;
         }
-        let is_due = is_tick && self.order_again_at.is_some_and(|at| at <= self.now);
+        let may_order = self.order_again_at.is_some_and(|at| at <= self.now);
+        let is_due = is_tick && may_order;
         if (crashed || is_due) && !ordered {
             self.check_why_not_ordered();
         }
-        if is_due {
+        // Any event at that time may have been the one to give the order again.
+        if is_due || (may_order && ordered) {
             self.order_again_at = None;
         }
         if std::mem::take(&mut self.reading) {
