@@ -194,9 +194,6 @@ pub fn flask_runs_from_a_virtual_environment(lab: &Lab) {
 
 pub fn a_hello_takes_little_memory(lab: &Lab) {
     let site = lab.site("shop", HELLO).start();
-    // The first start of a site compiles what it imports; that memory is not given
-    // back. Later starts find the bytecode in the cache directory.
-    lab.must(&format!("systemctl restart {}", site.service()));
     for _ in 0..200 {
         site.get("/");
     }

@@ -1,4 +1,4 @@
-"""A fork server: the master alone starts it, as `PYTHON THIS_FOLDER`.
+"""A fork server: the master alone starts it, as `PYTHON THIS_FILE`.
 
 Any Python has to understand this file, however old: it is what says that the
 interpreter is too old.

@@ -1,6 +1,5 @@
 """Finding the application: `module`, `module:callable`, `module:factory("argument")`."""
 
-import importlib
 import sys
 
 
@@ -14,6 +13,16 @@ CO_ASYNC = 0x0080 | 0x0200
 class UnusableApplication(Exception):
     """The module is there, but what was named in it is not, or is not a WSGI application."""
 
+class _Example:
+    def method(self):
+        pass
+
+
+# The module `types` names them too, but it would take memory in every process of a site.
+FUNCTION = type(_Example.method)
+CODE = type(_Example.method.__code__)
+METHOD = type(_Example().method)
+
 
 def load(target):
     """The WSGI callable that `target` names.
@@ -24,7 +33,8 @@ def load(target):
     expression = expression or "application"
     factory, args, kwargs = _parse(expression)
     try:
-        module = importlib.import_module(module_name)
+        __import__(module_name)
+        module = sys.modules[module_name]
     except ModuleNotFoundError as error:
         if error.name == module_name and module_name.endswith(".py"):
             hint = module_name[: -len(".py")]
@@ -64,11 +74,9 @@ def _is_asgi(app):
     Neither can be WSGI, whose applications are called with two and return an
     iterable. In doubt the answer is no: the first request will tell.
     """
-    import types
-
-    function = _function(app, types)
+    function = _function(app)
     code = getattr(function, "__code__", None)
-    if type(code) is not types.CodeType:
+    if type(code) is not CODE:
         return False
     if code.co_flags & CO_ASYNC:
         return True
@@ -77,7 +85,7 @@ def _is_asgi(app):
     return required[-3:] == ("scope", "receive", "send")
 
 
-def _function(app, types):
+def _function(app):
     """What runs when `app` is called, if it can be determined.
 
     Only types are asked: a proxy may have any attribute.
@@ -92,9 +100,9 @@ def _function(app, types):
         if not makes_instances or hasattr(app, "__iter__") or hasattr(app, "__getitem__"):
             return None
         return app.__call__
-    if kind is types.MethodType:
+    if kind is METHOD:
         return app.__func__
-    if kind is types.FunctionType:
+    if kind is FUNCTION:
         return app
     return kind.__call__
 
@@ -183,7 +191,7 @@ def _search_path():
 
 def _is_ours(frames):
     name = frames.tb_frame.f_code.co_filename
-    return name == __file__ or name.startswith("<frozen importlib") or name == importlib.__file__
+    return name == __file__ or name.startswith("<frozen importlib")
 
 
 def prepare(pythonpath):
