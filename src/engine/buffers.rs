@@ -1,10 +1,10 @@
-//! The buffers of a request and its response, and the pool they come from.
+//! The buffers of a request and of its response, and the pools they come from.
 
-use crate::exchange::RequestBody;
 use crate::notice::RequestError;
 use crate::output::Output;
+use crate::request::RequestBody;
 use crate::spool::Spool;
-use rgunicorn_http::{BodyDecoder, Head, ResponseBody};
+use rgunicorn_http::{BodyDecoder, Head, ResponseBody, ResponseContext, Status, write_error_page};
 
 /// The size of the receive buffer in bytes: most requests arrive in one piece.
 pub(crate) const RECEIVE_SIZE: usize = 16 * 1024;
@@ -12,7 +12,7 @@ pub(crate) const RECEIVE_SIZE: usize = 16 * 1024;
 /// The size of the receive buffer while a large body is written to its file.
 pub(crate) const RECEIVE_BODY_SIZE: usize = 64 * 1024;
 
-/// The most sets of buffers that are kept.
+/// The most buffers of a kind that are kept.
 const MAX_POOLED: usize = 64;
 
 /// Where the body of a request is stored.
@@ -22,11 +22,13 @@ pub(crate) enum BodyStorage {
     InPlace,
     /// The spool, decoded.
     Spooled(BodyDecoder),
+    /// Elsewhere: it comes in parts.
+    Streamed,
 }
 
-/// The buffers of one request and its response.
+/// What is received of one request.
 #[derive(Debug)]
-pub(crate) struct Buffers {
+pub(crate) struct Incoming {
     /// What was received, from the first byte of the request on.
     pub(crate) input: Vec<u8>,
     pub(crate) head: Head,
@@ -34,43 +36,21 @@ pub(crate) struct Buffers {
     /// Bytes of `input` that belong to the request: head and body in place.
     pub(crate) length: usize,
     pub(crate) spool: Spool,
-    pub(crate) output: Output,
-    /// Present once the head of the response is written.
-    pub(crate) response_body: Option<ResponseBody>,
-    /// The response cannot be completed.
-    pub(crate) is_broken: bool,
 }
 
-impl Buffers {
-    fn new() -> Self {
+impl Default for Incoming {
+    fn default() -> Self {
         Self {
             input: Vec::with_capacity(RECEIVE_SIZE),
             head: Head::new(),
             body_storage: BodyStorage::InPlace,
             length: 0,
             spool: Spool::default(),
-            output: Output::default(),
-            response_body: None,
-            is_broken: false,
         }
     }
+}
 
-    /// Removes the request; what was received behind it stays.
-    pub(crate) fn start_next(&mut self) {
-        if self.length == self.input.len() {
-            self.input.clear();
-        } else {
-            self.input.drain(..self.length);
-        }
-        self.length = 0;
-        self.head.reset();
-        self.body_storage = BodyStorage::InPlace;
-        self.spool.clear();
-        self.output.clear(RECEIVE_BODY_SIZE);
-        self.response_body = None;
-        self.is_broken = false;
-    }
-
+impl Incoming {
     /// The head of the request, and the bytes its spans point into.
     pub(crate) fn request(&self) -> (&Head, &[u8]) {
         (&self.head, &self.input[..self.head.length])
@@ -83,36 +63,143 @@ impl Buffers {
             }
             (BodyStorage::Spooled(_), None) => RequestBody::Memory(self.spool.memory()),
             (BodyStorage::Spooled(_), Some(file)) => RequestBody::File(file, self.spool.len()),
+            (BodyStorage::Streamed, _) => RequestBody::Streamed,
         }
     }
 
-    /// Removes everything, and frees memory that a usual request does not need.
-    fn clear(&mut self) {
-        self.length = self.input.len();
-        self.start_next();
-        self.input.shrink_to(RECEIVE_SIZE);
+    /// Moves what was received behind the request to `next`.
+    pub(crate) fn split_rest(&mut self, next: &mut Self) {
+        next.input.extend_from_slice(&self.input[self.length..]);
+        self.input.truncate(self.length);
     }
 }
 
-/// Buffers for the next requests: an idle connection has none.
-#[derive(Debug, Default)]
-#[expect(
-    clippy::vec_box,
-    reason = "boxes are moved, not their several hundred bytes"
-)]
-pub(crate) struct BufferPool(Vec<Box<Buffers>>);
+impl Pooled for Incoming {
+    fn clear(&mut self) {
+        self.input.clear();
+        self.input.shrink_to(RECEIVE_SIZE);
+        self.length = 0;
+        self.head.reset();
+        self.body_storage = BodyStorage::InPlace;
+        self.spool.clear();
+    }
+}
 
-impl BufferPool {
-    pub(crate) fn take(&mut self) -> Box<Buffers> {
-        self.0.pop().unwrap_or_else(|| Box::new(Buffers::new()))
+/// What is to be sent of one response.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) output: Output,
+    /// What the response depends on in its request.
+    pub(crate) context: ResponseContext,
+    /// Present once the head is written.
+    pub(crate) body: Option<ResponseBody>,
+    /// The body is complete.
+    pub(crate) is_ended: bool,
+    /// The response cannot be completed.
+    pub(crate) is_broken: bool,
+    /// It is a 101: another protocol follows.
+    pub(crate) is_upgrade: bool,
+}
+
+impl Default for Outgoing {
+    fn default() -> Self {
+        Self {
+            output: Output::default(),
+            context: ResponseContext::of_refused(b""),
+            body: None,
+            is_ended: false,
+            is_broken: false,
+            is_upgrade: false,
+        }
+    }
+}
+
+impl Outgoing {
+    /// Whether bytes of the response were sent.
+    pub(crate) fn is_committed(&self) -> bool {
+        self.output.total() > 0
     }
 
-    pub(crate) fn put_back(&mut self, mut buffers: Box<Buffers>) {
+    /// Discards the response, unless bytes of it were sent.
+    pub(crate) fn discard(&mut self) {
+        if !self.is_committed() {
+            self.output.clear(RECEIVE_SIZE);
+            self.body = None;
+            self.is_ended = false;
+        }
+    }
+
+    /// Makes an error page the response, or breaks it off if bytes of another were sent.
+    pub(crate) fn respond_with_error(&mut self, status: Status, date: &[u8; 29]) {
+        self.discard();
+        if self.is_committed() {
+            self.is_broken = true;
+            return;
+        }
+        match write_error_page(&mut self.output.buffer, self.context, status, date) {
+            Ok(body) => {
+                self.body = Some(body);
+                self.is_ended = true;
+            }
+            Err(_) => self.is_broken = true,
+        }
+    }
+
+    /// The response that cannot be replaced any more; `None` if it has to be broken off.
+    pub(crate) fn complete_body(&self) -> Option<&ResponseBody> {
+        let is_complete = self.is_ended && !self.is_broken;
+        self.body.as_ref().filter(|_| is_complete)
+    }
+}
+
+impl Pooled for Outgoing {
+    fn clear(&mut self) {
+        self.output.clear(RECEIVE_BODY_SIZE);
+        self.body = None;
+        self.is_ended = false;
+        self.is_broken = false;
+        self.is_upgrade = false;
+    }
+}
+
+/// What a pool keeps.
+pub(crate) trait Pooled: Default {
+    /// Removes everything, and frees memory that is not usually needed.
+    fn clear(&mut self);
+}
+
+/// Buffers for the next requests: an idle connection has none.
+#[derive(Debug)]
+pub(crate) struct Pool<T>(Vec<Box<T>>);
+
+impl<T: Pooled> Pool<T> {
+    #[expect(
+        clippy::unnecessary_box_returns,
+        reason = "boxes are moved, not their several hundred bytes"
+    )]
+    pub(crate) fn take(&mut self) -> Box<T> {
+        self.0.pop().unwrap_or_default()
+    }
+
+    pub(crate) fn put_back(&mut self, mut buffers: Box<T>) {
         if self.0.len() < MAX_POOLED {
             buffers.clear();
             self.0.push(buffers);
         }
     }
+}
+
+impl<T> Default for Pool<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+/// The pools of an engine.
+#[derive(Debug, Default)]
+pub(crate) struct Pools {
+    pub(crate) incoming: Pool<Incoming>,
+    pub(crate) outgoing: Pool<Outgoing>,
 }
 
 /// Moves the part of a body that `input` holds from `start` on into the spool.

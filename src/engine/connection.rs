@@ -2,10 +2,10 @@
 //! response.
 //!
 //! ```text
-//!            first byte          head complete         body complete    next_request
-//!     Idle ─────────────▶ ReadingHead ──────▶ ReadingBody ─────▶ Ready ────────▶ (lent)
+//!            first byte          head complete         body complete    hand_out
+//!     Idle ─────────────▶ ReadingHead ──────▶ ReadingBody ─────▶ Ready ────────▶ Answering
 //!      ▲                      └────── no body ───────────────────▲                 │
-//!      │ kept alive                                              │ pipelined       │ finish
+//!      │ kept alive                                              │ pipelined       │ set_response
 //!      ├─────────────────────────────────────────────────────────┘                 ▼
 //!      └──────────────────────────── all sent ◀──────────────────────────────── Sending
 //!                                       │ not kept alive
@@ -13,22 +13,24 @@
 //!                                   Lingering ──▶ closed
 //! ```
 //!
+//! While a request is answered its connection stays here, and remembers what epoll reports;
+//! only the sending half is the handle's.
+//!
 //! The buffers of a request and its response come from a pool when the first byte arrives
 //! and go back when the response is sent, so an idle connection costs a descriptor and a
 //! few hundred bytes.
 
 use crate::buffers::{
-    BodyStorage, BufferPool, Buffers, RECEIVE_BODY_SIZE, RECEIVE_SIZE, decode_body,
+    BodyStorage, Incoming, Outgoing, Pools, RECEIVE_BODY_SIZE, RECEIVE_SIZE, decode_body,
 };
-use crate::close_on_fork::CloseOnFork;
 use crate::notice::RequestError;
-use crate::settings::Settings;
+use crate::request::{Request, RequestId};
+use crate::responder::{Client, Responder};
+use crate::settings::BodyDelivery;
+use crate::streamed_body::{BodyPart, StreamedBody};
+use crate::transport::Moved;
 use rgunicorn_http::{BodyDecoder, CONTINUE, Framing, ResponseContext, write_error_page};
-use rustix::buffer::spare_capacity;
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, Shutdown, SocketAddrAny};
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,23 +40,10 @@ const MAX_READS_PER_TURN: u32 = 16;
 
 /// The most bytes that are read and discarded while a connection lingers (RFC 9112,
 /// section 9.6).
-const MAX_LINGER_BYTES: usize = 64 * 1024 * 1024;
+const MAX_LINGER_BYTES: u32 = 64 * 1024 * 1024;
 
 /// The longest time a connection lingers, in milliseconds.
 const MAX_LINGER_MS: u64 = 2000;
-
-/// The address of a client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Peer {
-    Tcp(SocketAddr),
-    Unix,
-}
-
-impl Peer {
-    pub(crate) fn from_tcp(address: SocketAddrAny) -> Self {
-        SocketAddr::try_from(address).map_or(Self::Unix, Self::Tcp)
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
@@ -64,6 +53,8 @@ pub(crate) enum State {
     ReadingBody,
     /// The request is complete.
     Ready,
+    /// The request is handed out: its handle sends.
+    Answering,
     /// The response is complete, but not all of it is sent.
     Sending,
     /// The response is sent and our side shut down; the client may still be sending.
@@ -97,24 +88,38 @@ enum AfterResponse {
 
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) socket: CloseOnFork,
-    pub(crate) peer: Peer,
-    pub(crate) listener: usize,
-    pub(crate) settings: Arc<Settings>,
+    pub(crate) client: Arc<Client>,
     pub(crate) token: u64,
-    pub(crate) state: State,
     pub(crate) deadline_ms: u64,
+    incoming: Option<Box<Incoming>>,
+    outgoing: Option<Box<Outgoing>>,
+    /// The body of the request that is ready or answered, if it comes in parts.
+    streamed_body: Option<Box<StreamedBody>>,
+    /// The number of the request that was handed out last, from 1.
+    stream: u32,
+    /// Bytes that were discarded while it lingered.
+    lingered: u32,
+    pub(crate) state: State,
     /// What is registered with epoll; `None` before it is registered.
     pub(crate) interest: Option<Interest>,
     readiness: Readiness,
     after: AfterResponse,
+    pub(crate) answering: Answering,
     /// At least one response was sent.
     is_served: bool,
     /// It is in the engine's list for the next turn.
     pub(crate) is_scheduled: bool,
-    /// Bytes that were discarded while it lingered.
-    lingered: usize,
-    buffers: Option<Box<Buffers>>,
+}
+
+/// What is known of the request that is being answered.
+#[derive(Debug, Default)]
+pub(crate) struct Answering {
+    /// The client sends nothing more after it.
+    client_closes: bool,
+    /// Its handle waits until it can send.
+    pub(crate) awaits_writable: bool,
+    /// The engine has reported that the client left.
+    pub(crate) has_left: bool,
 }
 
 /// What is known of the socket from events and from the last `recv`.
@@ -134,32 +139,26 @@ pub(crate) enum Interest {
 }
 
 impl Connection {
-    pub(crate) fn new(
-        socket: OwnedFd,
-        peer: Peer,
-        listener: usize,
-        settings: Arc<Settings>,
-        token: u64,
-        deadline_ms: u64,
-    ) -> Self {
+    pub(crate) fn new(client: Client, token: u64, deadline_ms: u64) -> Self {
         Self {
-            socket: socket.into(),
-            peer,
-            listener,
-            settings,
+            client: Arc::new(client),
             token,
-            state: State::Idle,
             deadline_ms,
+            incoming: None,
+            outgoing: None,
+            streamed_body: None,
+            stream: 0,
+            lingered: 0,
+            state: State::Idle,
             interest: None,
             readiness: Readiness {
                 readable: true,
                 half_closed: false,
             },
             after: AfterResponse::Close,
+            answering: Answering::default(),
             is_served: false,
             is_scheduled: false,
-            lingered: 0,
-            buffers: None,
         }
     }
 
@@ -173,7 +172,7 @@ impl Connection {
         const GRACE_MS: u64 = 1000;
         let accepted_ms = self
             .deadline_ms
-            .saturating_sub(millis(self.settings.client_timeout));
+            .saturating_sub(millis(self.client.engine.settings.client_timeout));
         self.state == State::Idle
             && !self.is_scheduled
             && (self.is_served || accepted_ms + GRACE_MS <= now_ms)
@@ -182,24 +181,35 @@ impl Connection {
     pub(crate) fn wanted_interest(&self) -> Interest {
         match self.state {
             State::Sending => Interest::ReadingAndWriting,
+            State::Answering if self.answering.awaits_writable => Interest::ReadingAndWriting,
             State::Idle
             | State::ReadingHead
             | State::ReadingBody
             | State::Ready
+            | State::Answering
             | State::Lingering => Interest::Reading,
         }
     }
 
-    /// The buffers, if they hold nothing that is needed.
-    pub(crate) fn release_buffers(&mut self) -> Option<Box<Buffers>> {
+    /// Gives the buffers back that hold nothing that is needed.
+    pub(crate) fn release_buffers(&mut self, pools: &mut Pools) {
         match self.state {
-            State::Idle | State::Lingering => self.buffers.take(),
-            State::ReadingHead | State::ReadingBody | State::Ready | State::Sending => None,
+            State::Idle | State::Lingering => self.release_all_buffers(pools),
+            State::ReadingHead
+            | State::ReadingBody
+            | State::Ready
+            | State::Answering
+            | State::Sending => {}
         }
     }
 
-    pub(crate) fn into_buffers(mut self) -> Option<Box<Buffers>> {
-        self.buffers.take()
+    pub(crate) fn release_all_buffers(&mut self, pools: &mut Pools) {
+        if let Some(incoming) = self.incoming.take() {
+            pools.incoming.put_back(incoming);
+        }
+        if let Some(outgoing) = self.outgoing.take() {
+            pools.outgoing.put_back(outgoing);
+        }
     }
 
     /// Records an event.
@@ -212,15 +222,17 @@ impl Connection {
     pub(crate) fn progress(
         &mut self,
         now_ms: u64,
-        pool: &mut BufferPool,
+        pools: &mut Pools,
     ) -> Result<Next, RequestError> {
         let mut reads_left = MAX_READS_PER_TURN;
         loop {
             match self.state {
                 State::Ready => return Ok(Next::Request),
+                State::Answering => return self.receive_streamed_body(now_ms, pools),
                 State::Lingering => return Ok(self.linger()),
                 State::Sending => {
-                    if let Some(next) = self.send(now_ms).or_else(|| self.finish_response(now_ms)) {
+                    let next = self.send(now_ms);
+                    if let Some(next) = next.or_else(|| self.finish_response(now_ms, pools)) {
                         return Ok(next);
                     }
                 }
@@ -228,7 +240,7 @@ impl Connection {
                     if self.parse(now_ms)? {
                         return Ok(Next::Request);
                     }
-                    match self.receive(now_ms, pool) {
+                    match self.receive(now_ms, pools) {
                         Received::Bytes if reads_left == 0 => return Ok(Next::Yield),
                         Received::Bytes => reads_left -= 1,
                         Received::WouldBlock => {
@@ -244,43 +256,55 @@ impl Connection {
 
     /// Parses what was received. `true`: the request is complete.
     fn parse(&mut self, now_ms: u64) -> Result<bool, RequestError> {
-        let Some(buffers) = &mut self.buffers else {
+        let Some(incoming) = &mut self.incoming else {
             return Ok(false);
         };
-        if buffers.input.is_empty() {
+        if incoming.input.is_empty() {
             return Ok(false);
         }
+        let settings = &self.client.engine.settings;
         if self.state == State::Idle {
             self.state = State::ReadingHead;
-            self.deadline_ms = now_ms + millis(self.settings.client_timeout);
+            self.deadline_ms = now_ms + millis(settings.client_timeout);
         }
         if self.state == State::ReadingHead {
-            if !buffers.head.parse(&buffers.input, &self.settings.limits)? {
+            if !incoming.head.parse(&incoming.input, &settings.limits)? {
                 return Ok(false);
             }
-            let head = buffers.head.length;
-            (buffers.length, buffers.body_storage) = match buffers.head.framing {
+            let head = incoming.head.length;
+            (incoming.length, incoming.body_storage) = match incoming.head.framing {
                 Framing::None => (head, BodyStorage::InPlace),
-                Framing::Length(length) if length <= self.settings.body_in_memory as u64 => {
+                Framing::Length(length)
+                    if length <= settings.body_in_memory as u64
+                        && settings.body_delivery == BodyDelivery::Whole =>
+                {
                     let length = usize::try_from(length).unwrap_or(usize::MAX);
                     (head + length, BodyStorage::InPlace)
                 }
+                framing @ (Framing::Length(_) | Framing::Chunked)
+                    if settings.body_delivery == BodyDelivery::AsReceived =>
+                {
+                    let decoder = BodyDecoder::new(framing, &settings.limits);
+                    self.streamed_body = Some(Box::new(StreamedBody::new(decoder)));
+                    (head, BodyStorage::Streamed)
+                }
                 framing @ (Framing::Length(_) | Framing::Chunked) => {
-                    let decoder = BodyDecoder::new(framing, &self.settings.limits);
+                    let decoder = BodyDecoder::new(framing, &settings.limits);
                     (head, BodyStorage::Spooled(decoder))
                 }
             };
             self.state = State::ReadingBody;
         }
-        let complete = match &mut buffers.body_storage {
-            BodyStorage::InPlace => buffers.input.len() >= buffers.length,
+        let complete = match &mut incoming.body_storage {
+            BodyStorage::InPlace => incoming.input.len() >= incoming.length,
+            BodyStorage::Streamed => true,
             BodyStorage::Spooled(decoder) => {
-                let in_memory = self.settings.body_in_memory;
+                let in_memory = settings.body_in_memory;
                 decode_body(
                     decoder,
-                    &mut buffers.input,
-                    buffers.length,
-                    &mut buffers.spool,
+                    &mut incoming.input,
+                    incoming.length,
+                    &mut incoming.spool,
                     in_memory,
                 )?
             }
@@ -293,58 +317,87 @@ impl Connection {
     }
 
     /// One `recv`, unless the socket is known to be empty.
-    fn receive(&mut self, now_ms: u64, pool: &mut BufferPool) -> Received {
+    fn receive(&mut self, now_ms: u64, pools: &mut Pools) -> Received {
         if !self.readiness.readable {
             return Received::WouldBlock;
         }
-        let buffers = self.buffers.get_or_insert_with(|| pool.take());
-        let wanted = match buffers.body_storage {
-            BodyStorage::InPlace => buffers.length.saturating_sub(buffers.input.len()).max(1),
-            BodyStorage::Spooled(_) => RECEIVE_BODY_SIZE,
+        let incoming = self.incoming.get_or_insert_with(|| pools.incoming.take());
+        let wanted = match incoming.body_storage {
+            BodyStorage::InPlace => incoming.length.saturating_sub(incoming.input.len()).max(1),
+            BodyStorage::Spooled(_) | BodyStorage::Streamed => RECEIVE_BODY_SIZE,
         };
-        if buffers.input.capacity() - buffers.input.len() < wanted {
-            buffers
+        if incoming.input.capacity() - incoming.input.len() < wanted {
+            incoming
                 .input
                 .reserve(wanted.clamp(RECEIVE_SIZE, RECEIVE_BODY_SIZE));
         }
-        let room = buffers.input.capacity() - buffers.input.len();
-        loop {
-            let buffer = spare_capacity(&mut buffers.input);
-            match rustix::net::recv(&self.socket, buffer, RecvFlags::DONTWAIT) {
-                Ok((0, _)) => return Received::Closed,
-                Ok((count, _)) => {
-                    // Less than asked for: the socket is empty until the next edge.
-                    self.readiness.readable = count == room || self.readiness.half_closed;
-                    if self.state == State::ReadingBody {
-                        self.deadline_ms = now_ms + millis(self.settings.client_timeout);
-                    }
-                    return Received::Bytes;
+        let room = incoming.input.capacity() - incoming.input.len();
+        match self.client.transport.receive(&mut incoming.input) {
+            Ok(Moved::Bytes(0)) | Err(_) => Received::Closed,
+            Ok(Moved::Bytes(count)) => {
+                // Less than asked for: the socket is empty until the next edge.
+                self.readiness.readable = count == room || self.readiness.half_closed;
+                if self.state == State::ReadingBody {
+                    self.deadline_ms = now_ms + millis(self.client.engine.settings.client_timeout);
                 }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => {
-                    self.readiness.readable = false;
-                    return Received::WouldBlock;
-                }
-                Err(_) => return Received::Closed,
+                Received::Bytes
+            }
+            Ok(Moved::WouldBlock) => {
+                self.readiness.readable = false;
+                Received::WouldBlock
             }
         }
     }
 
     /// Sends `100 Continue` to a client that waits for it (RFC 9110, section 10.1.1).
     fn send_continue(&mut self) {
-        let Some(buffers) = &mut self.buffers else {
+        let Some(incoming) = &mut self.incoming else {
             return;
         };
-        if self.state == State::ReadingBody && buffers.head.expect_continue {
-            buffers.head.expect_continue = false;
-            let nothing_yet = match &buffers.body_storage {
-                BodyStorage::InPlace => buffers.input.len() == buffers.head.length,
-                BodyStorage::Spooled(_) => buffers.spool.len() == 0,
+        if self.state == State::ReadingBody && incoming.head.expect_continue {
+            incoming.head.expect_continue = false;
+            let nothing_yet = match &incoming.body_storage {
+                BodyStorage::InPlace => incoming.input.len() == incoming.head.length,
+                BodyStorage::Spooled(_) => incoming.spool.len() == 0,
+                BodyStorage::Streamed => false,
             };
             if nothing_yet {
                 // If this fails, the next read or the time-out closes the connection.
-                let flags = rustix::net::SendFlags::NOSIGNAL | rustix::net::SendFlags::DONTWAIT;
-                let _ = rustix::net::send(&self.socket, CONTINUE, flags);
+                let _ = self.client.transport.send(CONTINUE);
+            }
+        }
+    }
+
+    /// Receives more of a body that comes in parts, as long as the application takes them.
+    fn receive_streamed_body(
+        &mut self,
+        now_ms: u64,
+        pools: &mut Pools,
+    ) -> Result<Next, RequestError> {
+        let mut reads_left = MAX_READS_PER_TURN;
+        loop {
+            let Some(body) = &mut self.streamed_body else {
+                return Ok(Next::Wait);
+            };
+            if let Some(incoming) = &mut self.incoming {
+                let decoded = body.decode(incoming);
+                if body.is_complete() || decoded.is_err() {
+                    self.deadline_ms = u64::MAX;
+                }
+                decoded?;
+            }
+            if !body.wants_more() {
+                return Ok(Next::Wait);
+            }
+            self.deadline_ms = now_ms + millis(self.client.engine.settings.client_timeout);
+            match self.receive(now_ms, pools) {
+                Received::Bytes if reads_left == 0 => return Ok(Next::Yield),
+                Received::Bytes => reads_left -= 1,
+                Received::WouldBlock => return Ok(Next::Wait),
+                Received::Closed => {
+                    self.break_off_body();
+                    return Ok(Next::Wait);
+                }
             }
         }
     }
@@ -354,13 +407,13 @@ impl Connection {
         if self.after == AfterResponse::Abort {
             return Some(Next::Close);
         }
-        let buffers = self.buffers.as_mut()?;
-        let before = buffers.output.total();
-        match buffers.output.flush(&self.socket) {
+        let outgoing = self.outgoing.as_mut()?;
+        let before = outgoing.output.total();
+        match outgoing.output.flush(&self.client.transport) {
             Ok(true) => None,
             Ok(false) => {
-                if buffers.output.total() > before {
-                    self.deadline_ms = now_ms + millis(self.settings.client_timeout);
+                if outgoing.output.total() > before {
+                    self.deadline_ms = now_ms + millis(self.client.engine.settings.client_timeout);
                 }
                 Some(Next::Wait)
             }
@@ -369,20 +422,19 @@ impl Connection {
     }
 
     /// Goes on as `after` says, now that the response is sent.
-    fn finish_response(&mut self, now_ms: u64) -> Option<Next> {
+    fn finish_response(&mut self, now_ms: u64, pools: &mut Pools) -> Option<Next> {
         match self.after {
             AfterResponse::KeepAlive => {
-                if let Some(buffers) = &mut self.buffers {
-                    buffers.start_next();
+                if let Some(outgoing) = self.outgoing.take() {
+                    pools.outgoing.put_back(outgoing);
                 }
                 self.state = State::Idle;
                 self.is_served = true;
-                self.deadline_ms = now_ms + millis(self.settings.keepalive);
+                self.deadline_ms = now_ms + millis(self.client.engine.settings.keepalive);
                 None
             }
             AfterResponse::Linger => {
-                // On an error the client is gone, and `linger` closes the connection.
-                let _ = rustix::net::shutdown(&self.socket, Shutdown::Write);
+                self.client.transport.shutdown_write();
                 self.state = State::Lingering;
                 self.readiness.readable = true;
                 self.deadline_ms = now_ms + MAX_LINGER_MS;
@@ -395,36 +447,41 @@ impl Connection {
     /// Discards what the client still sends: closing a socket with unread data resets
     /// the connection, and the client would lose the response.
     fn linger(&mut self) -> Next {
-        let mut discarded = [0; 4096];
         for _ in 0..MAX_READS_PER_TURN {
             if self.lingered >= MAX_LINGER_BYTES {
                 return Next::Close;
             }
-            match rustix::net::recv(&self.socket, &mut discarded, RecvFlags::DONTWAIT) {
-                Ok((_, 0)) => return Next::Close,
-                Ok((_, count)) => self.lingered += count,
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Next::Wait,
-                Err(_) => return Next::Close,
+            match self.client.transport.discard() {
+                Ok(Moved::Bytes(0)) | Err(_) => return Next::Close,
+                Ok(Moved::Bytes(count)) => {
+                    let count = u32::try_from(count).unwrap_or(u32::MAX);
+                    self.lingered = self.lingered.saturating_add(count);
+                }
+                Ok(Moved::WouldBlock) => return Next::Wait,
             }
         }
         Next::Yield
     }
 
     /// Makes an error page the response, and closes the connection after it.
-    pub(crate) fn refuse(&mut self, error: &RequestError, now_ms: u64, date: &[u8; 29]) {
-        let Some(buffers) = &mut self.buffers else {
-            return;
-        };
-        buffers.output.clear(RECEIVE_BODY_SIZE);
-        let context = ResponseContext::of_refused(&buffers.input);
-        let output = &mut buffers.output.buffer;
+    pub(crate) fn refuse(
+        &mut self,
+        error: &RequestError,
+        now_ms: u64,
+        date: &[u8; 29],
+        pools: &mut Pools,
+    ) {
+        let received = self.incoming.as_ref().map(|incoming| &incoming.input[..]);
+        let context = ResponseContext::of_refused(received.unwrap_or_default());
+        let outgoing = self.outgoing.get_or_insert_with(|| pools.outgoing.take());
+        outgoing.discard();
+        let output = &mut outgoing.output.buffer;
         self.after = match write_error_page(output, context, error.status(), date) {
             Ok(_) => AfterResponse::Linger,
             Err(_) => AfterResponse::Abort,
         };
         self.state = State::Sending;
-        self.deadline_ms = now_ms + millis(self.settings.client_timeout);
+        self.deadline_ms = now_ms + millis(self.client.engine.settings.client_timeout);
     }
 
     /// What to refuse the request with when the deadline has passed; `None`: there is no
@@ -432,43 +489,120 @@ impl Connection {
     pub(crate) fn timeout_error(&self) -> Option<RequestError> {
         match self.state {
             State::ReadingHead | State::ReadingBody => Some(RequestError::Timeout),
-            State::Idle | State::Ready | State::Sending | State::Lingering => None,
-        }
-    }
-
-    /// Takes out the buffers with the request. `None`: there is no complete request.
-    pub(crate) fn lend(&mut self) -> Option<Box<Buffers>> {
-        if self.state == State::Ready {
-            self.is_scheduled = false;
-            self.buffers.take()
-        } else {
-            None
-        }
-    }
-
-    /// Takes the buffers back, with the response in them.
-    pub(crate) fn set_response(&mut self, buffers: Box<Buffers>, now_ms: u64) {
-        self.after = match &buffers.response_body {
-            Some(body) if !buffers.is_broken => {
-                if body.keep_alive {
-                    AfterResponse::KeepAlive
-                } else if !buffers.head.keep_alive && buffers.length == buffers.input.len() {
-                    AfterResponse::Close
-                } else {
-                    AfterResponse::Linger
-                }
+            State::Idle | State::Ready | State::Answering | State::Sending | State::Lingering => {
+                None
             }
-            Some(_) | None => AfterResponse::Abort,
+        }
+    }
+
+    /// The request and the handle to answer it, if it is complete and was not handed out
+    /// yet. `is_last`: the connection is closed after the response.
+    pub(crate) fn hand_out(
+        &mut self,
+        pools: &mut Pools,
+        is_last: bool,
+    ) -> Option<(Request, Responder)> {
+        if self.state != State::Ready {
+            return None;
+        }
+        let mut incoming = self.incoming.take()?;
+        if incoming.input.len() > incoming.length {
+            let mut next = pools.incoming.take();
+            incoming.split_rest(&mut next);
+            self.incoming = Some(next);
+        }
+        let (head, bytes) = incoming.request();
+        let mut outgoing = pools.outgoing.take();
+        outgoing.context = head.response_context(bytes);
+        let is_all = self.incoming.is_none() && self.streamed_body.is_none();
+        self.answering = Answering {
+            client_closes: !outgoing.context.keep_alive && is_all,
+            ..Answering::default()
         };
-        self.buffers = Some(buffers);
+        outgoing.context.keep_alive &= !is_last && !self.client.engine.settings.keepalive.is_zero();
+        self.state = State::Answering;
+        self.stream = self.stream.wrapping_add(1);
+        let id = self.request_id();
+        let request = Request {
+            id,
+            peer: self.client.peer,
+            listener: self.client.listener,
+            incoming,
+        };
+        let responder = Responder {
+            client: Arc::clone(&self.client),
+            id,
+            outgoing: Some(outgoing),
+        };
+        Some((request, responder))
+    }
+
+    /// Whether this request is being answered.
+    pub(crate) fn is_answering(&self, id: RequestId) -> bool {
+        self.state == State::Answering && self.request_id() == id
+    }
+
+    /// Takes what has come of the body. `None`: it does not come in parts.
+    pub(crate) fn take_body(&mut self) -> Option<BodyPart> {
+        self.streamed_body.as_mut().map(|body| body.take())
+    }
+
+    /// Whether a body that comes in parts has changed since `waited` bytes waited.
+    pub(crate) fn has_news_of_body(&self, waited: u64) -> bool {
+        let body = self.streamed_body.as_ref();
+        body.is_some_and(|body| body.has_news(waited))
+    }
+
+    /// Bytes of a body that wait for the application.
+    pub(crate) fn body_waiting(&self) -> u64 {
+        let body = self.streamed_body.as_ref();
+        body.map_or(0, |body| body.waiting())
+    }
+
+    /// What was received behind the request that is being answered.
+    pub(crate) fn take_received(&mut self) -> Vec<u8> {
+        let incoming = self.incoming.take();
+        incoming.map(|incoming| incoming.input).unwrap_or_default()
+    }
+
+    /// Nothing more comes of a body.
+    pub(crate) fn break_off_body(&mut self) {
+        self.deadline_ms = u64::MAX;
+        if let Some(body) = &mut self.streamed_body {
+            body.break_off();
+        }
+    }
+
+    /// The request that was handed out last.
+    pub(crate) fn request_id(&self) -> RequestId {
+        RequestId {
+            connection: self.token,
+            stream: self.stream,
+        }
+    }
+
+    /// Takes the response of the request that is being answered.
+    pub(crate) fn set_response(&mut self, outgoing: Box<Outgoing>, now_ms: u64) {
+        let body_is_left = self
+            .streamed_body
+            .take()
+            .is_some_and(|body| !body.is_complete());
+        self.after = match outgoing.complete_body() {
+            Some(_) if body_is_left => AfterResponse::Linger,
+            Some(body) if body.keep_alive => AfterResponse::KeepAlive,
+            Some(_) if self.answering.client_closes => AfterResponse::Close,
+            Some(_) => AfterResponse::Linger,
+            None => AfterResponse::Abort,
+        };
+        self.outgoing = Some(outgoing);
         self.state = State::Sending;
-        self.deadline_ms = now_ms + millis(self.settings.client_timeout);
+        self.deadline_ms = now_ms + millis(self.client.engine.settings.client_timeout);
     }
 }
 
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.client.transport.as_fd()
     }
 }
 

@@ -1,17 +1,17 @@
 //! The event loop of a worker: one epoll instance, its connections and their deadlines.
 
-use crate::buffers::BufferPool;
+use crate::buffers::Pools;
 use crate::clock::Clock;
 use crate::close_on_fork::CloseOnFork;
+use crate::completions::Completions;
 use crate::connection::{Connection, Interest, Next, State, millis};
-use crate::exchange::{Exchange, ExchangeId};
 use crate::listener::Listener;
 use crate::notice::{Notice, Notices};
+use crate::responder::EngineParts;
 use crate::settings::Settings;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::net::Shutdown;
 use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
@@ -21,8 +21,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod accept;
+mod answering;
 
 use accept::AcceptState;
+pub use answering::RequestEvent;
 
 /// The most events of one turn. Each may need a set of buffers until its request is
 /// answered, so this bounds memory, and keeps it in the processor's cache.
@@ -34,6 +36,7 @@ const MAX_EVENTS: usize = 16;
 const LISTENER: u64 = 1 << 63;
 const WATCH: u64 = 1 << 62;
 const WAKE: u64 = LISTENER | WATCH;
+const COMPLETIONS: u64 = WAKE | 1;
 const KIND: u64 = LISTENER | WATCH;
 const INDEX: u64 = (1 << 32) - 1;
 const SEQUENCE: u64 = (1 << 30) - 1;
@@ -48,7 +51,8 @@ type AcceptCheck = Box<dyn Fn() -> bool + Send>;
 /// One worker's sockets.
 pub struct Engine {
     epoll: CloseOnFork,
-    settings: Arc<Settings>,
+    /// What it shares with the handles.
+    parts: Arc<EngineParts>,
     clock: Clock,
     listeners: Vec<Listener>,
     /// An eventfd that all workers share: it wakes one of them to accept connections.
@@ -58,18 +62,19 @@ pub struct Engine {
     accept_state: AcceptState,
     /// Other processes may hold copies of the sockets.
     shares_sockets: bool,
-    /// `None` while a connection is lent to the worker.
-    connections: Slab<Option<Box<Connection>>>,
+    connections: Slab<Box<Connection>>,
     /// The sequence number of the last connection.
     sequence: u64,
     /// Tokens of connections whose request is complete.
     ready: VecDeque<u64>,
     /// Tokens of connections that go on in the next turn without an event.
     scheduled: Vec<u64>,
+    /// What happened to requests that are being answered.
+    request_events: Vec<RequestEvent>,
     /// Watched descriptors that were readable.
     watched: Vec<Token>,
     notices: Notices,
-    pool: BufferPool,
+    pools: Pools,
     /// No connection has an earlier deadline.
     next_deadline_ms: u64,
     /// When accepting goes on after a pause.
@@ -80,9 +85,16 @@ pub struct Engine {
 
 impl Engine {
     pub fn new(settings: Settings) -> io::Result<Self> {
+        let completions = Completions::new()?;
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let data = EventData::new_u64(COMPLETIONS);
+        epoll::add(&epoll, &completions, data, EventFlags::IN)?;
         Ok(Self {
-            epoll: epoll::create(CreateFlags::CLOEXEC)?.into(),
-            settings: Arc::new(settings),
+            epoll: epoll.into(),
+            parts: Arc::new(EngineParts {
+                settings,
+                completions,
+            }),
             clock: Clock::new(),
             listeners: Vec::new(),
             wake_fd: None,
@@ -93,9 +105,10 @@ impl Engine {
             sequence: 0,
             ready: VecDeque::new(),
             scheduled: Vec::new(),
+            request_events: Vec::new(),
             watched: Vec::new(),
             notices: Notices::default(),
-            pool: BufferPool::default(),
+            pools: Pools::default(),
             next_deadline_ms: u64::MAX,
             resume_accepting_ms: None,
             retiring: None,
@@ -138,7 +151,7 @@ impl Engine {
         self.clock.update();
     }
 
-    /// How many connections there are, the lent ones included.
+    /// How many connections there are.
     pub fn connections(&self) -> usize {
         self.connections.len()
     }
@@ -181,10 +194,10 @@ impl Engine {
         }
         // New connections last: a worker with requests leaves them to an idle one.
         for event in &*events {
-            let token = event.data.u64();
-            match token & KIND {
-                LISTENER => self.accept(index(token))?,
+            match event.data.u64() {
+                COMPLETIONS => self.handle_completions(),
                 WAKE => self.handle_wake()?,
+                token if token & KIND == LISTENER => self.accept(index(token))?,
                 _ => {}
             }
         }
@@ -212,13 +225,15 @@ impl Engine {
         if let Some(connection) = self.connection(token) {
             let readable = flags.intersects(EventFlags::IN | ended);
             connection.set_readiness(readable, flags.intersects(ended));
-            if !connection.is_scheduled {
+            if connection.state == State::Answering {
+                self.handle_event_while_answering(token, flags);
+            } else if !connection.is_scheduled {
                 self.progress(token);
             }
         }
     }
 
-    /// The connection with this token, unless it is gone or lent.
+    /// The connection with this token, unless it is gone.
     fn connection(&mut self, token: u64) -> Option<&mut Connection> {
         find(&mut self.connections, token)
     }
@@ -238,14 +253,17 @@ impl Engine {
         let Some(connection) = find(&mut self.connections, token) else {
             return;
         };
+        if connection.state == State::Answering {
+            return self.progress_answering(token);
+        }
         let was_ready = connection.state == State::Ready;
         let next = connection
-            .progress(now_ms, &mut self.pool)
+            .progress(now_ms, &mut self.pools)
             .or_else(|error| {
-                connection.refuse(&error, now_ms, self.clock.date());
-                let notice = Notice::Refused(connection.peer, error);
-                self.notices.push(notice);
-                connection.progress(now_ms, &mut self.pool)
+                connection.refuse(&error, now_ms, self.clock.date(), &mut self.pools);
+                self.notices
+                    .push(Notice::Refused(connection.client.peer, error));
+                connection.progress(now_ms, &mut self.pools)
             })
             .unwrap_or(Next::Close);
         match next {
@@ -279,32 +297,36 @@ impl Engine {
             connection.deadline_ms = connection.deadline_ms.min(latest);
         }
         self.next_deadline_ms = self.next_deadline_ms.min(connection.deadline_ms);
+        if connection.interest != Some(connection.wanted_interest()) && !self.register(token) {
+            return;
+        }
+        if let Some(connection) = find(&mut self.connections, token) {
+            connection.release_buffers(&mut self.pools);
+        }
+    }
+
+    /// Registers a connection for the events it waits for, also if it is registered already.
+    /// `false`: that failed, and it is closed.
+    fn register(&mut self, token: u64) -> bool {
+        let Some(connection) = find(&mut self.connections, token) else {
+            return false;
+        };
         let wanted = connection.wanted_interest();
+        let data = EventData::new_u64(token);
         let registered = match connection.interest {
-            Some(interest) if interest == wanted => Ok(()),
-            Some(_) => epoll::modify(
-                &self.epoll,
-                &*connection,
-                EventData::new_u64(token),
-                flags(wanted),
-            ),
-            None => epoll::add(
-                &self.epoll,
-                &*connection,
-                EventData::new_u64(token),
-                flags(wanted),
-            ),
+            Some(_) => epoll::modify(&self.epoll, &*connection, data, flags(wanted)),
+            None => epoll::add(&self.epoll, &*connection, data, flags(wanted)),
         };
         match registered {
             Ok(()) => {
                 connection.interest = Some(wanted);
-                if let Some(buffers) = connection.release_buffers() {
-                    self.pool.put_back(buffers);
-                }
+                self.next_deadline_ms = self.next_deadline_ms.min(connection.deadline_ms);
+                true
             }
             Err(error) => {
                 self.notices.push(Notice::CannotWatch(error.into()));
                 self.close(token);
+                false
             }
         }
     }
@@ -313,16 +335,13 @@ impl Engine {
         if self.connection(token).is_none() {
             return;
         }
-        let Some(connection) = self.connections.try_remove(index(token)).flatten() else {
+        let Some(mut connection) = self.connections.try_remove(index(token)) else {
             return;
         };
         if self.shares_sockets {
-            // An error means that the client is gone.
-            let _ = rustix::net::shutdown(&*connection, Shutdown::Both);
+            connection.client.transport.shutdown();
         }
-        if let Some(buffers) = connection.into_buffers() {
-            self.pool.put_back(buffers);
-        }
+        connection.release_all_buffers(&mut self.pools);
     }
 
     /// Closes the connections whose deadline has passed, and finds the next deadline.
@@ -331,12 +350,10 @@ impl Engine {
         let mut due = Vec::new();
         self.next_deadline_ms = u64::MAX;
         for (_, connection) in &self.connections {
-            if let Some(connection) = connection {
-                if connection.deadline_ms <= now_ms {
-                    due.push(connection.token);
-                } else {
-                    self.next_deadline_ms = self.next_deadline_ms.min(connection.deadline_ms);
-                }
+            if connection.deadline_ms <= now_ms {
+                due.push(connection.token);
+            } else {
+                self.next_deadline_ms = self.next_deadline_ms.min(connection.deadline_ms);
             }
         }
         for token in due {
@@ -347,69 +364,18 @@ impl Engine {
             if connection.deadline_ms > now_ms {
                 continue;
             }
+            if connection.state == State::Answering {
+                self.expire_answering(token);
+                continue;
+            }
             let Some(error) = connection.timeout_error() else {
                 self.close(token);
                 continue;
             };
-            connection.refuse(&error, now_ms, self.clock.date());
-            self.notices.push(Notice::Refused(connection.peer, error));
+            connection.refuse(&error, now_ms, self.clock.date(), &mut self.pools);
+            self.notices
+                .push(Notice::Refused(connection.client.peer, error));
             self.progress(token);
-        }
-    }
-
-    /// How many requests are complete. A worker answers these between two turns, and no
-    /// others: finishing one may make the next of the same connection complete, and a few
-    /// clients that send many at once would keep all others waiting.
-    pub fn ready(&self) -> usize {
-        self.ready.len()
-    }
-
-    /// The next complete request.
-    pub fn next_request(&mut self) -> Option<Exchange> {
-        while let Some(token) = self.ready.pop_front() {
-            let Some(slot) = self.connections.get_mut(index(token)) else {
-                continue;
-            };
-            let Some(mut connection) = slot.take_if(|connection| connection.token == token) else {
-                continue;
-            };
-            match connection.lend() {
-                Some(buffers) => {
-                    return Some(Exchange {
-                        connection,
-                        buffers,
-                        last: self.retiring.is_some(),
-                    });
-                }
-                None => *slot = Some(connection),
-            }
-        }
-        None
-    }
-
-    /// Takes an answered exchange back, sends the rest of the response and goes on with
-    /// the connection. To be called in the turn that handed it out: events of a lent
-    /// connection are lost.
-    pub fn finish(&mut self, exchange: Exchange) {
-        let Exchange {
-            mut connection,
-            buffers,
-            ..
-        } = exchange;
-        let token = connection.token;
-        connection.set_response(buffers, self.clock.now_ms());
-        if let Some(slot) = self.connections.get_mut(index(token)) {
-            *slot = Some(connection);
-            self.progress(token);
-        }
-    }
-
-    /// Stops counting an exchange that will never be finished. Its connection is closed
-    /// when the exchange is dropped.
-    pub fn forget(&mut self, exchange: ExchangeId) {
-        let index = index(exchange.0);
-        if matches!(self.connections.get(index), Some(None)) {
-            self.connections.remove(index);
         }
     }
 
@@ -417,7 +383,7 @@ impl Engine {
     /// or is closed when it has been idle for its keep-alive time or for `idle_timeout`
     /// from now.
     pub fn retire(&mut self, idle_timeout: Duration) -> io::Result<()> {
-        let idle_timeout = idle_timeout.min(self.settings.keepalive);
+        let idle_timeout = idle_timeout.min(self.parts.settings.keepalive);
         self.retiring = Some(
             self.retiring
                 .map_or(idle_timeout, |before| before.min(idle_timeout)),
@@ -425,9 +391,6 @@ impl Engine {
         self.resume_accepting_ms = None;
         let latest = self.clock.now_ms() + millis(idle_timeout);
         for (_, connection) in &mut self.connections {
-            let Some(connection) = connection else {
-                continue;
-            };
             if connection.state == State::Idle {
                 connection.deadline_ms = connection.deadline_ms.min(latest);
                 self.next_deadline_ms = self.next_deadline_ms.min(connection.deadline_ms);
@@ -449,11 +412,11 @@ impl AsFd for Engine {
     }
 }
 
-/// The connection with this token, unless it is gone or lent.
-fn find(connections: &mut Slab<Option<Box<Connection>>>, token: u64) -> Option<&mut Connection> {
+/// The connection with this token, unless it is gone.
+fn find(connections: &mut Slab<Box<Connection>>, token: u64) -> Option<&mut Connection> {
     connections
-        .get_mut(index(token))?
-        .as_deref_mut()
+        .get_mut(index(token))
+        .map(AsMut::as_mut)
         .filter(|connection| connection.token == token)
 }
 

@@ -16,23 +16,31 @@
 mod buffers;
 mod clock;
 pub mod close_on_fork;
+mod completions;
 mod connection;
 mod engine;
-mod exchange;
 mod listener;
 mod notice;
 mod output;
+mod request;
+mod responder;
 mod settings;
 mod spool;
 mod standard_streams;
+mod streamed_body;
 #[cfg(test)]
 mod tests;
+mod transport;
+mod upgraded;
 
 pub use clock::Clock;
-pub use connection::Peer;
-pub use engine::{Engine, Token};
-pub use exchange::{Exchange, ExchangeHead, ExchangeId, RequestBody};
+pub use engine::{Engine, RequestEvent, Token};
 pub use notice::{Notice, RequestError};
 pub use output::{Flow, SendError};
+pub use request::{Request, RequestBody, RequestId};
+pub use responder::{Responder, ResponderHead};
 pub use rgunicorn_http as http;
-pub use settings::Settings;
+pub use settings::{BodyDelivery, Settings};
+pub use streamed_body::{BodyEnd, BodyPart};
+pub use transport::Peer;
+pub use upgraded::Upgraded;

@@ -1,8 +1,8 @@
 //! A listening socket and its registration with epoll.
 
 use crate::close_on_fork::CloseOnFork;
-use crate::connection::Peer;
 use crate::standard_streams;
+use crate::transport::Peer;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
@@ -14,6 +14,8 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: CloseOnFork,
+    /// The worker's number for it.
+    pub(crate) number: u32,
     is_watched: bool,
 }
 
@@ -28,9 +30,10 @@ pub(crate) enum Accepted {
 }
 
 impl Listener {
-    pub(crate) fn new(socket: OwnedFd) -> Self {
+    pub(crate) fn new(socket: OwnedFd, number: u32) -> Self {
         Self {
             socket: socket.into(),
+            number,
             is_watched: false,
         }
     }

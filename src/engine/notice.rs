@@ -1,6 +1,6 @@
 //! What an engine reports to its worker, for the log.
 
-use crate::connection::Peer;
+use crate::transport::Peer;
 use rgunicorn_http::{Refusal, Status};
 use std::io;
 

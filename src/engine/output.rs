@@ -7,18 +7,13 @@
 use crate::close_on_fork::ListedFile;
 use crate::settings::Settings;
 use crate::spool::Spool;
-use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendFlags};
+use crate::transport::{Moved, Transport};
 use std::fs::File;
-use std::io::{self, IoSlice};
-use std::os::fd::AsFd;
+use std::io;
 
 /// Pieces of this size are sent without copying; smaller ones are copied behind the head,
 /// so that one system call sends both.
 const MIN_DIRECT_SEND: usize = 16 * 1024;
-
-/// The most bytes of one `sendfile` call (the kernel's limit is 2 GiB).
-const MAX_SENDFILE: u64 = 1 << 30;
 
 /// Whether the application may produce more of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,14 +106,14 @@ impl Output {
     /// wait for the next [`Self::flush`].
     pub fn push(
         &mut self,
-        socket: impl AsFd,
+        transport: &Transport,
         bytes: &[u8],
         settings: &Settings,
     ) -> Result<(), SendError> {
         if bytes.len() < MIN_DIRECT_SEND || self.is_spooled() || self.file.is_some() {
             return self.append(bytes, settings);
         }
-        let taken = self.send_both(&socket, bytes)?;
+        let taken = self.send_both(transport, bytes)?;
         if taken < bytes.len() {
             self.append(&bytes[taken..], settings)?;
         }
@@ -136,24 +131,20 @@ impl Output {
     }
 
     /// Sends the buffer and `bytes` in one call. Returns how many of `bytes` were sent.
-    fn send_both(&mut self, socket: impl AsFd, bytes: &[u8]) -> Result<usize, SendError> {
+    fn send_both(&mut self, transport: &Transport, bytes: &[u8]) -> Result<usize, SendError> {
         let mut taken = 0;
         while taken < bytes.len() {
             let waiting = &self.buffer[self.sent..];
-            let parts = [IoSlice::new(waiting), IoSlice::new(&bytes[taken..])];
-            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-            let nothing = &mut SendAncillaryBuffer::default();
-            match rustix::net::sendmsg(&socket, &parts, nothing, flags) {
-                Ok(count) => {
+            match transport.send_both(waiting, &bytes[taken..]) {
+                Ok(Moved::Bytes(count)) => {
                     self.total += count as u64;
                     let from_buffer = count.min(waiting.len());
                     self.sent += from_buffer;
                     taken += count - from_buffer;
                     self.clear_sent();
                 }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => break,
-                Err(error) => return Err(SendError::Gone(error.into())),
+                Ok(Moved::WouldBlock) => break,
+                Err(error) => return Err(SendError::Gone(error)),
             }
         }
         Ok(taken)
@@ -171,34 +162,31 @@ impl Output {
     }
 
     /// Sends as much as the socket takes. `Ok(true)`: nothing is left.
-    pub fn flush(&mut self, socket: impl AsFd) -> Result<bool, SendError> {
-        if !self.flush_buffered(&socket)? {
+    pub fn flush(&mut self, transport: &Transport) -> Result<bool, SendError> {
+        if !self.flush_buffered(transport)? {
             return Ok(false);
         }
         if !self.overflow.is_empty() {
             // All before it is sent.
             self.buffer = std::mem::take(&mut self.overflow);
-            if !self.flush_buffered(&socket)? {
+            if !self.flush_buffered(transport)? {
                 return Ok(false);
             }
         }
         self.is_disk_full = false;
-        self.flush_file(socket)
+        self.flush_file(transport)
     }
 
     /// The buffer and the spool.
-    fn flush_buffered(&mut self, socket: impl AsFd) -> Result<bool, SendError> {
-        let gone = |error: Errno| SendError::Gone(error.into());
+    fn flush_buffered(&mut self, transport: &Transport) -> Result<bool, SendError> {
         while self.sent < self.buffer.len() {
-            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-            match rustix::net::send(&socket, &self.buffer[self.sent..], flags) {
-                Ok(count) => {
+            match transport.send(&self.buffer[self.sent..]) {
+                Ok(Moved::Bytes(count)) => {
                     self.total += count as u64;
                     self.sent += count;
                 }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(false),
-                Err(error) => return Err(gone(error)),
+                Ok(Moved::WouldBlock) => return Ok(false),
+                Err(error) => return Err(SendError::Gone(error)),
             }
         }
         self.clear_sent();
@@ -209,35 +197,32 @@ impl Output {
                 self.spool_sent = 0;
                 break;
             }
-            match send_from(&socket, file, &mut self.spool_sent, left) {
-                Ok(count) => self.total += count,
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(false),
-                Err(error) => return Err(gone(error)),
+            match transport.send_file(file, &mut self.spool_sent, left) {
+                Ok(Moved::Bytes(count)) => self.total += count,
+                Ok(Moved::WouldBlock) => return Ok(false),
+                Err(error) => return Err(SendError::Gone(error)),
             }
         }
         Ok(true)
     }
 
-    fn flush_file(&mut self, socket: impl AsFd) -> Result<bool, SendError> {
-        let gone = |error: Errno| SendError::Gone(error.into());
+    fn flush_file(&mut self, transport: &Transport) -> Result<bool, SendError> {
         while let Some(part) = &mut self.file {
-            match send_from(&socket, part.file.get(), &mut part.position, part.left) {
+            match transport.send_file(part.file.get(), &mut part.position, part.left) {
                 // The file has become shorter since its length was sent in the head.
-                Ok(0) => {
+                Ok(Moved::Bytes(0)) => {
                     let short = io::Error::new(io::ErrorKind::UnexpectedEof, "the file was cut");
                     return Err(SendError::Gone(short));
                 }
-                Ok(count) => {
+                Ok(Moved::Bytes(count)) => {
                     self.total += count;
                     part.left -= count;
                     if part.left == 0 {
                         self.file = None;
                     }
                 }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(false),
-                Err(error) => return Err(gone(error)),
+                Ok(Moved::WouldBlock) => return Ok(false),
+                Err(error) => return Err(SendError::Gone(error)),
             }
         }
         Ok(true)
@@ -271,12 +256,6 @@ fn is_no_space(error: &io::Error) -> bool {
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
-/// One `sendfile`: returns how many bytes were sent, and moves `position` behind them.
-fn send_from(socket: impl AsFd, file: &File, position: &mut u64, left: u64) -> Result<u64, Errno> {
-    let count = usize::try_from(left.min(MAX_SENDFILE)).unwrap_or(usize::MAX);
-    rustix::fs::sendfile(socket, file, Some(position), count).map(|sent| sent as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,13 +270,19 @@ mod tests {
         }
     }
 
+    /// A transport and its client.
+    fn connected() -> (Transport, UnixStream) {
+        let (server, client) = UnixStream::pair().unwrap();
+        (Transport::plain(server.into()), client)
+    }
+
     fn numbered(length: usize) -> Vec<u8> {
         (0..=250).cycle().take(length).collect()
     }
 
     #[test]
     fn what_the_client_does_not_read_is_kept_and_arrives_in_order() {
-        let (server, mut client) = UnixStream::pair().unwrap();
+        let (server, mut client) = connected();
         let mut output = Output::default();
         let bytes = numbered(2_000_000);
 
@@ -325,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_file_follows_the_buffer() {
-        let (server, mut client) = UnixStream::pair().unwrap();
+        let (server, mut client) = connected();
         let mut output = Output::default();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"0123456789").unwrap();
@@ -342,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_file_that_became_shorter_ends_the_connection() {
-        let (server, _client) = UnixStream::pair().unwrap();
+        let (server, _client) = connected();
         let mut output = Output::default();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"0123456789").unwrap();
@@ -354,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_closed_connection_is_an_error_and_no_sigpipe() {
-        let (server, client) = UnixStream::pair().unwrap();
+        let (server, client) = connected();
         drop(client);
 
         let mut output = Output::default();

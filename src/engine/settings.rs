@@ -13,6 +13,10 @@ pub struct Settings {
     /// The most connections at one time.
     pub connections: usize,
     pub limits: Limits,
+    /// The application answers over several turns: what happens to its requests meanwhile
+    /// is reported in [`Engine::take_request_events`](crate::Engine::take_request_events).
+    pub across_turns: bool,
+    pub body_delivery: BodyDelivery,
     /// The most bytes of a request body that is kept in memory; a larger one is written to
     /// an unlinked file.
     pub body_in_memory: usize,
@@ -23,6 +27,16 @@ pub struct Settings {
     pub response_on_disk: u64,
 }
 
+/// When a request with a body is handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyDelivery {
+    /// When all of the body is there.
+    Whole,
+    /// When its head is complete. The body follows in parts, taken by
+    /// [`Engine::take_body`](crate::Engine::take_body).
+    AsReceived,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -30,6 +44,8 @@ impl Default for Settings {
             client_timeout: Duration::from_secs(30),
             connections: 1000,
             limits: Limits::default(),
+            across_turns: false,
+            body_delivery: BodyDelivery::Whole,
             body_in_memory: 128 * 1024,
             response_in_memory: 256 * 1024,
             response_on_disk: 1 << 30,

@@ -62,6 +62,12 @@ impl Spool {
         &self.memory
     }
 
+    /// Takes all bytes, as long as they are in memory.
+    pub fn take_memory(&mut self) -> Vec<u8> {
+        self.length -= self.memory.len() as u64;
+        std::mem::take(&mut self.memory)
+    }
+
     /// The file, once there is one. It holds all the bytes.
     pub fn file(&self) -> Option<&File> {
         self.file.as_ref().map(ListedFile::get)

@@ -37,6 +37,8 @@ pub use head::Head;
 pub use limits::Limits;
 pub use refusal::{Refusal, Status, write_error_page};
 pub use request::{Field, Framing, Span, Version};
-pub use response::{CONTINUE, ResponseContext, ResponseError, ResponseHead};
+pub use response::{
+    CONTINUE, ResponseContext, ResponseError, ResponseHead, write_switching_protocols,
+};
 pub use response_body::{BodyTooShort, Frame, ResponseBody, ResponseFraming};
 pub use target::percent_decode;

@@ -53,6 +53,29 @@ pub enum ResponseError {
     RepeatedLength,
 }
 
+/// Writes the head of a response that leaves the connection to another protocol (RFC 9110,
+/// section 15.2.2). `fields` has to have an Upgrade.
+pub fn write_switching_protocols(
+    out: &mut Vec<u8>,
+    fields: &[(&[u8], &[u8])],
+) -> Result<(), ResponseError> {
+    for (name, value) in fields {
+        check_field(name, value)?;
+    }
+    out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n");
+    for (name, value) in fields {
+        // The others say how a body is framed, and there is none.
+        if owner(name) == Owner::Application || name.eq_ignore_ascii_case(b"upgrade") {
+            out.extend_from_slice(name);
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(trim(value));
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
 /// `bytes` for an error message: one line, not too long.
 fn escaped(bytes: &[u8]) -> String {
     const MAX: usize = 80;

@@ -12,7 +12,7 @@ use crate::wsgi::{Answered, Wsgi};
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 use rgunicorn_engine::http::Limits;
-use rgunicorn_engine::{Engine, Exchange, Notice, Peer, Settings, Token, close_on_fork};
+use rgunicorn_engine::{Engine, Notice, Peer, Request, Responder, Settings, Token, close_on_fork};
 use rgunicorn_link::protocol::{
     FromWorker, Idle, Level, ListenerInfo, LoadFailure, Site, ToWorker,
 };
@@ -187,11 +187,11 @@ impl Serving<'_> {
             }
             // Not those that become ready meanwhile: the others' turn comes first.
             for _ in 0..self.engine.ready() {
-                let Some(exchange) = self.engine.next_request() else {
+                let Some((request, responder)) = self.engine.next_request() else {
                     break;
                 };
                 python_ran = true;
-                self.answer(py, exchange);
+                self.answer(py, request, responder);
                 if self.signals.quit() {
                     return Ok(());
                 }
@@ -207,28 +207,27 @@ impl Serving<'_> {
         }
     }
 
-    fn answer(&mut self, py: Python<'_>, exchange: Exchange) {
+    fn answer(&mut self, py: Python<'_>, request: Request, responder: Responder) {
         let now_ms = self.engine.clock().now_ms();
         self.row.begin(now_ms);
         let clock = self.engine.clock();
+        let (reporter, signals) = (&self.reporter, &self.signals);
         let answered = self
             .wsgi
-            .answer(py, exchange, clock, &self.reporter, &self.signals);
+            .answer(py, &request, responder, clock, reporter, signals);
         self.engine.update_clock();
         let now_ms = self.engine.clock().now_ms();
         if forking::has_forked() {
             self.engine.share_sockets();
         }
         match answered {
-            Answered::Complete(exchange, outcome) => {
-                self.row.end(now_ms, exchange.bytes(), outcome);
-                self.engine.finish(exchange);
+            Answered::Complete(responder, outcome) => {
+                self.row.end(now_ms, responder.bytes(), outcome);
+                self.engine.finish(responder);
             }
-            Answered::Kept(id) => {
-                self.row.end(now_ms, 0, Outcome::Error);
-                self.engine.forget(id);
-            }
+            Answered::Kept => self.row.end(now_ms, 0, Outcome::Error),
         }
+        self.engine.recycle(request);
     }
 
     /// Waits for events, at most until the next heartbeat is due. `true`: the GIL was
@@ -294,9 +293,9 @@ impl Serving<'_> {
         fds: Vec<OwnedFd>,
     ) -> PyResult<()> {
         let mut fds = fds.into_iter();
-        for (info, fd) in infos.iter().zip(&mut fds) {
+        for (number, (info, fd)) in (0..).zip(infos.iter().zip(&mut fds)) {
             self.wsgi.add_listener(py, info)?;
-            self.engine.listen(fd)?;
+            self.engine.listen(fd, number)?;
         }
         if let Some(nudge) = fds.next() {
             self.engine.set_wake_fd(nudge)?;

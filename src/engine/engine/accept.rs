@@ -2,9 +2,11 @@
 //! there are too many.
 
 use super::{Engine, LISTENER, SEQUENCE, WAKE};
-use crate::connection::{Connection, Peer, millis};
+use crate::connection::{Connection, millis};
 use crate::listener::{Accepted, Listener};
 use crate::notice::Notice;
+use crate::responder::Client;
+use crate::transport::{Peer, Transport};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
@@ -26,9 +28,10 @@ pub(super) struct AcceptState {
 }
 
 impl Engine {
-    /// Accepts connections from `socket`, which has to be non-blocking.
-    pub fn listen(&mut self, socket: OwnedFd) -> io::Result<()> {
-        let mut listener = Listener::new(socket);
+    /// Accepts connections from `socket`, which has to be non-blocking. `number` is what
+    /// [`Request::listener`](crate::Request::listener) will say.
+    pub fn listen(&mut self, socket: OwnedFd, number: u32) -> io::Result<()> {
+        let mut listener = Listener::new(socket, number);
         let data = EventData::new_u64(LISTENER | self.listeners.len() as u64);
         listener.watch(self.epoll.as_fd(), data)?;
         self.listeners.push(listener);
@@ -114,7 +117,9 @@ impl Engine {
             return Ok(());
         }
         self.accept_state.deferred = false;
-        if self.connections.len() >= self.settings.connections && !self.evict_idle_connection() {
+        if self.connections.len() >= self.parts.settings.connections
+            && !self.evict_idle_connection()
+        {
             return self.pause_accepting(Notice::ConnectionLimit);
         }
         let Some(listener) = self.listeners.get(number) else {
@@ -123,11 +128,12 @@ impl Engine {
         if self.accept_check.as_ref().is_some_and(|check| !check()) {
             return Ok(());
         }
+        let listener_number = listener.number;
         match listener.accept()? {
             Accepted::Connection(socket, peer) => {
                 self.accept_state.is_full = false;
                 self.accept_state.more_waiting = true;
-                let token = self.insert(socket, peer, number);
+                let token = self.insert(socket, peer, listener_number);
                 self.progress(token);
                 Ok(())
             }
@@ -136,14 +142,18 @@ impl Engine {
         }
     }
 
-    pub(super) fn insert(&mut self, socket: OwnedFd, peer: Peer, listener: usize) -> u64 {
+    pub(super) fn insert(&mut self, socket: OwnedFd, peer: Peer, listener: u32) -> u64 {
         self.sequence = (self.sequence + 1) & SEQUENCE;
         let entry = self.connections.vacant_entry();
         let token = (self.sequence << 32) | entry.key() as u64;
-        let deadline_ms = self.clock.now_ms() + millis(self.settings.client_timeout);
-        let settings = Arc::clone(&self.settings);
-        let connection = Connection::new(socket, peer, listener, settings, token, deadline_ms);
-        entry.insert(Some(Box::new(connection)));
+        let deadline_ms = self.clock.now_ms() + millis(self.parts.settings.client_timeout);
+        let client = Client {
+            transport: Transport::plain(socket),
+            peer,
+            listener,
+            engine: Arc::clone(&self.parts),
+        };
+        entry.insert(Box::new(Connection::new(client, token, deadline_ms)));
         token
     }
 
@@ -158,7 +168,7 @@ impl Engine {
             let idle = self
                 .connections
                 .iter()
-                .filter_map(|(_, connection)| connection.as_deref())
+                .map(|(_, connection)| connection)
                 .filter(|connection| connection.is_evictable(now_ms))
                 .min_by_key(|connection| (!connection.is_kept_alive(), connection.deadline_ms))
                 .map(|connection| connection.token);

@@ -14,18 +14,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind(("127.0.0.1", port))?;
     listener.set_nonblocking(true)?;
     let mut engine = Engine::new(Settings::default())?;
-    engine.listen(listener.into())?;
+    engine.listen(listener.into(), 0)?;
     loop {
         let timeout = engine.next_timeout(Duration::from_secs(1));
         engine.turn(timeout)?;
-        while let Some(mut exchange) = engine.next_request() {
-            let mut head = exchange.head(b"200 OK")?;
+        while let Some((request, mut responder)) = engine.next_request() {
+            let mut head = responder.head(b"200 OK")?;
             head.field(b"Content-Type", b"text/plain")?;
             head.finish(Some(BODY.len() as u64), engine.clock().date());
             // If the client is gone, `finish` closes the connection.
-            let _ = exchange.push(BODY);
-            exchange.end();
-            engine.finish(exchange);
+            let _ = responder.push(BODY);
+            responder.end();
+            engine.finish(responder);
+            engine.recycle(request);
         }
     }
 }

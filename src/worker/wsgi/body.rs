@@ -20,7 +20,7 @@ pub fn send(response: &Bound<'_, StartResponse>, body: &Bound<'_, PyAny>) -> Res
         send_each(response, body)?;
     }
     let mut response = response.borrow_mut();
-    response.exchange()?.end();
+    response.responder()?.end();
     Ok(())
 }
 

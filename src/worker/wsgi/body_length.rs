@@ -2,7 +2,7 @@
 //! says of them.
 
 use crate::reporter::Reporter;
-use rgunicorn_engine::Exchange;
+use rgunicorn_engine::Request;
 use rgunicorn_link::protocol::Level;
 
 /// A body that is not what its Content-Length says.
@@ -56,20 +56,13 @@ impl WrongLengths {
     }
 
     /// Logs one of them, unless there were enough.
-    pub fn log(
-        &mut self,
-        exchange: &Exchange,
-        length: BodyLength,
-        now_ms: u64,
-        reporter: &Reporter,
-    ) {
+    pub fn log(&mut self, request: &Request, length: BodyLength, now_ms: u64, reporter: &Reporter) {
         self.end_window(now_ms, reporter);
         if self.logged == Self::LINES_PER_WINDOW {
             self.suppressed += 1;
             return;
         }
         self.logged += 1;
-        let (head, bytes) = exchange.request();
         let BodyLength { announced, given } = length;
         let what = if length.is_short() {
             format!(
@@ -82,8 +75,8 @@ impl WrongLengths {
         };
         let text = format!(
             "The response to {} {} {what}",
-            String::from_utf8_lossy(head.method.of(bytes)),
-            String::from_utf8_lossy(head.path.of(bytes)),
+            String::from_utf8_lossy(request.method()),
+            String::from_utf8_lossy(request.path()),
         );
         reporter.log(Level::Warning, text);
     }

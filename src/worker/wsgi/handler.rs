@@ -12,7 +12,7 @@ use crate::signals::Signals;
 use pyo3::exceptions::{PyConnectionResetError, PySystemExit};
 use pyo3::prelude::*;
 use rgunicorn_engine::http::Status;
-use rgunicorn_engine::{Clock, Exchange, ExchangeId};
+use rgunicorn_engine::{Clock, Request, Responder};
 use rgunicorn_link::protocol::{Level, ListenerInfo, Site};
 use rgunicorn_link::scoreboard::Outcome;
 
@@ -24,13 +24,13 @@ pub struct Wsgi {
     wrong_lengths: WrongLengths,
 }
 
-/// What became of an exchange.
+/// What became of a request's responder.
 pub enum Answered {
     /// It goes back to the engine.
-    Complete(Exchange, Outcome),
+    Complete(Responder, Outcome),
     /// Another thread of the application's has it and waits there for the client. The
     /// thread will find that the request is over, and drop it.
-    Kept(ExchangeId),
+    Kept,
 }
 
 impl Wsgi {
@@ -58,18 +58,18 @@ impl Wsgi {
     pub fn answer(
         &mut self,
         py: Python<'_>,
-        exchange: Exchange,
+        request: &Request,
+        responder: Responder,
         clock: &Clock,
         reporter: &Reporter,
         signals: &Signals,
     ) -> Answered {
-        let environ = match self.environs.build(py, &exchange) {
+        let environ = match self.environs.build(py, request) {
             Ok(environ) => environ,
-            Err(problem) => return refuse(py, exchange, problem, clock, reporter),
+            Err(problem) => return refuse(py, request, responder, problem, clock, reporter),
         };
         let response = self.start_response.bind(py).clone();
-        let id = exchange.id();
-        response.borrow_mut().begin(exchange, *clock.date());
+        response.borrow_mut().begin(responder, *clock.date());
         let called = self.app.bind(py).call1((environ, &response));
         forking::exit_if_child(py, &called);
         let result = match called {
@@ -79,15 +79,14 @@ impl Wsgi {
                 forking::exit_if_child(py, &closed);
                 if let Err(error) = closed {
                     // The client has its response all the same.
-                    let mut response = response.borrow_mut();
-                    log_exception(py, response.exchange().ok().as_deref(), &error, reporter);
+                    log_exception(py, request, &error, reporter);
                 }
                 sent
             }
             Err(error) => Err(Failure::Python(error)),
         };
         forking::exit_if_child(py, &Ok(()));
-        let (exchange, is_error, client_gone, wrong_length) = {
+        let (responder, is_error, client_gone, wrong_length) = {
             let mut response = response.borrow_mut();
             let wrong_length = response.wrong_length();
             let client_gone = response.is_client_gone();
@@ -104,18 +103,18 @@ impl Wsgi {
                 self.start_response = fresh;
             }
         }
-        let Some(mut exchange) = exchange else {
+        let Some(mut responder) = responder else {
             if let Err(Failure::Python(error)) = result {
-                log_exception(py, None, &error, reporter);
+                log_exception(py, request, &error, reporter);
             }
-            return Answered::Kept(id);
+            return Answered::Kept;
         };
         let outcome = match result {
             Ok(()) => {
                 let is_short = wrong_length.is_some_and(BodyLength::is_short);
                 if let Some(length) = wrong_length {
                     self.wrong_lengths
-                        .log(&exchange, length, clock.now_ms(), reporter);
+                        .log(request, length, clock.now_ms(), reporter);
                 }
                 if is_error || is_short {
                     Outcome::Error
@@ -124,26 +123,26 @@ impl Wsgi {
                 }
             }
             Err(Failure::ClientGone) => {
-                exchange.abort();
+                responder.abort();
                 Outcome::Fine
             }
             // `write` raised it, and the application let it pass.
             Err(Failure::Python(error))
                 if client_gone && error.is_instance_of::<PyConnectionResetError>(py) =>
             {
-                exchange.abort();
+                responder.abort();
                 Outcome::Fine
             }
             Err(Failure::Python(error)) => {
                 // It was raised by our handler: the application made no mistake.
                 if !(signals.quit() && error.is_instance_of::<PySystemExit>(py)) {
-                    log_exception(py, Some(&exchange), &error, reporter);
+                    log_exception(py, request, &error, reporter);
                 }
-                fail(&mut exchange, clock);
+                fail(&mut responder, clock);
                 Outcome::Error
             }
         };
-        Answered::Complete(exchange, outcome)
+        Answered::Complete(responder, outcome)
     }
 
     /// Logs what was left out of the log, when the time for it has come.
@@ -157,19 +156,12 @@ impl Wsgi {
     }
 }
 
-/// Logs an exception of the application's as one record, with its traceback. Without the
-/// request if another thread has the exchange.
-fn log_exception(py: Python<'_>, exchange: Option<&Exchange>, error: &PyErr, reporter: &Reporter) {
-    let request = match exchange.map(Exchange::request) {
-        Some((head, bytes)) => format!(
-            "{} {}",
-            String::from_utf8_lossy(head.method.of(bytes)),
-            String::from_utf8_lossy(head.target.of(bytes)),
-        ),
-        None => "whose response another thread is sending".to_owned(),
-    };
+/// Logs an exception of the application's as one record, with its traceback.
+fn log_exception(py: Python<'_>, request: &Request, error: &PyErr, reporter: &Reporter) {
     let text = format!(
-        "Error handling request {request}\n{}",
+        "Error handling request {} {}\n{}",
+        String::from_utf8_lossy(request.method()),
+        String::from_utf8_lossy(request.target()),
         application::traceback(py, error),
     );
     reporter.log(Level::Error, text);
@@ -177,13 +169,14 @@ fn log_exception(py: Python<'_>, exchange: Option<&Exchange>, error: &PyErr, rep
 
 /// Answers 500 if nothing was sent yet; else cuts the response off, so that the client
 /// does not take it for complete.
-fn fail(exchange: &mut Exchange, clock: &Clock) {
-    exchange.respond_with_error(Status::INTERNAL_SERVER_ERROR, clock.date());
+fn fail(responder: &mut Responder, clock: &Clock) {
+    responder.respond_with_error(Status::INTERNAL_SERVER_ERROR, clock.date());
 }
 
 fn refuse(
     py: Python<'_>,
-    mut exchange: Exchange,
+    request: &Request,
+    mut responder: Responder,
     problem: EnvironError,
     clock: &Clock,
     reporter: &Reporter,
@@ -194,21 +187,20 @@ fn refuse(
                 Level::Warning,
                 format!("Refused a request with 400: {what}"),
             );
-            exchange.respond_with_error(Status::BAD_REQUEST, clock.date());
+            responder.respond_with_error(Status::BAD_REQUEST, clock.date());
         }
         EnvironError::NotMounted { script_name } => {
-            let (head, bytes) = exchange.request();
             let text = format!(
                 "The application is mounted at {script_name:?}, but the request was for {:?}",
-                String::from_utf8_lossy(head.target.of(bytes))
+                String::from_utf8_lossy(request.target())
             );
             reporter.log(Level::Error, text);
-            fail(&mut exchange, clock);
+            fail(&mut responder, clock);
         }
         EnvironError::Python(error) => {
-            log_exception(py, Some(&exchange), &error, reporter);
-            fail(&mut exchange, clock);
+            log_exception(py, request, &error, reporter);
+            fail(&mut responder, clock);
         }
     }
-    Answered::Complete(exchange, Outcome::Error)
+    Answered::Complete(responder, Outcome::Error)
 }

@@ -9,12 +9,12 @@ use pyo3::exceptions::{PyAssertionError, PyConnectionResetError, PyRuntimeError,
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use rgunicorn_engine::http::{ResponseError, ResponseFraming};
-use rgunicorn_engine::{Exchange, Flow, SendError};
+use rgunicorn_engine::{Flow, Responder, SendError};
 
-/// `start_response`. It holds the exchange while the application runs.
+/// `start_response`. It holds the request's responder while the application runs.
 #[pyclass(module = "rgunicorn")]
 pub struct StartResponse {
-    exchange: Option<Exchange>,
+    responder: Option<Responder>,
     /// Counts the requests: a thread that waited for its client may find the next one.
     request: u64,
     /// `write` has told the application that the client is gone.
@@ -63,12 +63,12 @@ impl From<SendError> for Failure {
 }
 
 impl StartResponse {
-    /// For any number of exchanges, one after the other.
+    /// For any number of requests, one after the other.
     pub fn create(py: Python<'_>, retire_flag: RetireFlag) -> PyResult<Py<Self>> {
         let this = Py::new(
             py,
             Self {
-                exchange: None,
+                responder: None,
                 request: 0,
                 client_gone: false,
                 status: None,
@@ -88,7 +88,7 @@ impl StartResponse {
     }
 
     /// Whether it can be used for the next request: the application kept no
-    /// reference to it or to its `write`. If it did, late calls find no exchange.
+    /// reference to it or to its `write`. If it did, late calls find no responder.
     pub fn is_reusable(this: &Py<Self>, py: Python<'_>) -> bool {
         let mut inner = this.borrow_mut(py);
         let known_write = inner
@@ -103,8 +103,8 @@ impl StartResponse {
         true
     }
 
-    pub fn begin(&mut self, exchange: Exchange, date: [u8; 29]) {
-        self.exchange = Some(exchange);
+    pub fn begin(&mut self, responder: Responder, date: [u8; 29]) {
+        self.responder = Some(responder);
         self.date = date;
         self.framing = ResponseFraming::UntilClose;
         self.given = 0;
@@ -112,12 +112,12 @@ impl StartResponse {
         self.client_gone = false;
     }
 
-    /// Ends the request. `None`: another thread has the exchange, and will drop it.
-    pub fn finish(&mut self) -> Option<Exchange> {
+    /// Ends the request. `None`: another thread has the responder, and will drop it.
+    pub fn finish(&mut self) -> Option<Responder> {
         self.request += 1;
         self.status = None;
         self.headers = None;
-        self.exchange.take()
+        self.responder.take()
     }
 
     /// Whether the application knows from `write` that the client is gone.
@@ -130,17 +130,17 @@ impl StartResponse {
         self.is_error
     }
 
-    /// The exchange, as long as the request is not over.
-    pub fn exchange(&mut self) -> PyResult<&mut Exchange> {
-        self.exchange.as_mut().ok_or_else(request_is_over)
+    /// What answers the request, as long as it is not over.
+    pub fn responder(&mut self) -> PyResult<&mut Responder> {
+        self.responder.as_mut().ok_or_else(request_is_over)
     }
 
     /// Writes the head, unless it is written: from now on it cannot be replaced.
     pub fn start(&mut self, py: Python<'_>, length: Option<u64>) -> Result<(), Failure> {
-        let Some(exchange) = &mut self.exchange else {
+        let Some(responder) = &mut self.responder else {
             return Err(request_is_over().into());
         };
-        if exchange.is_started() {
+        if responder.is_started() {
             return Ok(());
         }
         let (Some(status), Some(headers)) = (&self.status, &self.headers) else {
@@ -150,10 +150,10 @@ impl StartResponse {
         let mut scratch = (Vec::new(), Vec::new());
         let status = latin1::encode(status.bind(py), &mut scratch.0)?;
         if self.retire_flag.is_set() {
-            exchange.close_after();
+            responder.close_after();
         }
         self.is_error = status.first().is_some_and(|digit| *digit >= b'5');
-        let mut head = exchange.head(status).map_err(|fault| refused(&fault))?;
+        let mut head = responder.head(status).map_err(|fault| refused(&fault))?;
         for header in headers.bind(py) {
             let header = header.cast_into::<PyTuple>().map_err(PyErr::from)?;
             let (name, value) = (header.get_item(0)?, header.get_item(1)?);
@@ -164,7 +164,7 @@ impl StartResponse {
             head.field(name, value).map_err(|fault| refused(&fault))?;
         }
         head.finish(length, &self.date);
-        if let Some(framing) = exchange.framing() {
+        if let Some(framing) = responder.framing() {
             self.framing = framing;
         }
         Ok(())
@@ -173,7 +173,7 @@ impl StartResponse {
     /// Adds a piece to the body. Does not send it yet, if it is small.
     pub fn push(&mut self, piece: &[u8]) -> Result<Flow, Failure> {
         self.given += piece.len() as u64;
-        Ok(self.exchange()?.push(piece)?)
+        Ok(self.responder()?.push(piece)?)
     }
 
     /// Whether a file can be the rest of the body: not if pieces of it are chunks already.
@@ -193,7 +193,7 @@ impl StartResponse {
                 part.length
             }
         };
-        self.exchange()?
+        self.responder()?
             .send_file(part.file, part.position, part.length);
         Ok(())
     }
@@ -223,7 +223,7 @@ impl StartResponse {
 
     /// Sends what the client takes at once.
     fn flush(&mut self) -> Result<Flow, Failure> {
-        Ok(self.exchange()?.flush()?)
+        Ok(self.responder()?.flush()?)
     }
 }
 
@@ -246,7 +246,7 @@ pub fn flush(response: &Bound<'_, StartResponse>) -> Result<(), Failure> {
     while borrow_mut(response)?.flush()? == Flow::Full {
         let (waiting, request) = {
             let mut response = borrow_mut(response)?;
-            (response.exchange.take(), response.request)
+            (response.responder.take(), response.request)
         };
         let Some(waiting) = waiting else {
             return Err(request_is_over().into());
@@ -255,10 +255,10 @@ pub fn flush(response: &Bound<'_, StartResponse>) -> Result<(), Failure> {
         {
             let mut response = borrow_mut(response)?;
             if response.request != request {
-                // Dropped, which closes the connection: the worker has forgotten it.
+                // Dropped, which ends the connection before the end of the response.
                 return Err(request_is_over().into());
             }
-            response.exchange = Some(waiting);
+            response.responder = Some(waiting);
         }
         waited?;
         py.check_signals()?;
@@ -284,7 +284,7 @@ impl StartResponse {
         headers: &Bound<'py, PyAny>,
         exc_info: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Option<Py<Write>>> {
-        let is_started = self.exchange()?.is_started();
+        let is_started = self.responder()?.is_started();
         if let Some(exc_info) = exc_info.filter(|exc_info| !exc_info.is_none()) {
             if is_started {
                 // Too late for another response: the exception is raised again.

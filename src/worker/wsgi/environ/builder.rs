@@ -8,7 +8,7 @@ use crate::wsgi::{FileWrapper, Input, latin1};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use rgunicorn_engine::http::{Framing, Head, Version, percent_decode};
-use rgunicorn_engine::{Exchange, Peer, RequestBody};
+use rgunicorn_engine::{Peer, Request, RequestBody};
 use rgunicorn_link::protocol::{ListenAddress, ListenerInfo, Site};
 use std::net::IpAddr;
 
@@ -134,11 +134,11 @@ impl EnvironBuilder {
     pub fn build<'py>(
         &mut self,
         py: Python<'py>,
-        exchange: &Exchange,
+        request: &Request,
     ) -> Result<Bound<'py, PyDict>, EnvironError> {
-        let (head, bytes) = exchange.request();
-        let peer = exchange.peer();
-        let listener = &self.listeners[exchange.listener()];
+        let (head, bytes) = request.head();
+        let peer = request.peer();
+        let listener = &self.listeners[request.listener() as usize];
         let is_unix = listener.is_unix;
         let environ = listener.template.bind(py).copy()?;
 
@@ -178,7 +178,7 @@ impl EnvironBuilder {
             self.server_from_host(py, &environ, forwarded.host, forwarded.tls)?;
         }
         self.path(py, &environ, head.path.of(bytes), forwarded.script_name)?;
-        self.body(py, &environ, head, exchange)?;
+        self.body(py, &environ, head, request)?;
         Ok(environ)
     }
 
@@ -252,19 +252,20 @@ impl EnvironBuilder {
         py: Python<'_>,
         environ: &Bound<'_, PyDict>,
         head: &Head,
-        exchange: &Exchange,
+        request: &Request,
     ) -> PyResult<()> {
-        let body = exchange.body();
+        let body = request.body();
         if head.framing == Framing::Chunked {
             let length = match &body {
                 RequestBody::Memory(bytes) => bytes.len() as u64,
                 RequestBody::File(_, length) => *length,
+                RequestBody::Streamed => 0,
             };
             let mut digits = itoa::Buffer::new();
             environ.set_item(&self.keys.content_length, digits.format(length))?;
         }
         let input = match body {
-            RequestBody::Memory(b"") => return Ok(()),
+            RequestBody::Memory(b"") | RequestBody::Streamed => return Ok(()),
             RequestBody::Memory(bytes) => Input::memory(PyBytes::new(py, bytes).unbind()),
             RequestBody::File(file, length) => Input::file(file.try_clone()?, length),
         };

@@ -1,0 +1,215 @@
+//! Requests on their way through the application: handed out, answered, given back.
+
+use super::{Engine, find, index};
+use crate::buffers::Outgoing;
+use crate::completions::Completion;
+use crate::connection::{Next, millis};
+use crate::notice::Notice;
+use crate::request::{Request, RequestId};
+use crate::responder::Responder;
+use crate::streamed_body::BodyPart;
+use crate::upgraded::Upgraded;
+use rgunicorn_http::Status;
+use rustix::event::epoll::{self, EventFlags};
+
+/// What happens to a request while it is answered over several turns. Recorded if
+/// [`Settings::across_turns`](crate::Settings::across_turns) is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestEvent {
+    /// More of its body has come, or its end.
+    Body(RequestId),
+    /// What its handle has left may be sent now.
+    Writable(RequestId),
+    /// The client has closed the connection, or at least its side of it.
+    ClientLeft(RequestId),
+}
+
+impl Engine {
+    /// How many requests are complete. A worker answers these between two turns, and no
+    /// others: finishing one may make the next of the same connection complete, and a few
+    /// clients that send many at once would keep all others waiting.
+    pub fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// The next complete request, and the handle to answer it.
+    pub fn next_request(&mut self) -> Option<(Request, Responder)> {
+        let is_last = self.retiring.is_some();
+        while let Some(token) = self.ready.pop_front() {
+            if let Some(connection) = find(&mut self.connections, token) {
+                let handed_out = connection.hand_out(&mut self.pools, is_last);
+                if handed_out.is_some() {
+                    if self.parts.settings.across_turns {
+                        // Without an event nobody would know that the client leaves.
+                        self.progress(token);
+                    }
+                    return handed_out;
+                }
+            }
+        }
+        None
+    }
+
+    /// Takes an answered request's handle back, sends the rest of the response and goes on
+    /// with the connection.
+    pub fn finish(&mut self, mut responder: Responder) {
+        if let Some(outgoing) = responder.outgoing.take() {
+            self.take_response(responder.id, outgoing);
+        }
+    }
+
+    /// Takes the buffers of a request that nobody needs any more.
+    pub fn recycle(&mut self, request: Request) {
+        self.pools.incoming.put_back(request.incoming);
+    }
+
+    fn take_response(&mut self, id: RequestId, outgoing: Box<Outgoing>) {
+        let now_ms = self.clock.now_ms();
+        match find(&mut self.connections, id.connection) {
+            Some(connection) if connection.is_answering(id) => {
+                connection.set_response(outgoing, now_ms);
+                self.progress(id.connection);
+            }
+            _ => self.pools.outgoing.put_back(outgoing),
+        }
+    }
+
+    /// Goes on with what other threads have given back.
+    pub(super) fn handle_completions(&mut self) {
+        for completion in self.parts.completions.take() {
+            match completion {
+                Completion::Finished(id, outgoing) => self.take_response(id, outgoing),
+                Completion::Dropped(id, mut outgoing) => {
+                    if outgoing.complete_body().is_none() {
+                        let status = Status::INTERNAL_SERVER_ERROR;
+                        outgoing.respond_with_error(status, self.clock.date());
+                    }
+                    self.take_response(id, outgoing);
+                }
+                Completion::AwaitsWritable(id) => self.await_writable(id),
+            }
+        }
+    }
+    /// What happened since the last call to requests that are being answered.
+    pub fn take_request_events(&mut self) -> Vec<RequestEvent> {
+        std::mem::take(&mut self.request_events)
+    }
+
+    /// Takes what has come of a body, in [`BodyDelivery::AsReceived`]. `None`: the request
+    /// has no such body, or is over.
+    ///
+    /// [`BodyDelivery::AsReceived`]: crate::BodyDelivery::AsReceived
+    pub fn take_body(&mut self, id: RequestId) -> Option<BodyPart> {
+        let connection = find(&mut self.connections, id.connection)?;
+        if !connection.is_answering(id) {
+            return None;
+        }
+        let part = connection.take_body();
+        // There is room again.
+        self.schedule(id.connection);
+        part
+    }
+
+    /// Takes a connection out of the engine once its response is a
+    /// [`switch_protocols`](Responder::switch_protocols). `None`: it is not, or the client
+    /// is gone.
+    pub fn upgrade(&mut self, mut responder: Responder) -> Option<Upgraded> {
+        let id = responder.id;
+        let mut outgoing = responder.outgoing.take()?;
+        let is_answering = find(&mut self.connections, id.connection)
+            .is_some_and(|connection| connection.is_answering(id));
+        if !outgoing.is_upgrade || !is_answering {
+            self.take_response(id, outgoing);
+            return None;
+        }
+        let mut connection = self.connections.try_remove(index(id.connection))?;
+        if connection.interest.is_some() {
+            // It is open, so this cannot fail.
+            let _ = epoll::delete(&self.epoll, &*connection);
+        }
+        let received = connection.take_received();
+        let sent = outgoing.output.flush(&connection.client.transport);
+        self.pools.outgoing.put_back(outgoing);
+        // The send buffer is empty at that point: what does not fit was never read.
+        matches!(sent, Ok(true)).then(|| Upgraded::new(connection.client, received))
+    }
+
+    /// An event of a connection whose request is being answered.
+    pub(super) fn handle_event_while_answering(&mut self, token: u64, flags: EventFlags) {
+        let Some(connection) = find(&mut self.connections, token) else {
+            return;
+        };
+        if !self.parts.settings.across_turns {
+            // Its turn comes when the response is there.
+            return;
+        }
+        let id = connection.request_id();
+        if flags.contains(EventFlags::OUT)
+            && std::mem::take(&mut connection.answering.awaits_writable)
+        {
+            connection.deadline_ms = u64::MAX;
+            self.request_events.push(RequestEvent::Writable(id));
+        }
+        let ended = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
+        self.progress(token);
+        if flags.intersects(ended) {
+            self.report_left(token);
+        }
+    }
+
+    fn report_left(&mut self, token: u64) {
+        if let Some(connection) = find(&mut self.connections, token) {
+            if !std::mem::replace(&mut connection.answering.has_left, true) {
+                let id = connection.request_id();
+                self.request_events.push(RequestEvent::ClientLeft(id));
+            }
+        }
+    }
+
+    /// Lets a connection whose request is being answered receive its body.
+    pub(super) fn progress_answering(&mut self, token: u64) {
+        let now_ms = self.clock.now_ms();
+        let Some(connection) = find(&mut self.connections, token) else {
+            return;
+        };
+        let waited = connection.body_waiting();
+        let progress = connection.progress(now_ms, &mut self.pools);
+        if connection.has_news_of_body(waited) {
+            let id = connection.request_id();
+            self.request_events.push(RequestEvent::Body(id));
+        }
+        match progress {
+            Ok(Next::Yield) => self.schedule(token),
+            Ok(Next::Wait | Next::Request | Next::Close) => self.wait_for_events(token),
+            Err(error) => {
+                let peer = connection.client.peer;
+                self.notices.push(Notice::Refused(peer, error));
+                self.wait_for_events(token);
+            }
+        }
+    }
+
+    /// A client took nothing of its response, or sent nothing of its body, for too long.
+    pub(super) fn expire_answering(&mut self, token: u64) {
+        if let Some(connection) = find(&mut self.connections, token) {
+            connection.break_off_body();
+            connection.client.transport.shutdown();
+            self.report_left(token);
+        }
+    }
+
+    /// Reports when the socket takes more of a response.
+    fn await_writable(&mut self, id: RequestId) {
+        let timeout_ms = millis(self.parts.settings.client_timeout);
+        let deadline_ms = self.clock.now_ms() + timeout_ms;
+        let Some(connection) = find(&mut self.connections, id.connection) else {
+            return;
+        };
+        if connection.is_answering(id) {
+            connection.answering.awaits_writable = true;
+            connection.deadline_ms = deadline_ms;
+            // Registered again even if nothing changes: it may be writable already.
+            self.register(id.connection);
+        }
+    }
+}
