@@ -337,7 +337,7 @@ impl Connection {
             Ok(Moved::Bytes(count)) => {
                 // Less than asked for: the socket is empty until the next edge.
                 self.readiness.readable = count == room || self.readiness.half_closed;
-                if self.state == State::ReadingBody {
+                if matches!(self.state, State::ReadingBody | State::Answering) {
                     self.deadline_ms = now_ms + millis(self.client.engine.settings.client_timeout);
                 }
                 Received::Bytes
@@ -387,9 +387,12 @@ impl Connection {
                 decoded?;
             }
             if !body.wants_more() {
+                self.deadline_ms = u64::MAX;
                 return Ok(Next::Wait);
             }
-            self.deadline_ms = now_ms + millis(self.client.engine.settings.client_timeout);
+            if self.deadline_ms == u64::MAX {
+                self.deadline_ms = now_ms + millis(self.client.engine.settings.client_timeout);
+            }
             match self.receive(now_ms, pools) {
                 Received::Bytes if reads_left == 0 => return Ok(Next::Yield),
                 Received::Bytes => reads_left -= 1,

@@ -12,6 +12,8 @@ const MAX_NOTICES: usize = 32;
 pub enum Notice {
     /// A request was answered by the engine.
     Refused(Peer, RequestError),
+    /// The application dropped a request without an answer.
+    NotAnswered(Peer),
     /// The process or the machine has no descriptors or memory left.
     CannotAccept(io::Error),
     /// A connection was closed because no events could be had for it.

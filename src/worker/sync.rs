@@ -334,6 +334,13 @@ impl Serving<'_> {
                         ),
                     )
                 }
+                Notice::NotAnswered(peer) => (
+                    Level::Error,
+                    format!(
+                        "The application gave up a request from {} without an answer",
+                        peer_name(peer)
+                    ),
+                ),
                 Notice::CannotAccept(error) => (
                     Level::Error,
                     format!("Cannot accept connections, trying again in 0.2 s: {error}"),

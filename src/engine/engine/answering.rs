@@ -81,6 +81,7 @@ impl Engine {
                 Completion::Finished(id, outgoing) => self.take_response(id, outgoing),
                 Completion::Dropped(id, mut outgoing) => {
                     if outgoing.complete_body().is_none() {
+                        self.note_not_answered(id);
                         let status = Status::INTERNAL_SERVER_ERROR;
                         outgoing.respond_with_error(status, self.clock.date());
                     }
@@ -90,6 +91,13 @@ impl Engine {
             }
         }
     }
+    fn note_not_answered(&mut self, id: RequestId) {
+        if let Some(connection) = find(&mut self.connections, id.connection) {
+            self.notices
+                .push(Notice::NotAnswered(connection.client.peer));
+        }
+    }
+
     /// What happened since the last call to requests that are being answered.
     pub fn take_request_events(&mut self) -> Vec<RequestEvent> {
         std::mem::take(&mut self.request_events)
