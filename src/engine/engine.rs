@@ -5,8 +5,9 @@ use crate::clock::Clock;
 use crate::close_on_fork::CloseOnFork;
 use crate::completions::Completions;
 use crate::connection::{Connection, Interest, Next, State, millis};
+use crate::handover::Handover;
 use crate::listener::Listener;
-use crate::notice::{Notice, Notices};
+use crate::notice::{Notice, Notices, RequestError};
 use crate::responder::EngineParts;
 use crate::settings::Settings;
 use rustix::event::Timespec;
@@ -22,9 +23,11 @@ use std::time::Duration;
 
 mod accept;
 mod answering;
+mod moving;
 
 use accept::AcceptState;
 pub use answering::RequestEvent;
+pub use moving::Neighbours;
 
 /// The most events of one turn. Each may need a set of buffers until its request is
 /// answered, so this bounds memory, and keeps it in the processor's cache.
@@ -37,6 +40,7 @@ const LISTENER: u64 = 1 << 63;
 const WATCH: u64 = 1 << 62;
 const WAKE: u64 = LISTENER | WATCH;
 const COMPLETIONS: u64 = WAKE | 1;
+const HANDOVER: u64 = WAKE | 2;
 const KIND: u64 = LISTENER | WATCH;
 const INDEX: u64 = (1 << 32) - 1;
 const SEQUENCE: u64 = (1 << 30) - 1;
@@ -44,9 +48,6 @@ const SEQUENCE: u64 = (1 << 30) - 1;
 /// The worker's number for a descriptor that the engine watches for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token(pub u32);
-
-/// Whether a connection may be accepted now.
-type AcceptCheck = Box<dyn Fn() -> bool + Send>;
 
 /// One worker's sockets.
 pub struct Engine {
@@ -57,8 +58,9 @@ pub struct Engine {
     listeners: Vec<Listener>,
     /// An eventfd that all workers share: it wakes one of them to accept connections.
     wake_fd: Option<CloseOnFork>,
-    /// Called right before each accept.
-    accept_check: Option<AcceptCheck>,
+    neighbours: Option<Box<dyn Neighbours>>,
+    /// Where connections move between workers.
+    handover: Option<Handover>,
     accept_state: AcceptState,
     /// Other processes may hold copies of the sockets.
     shares_sockets: bool,
@@ -98,7 +100,8 @@ impl Engine {
             clock: Clock::new(),
             listeners: Vec::new(),
             wake_fd: None,
-            accept_check: None,
+            neighbours: None,
+            handover: None,
             accept_state: AcceptState::default(),
             shares_sockets: false,
             connections: Slab::new(),
@@ -197,6 +200,7 @@ impl Engine {
             match event.data.u64() {
                 COMPLETIONS => self.handle_completions(),
                 WAKE => self.handle_wake()?,
+                HANDOVER => self.take_connections()?,
                 token if token & KIND == LISTENER => self.accept(index(token))?,
                 _ => {}
             }
@@ -257,21 +261,24 @@ impl Engine {
             return self.progress_answering(token);
         }
         let was_ready = connection.state == State::Ready;
-        let next = connection
-            .progress(now_ms, &mut self.pools)
-            .or_else(|error| {
-                connection.refuse(&error, now_ms, self.clock.date(), &mut self.pools);
-                self.notices
-                    .push(Notice::Refused(connection.client.peer, error));
-                connection.progress(now_ms, &mut self.pools)
-            })
-            .unwrap_or(Next::Close);
-        match next {
-            Next::Wait => self.wait_for_events(token),
-            Next::Yield => self.schedule(token),
-            Next::Request if was_ready => {}
-            Next::Request => self.ready.push_back(token),
-            Next::Close => self.close(token),
+        match connection.progress(now_ms, &mut self.pools) {
+            Ok(Next::Wait) => self.wait_for_events(token),
+            Ok(Next::Yield) => self.schedule(token),
+            Ok(Next::Request) if was_ready => {}
+            Ok(Next::Request) => self.ready.push_back(token),
+            Ok(Next::Close) => self.close(token),
+            Err(error) => self.refuse(token, error),
+        }
+    }
+
+    /// Answers a request with an error page, and ends its connection.
+    fn refuse(&mut self, token: u64, error: RequestError) {
+        let now_ms = self.clock.now_ms();
+        if let Some(connection) = find(&mut self.connections, token) {
+            connection.refuse(&error, now_ms, self.clock.date(), &mut self.pools);
+            self.notices
+                .push(Notice::Refused(connection.client.peer, error));
+            self.progress(token);
         }
     }
 
@@ -368,14 +375,10 @@ impl Engine {
                 self.expire_answering(token);
                 continue;
             }
-            let Some(error) = connection.timeout_error() else {
-                self.close(token);
-                continue;
-            };
-            connection.refuse(&error, now_ms, self.clock.date(), &mut self.pools);
-            self.notices
-                .push(Notice::Refused(connection.client.peer, error));
-            self.progress(token);
+            match connection.timeout_error() {
+                Some(error) => self.refuse(token, error),
+                None => self.close(token),
+            }
         }
     }
 
@@ -402,6 +405,7 @@ impl Engine {
             // The other workers' copies would keep the registration alive.
             epoll::delete(&self.epoll, &wake_fd)?;
         }
+        self.stop_taking()?;
         self.unwatch_listeners()
     }
 }

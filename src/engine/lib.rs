@@ -19,6 +19,7 @@ pub mod close_on_fork;
 mod completions;
 mod connection;
 mod engine;
+mod handover;
 mod listener;
 mod notice;
 mod output;
@@ -34,7 +35,8 @@ mod transport;
 mod upgraded;
 
 pub use clock::Clock;
-pub use engine::{Engine, RequestEvent, Token};
+pub use engine::{Engine, Neighbours, RequestEvent, Token};
+pub use handover::HandoverSockets;
 pub use notice::{Notice, RequestError};
 pub use output::{Flow, SendError};
 pub use request::{Request, RequestBody, RequestId};

@@ -18,6 +18,8 @@ pub enum Notice {
     CannotAccept(io::Error),
     /// A connection was closed because no events could be had for it.
     CannotWatch(io::Error),
+    /// A connection could not be given to another worker, or not be taken from one.
+    CannotHandOver(io::Error),
     /// All connections are in use, and none is idle.
     ConnectionLimit,
 }

@@ -17,6 +17,17 @@ pub struct Spool {
 }
 
 impl Spool {
+    /// A spool that another process has filled: `memory`, or a file with `length` bytes.
+    pub(crate) fn restore(memory: Vec<u8>, file: Option<File>, length: u64) -> Self {
+        Self {
+            memory,
+            file: file.map(ListedFile::from),
+            length,
+            #[cfg(test)]
+            writes: 0,
+        }
+    }
+
     /// Adds `bytes`; moves everything to a file when `in_memory` is exceeded.
     /// The file is in `$TMPDIR`, or /tmp, and has no name. After an error the spool is as it
     /// was before.

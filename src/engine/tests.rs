@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod asynchronous;
+mod handover;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 

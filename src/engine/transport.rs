@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{
     RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny, recv, send, sendmsg,
 };
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -18,7 +19,7 @@ use std::time::Duration;
 const MAX_SENDFILE: u64 = 1 << 30;
 
 /// The address of a client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Peer {
     Tcp(SocketAddr),
     Unix,

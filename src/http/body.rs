@@ -1,5 +1,6 @@
 //! The decoder of request bodies. It works in place: data is a range of the input.
 
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 use crate::chunked::Chunked;
@@ -7,13 +8,13 @@ use crate::limits::Limits;
 use crate::refusal::Refusal;
 use crate::request::Framing;
 
-/// The state of a request body.
-#[derive(Debug, Clone)]
+/// The state of a request body. It can be sent to another process that goes on with it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BodyDecoder {
     rest: Rest,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 enum Rest {
     /// Bytes left; 0 when complete.
     Bytes(u64),

@@ -20,6 +20,7 @@ use crate::body::Decoded;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
 use crate::syntax::{hexadecimal, is_token_byte, is_value_byte};
+use serde::{Deserialize, Serialize};
 
 /// As many as a `u64` has.
 const MAX_DIGITS: usize = 16;
@@ -51,7 +52,7 @@ const FORBIDDEN: [&[u8]; 11] = [
 /// Longer than all of them.
 const NAME: usize = 20;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Chunked {
     state: State,
     /// The size of the current chunk, as far as it was read.
@@ -70,7 +71,7 @@ pub(crate) struct Chunked {
     trailer_size: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum State {
     /// In the digits of a chunk size.
     Size,

@@ -1,7 +1,7 @@
 //! New connections: which worker accepts them, and which idle connection is closed when
 //! there are too many.
 
-use super::{Engine, LISTENER, SEQUENCE, WAKE};
+use super::{Engine, LISTENER, Neighbours, SEQUENCE, WAKE};
 use crate::connection::{Connection, millis};
 use crate::listener::{Accepted, Listener};
 use crate::notice::Notice;
@@ -17,12 +17,42 @@ use std::sync::Arc;
 /// How long accepting pauses when there is no descriptor or memory for a connection.
 const ACCEPT_PAUSE_MS: u64 = 200;
 
+/// What is compared before a connection is accepted.
+#[derive(Debug, Clone, Copy)]
+struct Load {
+    /// Requests that wait in this worker.
+    ready: usize,
+    /// Connections of this worker.
+    connections: usize,
+    /// The fewest connections of a worker that sleeps; `None`: none does.
+    fewest_asleep: Option<usize>,
+}
+
+/// How often in a row connections are left to others that could take them.
+const MAX_DEFERRED: u8 = 2;
+
+/// Whether a new connection should be left to other workers, after it was `deferred` times
+/// already.
+fn leaves_newcomers(load: Load, deferred: u8) -> bool {
+    let is_busy = load.ready > 0 && deferred == 0;
+    let has_more = load
+        .fewest_asleep
+        .is_some_and(|fewest| load.connections > fewest + 1 + fewest / 8);
+    is_busy || (has_more && deferred < MAX_DEFERRED)
+}
+
+/// Whether the next connection should go to another worker.
+fn is_ahead(load: Load) -> bool {
+    load.fewest_asleep
+        .is_some_and(|fewest| load.connections >= fewest)
+}
+
 #[derive(Default)]
 pub(super) struct AcceptState {
     /// More connections may wait than this worker has accepted.
     more_waiting: bool,
-    /// The last connection was left to other workers, because there were requests.
-    deferred: bool,
+    /// How often in a row connections were left to other workers.
+    deferred: u8,
     /// A notice says that no connection can be accepted, and none was accepted since.
     is_full: bool,
 }
@@ -47,11 +77,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Accepts connections only while `check` returns true. It is called right before each
-    /// system call, so that an order to retire counts also when it came after the turn
-    /// began.
-    pub fn accept_while(&mut self, check: impl Fn() -> bool + Send + 'static) {
-        self.accept_check = Some(Box::new(check));
+    /// Asks `neighbours` before it accepts or closes connections.
+    pub fn set_neighbours(&mut self, neighbours: impl Neighbours + 'static) {
+        self.neighbours = Some(Box::new(neighbours));
     }
 
     /// Whether more connections may have come since the last call than this worker has
@@ -64,7 +92,7 @@ impl Engine {
     /// it, which is busy. To be called before the worker sleeps. `true`: there was one.
     pub fn try_accept(&mut self) -> io::Result<bool> {
         let before = self.connections.len();
-        self.accept_state.deferred = false;
+        self.accept_state.deferred = MAX_DEFERRED;
         for number in 0..self.listeners.len() {
             self.accept(number)?;
         }
@@ -101,9 +129,9 @@ impl Engine {
     }
 
     /// Accepts one connection. A worker with an order from the master leaves it to the
-    /// others; one with a request does so only every other time, as all workers may have
-    /// requests all the time.
-    pub(super) fn accept(&mut self, number: usize) -> io::Result<()> {
+    /// others; one with requests, or with more connections than a worker that sleeps, does
+    /// so a few times, as the others may have to do as much.
+    pub(super) fn accept(&mut self, index: usize) -> io::Result<()> {
         if self.retiring.is_some() {
             return Ok(());
         }
@@ -111,42 +139,81 @@ impl Engine {
             self.accept_state.more_waiting = true;
             return Ok(());
         }
-        if !self.ready.is_empty() && !self.accept_state.deferred {
-            self.accept_state.deferred = true;
+        let asleep = self.neighbours.as_ref();
+        let asleep = asleep.and_then(|all| all.fewest_connections_asleep());
+        let load = Load {
+            ready: self.ready.len(),
+            connections: self.connections.len(),
+            fewest_asleep: asleep,
+        };
+        if leaves_newcomers(load, self.accept_state.deferred) {
+            self.accept_state.deferred += 1;
             self.accept_state.more_waiting = true;
             return Ok(());
         }
-        self.accept_state.deferred = false;
-        if self.connections.len() >= self.parts.settings.connections
-            && !self.evict_idle_connection()
-        {
-            return self.pause_accepting(Notice::ConnectionLimit);
+        self.accept_state.deferred = 0;
+        if self.connections.len() >= self.parts.settings.connections && !self.make_room() {
+            return self.pause_accepting();
         }
-        let Some(listener) = self.listeners.get(number) else {
+        let Some(listener) = self.listeners.get(index) else {
             return Ok(());
         };
-        if self.accept_check.as_ref().is_some_and(|check| !check()) {
+        if self
+            .neighbours
+            .as_ref()
+            .is_some_and(|all| !all.may_accept())
+        {
             return Ok(());
         }
-        let listener_number = listener.number;
         match listener.accept()? {
             Accepted::Connection(socket, peer) => {
                 self.accept_state.is_full = false;
                 self.accept_state.more_waiting = true;
-                let token = self.insert(socket, peer, listener_number);
+                if is_ahead(load) {
+                    // The kernel wakes the worker that registered first.
+                    self.watch_listeners_last()?;
+                }
+                let number = self
+                    .listeners
+                    .get(index)
+                    .map_or(0, |listener| listener.number);
+                let timeout_ms = millis(self.parts.settings.client_timeout);
+                let deadline_ms = self.clock.now_ms() + timeout_ms;
+                let token = self.insert(socket, peer, number, deadline_ms);
                 self.progress(token);
                 Ok(())
             }
             Accepted::Nothing => Ok(()),
-            Accepted::NoResources(error) => self.pause_accepting(Notice::CannotAccept(error)),
+            Accepted::NoResources(error) => {
+                self.note_full(Notice::CannotAccept(error));
+                self.pause_accepting()
+            }
         }
     }
 
-    pub(super) fn insert(&mut self, socket: OwnedFd, peer: Peer, listener: u32) -> u64 {
+    /// Whether there is room for another connection, if need be because an idle one is
+    /// closed. None is closed as long as another worker has room.
+    fn make_room(&mut self) -> bool {
+        if self.neighbours.as_ref().is_some_and(|all| all.have_room()) {
+            return false;
+        }
+        let has_room = self.evict_idle_connection();
+        if !has_room {
+            self.note_full(Notice::ConnectionLimit);
+        }
+        has_room
+    }
+
+    pub(super) fn insert(
+        &mut self,
+        socket: OwnedFd,
+        peer: Peer,
+        listener: u32,
+        deadline_ms: u64,
+    ) -> u64 {
         self.sequence = (self.sequence + 1) & SEQUENCE;
         let entry = self.connections.vacant_entry();
         let token = (self.sequence << 32) | entry.key() as u64;
-        let deadline_ms = self.clock.now_ms() + millis(self.parts.settings.client_timeout);
         let client = Client {
             transport: Transport::plain(socket),
             peer,
@@ -188,14 +255,24 @@ impl Engine {
         false
     }
 
-    pub(super) fn pause_accepting(&mut self, notice: Notice) -> io::Result<()> {
+    /// Reports once that no connection can be accepted.
+    fn note_full(&mut self, notice: Notice) {
         if !std::mem::replace(&mut self.accept_state.is_full, true) {
             self.notices.push(notice);
         }
+    }
+
+    pub(super) fn pause_accepting(&mut self) -> io::Result<()> {
         self.resume_accepting_ms = Some(self.clock.now_ms() + ACCEPT_PAUSE_MS);
         // Other workers may be able to accept.
         self.accept_state.more_waiting = true;
         self.unwatch_listeners()
+    }
+
+    /// Registers for connections behind all other workers.
+    fn watch_listeners_last(&mut self) -> io::Result<()> {
+        self.unwatch_listeners()?;
+        self.watch_listeners()
     }
 
     pub(super) fn watch_listeners(&mut self) -> io::Result<()> {

@@ -1,0 +1,185 @@
+//! Connections that move between the workers of a pool.
+
+use super::{Engine, HANDOVER, find, index};
+use crate::connection::State;
+use crate::handover::{Arrival, Handover, HandoverSockets};
+use crate::notice::Notice;
+use rustix::event::epoll::{self, EventData, EventFlags};
+use std::io;
+use std::os::fd::OwnedFd;
+
+/// The most connections that are taken in one turn, so that the others get their share.
+const MAX_TAKEN: usize = 4;
+
+/// What the other workers do, as far as it matters to where connections go.
+pub trait Neighbours: Send {
+    /// Whether this worker may accept connections now. Asked right before each system call,
+    /// so that an order to retire counts also when it came after the turn began.
+    fn may_accept(&self) -> bool;
+
+    /// Of the workers that sleep, the fewest connections that one holds; `None`: all are
+    /// busy, or there is no other.
+    fn fewest_connections_asleep(&self) -> Option<usize>;
+
+    /// Whether another worker serves that can hold more connections.
+    fn have_room(&self) -> bool;
+}
+
+impl Engine {
+    /// Gives connections away to the workers that share these sockets, and takes theirs.
+    pub fn set_handover(&mut self, sockets: HandoverSockets) -> io::Result<()> {
+        let mut handover = Handover::new(sockets);
+        let flags = EventFlags::IN | EventFlags::EXCLUSIVE;
+        epoll::add(&self.epoll, &handover, EventData::new_u64(HANDOVER), flags)?;
+        handover.is_watched = true;
+        self.handover = Some(handover);
+        Ok(())
+    }
+
+    /// Leaves what others give away to others: this worker retires.
+    pub(super) fn stop_taking(&mut self) -> io::Result<()> {
+        if let Some(handover) = &mut self.handover {
+            if std::mem::replace(&mut handover.is_watched, false) {
+                epoll::delete(&self.epoll, &*handover)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives complete requests away, with their connections: the last ones first, at most
+    /// `count`. Returns how many went.
+    pub fn give_requests_away(&mut self, count: usize) -> usize {
+        let mut given = 0;
+        while given < count {
+            let Some(token) = self.ready.pop_back() else {
+                break;
+            };
+            if !self.give_away(token) {
+                if find(&mut self.connections, token).is_some() {
+                    self.ready.push_back(token);
+                }
+                break;
+            }
+            given += 1;
+        }
+        given
+    }
+
+    /// Gives all connections away that wait for a request or for the rest of one, and those
+    /// with a complete request if `requests_too`. Returns how many went; some may be left
+    /// because the other workers have not taken enough yet.
+    pub fn give_connections_away(&mut self, requests_too: bool) -> usize {
+        let movable: Vec<u64> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| match connection.state {
+                State::Idle | State::ReadingHead | State::ReadingBody => true,
+                State::Ready => requests_too,
+                State::Answering | State::Sending | State::Lingering => false,
+            })
+            .map(|(_, connection)| connection.token)
+            .collect();
+        let mut given = 0;
+        for token in movable {
+            if !self.give_away(token) {
+                break;
+            }
+            given += 1;
+        }
+        given
+    }
+
+    /// `false`: it stays.
+    fn give_away(&mut self, token: u64) -> bool {
+        let now_ms = self.clock.now_ms();
+        let (Some(handover), Some(connection)) =
+            (&mut self.handover, find(&mut self.connections, token))
+        else {
+            return false;
+        };
+        let Some(departure) = connection.departure(now_ms) else {
+            return false;
+        };
+        match handover.give(departure) {
+            Ok(true) => {}
+            Ok(false) => return false,
+            Err(error) => {
+                self.notices.push(Notice::CannotHandOver(error));
+                return false;
+            }
+        }
+        let Some(mut connection) = self.connections.try_remove(index(token)) else {
+            return true;
+        };
+        if connection.interest.is_some() {
+            // The registration is the socket's, which lives on; this descriptor is open,
+            // so this cannot fail.
+            let _ = epoll::delete(&self.epoll, &*connection);
+        }
+        connection.release_all_buffers(&mut self.pools);
+        true
+    }
+
+    /// Takes connections that others gave away, unless it has enough to do.
+    pub(super) fn take_connections(&mut self) -> io::Result<()> {
+        for _ in 0..MAX_TAKEN {
+            if !self.ready.is_empty()
+                || !self.watched.is_empty()
+                || self.connections.len() >= self.parts.settings.connections
+            {
+                return Ok(());
+            }
+            if self
+                .neighbours
+                .as_ref()
+                .is_some_and(|all| !all.may_accept())
+            {
+                return Ok(());
+            }
+            let Some(handover) = &mut self.handover else {
+                return Ok(());
+            };
+            match handover.take() {
+                Ok(Some((socket, arrival))) => self.arrive(socket, arrival),
+                Ok(None) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    self.notices.push(Notice::CannotHandOver(error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes whatever others gave away: the pool stops, and nobody else will.
+    pub fn take_all(&mut self) -> io::Result<()> {
+        while let Some((socket, arrival)) =
+            self.handover.as_mut().map_or(Ok(None), Handover::take)?
+        {
+            self.arrive(socket, arrival);
+        }
+        Ok(())
+    }
+
+    fn arrive(&mut self, socket: OwnedFd, arrival: Arrival) {
+        let listener = arrival.header.listener;
+        if self.listeners.iter().all(|known| known.number != listener) {
+            let error = io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("it came by listener {listener}, which this worker does not have"),
+            );
+            return self.notices.push(Notice::CannotHandOver(error));
+        }
+        let (peer, deadline_ms) = (arrival.header.peer, arrival.header.deadline_ms);
+        let token = self.insert(socket, peer, listener, deadline_ms);
+        let now_ms = self.clock.now_ms();
+        let Some(connection) = find(&mut self.connections, token) else {
+            return;
+        };
+        match connection.arrive(arrival, now_ms, &mut self.pools) {
+            Ok(true) => self.ready.push_back(token),
+            Ok(false) => self.progress(token),
+            Err(error) => self.refuse(token, error),
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! A connection on its way to another worker: its socket and what was received on it.
+//!
+//! All workers share one pair of sockets: who gives a connection away writes to the one
+//! end, who has room reads from the other. A message is kept by the kernel until some
+//! worker takes it, also when its sender has exited.
+//!
+//! A message is a length, a header in JSON, then bytes: the input that was received, then
+//! the part of a decoded body that is in memory. With it come the descriptors of the
+//! connection, of the body's file if there is one, and of a file with the bytes if they
+//! are too many for a message.
+
+use crate::close_on_fork::CloseOnFork;
+use crate::transport::Peer;
+use rgunicorn_http::BodyDecoder;
+use rustix::fs::MemfdFlags;
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut, Read, Seek, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// More bytes than this are sent as a file, so that many messages fit into the socket.
+const MAX_INLINE: usize = 16 * 1024;
+
+/// The longest message: the header is far below the difference.
+const MAX_MESSAGE: usize = MAX_INLINE + 4096;
+
+/// The most descriptors of a message.
+const MAX_FDS: usize = 3;
+
+/// The layout of the messages: a worker of another release must not misread them.
+const VERSION: u32 = 1;
+
+/// How far a connection's next request has come.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Stage {
+    /// Nothing of it has come.
+    Idle,
+    /// The input holds all that has come.
+    Received,
+    /// The body is decoded into memory or a file as it comes.
+    Spooling {
+        decoder: BodyDecoder,
+        /// The decoder has found the end.
+        is_complete: bool,
+        /// Decoded bytes.
+        length: u64,
+        /// They are in a file, not in the message.
+        in_file: bool,
+    },
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Header {
+    version: u32,
+    /// The listener's number, the same in all workers.
+    pub(crate) listener: u32,
+    pub(crate) peer: Peer,
+    /// By the monotonic clock, which all processes share.
+    pub(crate) deadline_ms: u64,
+    pub(crate) is_served: bool,
+    /// `100 Continue` was sent for the request.
+    pub(crate) is_continued: bool,
+    pub(crate) stage: Stage,
+    /// Bytes of input.
+    input: usize,
+    /// The bytes are in a file.
+    bytes_in_file: bool,
+}
+
+impl Header {
+    pub(crate) fn new(listener: u32, peer: Peer, deadline_ms: u64, stage: Stage) -> Self {
+        Self {
+            version: VERSION,
+            listener,
+            peer,
+            deadline_ms,
+            is_served: false,
+            is_continued: false,
+            stage,
+            input: 0,
+            bytes_in_file: false,
+        }
+    }
+}
+
+/// What is sent.
+pub(crate) struct Departure<'a> {
+    pub(crate) header: Header,
+    pub(crate) socket: BorrowedFd<'a>,
+    pub(crate) input: &'a [u8],
+    /// The decoded part of a body that is in memory.
+    pub(crate) body: &'a [u8],
+    /// The decoded part of a body that is in a file.
+    pub(crate) body_file: Option<&'a File>,
+}
+
+/// What has arrived with a socket.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) header: Header,
+    pub(crate) input: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) body_file: Option<File>,
+}
+
+/// The two ends of the pair that all workers share.
+#[derive(Debug)]
+pub struct HandoverSockets {
+    pub give: OwnedFd,
+    pub take: OwnedFd,
+}
+
+impl HandoverSockets {
+    pub fn pair() -> io::Result<Self> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (give, take) =
+            rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        Ok(Self { give, take })
+    }
+}
+
+/// A worker's copies of them.
+#[derive(Debug)]
+pub(crate) struct Handover {
+    give: CloseOnFork,
+    take: CloseOnFork,
+    message: Vec<u8>,
+    /// The end to take from is registered with epoll.
+    pub(crate) is_watched: bool,
+}
+
+impl Handover {
+    pub(crate) fn new(sockets: HandoverSockets) -> Self {
+        Self {
+            give: sockets.give.into(),
+            take: sockets.take.into(),
+            message: Vec::new(),
+            is_watched: false,
+        }
+    }
+
+    /// Sends a connection. `Ok(false)`: the socket is full, or the kernel has too many
+    /// descriptors on their way; the connection stays.
+    pub(crate) fn give(&mut self, departure: Departure<'_>) -> io::Result<bool> {
+        let Departure {
+            mut header,
+            socket,
+            input,
+            body,
+            body_file,
+        } = departure;
+        header.input = input.len();
+        header.bytes_in_file = input.len() + body.len() > MAX_INLINE;
+        let mut bytes_file = None;
+        if header.bytes_in_file {
+            let memory = rustix::fs::memfd_create("rgunicorn-handover", MemfdFlags::CLOEXEC)?;
+            let mut file = File::from(memory);
+            file.write_all(input)?;
+            file.write_all(body)?;
+            bytes_file = Some(file);
+        }
+        let json = serde_json::to_vec(&header)?;
+        let length = u32::try_from(json.len()).unwrap_or(u32::MAX).to_ne_bytes();
+        let mut parts = vec![IoSlice::new(&length), IoSlice::new(&json)];
+        if bytes_file.is_none() {
+            parts.extend([IoSlice::new(input), IoSlice::new(body)]);
+        }
+        let files = body_file.into_iter().chain(&bytes_file).map(AsFd::as_fd);
+        let fds: Vec<BorrowedFd<'_>> = [socket].into_iter().chain(files).collect();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        loop {
+            match rustix::net::sendmsg(&self.give, &parts, &mut ancillary, flags) {
+                Ok(_) => return Ok(true),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM | Errno::TOOMANYREFS) => {
+                    return Ok(false);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Takes a connection that another worker gave away, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidData`] for a message that cannot be understood; its
+    /// descriptors are closed, and the next call takes the next message.
+    pub(crate) fn take(&mut self) -> io::Result<Option<(OwnedFd, Arrival)>> {
+        self.message.resize(MAX_MESSAGE, 0);
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+        let received = loop {
+            let buffers = &mut [IoSliceMut::new(&mut self.message)];
+            match rustix::net::recvmsg(&self.take, buffers, &mut ancillary, flags) {
+                Ok(received) => break received,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        };
+        // Owned before anything can fail, so that an early return closes them.
+        let fds: Vec<OwnedFd> = ancillary
+            .drain()
+            .filter_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        let cut = ReturnFlags::TRUNC | ReturnFlags::CTRUNC;
+        if received.flags.intersects(cut) {
+            return Err(invalid("the message was cut short"));
+        }
+        unpack(&self.message[..received.bytes], fds).map(Some)
+    }
+}
+
+impl AsFd for Handover {
+    /// The end that is readable when a connection can be taken.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.take.as_fd()
+    }
+}
+
+fn unpack(message: &[u8], fds: Vec<OwnedFd>) -> io::Result<(OwnedFd, Arrival)> {
+    let (length, rest) = message
+        .split_first_chunk()
+        .ok_or_else(|| invalid("the message is too short"))?;
+    let length = usize::try_from(u32::from_ne_bytes(*length)).unwrap_or(usize::MAX);
+    let (json, bytes) = rest
+        .split_at_checked(length)
+        .ok_or_else(|| invalid("the message is too short"))?;
+    let header: Header = serde_json::from_slice(json)?;
+    if header.version != VERSION {
+        return Err(invalid("the message is of another release"));
+    }
+    let mut fds = fds.into_iter();
+    let mut next = || fds.next().ok_or_else(|| invalid("a descriptor is missing"));
+    let socket = next()?;
+    let in_file = matches!(header.stage, Stage::Spooling { in_file: true, .. });
+    let body_file = if in_file {
+        Some(File::from(next()?))
+    } else {
+        None
+    };
+    let mut bytes = bytes.to_vec();
+    if header.bytes_in_file {
+        let mut file = File::from(next()?);
+        file.rewind()?;
+        file.read_to_end(&mut bytes)?;
+    }
+    if header.input > bytes.len() {
+        return Err(invalid("the message has not all of the input"));
+    }
+    let body = bytes.split_off(header.input);
+    let arrival = Arrival {
+        header,
+        input: bytes,
+        body,
+        body_file,
+    };
+    Ok((socket, arrival))
+}
+
+fn invalid(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
