@@ -3,7 +3,7 @@
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, SystemTime};
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Clock {
     now_ms: u64,
     date_second: i64,

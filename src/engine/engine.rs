@@ -81,8 +81,13 @@ pub struct Engine {
     next_deadline_ms: u64,
     /// When accepting goes on after a pause.
     resume_accepting_ms: Option<u64>,
+    /// It accepts and takes no connections any more.
+    has_left_listeners: bool,
+    is_intake_suspended: bool,
     /// While retiring: how long idle connections may stay.
     retiring: Option<Duration>,
+    /// Tokens of connections whose response is complete and waits to be sent.
+    held: Vec<u64>,
 }
 
 impl Engine {
@@ -114,7 +119,10 @@ impl Engine {
             pools: Pools::default(),
             next_deadline_ms: u64::MAX,
             resume_accepting_ms: None,
+            has_left_listeners: false,
+            is_intake_suspended: false,
             retiring: None,
+            held: Vec::new(),
         })
     }
 
@@ -161,7 +169,16 @@ impl Engine {
 
     /// How long a turn may wait until a deadline is due, at most `max`.
     pub fn next_timeout(&self, max: Duration) -> Duration {
-        if !self.scheduled.is_empty() || !self.ready.is_empty() {
+        if self.ready.is_empty() {
+            self.next_timeout_while_busy(max)
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// The same, while requests that are complete have to wait.
+    pub fn next_timeout_while_busy(&self, max: Duration) -> Duration {
+        if !self.scheduled.is_empty() {
             return Duration::ZERO;
         }
         let due = self
@@ -174,6 +191,7 @@ impl Engine {
 
     /// Waits for events, at most `timeout`, and handles them. Returns how many there were.
     pub fn turn(&mut self, timeout: Duration) -> io::Result<usize> {
+        self.send_held();
         let timeout = Timespec::try_from(timeout).ok();
         let mut space = [const { MaybeUninit::uninit() }; MAX_EVENTS];
         let events = match epoll::wait(&self.epoll, &mut space, timeout.as_ref()) {
@@ -391,7 +409,6 @@ impl Engine {
             self.retiring
                 .map_or(idle_timeout, |before| before.min(idle_timeout)),
         );
-        self.resume_accepting_ms = None;
         let latest = self.clock.now_ms() + millis(idle_timeout);
         for (_, connection) in &mut self.connections {
             if connection.state == State::Idle {
@@ -399,6 +416,15 @@ impl Engine {
                 self.next_deadline_ms = self.next_deadline_ms.min(connection.deadline_ms);
             }
         }
+        self.leave_listeners()
+    }
+
+    /// Accepts no connections any more, and takes none from other workers.
+    pub fn leave_listeners(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.has_left_listeners, true) {
+            return Ok(());
+        }
+        self.resume_accepting_ms = None;
         // The kernel may have woken this worker for connections that wait.
         self.wake_another()?;
         if let Some(wake_fd) = self.wake_fd.take() {
@@ -407,6 +433,24 @@ impl Engine {
         }
         self.stop_taking()?;
         self.unwatch_listeners()
+    }
+
+    /// Accepts and takes no connections until [`Self::resume_intake`]: the requests that
+    /// came by them would only wait.
+    pub fn suspend_intake(&mut self) -> io::Result<()> {
+        self.is_intake_suspended = true;
+        self.resume_accepting_ms = None;
+        self.stop_taking()?;
+        self.unwatch_listeners()
+    }
+
+    pub fn resume_intake(&mut self) -> io::Result<()> {
+        let was_suspended = std::mem::replace(&mut self.is_intake_suspended, false);
+        if self.has_left_listeners || !was_suspended {
+            return Ok(());
+        }
+        self.start_taking()?;
+        self.watch_listeners()
     }
 }
 

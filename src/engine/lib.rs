@@ -13,6 +13,7 @@
 //! client has not taken is kept in memory, then in a file. So neither a client that sends
 //! slowly nor one that reads slowly blocks the application.
 
+mod balance;
 mod buffers;
 mod clock;
 pub mod close_on_fork;
@@ -34,6 +35,7 @@ mod tests;
 mod transport;
 mod upgraded;
 
+pub use balance::Balance;
 pub use clock::Clock;
 pub use engine::{Engine, Neighbours, RequestEvent, Token};
 pub use handover::HandoverSockets;

@@ -12,6 +12,7 @@
 pub mod descriptors;
 mod link;
 pub mod protocol;
+mod roster;
 pub mod scoreboard;
 mod shorten;
 

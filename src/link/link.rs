@@ -205,7 +205,7 @@ mod tests {
                 one.send(
                     &ToWorker::Retire {
                         within_ms: 1,
-                        idle: Idle::Serve,
+                        idle: Idle::HandOver,
                     },
                     &[],
                 )

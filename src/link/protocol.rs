@@ -44,7 +44,8 @@ pub enum FromForkServer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToWorker {
     /// Start to serve. Carries one descriptor for each listener named, then the
-    /// eventfd by which one worker wakes another when connections wait.
+    /// eventfd by which one worker wakes another when connections wait, then the two
+    /// ends of the socket pair by which connections go from worker to worker.
     Listen(Vec<ListenerInfo>),
     /// Leave the listeners, finish what is under way, and exit.
     Retire {
@@ -58,8 +59,8 @@ pub enum ToWorker {
 /// What becomes of kept-alive connections when their worker leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Idle {
-    /// They get one more response, or run out their keep-alive time: others serve.
-    Serve,
+    /// They go to other workers, which serve on.
+    HandOver,
     /// They get one more response if they ask for it within a second: the service
     /// stops, and that must not take as long as idle clients may be silent.
     CloseSoon,

@@ -5,15 +5,21 @@
 //! and totals without a single message, and a worker that is killed in the
 //! middle of a store leaves a number, not a lock.
 
+use crate::protocol::Idle;
+use crate::roster::Roster;
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// How many rows there are: the most workers at one time, retiring ones included.
 pub const ROWS: usize = 2048;
+
+/// Values of `Row::retired`.
+const HAND_OVER: u64 = 1;
+const CLOSE_SOON: u64 = 2;
 
 /// One worker's row: two cache lines, so that no worker slows another's stores.
 #[derive(Debug, Default)]
@@ -80,14 +86,13 @@ impl Row {
         }
     }
 
-    /// The master asks the worker to leave.
-    pub fn retire(&self) {
-        self.retired.store(1, Relaxed);
-    }
-
-    /// Whether the worker was asked to leave.
-    pub fn is_retired(&self) -> bool {
-        self.retired.load(Relaxed) != 0
+    /// The order to leave, if there is one.
+    pub fn retired(&self) -> Option<Idle> {
+        match self.retired.load(Relaxed) {
+            0 => None,
+            HAND_OVER => Some(Idle::HandOver),
+            _ => Some(Idle::CloseSoon),
+        }
     }
 
     pub fn read(&self) -> Reading {
@@ -102,7 +107,7 @@ impl Row {
     }
 
     /// Makes the row ready for the next worker.
-    pub fn clear(&self) {
+    fn clear(&self) {
         for counter in [
             &self.beat_ms,
             &self.busy_since_ms,
@@ -142,9 +147,8 @@ unsafe impl Send for Scoreboard {}
 unsafe impl Sync for Scoreboard {}
 
 impl Scoreboard {
-    /// The mapping's length in bytes: the rows, and one more in which all
-    /// workers count together.
-    const LENGTH: usize = (ROWS + 1) * size_of::<Row>();
+    /// The mapping's length in bytes: the rows, and what all workers share.
+    const LENGTH: usize = ROWS * size_of::<Row>() + size_of::<Roster>();
 
     /// A new scoreboard with all rows empty.
     pub fn create() -> io::Result<Self> {
@@ -200,31 +204,85 @@ impl Scoreboard {
         (number < ROWS).then(|| self.at(number))
     }
 
+    /// The worker of this row serves from now on.
+    pub fn serves(&self, row: usize) {
+        self.roster().serving.insert(row);
+    }
+
+    /// The master asks the worker of this row to leave.
+    pub fn retire(&self, row: usize, idle: Idle) {
+        self.roster().serving.remove(row);
+        if let Some(row) = self.row(row) {
+            let order = match idle {
+                Idle::HandOver => HAND_OVER,
+                Idle::CloseSoon => CLOSE_SOON,
+            };
+            row.retired.store(order, Relaxed);
+        }
+    }
+
+    /// Makes a row ready for the next worker.
+    pub fn clear(&self, row: usize) {
+        self.roster().serving.remove(row);
+        self.roster().sleeping.remove(row);
+        if let Some(row) = self.row(row) {
+            row.clear();
+        }
+    }
+
     /// A worker goes to sleep until something happens. It calls this before it checks
     /// for connections a last time: so a connection that waits is found by that
     /// check, or by another worker, which sees that this one sleeps.
-    pub fn sleeps(&self) {
-        self.at(ROWS).connections.fetch_add(1, SeqCst);
+    pub fn sleeps(&self, row: usize) {
+        self.roster().sleeping.insert(row);
     }
 
     /// The worker is awake again.
-    pub fn wakes(&self) {
-        self.at(ROWS).connections.fetch_sub(1, SeqCst);
+    pub fn wakes(&self, row: usize) {
+        self.roster().sleeping.remove(row);
     }
 
-    /// Whether some worker sleeps. One that is killed while it sleeps is counted for
-    /// ever: the answer may be a wrong yes, never a wrong no.
-    pub fn has_sleepers(&self) -> bool {
-        self.at(ROWS).connections.load(SeqCst) > 0
+    /// How many other workers sleep.
+    pub fn others_asleep(&self, row: usize) -> usize {
+        self.roster().sleeping.others(row).count()
+    }
+
+    /// Of the other workers that sleep, the fewest connections that one holds.
+    pub fn fewest_connections_asleep(&self, row: usize) -> Option<u64> {
+        let asleep = self.roster().sleeping.others(row);
+        asleep
+            .filter_map(|row| self.row(row))
+            .map(|row| row.connections.load(Relaxed))
+            .min()
+    }
+
+    /// Whether another worker serves.
+    pub fn others_serve(&self, row: usize) -> bool {
+        self.roster().serving.others(row).next().is_some()
+    }
+
+    /// Whether another worker serves and holds fewer connections than `limit`.
+    pub fn others_have_room(&self, row: usize, limit: u64) -> bool {
+        let serving = self.roster().serving.others(row);
+        serving
+            .filter_map(|row| self.row(row))
+            .any(|row| row.connections.load(Relaxed) < limit)
     }
 
     #[expect(unsafe_code, reason = "shared memory is reached through a pointer")]
     fn at(&self, number: usize) -> &Row {
-        debug_assert!(number <= ROWS);
+        debug_assert!(number < ROWS);
         // SAFETY: in range of the mapping (all callers see to that), which lives
         // as long as `self`; all bit patterns are valid atomics, and other
         // processes change them only by atomic stores.
         unsafe { self.rows.add(number).as_ref() }
+    }
+
+    #[expect(unsafe_code, reason = "shared memory is reached through a pointer")]
+    fn roster(&self) -> &Roster {
+        // SAFETY: the mapping has room for it behind the rows, whose size keeps it
+        // aligned; else as above.
+        unsafe { self.rows.add(ROWS).cast::<Roster>().as_ref() }
     }
 }
 
@@ -279,15 +337,55 @@ mod tests {
     }
 
     #[test]
-    fn a_sleeper_is_seen_by_all() {
+    fn a_sleeper_is_seen_by_the_others() {
         let one = Scoreboard::create().unwrap();
         let other = Scoreboard::open(one.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        for row in [0, 63, 64, ROWS - 1] {
+            one.sleeps(row);
+        }
 
-        one.sleeps();
-        assert!(other.has_sleepers());
-        one.wakes();
+        assert_eq!(other.others_asleep(1), 4);
+        assert_eq!(other.others_asleep(64), 3);
+        one.wakes(63);
+        assert_eq!(other.others_asleep(64), 2);
+    }
 
-        assert!(!other.has_sleepers());
+    #[test]
+    fn the_sleeper_with_the_fewest_connections_counts() {
+        let scoreboard = Scoreboard::create().unwrap();
+        for (row, connections) in [(3, 5), (4, 7), (5, 2)] {
+            scoreboard.row(row).unwrap().beat(1, connections);
+            scoreboard.sleeps(row);
+        }
+
+        assert_eq!(scoreboard.fewest_connections_asleep(4), Some(2));
+        assert_eq!(scoreboard.fewest_connections_asleep(5), Some(5));
+        scoreboard.clear(3);
+        assert_eq!(scoreboard.fewest_connections_asleep(5), Some(7));
+        assert_eq!(
+            Scoreboard::create().unwrap().fewest_connections_asleep(0),
+            None
+        );
+    }
+
+    #[test]
+    fn a_retired_worker_does_not_serve() {
+        let scoreboard = Scoreboard::create().unwrap();
+        scoreboard.serves(1);
+        scoreboard.serves(2);
+        scoreboard.row(2).unwrap().beat(1, 10);
+        assert!(scoreboard.others_have_room(1, 11));
+        assert!(!scoreboard.others_have_room(1, 10));
+
+        scoreboard.retire(2, Idle::HandOver);
+
+        assert!(!scoreboard.others_serve(1));
+        assert!(scoreboard.others_serve(2));
+        assert!(!scoreboard.others_have_room(1, 11));
+        assert_eq!(scoreboard.row(2).unwrap().retired(), Some(Idle::HandOver));
+        scoreboard.retire(2, Idle::CloseSoon);
+        assert_eq!(scoreboard.row(2).unwrap().retired(), Some(Idle::CloseSoon));
+        assert_eq!(scoreboard.row(1).unwrap().retired(), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use crate::forking::{self, ForkingWorker};
 use crate::reporter::{Reporter, Sender};
 use crate::signals::{self, BlockedSignals};
-use crate::sync::Worker;
+use crate::worker::Worker;
 use crate::{application, process};
 use nix::sys::signal::{SigSet, Signal};
 use pyo3::exceptions::{PyChildProcessError, PyRuntimeError};
@@ -16,7 +16,6 @@ use rgunicorn_link::{FORK_SERVER_FD, Link, Received, Scoreboard};
 use rustix::io::FdFlags;
 use rustix::net::SocketType;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::rc::Rc;
 use std::sync::Arc;
 
 /// What follows an order.
@@ -29,7 +28,7 @@ enum Next {
 
 /// What workers are forked with, known once the master has sent it.
 struct ForkServer {
-    site: Rc<Site>,
+    site: Arc<Site>,
     // Before the scoreboard, which closes the descriptor.
     _listed: Listing,
     scoreboard: Arc<Scoreboard>,
@@ -43,7 +42,7 @@ pub fn run(py: Python<'_>) -> PyResult<u8> {
     // application is loaded here, the kernel has to end this process.
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
         .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
-    let link = Rc::new(inherited_link()?);
+    let link = Arc::new(inherited_link()?);
     let listed = close_on_fork::list(&*link);
     signals::ignore_in_fork_server(py)?;
     forking::install_handlers(py)?;
@@ -102,7 +101,7 @@ fn inherited_link() -> PyResult<Link> {
 
 fn configure(
     py: Python<'_>,
-    link: &Rc<Link>,
+    link: &Arc<Link>,
     site: Site,
     fds: Vec<OwnedFd>,
     server: &mut Option<ForkServer>,
@@ -129,11 +128,11 @@ fn configure(
         gc.call_method0("freeze")?;
         warn_of_threads(
             py,
-            &Reporter::new(Rc::clone(link), site.loglevel, Sender::ForkServer),
+            &Reporter::new(Arc::clone(link), site.loglevel, Sender::ForkServer),
         )?;
     }
     *server = Some(ForkServer {
-        site: Rc::new(site),
+        site: Arc::new(site),
         _listed: listed,
         scoreboard,
         app,
@@ -229,9 +228,9 @@ impl ForkServer {
         Ok(Next::BecomeWorker(Worker {
             number: spawn.worker,
             row: spawn.row,
-            site: Rc::clone(&self.site),
+            site: Arc::clone(&self.site),
             scoreboard: Arc::clone(&self.scoreboard),
-            link: Rc::new(Link::from_fd(worker_link)),
+            link: Arc::new(Link::from_fd(worker_link)),
             app: self.app.as_ref().map(|app| app.clone_ref(py)),
             blocked,
         }))

@@ -9,6 +9,7 @@
 //! signal handlers is corrected by Python's own hook, which runs only for forks made
 //! by Python.
 
+use crate::companion;
 use crate::signals;
 use nix::libc;
 use nix::sys::signal::SigSet;
@@ -117,9 +118,13 @@ fn replace_with_null(fd: RawFd, null: Option<&OwnedFd>) {
     }
 }
 
-/// The application may have installed handlers of its own in place of ours.
+/// The application may have installed handlers of its own in place of ours. And it may
+/// have a right to be warned if it has threads (Python counts them), but not because of ours.
 #[pyfunction]
 fn before_python_forks(py: Python<'_>) -> PyResult<()> {
+    if !IS_CHILD.load(Relaxed) {
+        companion::stop();
+    }
     signals::note_handlers(py)
 }
 

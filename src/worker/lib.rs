@@ -2,22 +2,29 @@
 //! server, and its children workers.
 //!
 //! ```text
-//! __main__.py ─▶ main() ─▶ fork_server ─ fork ─▶ sync ─▶ wsgi ─▶ the application
-//!                                                  └─ engine (no Python in there)
+//! __main__.py ─▶ main() ─▶ fork_server ─ fork ─▶ worker ─▶ sync ─▶ wsgi ─▶ the application
+//!                                                            ├─ serving ─▶ engine
+//!                                                            └─ companion ──┘
 //! ```
+//!
+//! `serving`, `companion` and the engine know no Python.
 //!
 //! There is no test binary of this crate (no interpreter could be linked to
 //! it), so it is thin: what can be decided without Python is decided in the
 //! engine, and the rest is tested by the stories that run the real thing.
 
 mod application;
+mod companion;
 mod fork_server;
 mod forking;
+mod notices;
 mod process;
 mod reporter;
 mod retire_flag;
+mod serving;
 mod signals;
 mod sync;
+mod worker;
 mod wsgi;
 
 use pyo3::prelude::*;

@@ -2,8 +2,8 @@
 
 use rgunicorn_link::protocol::{FromForkServer, FromWorker, Level, Record};
 use rgunicorn_link::{Link, shorten};
-use std::cell::Cell;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The longest text in bytes of JSON: several records have to fit on the link.
 const LONGEST: usize = 48 * 1024;
@@ -12,10 +12,10 @@ const LONGEST: usize = 48 * 1024;
 /// counted, and the next one that it takes carries the count.
 #[derive(Debug, Clone)]
 pub struct Reporter {
-    link: Rc<Link>,
+    link: Arc<Link>,
     level: Level,
     sender: Sender,
-    dropped: Rc<Cell<u64>>,
+    dropped: Arc<AtomicU64>,
 }
 
 /// At whose end of a link the reporter is.
@@ -27,12 +27,12 @@ pub enum Sender {
 
 impl Reporter {
     /// Records below `level` are not sent.
-    pub fn new(link: Rc<Link>, level: Level, sender: Sender) -> Self {
+    pub fn new(link: Arc<Link>, level: Level, sender: Sender) -> Self {
         Self {
             link,
             level,
             sender,
-            dropped: Rc::default(),
+            dropped: Arc::default(),
         }
     }
 
@@ -41,18 +41,18 @@ impl Reporter {
         if level < self.level {
             return;
         }
+        let dropped = self.dropped.swap(0, Relaxed);
         let record = Record {
             level,
             text: shorten(text, LONGEST),
-            dropped: self.dropped.get(),
+            dropped,
         };
         let sent = match self.sender {
             Sender::ForkServer => self.link.send(&FromForkServer::Log(record), &[]),
             Sender::Worker => self.link.send(&FromWorker::Log(record), &[]),
         };
-        self.dropped.set(match sent {
-            Ok(()) => 0,
-            Err(_) => self.dropped.get() + 1,
-        });
+        if sent.is_err() {
+            self.dropped.fetch_add(dropped + 1, Relaxed);
+        }
     }
 }

@@ -172,25 +172,44 @@ impl Signals {
         })
     }
 
-    /// TERM came.
-    pub fn retire(&self) -> bool {
-        self.retire.load(Relaxed)
-    }
-
     /// INT or QUIT came.
     pub fn quit(&self) -> bool {
         self.quit.load(Relaxed)
     }
 
-    /// Readable when a signal came.
-    pub fn wake(&self) -> BorrowedFd<'_> {
-        self.wake.as_fd()
+    /// What can be known of signals in any thread.
+    pub fn watch(&self) -> SignalWatch {
+        SignalWatch {
+            retire: Arc::clone(&self.retire),
+            wake: self.wake,
+        }
+    }
+}
+
+/// Tells any thread of signals; the handlers run in the main thread alone.
+#[derive(Debug)]
+pub struct SignalWatch {
+    retire: Arc<AtomicBool>,
+    wake: &'static OwnedFd,
+}
+
+impl SignalWatch {
+    /// TERM came.
+    pub fn retire(&self) -> bool {
+        self.retire.load(Relaxed)
     }
 
-    /// Takes what made `wake` readable.
+    /// Takes what made the descriptor readable.
     pub fn drain(&self) {
         let mut discarded = [0; 64];
         while matches!(rustix::io::read(self.wake, &mut discarded), Ok(count) if count > 0) {}
+    }
+}
+
+impl AsFd for SignalWatch {
+    /// Readable when a signal came.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
     }
 }
 

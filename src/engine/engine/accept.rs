@@ -132,7 +132,7 @@ impl Engine {
     /// others; one with requests, or with more connections than a worker that sleeps, does
     /// so a few times, as the others may have to do as much.
     pub(super) fn accept(&mut self, index: usize) -> io::Result<()> {
-        if self.retiring.is_some() {
+        if self.has_left_listeners {
             return Ok(());
         }
         if !self.watched.is_empty() {
@@ -276,7 +276,7 @@ impl Engine {
     }
 
     pub(super) fn watch_listeners(&mut self) -> io::Result<()> {
-        if self.retiring.is_some() {
+        if self.has_left_listeners {
             return Ok(());
         }
         let epoll = self.epoll.as_fd();

@@ -58,6 +58,35 @@ impl Engine {
         }
     }
 
+    /// The same, but sends the response only with [`Self::send_held`] or in the next turn:
+    /// each response that is sent wakes a client, which then competes for the processor
+    /// with the application's next request.
+    pub fn finish_later(&mut self, mut responder: Responder) {
+        let Some(outgoing) = responder.outgoing.take() else {
+            return;
+        };
+        let (id, now_ms) = (responder.id, self.clock.now_ms());
+        match find(&mut self.connections, id.connection) {
+            Some(connection) if connection.is_answering(id) => {
+                connection.set_response(outgoing, now_ms);
+                self.held.push(id.connection);
+            }
+            _ => self.pools.outgoing.put_back(outgoing),
+        }
+    }
+
+    /// Sends the responses that were held back.
+    pub fn send_held(&mut self) {
+        if self.held.is_empty() {
+            return;
+        }
+        let mut held = std::mem::take(&mut self.held);
+        for token in held.drain(..) {
+            self.progress(token);
+        }
+        self.held = held;
+    }
+
     /// Takes the buffers of a request that nobody needs any more.
     pub fn recycle(&mut self, request: Request) {
         self.pools.incoming.put_back(request.incoming);

@@ -28,20 +28,26 @@ pub trait Neighbours: Send {
 impl Engine {
     /// Gives connections away to the workers that share these sockets, and takes theirs.
     pub fn set_handover(&mut self, sockets: HandoverSockets) -> io::Result<()> {
-        let mut handover = Handover::new(sockets);
-        let flags = EventFlags::IN | EventFlags::EXCLUSIVE;
-        epoll::add(&self.epoll, &handover, EventData::new_u64(HANDOVER), flags)?;
-        handover.is_watched = true;
-        self.handover = Some(handover);
+        self.handover = Some(Handover::new(sockets));
+        self.start_taking()
+    }
+
+    pub(super) fn start_taking(&mut self) -> io::Result<()> {
+        if let Some(handover) = self.handover.as_mut().filter(|it| !it.is_watched) {
+            // Of all workers that sleep, one is woken for a connection.
+            let flags = EventFlags::IN | EventFlags::EXCLUSIVE;
+            let data = EventData::new_u64(HANDOVER);
+            epoll::add(&self.epoll, &*handover, data, flags)?;
+            handover.is_watched = true;
+        }
         Ok(())
     }
 
-    /// Leaves what others give away to others: this worker retires.
+    /// Leaves what others give away to others.
     pub(super) fn stop_taking(&mut self) -> io::Result<()> {
-        if let Some(handover) = &mut self.handover {
-            if std::mem::replace(&mut handover.is_watched, false) {
-                epoll::delete(&self.epoll, &*handover)?;
-            }
+        if let Some(handover) = self.handover.as_mut().filter(|it| it.is_watched) {
+            epoll::delete(&self.epoll, &*handover)?;
+            handover.is_watched = false;
         }
         Ok(())
     }

@@ -87,7 +87,7 @@ impl Master {
     /// What a retiring worker does with the connections that are kept alive.
     fn idle(&self) -> Idle {
         match self.arbiter.summary().phase {
-            Phase::Starting | Phase::Serving | Phase::Reloading => Idle::Serve,
+            Phase::Starting | Phase::Serving | Phase::Reloading => Idle::HandOver,
             // No other worker will serve those clients.
             Phase::Stopping => Idle::CloseSoon,
         }

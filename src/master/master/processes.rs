@@ -13,6 +13,7 @@ use rgunicorn_link::protocol::{Idle, ListenerInfo, ToWorker};
 use rgunicorn_link::scoreboard::{ROWS, Reading, Row, now_ms};
 use rustix::event::EventfdFlags;
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::io;
@@ -27,6 +28,9 @@ pub(super) struct Processes {
     listeners: Vec<Listener>,
     /// By this eventfd workers wake each other when connections wait.
     nudge: OwnedFd,
+    /// By these they give connections to each other: written to, then read from. Here as
+    /// well, so that those on their way outlive the workers.
+    handover: (OwnedFd, OwnedFd),
     /// Whether the application's output is read through pipes.
     read_output: bool,
     /// Requests answered by workers that are gone.
@@ -53,6 +57,12 @@ impl Processes {
             scoreboard: Scoreboard::create()?,
             listeners,
             nudge: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            handover: rustix::net::socketpair(
+                AddressFamily::UNIX,
+                SocketType::SEQPACKET,
+                SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+                None,
+            )?,
             read_output,
             past_requests: 0,
             oom_kills: OomKills::new(now),
@@ -140,7 +150,9 @@ impl Processes {
             })
             .collect();
         let listeners = self.listeners.iter().map(|listener| listener.fd.as_fd());
-        let fds: Vec<_> = listeners.chain([self.nudge.as_fd()]).collect();
+        let (give, take) = &self.handover;
+        let shared = [self.nudge.as_fd(), give.as_fd(), take.as_fd()];
+        let fds: Vec<_> = listeners.chain(shared).collect();
         let sent = self
             .workers
             .get(&id)
@@ -158,9 +170,7 @@ impl Processes {
         let Some(worker) = self.workers.get(&id) else {
             return;
         };
-        if let Some(row) = self.scoreboard.row(worker.row) {
-            row.retire();
-        }
+        self.scoreboard.retire(worker.row, idle);
         let order = retire_order(within, idle);
         match worker.link.as_ref().map(|link| link.send(&order, &[])) {
             // It does not read its link: the signal has the same meaning.
@@ -174,11 +184,11 @@ impl Processes {
 
     /// Lets a worker that is retiring close idle connections soon.
     pub(super) fn hurry(&self, id: WorkerId, within: Duration) {
-        if let Some(link) = self
-            .workers
-            .get(&id)
-            .and_then(|worker| worker.link.as_ref())
-        {
+        let Some(worker) = self.workers.get(&id) else {
+            return;
+        };
+        self.scoreboard.retire(worker.row, Idle::CloseSoon);
+        if let Some(link) = &worker.link {
             // If its link is full, it still has its first order, and is killed when
             // it has not left in time.
             let _ = link.send(&retire_order(within, Idle::CloseSoon), &[]);
@@ -206,8 +216,8 @@ impl Processes {
         let worker = self.workers.remove(&id)?;
         if let Some(row) = self.scoreboard.row(worker.row) {
             self.past_requests += row.read().requests;
-            row.clear();
         }
+        self.scoreboard.clear(worker.row);
         Some(worker)
     }
 

@@ -62,12 +62,13 @@ fn send_each(response: &Bound<'_, StartResponse>, body: &Bound<'_, PyAny>) -> Re
             let mut response = response.borrow_mut();
             response.start(py, None)?;
             response.push(bytes)?;
+            // PEP 3333: nothing that follows could be sent, and it may be endless. What
+            // there is goes out with the other responses of this turn.
+            if response.is_complete() {
+                return Ok(());
+            }
         }
         flush(response)?;
-        // PEP 3333: nothing that follows could be sent, and it may be endless.
-        if response.borrow().is_complete() {
-            return Ok(());
-        }
     }
     response.borrow_mut().start(py, Some(0))
 }

@@ -149,7 +149,7 @@ impl StartResponse {
         };
         let mut scratch = (Vec::new(), Vec::new());
         let status = latin1::encode(status.bind(py), &mut scratch.0)?;
-        if self.retire_flag.is_set() {
+        if self.retire_flag.closes_connections() {
             responder.close_after();
         }
         self.is_error = status.first().is_some_and(|digit| *digit >= b'5');

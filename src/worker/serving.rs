@@ -1,0 +1,295 @@
+//! What workers of all classes do besides calling the application: the master's orders,
+//! signals, heartbeats, and connections that go to other workers. No Python in here, so
+//! that a thread can do it that never waits for the interpreter.
+
+use crate::notices;
+use crate::reporter::Reporter;
+use crate::signals::SignalWatch;
+use rgunicorn_engine::http::Limits;
+use rgunicorn_engine::{Engine, HandoverSockets, Neighbours, Settings, Token};
+use rgunicorn_link::protocol::{Idle, ListenerInfo, Site, ToWorker};
+use rgunicorn_link::scoreboard::{Outcome, now_ms};
+use rgunicorn_link::{Link, Received, Scoreboard};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The engine's number for the link to the master.
+const LINK: Token = Token(0);
+/// The engine's number for the descriptor that signals make readable.
+const WAKE: Token = Token(1);
+
+/// How long a worker without a master finishes what it has, in milliseconds.
+const ORPHAN_MS: u64 = 30_000;
+
+/// How long an idle connection may still ask for something when everything stops.
+const IDLE_TIMEOUT_WHEN_STOPPING: Duration = Duration::from_secs(1);
+
+/// A retiring worker leaves this much before the master would kill it, in milliseconds.
+const MARGIN_MS: u64 = 500;
+
+/// How soon a worker tries again to give connections away that the others had no room for.
+const RETRY: Duration = Duration::from_millis(10);
+
+pub struct Serving {
+    pub engine: Engine,
+    pub scoreboard: Arc<Scoreboard>,
+    /// The number of its row.
+    pub row: usize,
+    site: Arc<Site>,
+    link: Arc<Link>,
+    reporter: Reporter,
+    signals: SignalWatch,
+    /// Listeners that the class has to prepare for.
+    new_listeners: Vec<ListenerInfo>,
+    leave: Option<Leave>,
+}
+
+/// The order to leave.
+#[derive(Debug, Clone, Copy)]
+struct Leave {
+    /// When it leaves, finished or not.
+    at_ms: u64,
+    idle: Idle,
+    /// There is no master to kill it.
+    is_orphan: bool,
+}
+
+impl Serving {
+    pub fn new(
+        site: &Arc<Site>,
+        link: &Arc<Link>,
+        scoreboard: &Arc<Scoreboard>,
+        row: usize,
+        reporter: &Reporter,
+        signals: SignalWatch,
+    ) -> io::Result<Self> {
+        if scoreboard.row(row).is_none() {
+            return Err(io::Error::other(format!("the scoreboard has no row {row}")));
+        }
+        let mut engine = Engine::new(settings(site))?;
+        engine.watch(&**link, LINK)?;
+        engine.watch(&signals, WAKE)?;
+        engine.set_neighbours(OtherWorkers {
+            scoreboard: Arc::clone(scoreboard),
+            row,
+            limit: site.worker_connections as u64,
+        });
+        Ok(Self {
+            engine,
+            scoreboard: Arc::clone(scoreboard),
+            row,
+            site: Arc::clone(site),
+            link: Arc::clone(link),
+            reporter: reporter.clone(),
+            signals,
+            new_listeners: Vec::new(),
+            leave: None,
+        })
+    }
+
+    /// A sign of life.
+    pub fn beat(&self, now_ms: u64) {
+        if let Some(row) = self.scoreboard.row(self.row) {
+            row.beat(now_ms, self.engine.connections() as u64);
+        }
+    }
+
+    /// A request goes to the application.
+    pub fn begin_request(&self) {
+        if let Some(row) = self.scoreboard.row(self.row) {
+            row.begin(self.engine.clock().now_ms());
+        }
+    }
+
+    pub fn end_request(&self, bytes: u64, outcome: Outcome) {
+        if let Some(row) = self.scoreboard.row(self.row) {
+            row.end(self.engine.clock().now_ms(), bytes, outcome);
+        }
+    }
+
+    /// The listeners that came since the last call, in the order of their numbers.
+    pub fn take_new_listeners(&mut self) -> Vec<ListenerInfo> {
+        std::mem::take(&mut self.new_listeners)
+    }
+
+    /// Handles what is not a request: orders, signals, notices.
+    pub fn handle_events(&mut self) -> io::Result<()> {
+        for token in self.engine.take_watched() {
+            if token == LINK {
+                self.handle_orders()?;
+            } else {
+                self.signals.drain();
+            }
+        }
+        if self.signals.retire() && self.leave.is_none() {
+            self.retire(ORPHAN_MS, Idle::HandOver, false)?;
+        }
+        let (notices, dropped) = self.engine.take_notices();
+        if !notices.is_empty() {
+            notices::log(&self.reporter, &self.site, notices, dropped);
+        }
+        self.go_on_leaving()
+    }
+
+    fn handle_orders(&mut self) -> io::Result<()> {
+        loop {
+            match self.link.receive()? {
+                Received::Message(ToWorker::Listen(infos), fds) => self.listen(infos, fds)?,
+                Received::Message(ToWorker::Retire { within_ms, idle }, _) => {
+                    self.retire(within_ms, idle, false)?;
+                }
+                Received::Nothing => return Ok(()),
+                // Without a master there is nobody to reload, restart or stop it.
+                Received::Closed => {
+                    self.engine.unwatch(&*self.link)?;
+                    return self.retire(ORPHAN_MS, Idle::HandOver, true);
+                }
+            }
+        }
+    }
+
+    fn listen(&mut self, infos: Vec<ListenerInfo>, fds: Vec<OwnedFd>) -> io::Result<()> {
+        let mut fds = fds.into_iter();
+        for (number, fd) in (0..).zip(fds.by_ref().take(infos.len())) {
+            self.engine.listen(fd, number)?;
+        }
+        if let Some(wake_fd) = fds.next() {
+            self.engine.set_wake_fd(wake_fd)?;
+        }
+        if let (Some(give), Some(take)) = (fds.next(), fds.next()) {
+            self.engine.set_handover(HandoverSockets { give, take })?;
+        }
+        self.new_listeners = infos;
+        if self.leave.is_none() {
+            self.scoreboard.serves(self.row);
+        }
+        Ok(())
+    }
+
+    fn retire(&mut self, within_ms: u64, idle: Idle, is_orphan: bool) -> io::Result<()> {
+        let at_ms = now_ms() + within_ms.saturating_sub(MARGIN_MS);
+        let before = self.leave;
+        self.leave = Some(Leave {
+            at_ms: before.map_or(at_ms, |before| before.at_ms.min(at_ms)),
+            idle,
+            is_orphan: is_orphan || before.is_some_and(|before| before.is_orphan),
+        });
+        self.scoreboard.retire(self.row, idle);
+        match idle {
+            Idle::HandOver => self.engine.leave_listeners(),
+            Idle::CloseSoon => self.engine.retire(IDLE_TIMEOUT_WHEN_STOPPING),
+        }
+    }
+
+    /// Gives away what it holds, or sees to it that nothing is left behind.
+    fn go_on_leaving(&mut self) -> io::Result<()> {
+        match self.leave.map(|leave| leave.idle) {
+            None => Ok(()),
+            Some(Idle::HandOver) if self.scoreboard.others_serve(self.row) => {
+                self.engine.give_connections_away(true);
+                Ok(())
+            }
+            // Nobody will take them: each gets one more response.
+            Some(Idle::HandOver) => self.engine.retire(Duration::MAX),
+            // What others gave away before the order came may be for nobody else.
+            Some(Idle::CloseSoon) => self.engine.take_all(),
+        }
+    }
+
+    pub fn is_leaving(&self) -> bool {
+        self.leave.is_some()
+    }
+
+    /// Whether there is nothing left to do, or no time.
+    pub fn is_done(&self) -> bool {
+        self.leave
+            .is_some_and(|leave| self.engine.connections() == 0 || self.is_late(leave))
+    }
+
+    /// Whether it should have left, and there is no master to see to it.
+    pub fn is_late_orphan(&self) -> bool {
+        self.leave
+            .is_some_and(|leave| leave.is_orphan && self.is_late(leave))
+    }
+
+    fn is_late(&self, leave: Leave) -> bool {
+        self.engine.clock().now_ms() >= leave.at_ms
+    }
+
+    /// Wakes another worker if connections wait that it could accept.
+    pub fn wake_another_if_needed(&mut self) -> io::Result<()> {
+        if self.engine.take_more_waiting() && self.scoreboard.others_asleep(self.row) > 0 {
+            self.engine.wake_another()?;
+        }
+        Ok(())
+    }
+
+    /// Does all that can be done without the application, which is in a call that takes
+    /// long: above all gives complete requests to others. Returns when to come again at the
+    /// latest.
+    pub fn work_without_application(&mut self) -> io::Result<Duration> {
+        self.engine.turn(Duration::ZERO)?;
+        self.handle_events()?;
+        let max = Duration::from_secs(1);
+        if self.engine.ready() > 0 && self.scoreboard.others_serve(self.row) {
+            self.engine.give_requests_away(usize::MAX);
+            if self.engine.ready() > 0 {
+                return Ok(RETRY);
+            }
+        }
+        Ok(self.engine.next_timeout_while_busy(max))
+    }
+
+    /// How long it may sleep, at most until `heartbeat` is due.
+    pub fn sleep_time(&self, heartbeat: Duration) -> Duration {
+        let max = if self.is_leaving() && self.engine.connections() > 0 {
+            heartbeat.min(RETRY)
+        } else {
+            heartbeat
+        };
+        self.engine.next_timeout(max)
+    }
+}
+
+/// The other workers, by the scoreboard.
+struct OtherWorkers {
+    scoreboard: Arc<Scoreboard>,
+    /// The number of this worker's row.
+    row: usize,
+    /// The most connections of a worker.
+    limit: u64,
+}
+
+impl Neighbours for OtherWorkers {
+    fn may_accept(&self) -> bool {
+        let row = self.scoreboard.row(self.row);
+        row.is_some_and(|row| row.retired().is_none())
+    }
+
+    fn fewest_connections_asleep(&self) -> Option<usize> {
+        let fewest = self.scoreboard.fewest_connections_asleep(self.row)?;
+        usize::try_from(fewest).ok()
+    }
+
+    fn have_room(&self) -> bool {
+        self.scoreboard.others_have_room(self.row, self.limit)
+    }
+}
+
+fn settings(site: &Site) -> Settings {
+    Settings {
+        keepalive: Duration::from_millis(site.keepalive_ms),
+        client_timeout: Duration::from_millis(site.client_timeout_ms),
+        connections: site.worker_connections.max(1),
+        limits: Limits {
+            line: site.limit_request_line,
+            fields: site.limit_request_fields,
+            field_size: site.limit_request_field_size,
+            body: site.limit_request_body,
+        },
+        response_on_disk: site.limit_response_buffer,
+        ..Settings::default()
+    }
+}
