@@ -213,3 +213,35 @@ fn a_worker_that_is_forked_late_is_asked_to_leave() {
 
     assert_eq!(pool.actions, [Action::Quit(worker(1))]);
 }
+
+#[test]
+fn a_worker_that_is_loading_has_the_graceful_timeout_to_leave() {
+    let mut pool = Pool::starting(Wanted {
+        workers: 1,
+        ..WANTED
+    });
+    pool.on(Event::ForkServerReady(generation(1)));
+    pool.on(Event::WorkerStarted(worker(1)));
+
+    pool.order(Order::Stop);
+    assert_eq!(pool.commands()[1..], [Action::Quit(worker(1))]);
+    assert_eq!(pool.until_deadline(), WANTED.graceful_timeout);
+
+    assert_eq!(pool.commands(), [Action::Kill(worker(1))]);
+}
+
+#[test]
+fn a_quick_stop_hurries_a_worker_that_is_loading_and_was_asked_to_leave() {
+    let mut pool = Pool::starting(Wanted {
+        workers: 1,
+        ..WANTED
+    });
+    pool.on(Event::ForkServerReady(generation(1)));
+    pool.on(Event::WorkerStarted(worker(1)));
+    pool.order(Order::Stop);
+
+    assert_eq!(pool.order(Order::StopNow), []);
+    assert_eq!(pool.until_deadline(), 2 * SECOND);
+
+    assert_eq!(pool.commands(), [Action::Kill(worker(1))]);
+}
