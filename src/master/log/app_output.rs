@@ -11,6 +11,8 @@
 //!   that buffer write unrelated lines in one go, the first line must be the only
 //!   one with the name of a level in it.
 //!
+//! A carriage return within a line begins another line of the same record.
+//!
 //! A line may say its priority with `<N>` in front, as sd-daemon(3) has it.
 //!
 //! Python prints a traceback line by line, so one that has begun waits for its
@@ -32,6 +34,7 @@
 
 use super::Priority;
 use super::events::Stream;
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 /// The longest record in bytes. What is longer becomes several records.
@@ -232,7 +235,7 @@ impl Assembler {
 
     fn line(&mut self, line: &[u8]) {
         let line = String::from_utf8_lossy(line);
-        let line = on_screen(&line);
+        let line = &*with_returns_as_line_breaks(&line);
         if self.in_long_line {
             self.append("", line);
             return;
@@ -455,10 +458,15 @@ fn names_level(line: &[u8]) -> bool {
     LEVELS.iter().any(|level| line.contains(level))
 }
 
-/// What a terminal would show of a line: what follows the last carriage return.
-fn on_screen(line: &str) -> &str {
-    let line = line.trim_end_matches('\r');
-    line.rsplit('\r').next().unwrap_or(line)
+/// A terminal would overwrite what is before a carriage return. The journal shows all of
+/// it, a line below the other: in a progress bar that is little, elsewhere it may be what
+/// somebody wanted to hide.
+fn with_returns_as_line_breaks(line: &str) -> Cow<'_, str> {
+    if !line.contains('\r') {
+        return Cow::Borrowed(line);
+    }
+    let parts: Vec<_> = line.split('\r').filter(|part| !part.is_empty()).collect();
+    Cow::Owned(parts.join("\n"))
 }
 
 /// `<3>disk full` is `disk full` with priority 3.
