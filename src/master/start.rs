@@ -223,11 +223,11 @@ fn check(sources: &Sources, config: &Config) -> Result<u8, StartError> {
     match try_application(&server, &mut signals)? {
         Verdict::Good => {
             let app = config.app.as_str();
-            let said = writeln!(
+            let printed = writeln!(
                 io::stdout(),
                 "configuration and application {app} are valid"
             );
-            said.map(|()| 0).map_err(system("print"))
+            printed.map(|()| 0).map_err(system("print"))
         }
         Verdict::Bad(failure) => Err(StartError::Application(failure)),
         Verdict::Died(exit) => Err(StartError::Interpreter(server.describe_exit(exit))),
@@ -260,7 +260,7 @@ fn try_application(
                 return Ok(Verdict::Bad(failure));
             }
             Received::Message(FromForkServer::Log(record), _) => {
-                events::relayed(server.speaker(), &record);
+                events::relayed(server.app_process(), &record);
                 continue;
             }
             Received::Message(FromForkServer::ForkFailed { .. }, _) => continue,

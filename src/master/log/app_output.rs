@@ -250,7 +250,7 @@ impl Assembler {
             open.blanks += 1;
             return;
         }
-        let mut shape = open.shape.then(kind, open.blanks, &open.text);
+        let mut shape = open.shape.after(kind, open.blanks, &open.text);
         // A line that says its priority is meant for itself.
         if shape.is_none() && self.in_write && given.is_none() {
             shape = Some(match Shape::first(kind) {
@@ -349,7 +349,7 @@ impl Shape {
 
     /// The shape of a record after `line`, or nothing if the line is no part of
     /// it. `blanks` empty lines are between; `text` is the record so far.
-    fn then(self, line: Line, blanks: usize, text: &str) -> Option<Self> {
+    fn after(self, line: Line, blanks: usize, text: &str) -> Option<Self> {
         let indented = matches!(line, Line::File | Line::Indented | Line::Branch);
         match self {
             Self::Plain => match line {

@@ -2,8 +2,8 @@
 
 use super::Master;
 use crate::log;
-use crate::log::events::{Speaker, Stream};
-use crate::process::{Output, Pipes, Then};
+use crate::log::events::{AppProcess, Stream};
+use crate::process::{Output, PipeState, Pipes};
 use crate::wakeups::Wakeups;
 use std::time::Instant;
 use tracing::warn;
@@ -27,17 +27,17 @@ impl Master {
             .processes
             .workers
             .values_mut()
-            .map(|worker| (worker.speaker(), &mut worker.pipes));
+            .map(|worker| (worker.app_process(), &mut worker.pipes));
         let servers = self
             .processes
             .fork_servers
             .values_mut()
-            .map(|server| (server.speaker(), &mut server.pipes));
-        for (speaker, pipes) in workers.chain(servers) {
+            .map(|server| (server.app_process(), &mut server.pipes));
+        for (process, pipes) in workers.chain(servers) {
             for (stream, output) in pipes.iter_mut().flatten() {
                 if output.deadline().is_some_and(|due| due <= now) {
                     for record in output.flush(now) {
-                        self.log.output(speaker, *stream, record);
+                        self.log.output(process, *stream, record);
                     }
                 }
             }
@@ -51,7 +51,7 @@ pub(super) fn read_output(
     log: &log::Handle,
     wakeups: &Wakeups,
     pipes: &mut Pipes,
-    speaker: Speaker,
+    process: AppProcess,
     stream: Stream,
 ) {
     for (_, output) in pipes
@@ -62,9 +62,9 @@ pub(super) fn read_output(
         match output.read(Instant::now()) {
             Ok(read) => {
                 for record in read.records {
-                    log.output(speaker, stream, record);
+                    log.output(process, stream, record);
                 }
-                if read.then == Then::End {
+                if read.pipe == PipeState::End {
                     wakeups.remove(&*output);
                 }
             }
@@ -77,10 +77,10 @@ pub(super) fn read_output(
 }
 
 /// Reads what a process that is gone left in its streams.
-pub(super) fn finish_outputs(log: &log::Handle, pipes: &mut Pipes, speaker: Speaker) {
+pub(super) fn finish_outputs(log: &log::Handle, pipes: &mut Pipes, process: AppProcess) {
     for (stream, output) in pipes.iter_mut().flatten() {
         for record in output.finish(Instant::now()) {
-            log.output(speaker, *stream, record);
+            log.output(process, *stream, record);
         }
     }
 }

@@ -27,18 +27,18 @@ pub struct Output {
     assembler: Assembler,
 }
 
-/// What one turn at a pipe gave.
+/// What one call of [`Output::read`] gave.
 #[derive(Debug)]
 pub struct Read {
     pub records: Vec<AppRecord>,
-    pub then: Then,
+    pub pipe: PipeState,
 }
 
 /// What is left in a pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
-    More,
-    NothingYet,
+pub enum PipeState {
+    MoreToRead,
+    Empty,
     /// All writers have closed it.
     End,
 }
@@ -85,8 +85,8 @@ impl Output {
             bytes.clear();
             match rustix::io::read(&self.pipe, spare_capacity(&mut bytes)) {
                 Ok(0) => {
-                    let then = Then::End;
-                    return Ok(Read { records, then });
+                    let pipe = PipeState::End;
+                    return Ok(Read { records, pipe });
                 }
                 Ok(length) => {
                     records.extend(self.assembler.receive(&bytes, now));
@@ -94,15 +94,15 @@ impl Output {
                     left = left.saturating_sub(length.max(SHARE / 256));
                 }
                 Err(Errno::AGAIN) => {
-                    let then = Then::NothingYet;
-                    return Ok(Read { records, then });
+                    let pipe = PipeState::Empty;
+                    return Ok(Read { records, pipe });
                 }
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        let then = Then::More;
-        Ok(Read { records, then })
+        let pipe = PipeState::MoreToRead;
+        Ok(Read { records, pipe })
     }
 
     /// When an unfinished line has waited long enough.
@@ -125,7 +125,7 @@ impl Output {
         for _ in 0..4 {
             let Ok(read) = self.read(now) else { break };
             records.extend(read.records);
-            if read.then != Then::More {
+            if read.pipe != PipeState::MoreToRead {
                 break;
             }
         }
