@@ -47,11 +47,7 @@ fn a_worker_that_dies_is_replaced() {
 fn a_request_that_crashes_its_worker_fails_no_other_request() {
     let server = Server::running("shop:app")
         .workers(2)
-        .file(
-            "shop.py",
-            "import hello, os\ndef app(environ, start_response):\n    if environ['PATH_INFO'] == '/crash':\n        \
-             os.abort()\n    return hello.app(environ, start_response)\n",
-        )
+        .file("shop.py", CRASHING)
         .start();
 
     server
