@@ -9,6 +9,7 @@ mod deaths;
 mod file_wrapper;
 mod fork_servers;
 mod forking;
+mod header_names;
 mod heartbeats;
 mod interpreters;
 mod leaving;
