@@ -293,7 +293,7 @@ fn a_worker_that_ends_before_the_master_knows_its_pid_is_reported_with_how_it_en
     });
     server.signal(Signal::SIGCONT);
 
-    server.wait_for_log("Worker 2 failed before it was ready: a worker died: exit status 9");
+    server.wait_for_log("Worker 2 ended before it was ready: exit status 9");
     assert_eq!(server.log_count("pidfd"), 0, "{}", server.stderr());
     std::fs::remove_file(server.folder().join("end")).unwrap();
     server.wait_for_workers(2);

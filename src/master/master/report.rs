@@ -100,9 +100,13 @@ impl Master {
                 let generation = worker.map_or(0, |worker| worker.generation.0);
                 events::fork_failed(id.0, generation, why);
             }
+            Reason::WorkerDied(exit) => warn!(
+                worker_id = id.0,
+                exit = %exit,
+                "Worker {id} ended before it was ready: {exit}"
+            ),
             Reason::Config(_)
             | Reason::Late(_)
-            | Reason::WorkerDied(_)
             | Reason::TimedOut(_)
             | Reason::ForkServerDied(_)
             | Reason::ForkServerLinkClosed
