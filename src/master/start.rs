@@ -394,7 +394,8 @@ fn refused_control(origin: &Origin, path: &Path, error: &dyn Display) -> StartEr
     StartError::Control(origin.describe("control_socket", &problem))
 }
 
-/// Each worker costs the master a link, a pidfd and perhaps two pipes.
+/// Each worker costs the master a link, a pidfd and perhaps two pipes. The 256 are for
+/// everything else, among it streams that outlive their workers.
 fn descriptors_needed(config: &Config) -> u64 {
     let workers = config.workers.count() + usize::try_from(config.surge.get()).unwrap_or(0);
     u64::try_from(workers * 2 * 6 + control::MOST_CLIENTS + 256).unwrap_or(u64::MAX)

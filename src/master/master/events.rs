@@ -41,14 +41,16 @@ impl Master {
             Source::Worker(worker) => self.read_worker(worker),
             Source::ForkServerOutput(generation, stream) => {
                 let Some(server) = self.processes.fork_servers.get_mut(&generation) else {
-                    return;
+                    let outliving = &mut self.processes.outliving;
+                    return outliving.read(&self.log, &self.wakeups, source);
                 };
                 let process = server.app_process();
                 read_output(&self.log, &self.wakeups, &mut server.pipes, process, stream);
             }
             Source::WorkerOutput(worker, stream) => {
                 let Some(worker) = self.processes.workers.get_mut(&worker) else {
-                    return;
+                    let outliving = &mut self.processes.outliving;
+                    return outliving.read(&self.log, &self.wakeups, source);
                 };
                 let process = worker.app_process();
                 read_output(&self.log, &self.wakeups, &mut worker.pipes, process, stream);
@@ -203,7 +205,8 @@ impl Master {
     pub(super) fn forget_worker(&mut self, id: WorkerId) {
         if let Some(mut worker) = self.processes.remove_worker(id) {
             let process = worker.app_process();
-            finish_outputs(&self.log, &mut worker.pipes, process);
+            let pipes = worker.pipes.take();
+            finish_outputs(&self.log, pipes, process, &mut self.processes.outliving);
         }
     }
 
@@ -277,7 +280,8 @@ impl Master {
             let exit = self.processes.explain(exit);
             if let Some(server) = self.processes.fork_servers.get_mut(&generation) {
                 let process = server.app_process();
-                finish_outputs(&self.log, &mut server.pipes, process);
+                let pipes = server.pipes.take();
+                finish_outputs(&self.log, pipes, process, &mut self.processes.outliving);
                 let exit = server.describe_exit(exit);
                 self.dispatch(Event::ForkServerGone(generation, exit));
                 self.processes.fork_servers.remove(&generation);
