@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_dead_processes_leave_is_kept_while_the_writer_gets_on() {
+    fn what_dead_processes_leave_is_kept_while_the_writer_keeps_up() {
         let now = Instant::now();
         let (mut queue, count) = filled(now);
 
