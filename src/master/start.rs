@@ -395,7 +395,7 @@ fn refused_control(origin: &Origin, path: &Path, error: &dyn Display) -> StartEr
 }
 
 /// Each worker costs the master a link, a pidfd and perhaps two pipes. The 256 are for
-/// everything else, among it streams that outlive their workers.
+/// everything else, among them streams that outlive their workers.
 fn descriptors_needed(config: &Config) -> u64 {
     let workers = config.workers.count() + usize::try_from(config.surge.get()).unwrap_or(0);
     u64::try_from(workers * 2 * 6 + control::MOST_CLIENTS + 256).unwrap_or(u64::MAX)
