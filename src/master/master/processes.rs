@@ -1,6 +1,7 @@
 //! The processes, and what they share with the master: links, listeners, the
 //! scoreboard.
 
+use super::outputs::Outliving;
 use super::reload::Deployment;
 use crate::config::Start;
 use crate::listeners::Listener;
@@ -33,6 +34,7 @@ pub(super) struct Processes {
     handover: (OwnedFd, OwnedFd),
     /// Whether the application's output is read through pipes.
     read_output: bool,
+    pub(super) outliving: Outliving,
     /// Requests answered by workers that are gone.
     past_requests: u64,
     oom_kills: OomKills,
@@ -64,6 +66,7 @@ impl Processes {
                 None,
             )?,
             read_output,
+            outliving: Outliving::default(),
             past_requests: 0,
             oom_kills: OomKills::new(now),
         })
