@@ -58,6 +58,7 @@ pub struct Engine {
     listeners: Vec<Listener>,
     /// An eventfd that all workers share: it wakes one of them to accept connections.
     wake_fd: Option<CloseOnFork>,
+    is_wake_fd_watched: bool,
     neighbours: Option<Box<dyn Neighbours>>,
     /// Where connections move between workers.
     handover: Option<Handover>,
@@ -105,6 +106,7 @@ impl Engine {
             clock: Clock::new(),
             listeners: Vec::new(),
             wake_fd: None,
+            is_wake_fd_watched: false,
             neighbours: None,
             handover: None,
             accept_state: AcceptState::default(),
@@ -219,7 +221,7 @@ impl Engine {
                 COMPLETIONS => self.handle_completions(),
                 WAKE => self.handle_wake()?,
                 HANDOVER => self.take_connections()?,
-                token if token & KIND == LISTENER => self.accept(index(token))?,
+                token if token & KIND == LISTENER => self.accept_some(index(token))?,
                 _ => {}
             }
         }
@@ -427,10 +429,9 @@ impl Engine {
         self.resume_accepting_ms = None;
         // The kernel may have woken this worker for connections that wait.
         self.wake_another()?;
-        if let Some(wake_fd) = self.wake_fd.take() {
-            // The other workers' copies would keep the registration alive.
-            epoll::delete(&self.epoll, &wake_fd)?;
-        }
+        // The other workers' copies would keep the registration alive.
+        self.unwatch_wake_fd()?;
+        self.wake_fd = None;
         self.stop_taking()?;
         self.unwatch_listeners()
     }
@@ -441,6 +442,7 @@ impl Engine {
         self.is_intake_suspended = true;
         self.resume_accepting_ms = None;
         self.stop_taking()?;
+        self.unwatch_wake_fd()?;
         self.unwatch_listeners()
     }
 

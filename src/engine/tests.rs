@@ -5,7 +5,7 @@ use crate::completions::Completions;
 use crate::connection::{Connection, Next};
 use crate::responder::{Client, EngineParts};
 use crate::transport::Transport;
-use crate::{Engine, Peer, Request, Responder, Settings};
+use crate::{Engine, Neighbours, Peer, Request, Responder, Settings};
 use rgunicorn_http::Status;
 use rustix::event::{EventfdFlags, eventfd};
 use std::io::{ErrorKind, Read, Write};
@@ -152,6 +152,23 @@ fn at_the_connection_limit_an_idle_connection_is_closed() {
     assert!(is_answered(&server.answer(&mut asking)));
 }
 
+/// Another worker is idle, and holds ten connections.
+struct OneIdle;
+
+impl Neighbours for OneIdle {
+    fn may_accept(&self) -> bool {
+        true
+    }
+
+    fn fewest_connections_idle(&self) -> Option<usize> {
+        Some(10)
+    }
+
+    fn have_room(&self) -> bool {
+        false
+    }
+}
+
 #[test]
 fn a_worker_with_requests_leaves_every_other_connection_to_the_others() {
     let mut server = TestServer::new(Settings {
@@ -161,6 +178,7 @@ fn a_worker_with_requests_leaves_every_other_connection_to_the_others() {
     let wake_fd = eventfd(0, EventfdFlags::NONBLOCK).unwrap();
     let ours = wake_fd.try_clone().unwrap();
     server.engine.set_wake_fd(wake_fd).unwrap();
+    server.engine.set_neighbours(OneIdle);
     let mut kept = server.client();
     kept.write_all(REQUEST).unwrap();
     server.answer(&mut kept);

@@ -247,11 +247,13 @@ impl Scoreboard {
         self.roster().sleeping.others(row).count()
     }
 
-    /// Of the other workers that sleep, the fewest connections that one holds.
-    pub fn fewest_connections_asleep(&self, row: usize) -> Option<u64> {
-        let asleep = self.roster().sleeping.others(row);
-        asleep
+    /// Of the other workers that serve and are in no request, the fewest connections that
+    /// one holds.
+    pub fn fewest_connections_idle(&self, row: usize) -> Option<u64> {
+        let serving = self.roster().serving.others(row);
+        serving
             .filter_map(|row| self.row(row))
+            .filter(|row| row.busy_since_ms.load(Relaxed) == 0)
             .map(|row| row.connections.load(Relaxed))
             .min()
     }
@@ -351,21 +353,20 @@ mod tests {
     }
 
     #[test]
-    fn the_sleeper_with_the_fewest_connections_counts() {
+    fn the_idle_worker_with_the_fewest_connections_counts() {
         let scoreboard = Scoreboard::create().unwrap();
-        for (row, connections) in [(3, 5), (4, 7), (5, 2)] {
+        for (row, connections) in [(3, 5), (4, 7), (5, 2), (6, 0)] {
             scoreboard.row(row).unwrap().beat(1, connections);
-            scoreboard.sleeps(row);
+            scoreboard.serves(row);
         }
+        scoreboard.row(6).unwrap().begin(1);
 
-        assert_eq!(scoreboard.fewest_connections_asleep(4), Some(2));
-        assert_eq!(scoreboard.fewest_connections_asleep(5), Some(5));
+        assert_eq!(scoreboard.fewest_connections_idle(4), Some(2));
+        assert_eq!(scoreboard.fewest_connections_idle(5), Some(5));
         scoreboard.clear(3);
-        assert_eq!(scoreboard.fewest_connections_asleep(5), Some(7));
-        assert_eq!(
-            Scoreboard::create().unwrap().fewest_connections_asleep(0),
-            None
-        );
+        assert_eq!(scoreboard.fewest_connections_idle(5), Some(7));
+        let empty = Scoreboard::create().unwrap();
+        assert_eq!(empty.fewest_connections_idle(0), None);
     }
 
     #[test]

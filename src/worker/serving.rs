@@ -268,8 +268,8 @@ impl Neighbours for OtherWorkers {
         row.is_some_and(|row| row.retired().is_none())
     }
 
-    fn fewest_connections_asleep(&self) -> Option<usize> {
-        let fewest = self.scoreboard.fewest_connections_asleep(self.row)?;
+    fn fewest_connections_idle(&self) -> Option<usize> {
+        let fewest = self.scoreboard.fewest_connections_idle(self.row)?;
         usize::try_from(fewest).ok()
     }
 

@@ -127,13 +127,8 @@ impl Sync {
         serving.handle_events()?;
         let infos = serving.take_new_listeners();
         serving.wake_another_if_needed()?;
-        let ready = serving.engine.ready();
-        if ready > 1 {
-            let asleep = serving.scoreboard.others_asleep(serving.row);
-            let surplus = self.balance.surplus(ready, asleep, self.start.elapsed());
-            if surplus > 0 {
-                serving.engine.give_requests_away(surplus);
-            }
+        if serving.engine.ready() > 1 {
+            give_surplus_away(&mut serving, &mut self.balance, self.start.elapsed());
         }
         let ready = serving.engine.ready();
         drop(serving);
@@ -161,10 +156,13 @@ impl Sync {
             }
             count += 1;
             let now = Instant::now();
+            let mut serving = lock(&self.serving);
             if now - held_since > MAX_HOLD {
-                lock(&self.serving).engine.send_held();
+                serving.engine.send_held();
                 held_since = now;
             }
+            // Another may have nothing to do by now.
+            give_surplus_away(&mut serving, &mut self.balance, now - self.start);
         }
         if count > 0 {
             lock(&self.serving).engine.send_held();
@@ -216,6 +214,18 @@ impl Sync {
         if let Err(error) = serving.engine.resume_intake() {
             let text = format!("Cannot watch the listeners: {error}");
             self.reporter.log(Level::Error, text);
+        }
+    }
+}
+
+/// Gives requests to workers that sleep, if it is worth that.
+fn give_surplus_away(serving: &mut Serving, balance: &mut Balance, now: Duration) {
+    let ready = serving.engine.ready();
+    if ready > 1 {
+        let asleep = serving.scoreboard.others_asleep(serving.row);
+        let surplus = balance.surplus(ready, asleep, now);
+        if surplus > 0 {
+            serving.engine.give_requests_away(surplus);
         }
     }
 }

@@ -22,4 +22,4 @@ pub use program::{Outcome, Program};
 pub use running::Running;
 pub use server::Server;
 pub use traffic::Load;
-pub use wait::wait_until;
+pub use wait::{holds_within, wait_until};

@@ -47,6 +47,7 @@ pub struct Traffic {
 struct Shared {
     stop: AtomicBool,
     answered: AtomicUsize,
+    closed: AtomicUsize,
     failures: Mutex<Vec<String>>,
     bodies: Mutex<BTreeSet<String>>,
 }
@@ -82,6 +83,11 @@ impl Traffic {
     /// How many requests were answered.
     pub fn answered(&self) -> usize {
         self.shared.answered.load(Ordering::SeqCst)
+    }
+
+    /// How many kept-alive connections the server has closed.
+    pub fn closed(&self) -> usize {
+        self.shared.closed.load(Ordering::SeqCst)
     }
 
     /// The failures so far.
@@ -192,8 +198,12 @@ impl Client {
         if response.status != 200 || response.body.is_empty() {
             return Err(format!("wrong answer on a {age} connection: {response:?}"));
         }
-        if self.keeps && !response.says_close() {
-            *kept = Some(connection);
+        if self.keeps {
+            if response.says_close() {
+                self.shared.closed.fetch_add(1, Ordering::SeqCst);
+            } else {
+                *kept = Some(connection);
+            }
         }
         Ok(response)
     }

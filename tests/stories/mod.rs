@@ -1,6 +1,7 @@
 //! One subject a file; each test is a sentence about it.
 
 mod answers;
+mod balance;
 mod commands;
 mod configuration;
 mod connections;
@@ -9,6 +10,7 @@ mod deaths;
 mod file_wrapper;
 mod fork_servers;
 mod forking;
+mod handover;
 mod header_names;
 mod heartbeats;
 mod interpreters;

@@ -24,26 +24,40 @@ struct Load {
     ready: usize,
     /// Connections of this worker.
     connections: usize,
-    /// The fewest connections of a worker that sleeps; `None`: none does.
-    fewest_asleep: Option<usize>,
+    /// The fewest connections of another worker that is in no request; `None`: all are.
+    fewest_idle: Option<usize>,
 }
 
 /// How often in a row connections are left to others that could take them.
-const MAX_DEFERRED: u8 = 2;
+const MAX_DEFERRED: u8 = 1;
 
-/// Whether a new connection should be left to other workers, after it was `deferred` times
-/// already.
-fn leaves_newcomers(load: Load, deferred: u8) -> bool {
-    let is_busy = load.ready > 0 && deferred == 0;
+/// What to do about a new connection.
+#[derive(Debug, PartialEq, Eq)]
+enum Newcomer {
+    Accept,
+    /// The requests that are ready come first, and another worker is idle.
+    NextTurn,
+    /// An idle worker holds fewer connections.
+    LeaveToOthers,
+}
+
+/// `deferred`: how often in a row it was not accepted.
+fn newcomer(load: Load, deferred: u8) -> Newcomer {
     let has_more = load
-        .fewest_asleep
+        .fewest_idle
         .is_some_and(|fewest| load.connections > fewest + 1 + fewest / 8);
-    is_busy || (has_more && deferred < MAX_DEFERRED)
+    if has_more && deferred < MAX_DEFERRED {
+        Newcomer::LeaveToOthers
+    } else if load.ready > 0 && load.fewest_idle.is_some() && deferred == 0 {
+        Newcomer::NextTurn
+    } else {
+        Newcomer::Accept
+    }
 }
 
 /// Whether the next connection should go to another worker.
 fn is_ahead(load: Load) -> bool {
-    load.fewest_asleep
+    load.fewest_idle
         .is_some_and(|fewest| load.connections >= fewest)
 }
 
@@ -71,10 +85,8 @@ impl Engine {
     /// Accepts connections also when `wake_fd`, an eventfd that all workers share, becomes
     /// readable. That wakes only one of them.
     pub fn set_wake_fd(&mut self, wake_fd: OwnedFd) -> io::Result<()> {
-        let flags = EventFlags::IN | EventFlags::EXCLUSIVE;
-        epoll::add(&self.epoll, &wake_fd, EventData::new_u64(WAKE), flags)?;
         self.wake_fd = Some(wake_fd.into());
-        Ok(())
+        self.watch_wake_fd()
     }
 
     /// Asks `neighbours` before it accepts or closes connections.
@@ -92,7 +104,6 @@ impl Engine {
     /// it, which is busy. To be called before the worker sleeps. `true`: there was one.
     pub fn try_accept(&mut self) -> io::Result<bool> {
         let before = self.connections.len();
-        self.accept_state.deferred = MAX_DEFERRED;
         for number in 0..self.listeners.len() {
             self.accept(number)?;
         }
@@ -128,30 +139,55 @@ impl Engine {
         Ok(())
     }
 
+    /// Accepts what waits at a listener, as far as this worker should: one connection while
+    /// another worker is idle, else several, or those that wait would be many for long.
+    pub(super) fn accept_some(&mut self, index: usize) -> io::Result<()> {
+        const MAX_ACCEPTED: usize = 16;
+        for _ in 0..MAX_ACCEPTED {
+            let before = self.connections.len();
+            self.accept(index)?;
+            if self.connections.len() == before || self.fewest_connections_idle().is_some() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn fewest_connections_idle(&self) -> Option<usize> {
+        let neighbours = self.neighbours.as_ref();
+        neighbours.and_then(|all| all.fewest_connections_idle())
+    }
+
     /// Accepts one connection. A worker with an order from the master leaves it to the
     /// others; one with requests, or with more connections than a worker that sleeps, does
     /// so a few times, as the others may have to do as much.
     pub(super) fn accept(&mut self, index: usize) -> io::Result<()> {
-        if self.has_left_listeners {
+        if self.has_left_listeners || self.resume_accepting_ms.is_some() {
             return Ok(());
         }
         if !self.watched.is_empty() {
             self.accept_state.more_waiting = true;
             return Ok(());
         }
-        let asleep = self.neighbours.as_ref();
-        let asleep = asleep.and_then(|all| all.fewest_connections_asleep());
+        let fewest_idle = self.fewest_connections_idle();
         let load = Load {
             ready: self.ready.len(),
             connections: self.connections.len(),
-            fewest_asleep: asleep,
+            fewest_idle,
         };
-        if leaves_newcomers(load, self.accept_state.deferred) {
-            self.accept_state.deferred += 1;
-            self.accept_state.more_waiting = true;
-            return Ok(());
+        match newcomer(load, self.accept_state.deferred) {
+            Newcomer::Accept => self.accept_state.deferred = 0,
+            Newcomer::NextTurn => {
+                self.accept_state.deferred += 1;
+                self.accept_state.more_waiting = true;
+                return Ok(());
+            }
+            Newcomer::LeaveToOthers => {
+                self.accept_state.deferred += 1;
+                self.leave_to_others()?;
+                return Ok(());
+            }
         }
-        self.accept_state.deferred = 0;
         if self.connections.len() >= self.parts.settings.connections && !self.make_room() {
             return self.pause_accepting();
         }
@@ -269,6 +305,36 @@ impl Engine {
         self.unwatch_listeners()
     }
 
+    /// Leaves the connections that wait to a worker that sleeps, and gives it the time to
+    /// wake up.
+    fn leave_to_others(&mut self) -> io::Result<()> {
+        /// Longer than it takes on an idle machine.
+        const TIME_MS: u64 = 4;
+        self.resume_accepting_ms = Some(self.clock.now_ms() + TIME_MS);
+        self.unwatch_listeners()?;
+        // Else it would be woken itself, and those who sleep would wake each other in turn.
+        self.unwatch_wake_fd()?;
+        self.wake_another()
+    }
+
+    /// Accepts connections when other workers want that.
+    fn watch_wake_fd(&mut self) -> io::Result<()> {
+        if let Some(wake_fd) = self.wake_fd.as_ref().filter(|_| !self.is_wake_fd_watched) {
+            let flags = EventFlags::IN | EventFlags::EXCLUSIVE;
+            epoll::add(&self.epoll, wake_fd, EventData::new_u64(WAKE), flags)?;
+            self.is_wake_fd_watched = true;
+        }
+        Ok(())
+    }
+
+    pub(super) fn unwatch_wake_fd(&mut self) -> io::Result<()> {
+        if let Some(wake_fd) = self.wake_fd.as_ref().filter(|_| self.is_wake_fd_watched) {
+            epoll::delete(&self.epoll, wake_fd)?;
+            self.is_wake_fd_watched = false;
+        }
+        Ok(())
+    }
+
     /// Registers for connections behind all other workers.
     fn watch_listeners_last(&mut self) -> io::Result<()> {
         self.unwatch_listeners()?;
@@ -279,6 +345,7 @@ impl Engine {
         if self.has_left_listeners {
             return Ok(());
         }
+        self.watch_wake_fd()?;
         let epoll = self.epoll.as_fd();
         for (number, listener) in self.listeners.iter_mut().enumerate() {
             listener.watch(epoll, EventData::new_u64(LISTENER | number as u64))?;
@@ -291,5 +358,34 @@ impl Engine {
         self.listeners
             .iter_mut()
             .try_for_each(|listener| listener.unwatch(epoll))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_connection_goes_to_the_worker_with_fewer_of_them() {
+        let decide = |ready, connections, fewest_idle, deferred| {
+            let load = Load {
+                ready,
+                connections,
+                fewest_idle,
+            };
+            newcomer(load, deferred)
+        };
+
+        assert_eq!(decide(0, 1, Some(0), 0), Newcomer::Accept);
+        assert_eq!(decide(0, 2, Some(0), 0), Newcomer::LeaveToOthers);
+        assert_eq!(decide(0, 20, None, 0), Newcomer::Accept);
+        assert_eq!(decide(0, 102, Some(90), 0), Newcomer::Accept);
+        assert_eq!(decide(0, 103, Some(90), 0), Newcomer::LeaveToOthers);
+        // Nobody took it.
+        assert_eq!(decide(0, 103, Some(90), MAX_DEFERRED), Newcomer::Accept);
+        assert_eq!(decide(3, 0, Some(5), 0), Newcomer::NextTurn);
+        assert_eq!(decide(3, 0, Some(5), 1), Newcomer::Accept);
+        // All are as busy.
+        assert_eq!(decide(3, 100, None, 0), Newcomer::Accept);
     }
 }

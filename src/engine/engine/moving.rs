@@ -17,9 +17,9 @@ pub trait Neighbours: Send {
     /// so that an order to retire counts also when it came after the turn began.
     fn may_accept(&self) -> bool;
 
-    /// Of the workers that sleep, the fewest connections that one holds; `None`: all are
-    /// busy, or there is no other.
-    fn fewest_connections_asleep(&self) -> Option<usize>;
+    /// Of the workers that are in no request, the fewest connections that one holds; `None`:
+    /// all are busy, or there is no other.
+    fn fewest_connections_idle(&self) -> Option<usize>;
 
     /// Whether another worker serves that can hold more connections.
     fn have_room(&self) -> bool;

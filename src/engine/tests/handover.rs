@@ -22,7 +22,7 @@ impl Neighbours for NeverAccepts {
         true
     }
 
-    fn fewest_connections_asleep(&self) -> Option<usize> {
+    fn fewest_connections_idle(&self) -> Option<usize> {
         None
     }
 

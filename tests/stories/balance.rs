@@ -1,0 +1,222 @@
+//! Connections are the pool's: they are spread over the workers, and a busy worker's go to
+//! those that can answer.
+
+use crate::harness::processes::Pid;
+use crate::harness::{Connection, Server, processes};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const REQUEST: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// How much of the work its busiest worker has done, with these many clients that ask all
+/// the time for what takes a millisecond.
+fn share_of_the_busiest(workers: u16, clients: usize) -> f64 {
+    let server = Server::running("work:app")
+        .workers(workers)
+        .setting("keepalive", 30)
+        .start();
+    server.wait_for_workers(workers.into());
+    let stop = AtomicBool::new(false);
+    let mut connections: Vec<_> = (0..clients).map(|_| server.connect()).collect();
+    let counts = thread::scope(|scope| {
+        let threads: Vec<_> = connections
+            .iter_mut()
+            .map(|connection| scope.spawn(|| answers(connection, &stop)))
+            .collect();
+        thread::sleep(Duration::from_secs(2));
+        stop.store(true, Ordering::SeqCst);
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect::<Vec<_>>()
+    });
+    let mut by_worker: BTreeMap<String, usize> = BTreeMap::new();
+    for (pid, count) in counts.into_iter().flatten() {
+        *by_worker.entry(pid).or_default() += count;
+    }
+    let all: usize = by_worker.values().sum();
+    let most = by_worker.values().max().copied().unwrap_or(0);
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+    let share = most as f64 / all as f64;
+    assert!(all > 100, "{by_worker:?}");
+    println!("{workers} workers: {share:.2} of {all}, {by_worker:?}");
+    share
+}
+
+/// How many answers came from each worker.
+fn answers(connection: &mut Connection, stop: &AtomicBool) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    while !stop.load(Ordering::SeqCst) {
+        *counts.entry(connection.get("/cpu").text()).or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn connections_opened_at_once_keep_two_workers_equally_busy() {
+    let share = share_of_the_busiest(2, 32);
+
+    assert!(share <= 0.6, "{share}");
+}
+
+#[test]
+fn connections_opened_at_once_keep_four_workers_equally_busy() {
+    let share = share_of_the_busiest(4, 64);
+
+    assert!(share <= 0.35, "{share}");
+}
+
+#[test]
+fn silent_connections_are_spread() {
+    let server = Server::running("work:app")
+        .workers(4)
+        .setting("keepalive", 30)
+        .start();
+
+    let before: BTreeMap<Pid, usize> = server
+        .wait_for_workers(4)
+        .into_iter()
+        .map(|pid| (pid, sockets_of(pid)))
+        .collect();
+
+    let silent: Vec<_> = (0..32).map(|_| server.connect()).collect();
+
+    let accepted = || before.iter().map(|(pid, own)| sockets_of(*pid) - own);
+    server.wait_until("all are accepted", || {
+        accepted().sum::<usize>() == silent.len()
+    });
+    let most = accepted().max();
+    assert!(most <= Some(11), "one worker holds {most:?} of 32");
+}
+
+/// How many sockets a process has open.
+fn sockets_of(pid: Pid) -> usize {
+    let descriptors = processes::descriptors(pid);
+    let is_socket = |path: &&std::path::PathBuf| path.to_string_lossy().starts_with("socket:");
+    descriptors.iter().filter(is_socket).count()
+}
+
+#[test]
+fn one_slow_call_does_not_delay_the_other_connections_of_its_worker() {
+    let server = Server::running("work:app")
+        .workers(2)
+        .setting("keepalive", 60)
+        .start();
+    let mut kept: Vec<_> = (0..8).map(|_| server.connect()).collect();
+    for connection in &mut kept {
+        connection.get("/");
+    }
+    let mut slow = kept.pop().unwrap();
+    slow.send("GET /until/go HTTP/1.1\r\nHost: a\r\n\r\n");
+    server.wait_until("one worker is busy", || {
+        !server.read("go.started").is_empty()
+    });
+    let busy = server.read("go.started");
+
+    for connection in &mut kept {
+        let pid = connection.get("/").text();
+        assert_ne!(pid, busy.trim());
+    }
+
+    server.write("go", "");
+    assert_eq!(slow.receive().text(), busy.trim());
+}
+
+#[test]
+fn a_request_half_sent_to_a_worker_in_a_slow_call_is_answered_elsewhere() {
+    let server = Server::running("work:app")
+        .workers(2)
+        .setting("keepalive", 60)
+        .start();
+    let mut kept: Vec<_> = (0..6).map(|_| server.connect()).collect();
+    for connection in &mut kept {
+        connection.send(&REQUEST[..10]);
+    }
+    let mut slow = server.connect();
+    slow.send("GET /until/go HTTP/1.1\r\nHost: a\r\n\r\n");
+    server.wait_until("one worker is busy", || {
+        !server.read("go.started").is_empty()
+    });
+    let busy = server.read("go.started");
+
+    for connection in &mut kept {
+        let pid = connection.send(&REQUEST[10..]).receive().text();
+        assert_ne!(pid, busy.trim());
+    }
+
+    server.write("go", "");
+    slow.receive();
+}
+
+#[test]
+fn a_client_that_pipelines_without_end_does_not_keep_the_others_waiting() {
+    let server = Server::running("work:app").workers(1).start();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let mut greedy = server.connect();
+        let stop = &stop;
+        scope.spawn(move || {
+            // The next ones are there before the last ones are answered.
+            let many = REQUEST.repeat(50);
+            greedy.send(&many);
+            while !stop.load(Ordering::SeqCst) {
+                greedy.send(&many);
+                for _ in 0..50 {
+                    greedy.receive();
+                }
+            }
+        });
+
+        for _ in 0..50 {
+            assert_eq!(server.get("/").status, 200);
+        }
+        stop.store(true, Ordering::SeqCst);
+    });
+}
+
+#[test]
+fn no_connection_is_closed_for_want_of_room_while_another_worker_has_some() {
+    let server = Server::running("work:app")
+        .workers(4)
+        .setting("worker_connections", 50)
+        .setting("keepalive", 60)
+        .start();
+    let mut kept: Vec<_> = (0..120).map(|_| server.connect()).collect();
+
+    for _ in 0..3 {
+        for connection in &mut kept {
+            assert_eq!(connection.get("/").status, 200);
+        }
+    }
+}
+
+#[test]
+fn a_stuck_call_is_ended_although_other_connections_of_its_worker_are_busy() {
+    let server = Server::running("work:app")
+        .workers(2)
+        .setting("timeout", 2)
+        .setting("keepalive", 60)
+        .start();
+    let mut kept: Vec<_> = (0..8).map(|_| server.connect()).collect();
+    for connection in &mut kept {
+        connection.get("/");
+    }
+    let mut slow = kept.pop().unwrap();
+    slow.send("GET /until/never HTTP/1.1\r\nHost: a\r\n\r\n");
+    server.wait_until("a worker is stuck", || {
+        !server.read("never.started").is_empty()
+    });
+    let stuck = processes::pid_in(&server.read("never.started"));
+
+    let since = Instant::now();
+    while processes::runs(stuck) {
+        for connection in &mut kept {
+            assert_eq!(connection.get("/").status, 200);
+        }
+        assert!(since.elapsed() < Duration::from_secs(60), "it still runs");
+    }
+
+    assert!(slow.try_receive().is_err());
+}
