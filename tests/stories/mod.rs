@@ -21,6 +21,7 @@ mod requests;
 mod scripts;
 mod slow_clients;
 mod sources;
+mod starting;
 mod stopping;
 mod uploads;
 mod validated;

@@ -317,7 +317,9 @@ settings! {
         ///
         /// `auto` is one for each processor that the service may use, as
         /// limited by CPU affinity, cpuset and the CPU quota of its control
-        /// groups (`CPUQuota=`).
+        /// groups (`CPUQuota=`). At a start, one loads the application alone and
+        /// serves as soon as it can; the others follow, as many at a time as
+        /// there are such processors, or with `preload` all at once.
         workers: Workers = Workers::ONE, ["-w", "--workers"], "NUMBER", Reload;
 
         /// The most connections that one worker holds.
@@ -341,7 +343,9 @@ settings! {
 
         /// How many additional workers may run during a reload.
         ///
-        /// A higher number makes reloads faster and needs more memory.
+        /// A higher number makes reloads faster and needs more memory. Without
+        /// `preload`, no more workers than there are processors load the
+        /// application at the same time.
         surge: Within<1, 1024> = Within::nearest(1), ["--surge"], "NUMBER", Reload;
     }
 

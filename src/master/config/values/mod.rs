@@ -16,4 +16,4 @@ pub use loglevel::LogLevel;
 pub use number::{BodyLimit, Seconds, Timeout, Within};
 pub use path::{Directory, Python, PythonPath};
 pub use peers::{Peer, Peers};
-pub use workers::Workers;
+pub use workers::{Workers, processors};

@@ -33,7 +33,7 @@ impl World {
             );
         }
         if spawned.contains(&summary.generation) {
-            let surge = usize::from(self.current.wanted.surge.max(1));
+            let surge = usize::from(self.current.surge.max(1));
             let there = self.serving().count() + self.starting(summary.generation);
             assert!(
                 there <= summary.wanted + surge,

@@ -111,12 +111,16 @@ fn one_that_does_not_fork_is_killed_and_replaced() {
 #[test]
 fn one_that_forks_slowly_is_waited_for() {
     let mut pool = Pool::starting(Wanted {
-        workers: 3,
+        workers: 5,
+        timeout: None,
         ..WANTED
     });
     pool.on(Event::ForkServerReady(generation(1)));
+    assert_eq!(pool.after(9 * SECOND), []);
+    pool.serves(1);
 
-    for id in 1..=3 {
+    // Workers 2 to 5 are ordered at the same time.
+    for id in 2..=5 {
         assert_eq!(pool.after(9 * SECOND), []);
         assert_eq!(pool.on(Event::WorkerStarted(worker(id))), []);
     }

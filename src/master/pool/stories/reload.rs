@@ -97,6 +97,26 @@ fn it_rolls_with_as_many_extra_workers_as_the_surge_allows() {
 }
 
 #[test]
+fn a_surge_beyond_the_processors_does_not_slow_down_those_that_serve() {
+    let wanted = Wanted {
+        workers: 4,
+        surge: 3,
+        processors: 2,
+        ..WANTED
+    };
+    let mut pool = Pool::serving(wanted);
+    pool.order(Order::Reload);
+    pool.on(Event::ConfigRead(wanted));
+    pool.on(Event::ForkServerReady(generation(2)));
+
+    pool.serves(5);
+    assert_eq!(pool.commands()[3..], [retire(1), spawn(2, 6), spawn(2, 7)]);
+    pool.serves(6);
+
+    assert_eq!(pool.commands()[1..], [retire(2), spawn(2, 8)]);
+}
+
+#[test]
 fn a_lower_count_takes_effect_at_once_and_a_higher_one_before_any_retires() {
     let mut pool = Pool::serving(Wanted {
         workers: 3,
