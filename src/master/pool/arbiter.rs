@@ -176,8 +176,8 @@ impl Arbiter {
 
             Event::Tick(heartbeats) => {
                 let interval = self.heartbeat_check_interval();
-                // If the master was frozen, so were the workers, perhaps. They
-                // get the time to beat again.
+                // If the master was stopped, its workers probably were, too: they
+                // get time for a heartbeat.
                 let on_time = now <= self.next_heartbeat_check + interval;
                 self.next_heartbeat_check = now + interval;
                 for heartbeat in heartbeats.into_iter().filter(|_| on_time) {

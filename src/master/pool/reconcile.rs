@@ -187,8 +187,9 @@ impl Arbiter {
     }
 
     /// How many more workers may load the application at the same time, apart from
-    /// those that are ordered in place of one that was ready. The first worker of all
-    /// gets the machine for itself: until it serves, nobody does.
+    /// those that are ordered in place of one that was ready. The first of all boots
+    /// alone: others would only take processor time from it, and no request is answered
+    /// before it is ready.
     fn free_boots(&self) -> usize {
         let most = match self.lifecycle {
             Lifecycle::Starting => 1,
@@ -364,7 +365,7 @@ impl Arbiter {
     pub(super) fn announce(&mut self) {
         let announcement = match self.lifecycle {
             Lifecycle::Starting | Lifecycle::Filling => return,
-            // A service that nobody answers for is not ready.
+            // Without a worker that serves, the service is not ready.
             Lifecycle::Serving if self.announced.is_none() && self.ready() == 0 => return,
             Lifecycle::Serving if self.announced.is_some() && self.reloads() => {
                 Announcement::Reloading

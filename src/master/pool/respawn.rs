@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_had_served_does_not_wait_for_those_that_cannot_be_loaded() {
+    fn the_successor_of_a_worker_that_served_does_not_wait_for_the_pause() {
         let mut respawn = Respawn::new();
         let now = Instant::now();
         respawn.failed(1000 * MS, now);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn only_those_that_no_other_was_lost_for_wait_until_others_have_booted() {
+    fn successors_of_lost_workers_do_not_wait_for_those_that_boot() {
         let mut respawn = Respawn::new();
         let now = Instant::now();
         respawn.died_after_use(now);
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_did_not_get_through_keeps_its_place_among_those_that_boot() {
+    fn an_order_that_did_not_get_through_still_counts_against_the_limit() {
         let mut respawn = Respawn::new();
         let now = Instant::now();
         assert_eq!(respawn.take(4, 2, 4, now).len(), 2);
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_there_is_no_room_for_is_still_due() {
+    fn workers_without_room_stay_due() {
         let mut respawn = Respawn::new();
         let now = Instant::now();
         respawn.died_after_use(now);

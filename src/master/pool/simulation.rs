@@ -1,5 +1,5 @@
 //! The arbiter in a world where things go wrong: thousands of random sequences of
-//! orders, crashes, slow and broken applications, and what must hold in all.
+//! orders, crashes, slow and broken applications, and the invariants of all of them.
 //!
 //! The [`World`] carries out the actions as the loop and the kernel would, late
 //! and in any order that can happen (`actions.rs`, `processes.rs`). The invariants
@@ -99,7 +99,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn after_any_disorder_the_pool_is_as_it_is_wanted_and_stops(
+    fn after_random_failures_the_pool_is_complete_again_and_stops(
         first in settings(),
         last in settings(),
         app in app(),
@@ -112,13 +112,13 @@ proptest! {
                 world.step(step);
             }
             if world.announced.last() != Some(&Announcement::Stopping) {
-                world.calm_down(last);
+                world.recover(last);
             }
             if world.announced.last() == Some(&Announcement::Stopping) {
                 world.pass(60 * SECOND);
                 assert!(world.exit.is_some_and(|status| status != 0));
             } else {
-                world.check_at_rest(last);
+                world.check_complete(last);
                 world.step(&Step::Order(stop));
                 world.pass(60 * SECOND);
                 assert_eq!(world.exit, Some(0));
@@ -127,7 +127,7 @@ proptest! {
     }
 
     #[test]
-    fn a_stop_in_the_middle_of_anything_comes_to_an_end(
+    fn a_stop_at_any_moment_finishes(
         first in settings(),
         app in app(),
         before in prop::collection::vec(step(), 0..20),
@@ -229,7 +229,7 @@ proptest! {
         simulate(wanted, App::Loads(5), seed, |world| {
             world.pass(60 * SECOND);
 
-            world.check_at_rest(wanted);
+            world.check_complete(wanted);
         })?;
     }
 }

@@ -190,7 +190,10 @@ impl World {
             Action::Abort(id) => {
                 let worker = self.worker(id);
                 assert!(!worker.aborted && !worker.killed);
-                assert!(!worker.lent || worker.hangs_since.is_some(), "it is well");
+                assert!(
+                    !worker.lent || worker.hangs_since.is_some(),
+                    "a worker that is not stuck is aborted"
+                );
                 worker.aborted = true;
                 if !worker.unresponsive {
                     let after = self.rng.below(300);

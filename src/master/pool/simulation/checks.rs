@@ -179,7 +179,7 @@ impl World {
         }
     }
 
-    pub(super) fn check_at_rest(&self, wanted: Wanted) {
+    pub(super) fn check_complete(&self, wanted: Wanted) {
         let summary = self.arbiter.summary();
         let expected = Summary {
             phase: Phase::Serving,

@@ -402,7 +402,7 @@ impl World {
     }
 
     /// From now on nothing goes wrong, and the code is good.
-    pub(super) fn calm_down(&mut self, wanted: Wanted) {
+    pub(super) fn recover(&mut self, wanted: Wanted) {
         self.app = App::Loads(50);
         self.disk = Some(wanted);
         self.step(&Step::Order(Order::Reload));

@@ -38,7 +38,7 @@ fn there_is_never_less_than_one_nor_more_than_the_limit() {
 }
 
 #[test]
-fn one_that_does_not_serve_yet_goes_first() {
+fn a_worker_that_is_starting_is_removed_first() {
     let mut pool = Pool::serving(WANTED);
     pool.order(Order::OneWorkerMore);
     pool.on(Event::WorkerStarted(worker(3)));
@@ -49,7 +49,7 @@ fn one_that_does_not_serve_yet_goes_first() {
 }
 
 #[test]
-fn one_that_does_not_exist_yet_goes_when_it_does_unless_it_is_wanted_again() {
+fn an_ordered_worker_is_removed_when_it_is_forked_unless_it_is_wanted_again() {
     let mut pool = Pool::serving(WANTED);
     pool.order(Order::OneWorkerMore);
     pool.order(Order::OneWorkerFewer);
@@ -117,7 +117,7 @@ fn an_order_that_did_not_get_through_is_given_again_in_a_moment() {
 }
 
 #[test]
-fn many_that_are_ordered_in_a_row_boot_as_many_at_a_time_as_there_are_processors() {
+fn workers_added_one_by_one_boot_as_many_at_a_time_as_there_are_processors() {
     let mut pool = Pool::serving(Wanted {
         processors: 2,
         ..WANTED

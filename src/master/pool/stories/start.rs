@@ -111,7 +111,7 @@ fn while_the_others_boot_only_they_are_waited_for() {
 }
 
 #[test]
-fn one_that_fails_makes_room_for_the_next_after_the_pause() {
+fn a_worker_that_fails_is_followed_by_the_next_after_the_pause() {
     let mut pool = filling();
 
     pool.refuses(2);
@@ -124,7 +124,7 @@ fn one_that_fails_makes_room_for_the_next_after_the_pause() {
 }
 
 #[test]
-fn one_that_gets_ready_beside_it_ends_the_pause() {
+fn a_worker_that_gets_ready_ends_the_pause_after_another_failed() {
     let mut pool = filling();
     pool.refuses(2);
 
@@ -137,7 +137,7 @@ fn one_that_gets_ready_beside_it_ends_the_pause() {
 }
 
 #[test]
-fn one_in_place_of_a_worker_that_served_does_not_wait_for_the_others() {
+fn the_successor_of_a_worker_that_served_does_not_wait_for_the_others() {
     let mut pool = filling();
 
     for id in 1..20 {
@@ -264,7 +264,7 @@ fn an_application_that_cannot_be_loaded_ends_the_service_with_its_status() {
 }
 
 #[test]
-fn a_preloaded_application_that_cannot_be_loaded_does_too() {
+fn a_preloaded_application_that_cannot_be_loaded_ends_the_service_with_its_status() {
     let mut pool = Pool::starting(WANTED);
 
     pool.on(Event::ForkServerRefused(generation(1), failure(4)));
@@ -319,7 +319,7 @@ fn no_process_for_the_first_worker_is_a_failure_of_the_operating_system() {
 }
 
 #[test]
-fn an_application_that_loads_too_long_says_where_it_is_and_ends_the_service() {
+fn an_application_that_loads_too_long_dumps_its_stacks_and_ends_the_service() {
     let mut pool = Pool::starting(Wanted {
         workers: 1,
         ..WANTED
@@ -339,7 +339,7 @@ fn an_application_that_loads_too_long_says_where_it_is_and_ends_the_service() {
 }
 
 #[test]
-fn a_fork_server_that_loads_too_long_says_where_it_is_too() {
+fn a_fork_server_that_loads_too_long_dumps_its_stacks_too() {
     let mut pool = Pool::starting(WANTED);
 
     assert_eq!(pool.until_deadline(), 60 * SECOND);
