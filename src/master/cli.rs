@@ -295,7 +295,11 @@ mod tests {
             ),
             (
                 "-k gevent a:b",
-                "Gunicorn's option -k is not supported; a worker runs one request at a time, raise `workers` instead",
+                "--worker-class: \"gevent\" is not supported; use \"sync\" and raise `workers`",
+            ),
+            (
+                "--threads 0 a:b",
+                "--threads: must be a whole number between 1 and 1024, not 0",
             ),
             (
                 "--reload a:b",

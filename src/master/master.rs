@@ -11,7 +11,7 @@
 //! | `outputs.rs`       | what the application wrote                               |
 //! | `report.rs`        | what the arbiter reports is logged                       |
 
-use crate::config::{Config, Sources};
+use crate::config::{self, Config, Sources};
 use crate::control::Server;
 use crate::listeners::Listener;
 use crate::log;
@@ -223,5 +223,7 @@ fn wanted(config: &Config) -> Wanted {
         graceful_timeout: config.graceful_timeout.get(),
         boot_timeout: config.boot_timeout.get(),
         surge: u16::try_from(config.surge.get()).unwrap_or(MOST_WORKERS),
+        processors: config::processors(),
+        preload: config.preload,
     }
 }

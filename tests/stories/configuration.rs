@@ -76,6 +76,43 @@ fn a_bad_value_is_refused_with_what_would_be_good() {
 }
 
 #[test]
+fn a_worker_class_that_there_is_not_is_refused_with_what_to_do_instead() {
+    for (class, words) in [
+        ("gevent", ["\"gevent\"", "raise `workers`"]),
+        ("eventlet", ["\"eventlet\"", "raise `workers`"]),
+        ("tornado", ["\"tornado\"", "\"sync\""]),
+        ("uvicorn.workers.UvicornWorker", ["WSGI", "uvicorn"]),
+        ("shop.Mine", ["\"shop.Mine\"", "\"auto\""]),
+    ] {
+        let flag = Program::rgunicorn(&["-k", class, "hello:app"]).run();
+        let file = started_with(&format!(
+            "app = \"hello:app\"\nworker_class = \"{class}\"\n"
+        ));
+
+        assert_names(complaint(&flag, BAD_USAGE), &["--worker-class"]);
+        assert_names(complaint(&flag, BAD_USAGE), &words);
+        assert_names(
+            complaint(&file, BAD_CONFIG),
+            &["shop.toml:2", "worker_class"],
+        );
+        assert_names(complaint(&file, BAD_CONFIG), &words);
+    }
+}
+
+#[test]
+fn the_sync_worker_with_one_thread_is_accepted_as_typed_for_gunicorn() {
+    let server = Server::typed("hello:app")
+        .argument("-k")
+        .argument("sync")
+        .argument("--threads")
+        .argument("1")
+        .binding_a_port()
+        .start();
+
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
 fn a_syntax_error_is_refused_at_its_place() {
     let outcome = started_with("app = \"hello:app\"\n\nworkers 4\n");
 

@@ -163,15 +163,31 @@ fn the_app_does_not_see_what_systemd_told_the_master() {
 fn only_workers_that_have_loaded_the_app_hold_a_socket() {
     let server = Server::running("shop:app")
         .workers(2)
-        .file("shop.py", "import slow\nslow.mark('importing')\nslow.app({'PATH_INFO': '/until/go'}, print)\nfrom hello import app\n")
+        .file(
+            "shop.py",
+            "import os\n\
+             import slow\n\
+             slow.mark('importing')\n\
+             slow.app({'PATH_INFO': '/until/go.%d' % os.getpid()}, print)\n\
+             from hello import app\n",
+        )
         .launch();
-    server.wait_until("both workers are importing", || {
-        server.read("importing").lines().count() == 2
-    });
+    let importing = |count: usize| {
+        server.wait_until("the next worker is importing", || {
+            server.read("importing").lines().count() >= count
+        });
+        let noted = server.read("importing");
+        noted.lines().last().unwrap().to_owned()
+    };
 
+    let first = importing(1);
     assert_eq!(server.worker_pids().len(), 0);
+    server.write(&format!("go.{first}"), "");
+    let serving = server.wait_for_workers(1);
+    let second = importing(2);
+    assert_eq!(server.worker_pids(), serving);
 
-    server.write("go", "");
+    server.write(&format!("go.{second}"), "");
     server.wait_for_workers(2);
 }
 

@@ -29,6 +29,7 @@ mod scripts;
 mod shop;
 mod slow_clients;
 mod sources;
+mod starting;
 mod stopping;
 mod uploads;
 mod validated;

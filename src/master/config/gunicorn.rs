@@ -53,7 +53,6 @@ const fn row(
 const NOTHING: &str = "";
 const LOG: &str = "the log goes to the journal, or outside systemd to standard error";
 const OUTPUT: &str = "what the application prints is always in the log";
-const ONE_REQUEST: &str = "a worker runs one request at a time, raise `workers` instead";
 const RELOAD: &str = "after a change, run `systemctl reload` or send SIGHUP";
 const TLS: &str = "let a proxy in front terminate TLS";
 
@@ -220,7 +219,6 @@ pub(super) static UNSUPPORTED: &[Unsupported] = &[
     row("syslog_addr", &["--log-syslog-to"], LOG),
     row("syslog_facility", &["--log-syslog-facility"], LOG),
     row("syslog_prefix", &["--log-syslog-prefix"], LOG),
-    row("threads", &["--threads"], ONE_REQUEST),
     row(
         "tmp_upload_dir",
         &[],
@@ -240,7 +238,6 @@ pub(super) static UNSUPPORTED: &[Unsupported] = &[
     ),
     row("when_ready", &[], NOTHING),
     row("worker_abort", &[], NOTHING),
-    row("worker_class", &["-k", "--worker-class"], ONE_REQUEST),
     row("worker_exit", &[], NOTHING),
     row("worker_int", &[], NOTHING),
     row(

@@ -5,7 +5,7 @@ use super::origin::{Origin, Origins};
 use super::value::{Refusal, Takes, Value};
 use super::values::{
     App, Binds, BodyLimit, Directory, Environment, LogLevel, Peers, ProcName, Python, PythonPath,
-    Seconds, Timeout, Within, Workers,
+    Seconds, Timeout, Within, WorkerClassChoice, Workers,
 };
 use toml::de::DeValue;
 
@@ -317,8 +317,23 @@ settings! {
         ///
         /// `auto` is one for each processor that the service may use, as
         /// limited by CPU affinity, cpuset and the CPU quota of its control
-        /// groups (`CPUQuota=`).
+        /// groups (`CPUQuota=`). At a start, one loads the application alone and
+        /// serves as soon as it can; the others follow, as many at a time as
+        /// there are such processors, or with `preload` all at once.
         workers: Workers = Workers::ONE, ["-w", "--workers"], "NUMBER", Reload;
+
+        /// How a worker runs requests: `sync`, `gthread` or `auto`.
+        ///
+        /// `sync` runs one at a time, `gthread` each in one of its `threads`.
+        /// `auto` is `gthread` if there is more than one thread, else `sync`; so
+        /// is `sync`, as with Gunicorn. `gthread` is not supported yet.
+        worker_class: WorkerClassChoice = WorkerClassChoice::Auto,
+            ["-k", "--worker-class"], "CLASS", Reload;
+
+        /// How many threads a worker runs requests in.
+        ///
+        /// More than 1 is not supported yet.
+        threads: Within<1, 1024> = Within::nearest(1), ["--threads"], "NUMBER", Reload;
 
         /// The most connections that one worker holds.
         worker_connections: Within<1, 1_000_000> = Within::nearest(1000),
@@ -341,7 +356,9 @@ settings! {
 
         /// How many additional workers may run during a reload.
         ///
-        /// A higher number makes reloads faster and needs more memory.
+        /// A higher number makes reloads faster and needs more memory. Without
+        /// `preload`, no more workers than there are processors load the
+        /// application at the same time.
         surge: Within<1, 1024> = Within::nearest(1), ["--surge"], "NUMBER", Reload;
     }
 

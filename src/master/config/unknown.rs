@@ -188,7 +188,12 @@ mod tests {
             ),
             (
                 "worker_clas",
-                r#"unknown setting "worker_clas"; Gunicorn's "worker_class" is not supported; a worker runs one request at a time, raise `workers` instead"#,
+                r#"unknown setting "worker_clas"; did you mean "worker_class"?"#,
+                Some("worker_class"),
+            ),
+            (
+                "statsd_hots",
+                r#"unknown setting "statsd_hots"; Gunicorn's "statsd_host" is not supported yet; remove it"#,
                 None,
             ),
             (
@@ -257,8 +262,8 @@ mod tests {
                 "unknown option --loglevel; did you mean --log-level?",
             ),
             (
-                "-k",
-                "Gunicorn's option -k is not supported; a worker runs one request at a time, raise `workers` instead",
+                "-D",
+                "Gunicorn's option -D is not supported; systemd runs a service in the background",
             ),
             (
                 "--statsd-host",
@@ -266,7 +271,7 @@ mod tests {
             ),
             (
                 "--worker",
-                "--worker is ambiguous: --workers, --worker-connections, --worker-dir",
+                "--worker is ambiguous: --workers, --worker-class, --worker-connections, --worker-dir",
             ),
             ("--zzz", "unknown option --zzz; see --help"),
         ] {

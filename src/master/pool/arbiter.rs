@@ -6,7 +6,7 @@
 use super::generation::{self, ForkServer, GenerationId};
 use super::pause::Pause;
 use super::reload::{Next, PendingReload, Rollout};
-use super::respawn::Respawn;
+use super::respawn::{Cause, Respawn};
 use super::wanted::Wanted;
 use super::worker_state::{self, Input, Role, State, Worker, WorkerId};
 use super::{Action, Announcement, Event, ExitStatus, Heartbeat, Reason, Report};
@@ -176,8 +176,8 @@ impl Arbiter {
 
             Event::Tick(heartbeats) => {
                 let interval = self.heartbeat_check_interval();
-                // If the master was frozen, so were the workers, perhaps. They
-                // get the time to beat again.
+                // If the master was stopped, its workers probably were, too: they
+                // get time for a heartbeat.
                 let on_time = now <= self.next_heartbeat_check + interval;
                 self.next_heartbeat_check = now + interval;
                 for heartbeat in heartbeats.into_iter().filter(|_| on_time) {
@@ -196,10 +196,10 @@ impl Arbiter {
         if !matches!(worker.state, State::Ordered { .. }) {
             return;
         }
-        let generation = worker.generation;
+        let (generation, cause) = (worker.generation, worker.cause);
         self.workers.remove(&id);
         if generation == self.current {
-            self.respawn.order_again(now);
+            self.respawn.order_again(cause, now);
         }
         self.spawn_after = Some(now + SPAWN_AGAIN);
         if let Next::Testing(candidate) = &mut self.next {
@@ -321,13 +321,25 @@ impl Arbiter {
         generation
     }
 
-    pub(super) fn spawn(&mut self, generation: GenerationId, now: Instant) -> WorkerId {
+    pub(super) fn spawn(
+        &mut self,
+        generation: GenerationId,
+        cause: Cause,
+        now: Instant,
+    ) -> WorkerId {
         self.last_worker += 1;
-        let worker = WorkerId(self.last_worker);
-        let state = State::ordered(now);
-        self.workers.insert(worker, Worker { generation, state });
-        self.actions.push(Action::Spawn { generation, worker });
-        worker
+        let id = WorkerId(self.last_worker);
+        let worker = Worker {
+            generation,
+            state: State::ordered(now),
+            cause,
+        };
+        self.workers.insert(id, worker);
+        self.actions.push(Action::Spawn {
+            generation,
+            worker: id,
+        });
+        id
     }
 
     /// Applies an input to a worker, with the action that follows. Gives the worker

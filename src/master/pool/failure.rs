@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 const LONG_ENOUGH: Duration = Duration::from_secs(5);
 /// The first pause after an application that could not be loaded.
 const LOAD_PAUSE: Duration = Duration::from_secs(1);
-/// Failed workers after which a rollout is given up, and the reload has failed. The workers that are missing are still tried.
+/// Failed workers after which a rollout is given up, and the reload has failed. The
+/// workers that are missing are still tried.
 const ROLLOUT_FAILURES: u32 = 5;
 /// How long crashes in requests may keep a rollout from replacing an old worker
 /// before it is given up.

@@ -25,13 +25,17 @@
 //!     └─────────────────────────────┴───────────────────┴─▶ Stopping ──▶ Exit
 //! ```
 //!
-//! *Starting.* Nothing has served yet, so nothing is lost by giving up: the first
-//! failure ends the service with the application's own error and status. That a
+//! *Starting.* One worker is started alone: it has the whole machine to load the
+//! application, and is lent the listeners as soon as it has. Nothing has served yet,
+//! so nothing is lost by giving up: a failure ends the service with the
+//! application's own error and status. That a
 //! worker was killed from outside is no exception: systemd starts the service again
 //! if its unit says so, and counts how often.
 //!
 //! *Filling.* At least one worker has loaded the application, so it can be
-//! loaded. `Ready` is announced when all wanted workers serve: a service that
+//! loaded. The others follow while it serves, as many at a time as there are
+//! processors; with `preload`, where they have nothing to load, all at once. `Ready`
+//! is announced when all wanted workers serve: a service that
 //! says it is ready gets the whole load. If one fails now, one worker that serves is
 //! enough: otherwise a single bad worker would keep the service from being ready.
 //!
@@ -57,8 +61,9 @@
 //! Until its first worker is ready, a candidate costs the generation that serves
 //! nothing. With that worker it is promoted: its configuration is adopted, the
 //! old fork server leaves. Then it is rolled out: a new worker is ordered while there
-//! is room (`wanted + surge`), and one of the old is retired for each that is ready
-//! beyond `wanted`. So capacity is never lost by a reload.
+//! is room (`wanted + surge`) and as long as fewer load the application than there are
+//! processors, and one of the old is retired for each that is ready beyond `wanted`. So
+//! capacity is never lost by a reload.
 //!
 //! New workers that fail during the rollout are tried again after growing pauses, and
 //! the old ones serve until they are replaced. After five failures the reload has

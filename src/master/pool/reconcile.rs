@@ -6,6 +6,7 @@
 use super::arbiter::{Lifecycle, StopMode};
 use super::generation::{self, ForkServer, GenerationId};
 use super::reload::{Candidate, Next, Purpose};
+use super::respawn::Cause;
 use super::worker_state::{Input, Role, State, WorkerId};
 use super::{Action, Announcement, Arbiter, Reason, Report};
 use rgunicorn_link::scoreboard::ROWS;
@@ -174,17 +175,35 @@ impl Arbiter {
     fn spawn_missing(&mut self, now: Instant) {
         let missing = self.missing();
         self.respawn.forget_surplus(missing);
-        let count = self.respawn.allowed(missing, now).min(self.room());
-        for _ in 0..count {
-            self.spawn(self.current, now);
+        let (boots, room) = (self.free_boots(), self.room());
+        for cause in self.respawn.take(missing, boots, room, now) {
+            self.spawn(self.current, cause, now);
         }
-        self.respawn.ordered(count, now);
     }
 
     /// How many workers of the current generation are missing.
     fn missing(&self) -> usize {
         let counts = self.counts();
         (self.count).saturating_sub(counts.serving + counts.starting)
+    }
+
+    /// How many more workers may load the application at the same time, apart from
+    /// those that are ordered in place of one that was ready. The first of all boots
+    /// alone: others would only take processor time from it, and no request is answered
+    /// before it is ready.
+    fn free_boots(&self) -> usize {
+        let most = match self.lifecycle {
+            Lifecycle::Starting => 1,
+            Lifecycle::Filling
+            | Lifecycle::Serving
+            | Lifecycle::Stopping(..)
+            | Lifecycle::Stopped(..) => self.wanted.booting(),
+        };
+        let booting = (self.workers.values())
+            .filter(|worker| worker.generation == self.current && worker.cause == Cause::Missing)
+            .filter(|worker| worker.state.role() == Role::Starting)
+            .count();
+        most.saturating_sub(booting)
     }
 
     /// How many workers could be ordered from the current fork server.
@@ -283,7 +302,7 @@ impl Arbiter {
             return;
         }
         if let Some(candidate) = self.candidate() {
-            let probe = Some(self.spawn(candidate.generation, now));
+            let probe = Some(self.spawn(candidate.generation, Cause::Missing, now));
             self.next = Next::Testing(Candidate { probe, ..candidate });
         }
     }
@@ -347,7 +366,7 @@ impl Arbiter {
     pub(super) fn announce(&mut self) {
         let announcement = match self.lifecycle {
             Lifecycle::Starting | Lifecycle::Filling => return,
-            // A service that nobody answers for is not ready.
+            // Without a worker that serves, the service is not ready.
             Lifecycle::Serving if self.announced.is_none() && self.ready() == 0 => return,
             Lifecycle::Serving if self.announced.is_some() && self.reloads() => {
                 Announcement::Reloading
@@ -393,7 +412,7 @@ impl Arbiter {
         let missing = self.missing();
         let respawn = self
             .respawn
-            .next(missing)
+            .next(missing, self.free_boots())
             .filter(|_| !stopping && missing > 0 && self.room() > 0);
         let replace = self.replace.until().filter(|_| self.needs_replacement());
         let heartbeat = self

@@ -1,6 +1,10 @@
-//! When a worker may be ordered in place of one that is gone.
+//! When a worker that is missing may be ordered.
 //!
-//! A worker that had served is replaced at once, however often that happens: the
+//! Workers that were never there (the pool is started, enlarged or renewed by a
+//! reload) load the application as many at a time as there are processors
+//! (`Wanted::booting`).
+//!
+//! All else is about a worker in place of one that is gone. One that had served is replaced at once, however often that happens: the
 //! application can be loaded, and whoever waits for an answer needs the worker.
 //!
 //! A worker that never got ready is followed by the next after a pause, which
@@ -20,6 +24,17 @@ const UNUSED_INTERVAL: Duration = Duration::from_millis(250);
 /// may have killed them all.
 const UNUSED_BURST: u32 = 10;
 
+/// Why a worker is ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// There are fewer than are wanted, and this one or another in its place was never
+    /// ready.
+    Missing,
+    /// One was lost that had been ready. Requests may be waiting for its successor:
+    /// it does not wait for others that load the application.
+    Lost,
+}
+
 /// Decides when missing workers are ordered.
 #[derive(Debug)]
 pub(super) struct Respawn {
@@ -30,7 +45,7 @@ pub(super) struct Respawn {
     /// One entry for each missing worker that had been ready, or whose order did not
     /// get through: when the next may be ordered, the earliest first. The pause does
     /// not concern these.
-    due: Vec<Instant>,
+    due: Vec<(Instant, Cause)>,
 }
 
 impl Respawn {
@@ -55,7 +70,7 @@ impl Respawn {
 
     /// A worker died that had served.
     pub(super) fn died_after_use(&mut self, now: Instant) {
-        self.add(now);
+        self.add(Cause::Lost, now);
     }
 
     /// One of `workers` workers died that was ready and had served nothing. Gives
@@ -63,31 +78,40 @@ impl Respawn {
     pub(super) fn died_unused(&mut self, workers: usize, now: Instant) -> Duration {
         let burst = UNUSED_BURST.max(u32::try_from(workers).unwrap_or(u32::MAX));
         let wait = self.unused.take(burst, now);
-        self.add(now + wait);
+        self.add(Cause::Lost, now + wait);
         wait
     }
 
     /// An order that was allowed did not get through. A pause that began meanwhile
     /// does not delay it.
-    pub(super) fn order_again(&mut self, now: Instant) {
-        self.add(now);
+    pub(super) fn order_again(&mut self, cause: Cause, now: Instant) {
+        self.add(cause, now);
     }
 
-    fn add(&mut self, due: Instant) {
-        let place = self.due.partition_point(|other| *other <= due);
-        self.due.insert(place, due);
+    fn add(&mut self, cause: Cause, due: Instant) {
+        let place = self.due.partition_point(|(other, _)| *other <= due);
+        self.due.insert(place, (due, cause));
     }
 
-    /// How many of `missing` workers may be ordered now.
-    pub(super) fn allowed(&self, missing: usize, now: Instant) -> usize {
-        let others = missing.saturating_sub(self.due.len());
-        let others = if self.pause.is_over(now) { others } else { 0 };
-        self.due_at(now).min(missing) + others
-    }
-
-    /// `count` workers were ordered.
-    pub(super) fn ordered(&mut self, count: usize, now: Instant) {
-        self.due.drain(..self.due_at(now).min(count));
+    /// Of `missing` workers, those that are to be ordered now: at most `room`, and at
+    /// most `boots` that no other was lost for.
+    pub(super) fn take(
+        &mut self,
+        missing: usize,
+        boots: usize,
+        room: usize,
+        now: Instant,
+    ) -> Vec<Cause> {
+        let others = if self.pause.is_over(now) {
+            self.others(missing, boots)
+        } else {
+            0
+        };
+        let due = self.due_at(now).min(missing).min(room);
+        let others = others.min(room - due);
+        (self.due.drain(..due).map(|(_, cause)| cause))
+            .chain(std::iter::repeat_n(Cause::Missing, others))
+            .collect()
     }
 
     /// No more than `missing` workers are missing, whoever died.
@@ -95,14 +119,26 @@ impl Respawn {
         self.due.truncate(missing);
     }
 
-    /// When the next of `missing` workers may be ordered.
-    pub(super) fn next(&self, missing: usize) -> Option<Instant> {
-        let pause = self.pause.until().filter(|_| missing > self.due.len());
-        self.due.first().copied().into_iter().chain(pause).min()
+    /// When the next of `missing` workers may be ordered; `None` while that depends on
+    /// those that are booting.
+    pub(super) fn next(&self, missing: usize, boots: usize) -> Option<Instant> {
+        let pause = (self.pause.until()).filter(|_| self.others(missing, boots) > 0);
+        let due = self.due.first().map(|(due, _)| *due);
+        due.into_iter().chain(pause).min()
+    }
+
+    /// How many of `missing` workers have no entry in `due` and may boot beside the
+    /// others. An order that did not get through keeps its place.
+    fn others(&self, missing: usize, boots: usize) -> usize {
+        let again = (self.due.iter())
+            .filter(|(_, cause)| *cause == Cause::Missing)
+            .count();
+        let missing = missing.saturating_sub(self.due.len());
+        missing.min(boots.saturating_sub(again))
     }
 
     fn due_at(&self, now: Instant) -> usize {
-        self.due.partition_point(|due| *due <= now)
+        self.due.partition_point(|(due, _)| *due <= now)
     }
 }
 
@@ -144,19 +180,63 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
+    /// Takes as many of `missing` workers as may be ordered, however many boot already.
+    fn taken(respawn: &mut Respawn, missing: usize, now: Instant) -> usize {
+        respawn.take(missing, missing, missing, now).len()
+    }
+
     #[test]
-    fn one_that_had_served_does_not_wait_for_those_that_cannot_be_loaded() {
+    fn the_successor_of_a_worker_that_served_does_not_wait_for_the_pause() {
         let mut respawn = Respawn::new();
         let now = Instant::now();
         respawn.failed(1000 * MS, now);
-        assert_eq!(respawn.allowed(1, now), 0);
+        assert_eq!(taken(&mut respawn, 1, now), 0);
 
         respawn.died_after_use(now);
 
-        assert_eq!(respawn.allowed(2, now), 1);
-        respawn.ordered(1, now);
-        assert_eq!(respawn.allowed(1, now), 0);
-        assert_eq!(respawn.next(1), Some(now + 1000 * MS));
+        assert_eq!(taken(&mut respawn, 2, now), 1);
+        assert_eq!(taken(&mut respawn, 1, now), 0);
+        assert_eq!(respawn.next(1, 1), Some(now + 1000 * MS));
+    }
+
+    #[test]
+    fn successors_of_lost_workers_do_not_wait_for_those_that_boot() {
+        let mut respawn = Respawn::new();
+        let now = Instant::now();
+        respawn.died_after_use(now);
+
+        assert_eq!(
+            respawn.take(5, 2, 5, now),
+            [Cause::Lost, Cause::Missing, Cause::Missing]
+        );
+        assert_eq!(respawn.take(2, 0, 2, now), []);
+        assert_eq!(respawn.next(2, 0), None);
+        respawn.died_after_use(now);
+        assert_eq!(respawn.take(3, 0, 3, now), [Cause::Lost]);
+    }
+
+    #[test]
+    fn an_order_that_did_not_get_through_still_counts_against_the_limit() {
+        let mut respawn = Respawn::new();
+        let now = Instant::now();
+        assert_eq!(respawn.take(4, 2, 4, now).len(), 2);
+
+        respawn.order_again(Cause::Missing, now);
+
+        assert_eq!(respawn.take(3, 1, 3, now), [Cause::Missing]);
+        assert_eq!(respawn.take(2, 0, 2, now), []);
+    }
+
+    #[test]
+    fn workers_without_room_stay_due() {
+        let mut respawn = Respawn::new();
+        let now = Instant::now();
+        respawn.died_after_use(now);
+        respawn.died_after_use(now);
+
+        assert_eq!(respawn.take(3, 1, 1, now), [Cause::Lost]);
+        assert_eq!(respawn.take(2, 1, 0, now), []);
+        assert_eq!(respawn.take(2, 1, 2, now), [Cause::Lost, Cause::Missing]);
     }
 
     #[test]
@@ -165,7 +245,7 @@ mod tests {
         let mut now = Instant::now();
         for _ in 0..1000 {
             assert_eq!(respawn.died_unused(2, now), Duration::ZERO);
-            respawn.ordered(respawn.allowed(1, now), now);
+            assert_eq!(taken(&mut respawn, 1, now), 1);
             now += 500 * MS;
         }
     }
@@ -179,10 +259,9 @@ mod tests {
 
         assert_eq!(waits[..10], [Duration::ZERO; 10]);
         assert_eq!(waits[10..], [250 * MS, 500 * MS, 750 * MS]);
-        assert_eq!(respawn.allowed(13, now), 10);
-        respawn.ordered(10, now);
-        assert_eq!(respawn.next(3), Some(now + 250 * MS));
-        assert_eq!(respawn.allowed(3, now + 500 * MS), 2);
+        assert_eq!(taken(&mut respawn, 13, now), 10);
+        assert_eq!(respawn.next(3, 3), Some(now + 250 * MS));
+        assert_eq!(taken(&mut respawn, 3, now + 500 * MS), 2);
     }
 
     #[test]
@@ -191,6 +270,6 @@ mod tests {
         let now = Instant::now();
 
         assert!((0..300).all(|_| respawn.died_unused(300, now) == Duration::ZERO));
-        assert_eq!(respawn.allowed(300, now), 300);
+        assert_eq!(taken(&mut respawn, 300, now), 300);
     }
 }

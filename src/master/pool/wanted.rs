@@ -20,12 +20,27 @@ pub struct Wanted {
     /// How many workers more than `workers` there may be during a reload. Less
     /// than 1 counts as 1: with none, a reload would cost capacity.
     pub surge: u16,
+    /// How many processors the service may use. Less than 1 counts as 1.
+    pub processors: usize,
+    /// Whether the fork server loads the application, once for all its workers.
+    pub preload: bool,
 }
 
 impl Wanted {
     /// `workers`, within the limits.
     pub(super) fn count(&self) -> usize {
         usize::from(self.workers.clamp(1, MOST_WORKERS))
+    }
+
+    /// How many workers may boot at the same time. To load the application keeps a
+    /// processor busy: more at a time than there are processors would only delay the
+    /// first of them, and those that serve. After `preload` there is nothing to load.
+    pub(super) fn booting(&self) -> usize {
+        if self.preload {
+            usize::from(MOST_WORKERS)
+        } else {
+            self.processors.max(1)
+        }
     }
 
     /// `surge`, within the limits.

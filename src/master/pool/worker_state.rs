@@ -17,6 +17,7 @@
 //! stacks and die.
 
 use super::GenerationId;
+use super::respawn::Cause;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -45,6 +46,7 @@ impl fmt::Display for WorkerId {
 pub struct Worker {
     pub generation: GenerationId,
     pub state: State,
+    pub(super) cause: Cause,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

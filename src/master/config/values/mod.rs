@@ -7,6 +7,7 @@ mod loglevel;
 mod number;
 mod path;
 mod peers;
+mod worker_class;
 mod workers;
 
 pub use app::{App, ProcName};
@@ -16,4 +17,5 @@ pub use loglevel::LogLevel;
 pub use number::{BodyLimit, Seconds, Timeout, Within};
 pub use path::{Directory, Python, PythonPath};
 pub use peers::{Peer, Peers};
-pub use workers::Workers;
+pub use worker_class::{WorkerClass, WorkerClassChoice};
+pub use workers::{Workers, processors};

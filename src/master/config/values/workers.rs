@@ -18,17 +18,22 @@ impl Workers {
     /// The number, with `auto` counted on this machine, now.
     pub fn count(self) -> usize {
         match self {
-            // This respects affinity and cpuset, and the CPU quotas of the control
-            // groups (both versions) rounded down: a worker that shares a
-            // processor with others' quota is throttled in its requests.
             Self::Auto => {
-                let processors = available_parallelism().map_or(1, NonZero::get);
-                let processors = u32::try_from(processors).unwrap_or(u32::MAX);
+                let processors = u32::try_from(processors()).unwrap_or(u32::MAX);
                 Within::<1, 1024>::nearest(processors).count()
             }
             Self::Exactly(count) => count.count(),
         }
     }
+}
+
+/// How many processors the service may use, now.
+///
+/// This respects affinity and cpuset, and the CPU quotas of the control groups (both
+/// versions) rounded down: a worker that shares a processor with others' quota is
+/// throttled in its requests.
+pub fn processors() -> usize {
+    available_parallelism().map_or(1, NonZero::get)
 }
 
 impl Value for Workers {

@@ -33,7 +33,7 @@ impl World {
             );
         }
         if spawned.contains(&summary.generation) {
-            let surge = usize::from(self.current.wanted.surge.max(1));
+            let surge = usize::from(self.current.surge.max(1));
             let there = self.serving().count() + self.starting(summary.generation);
             assert!(
                 there <= summary.wanted + surge,
@@ -190,7 +190,10 @@ impl World {
             Action::Abort(id) => {
                 let worker = self.worker(id);
                 assert!(!worker.aborted && !worker.killed);
-                assert!(!worker.lent || worker.hangs_since.is_some(), "it is well");
+                assert!(
+                    !worker.lent || worker.hangs_since.is_some(),
+                    "a worker that is not stuck is aborted"
+                );
                 worker.aborted = true;
                 if !worker.unresponsive {
                     let after = self.rng.below(300);

@@ -44,6 +44,7 @@ impl World {
         }
 
         let promoted = summary.generation;
+        self.check_booting(promoted);
         assert!(
             summary.phase == Phase::Stopping
                 || promoted == GenerationId(1)
@@ -57,6 +58,30 @@ impl World {
             self.check_torn_down(promoted);
         }
         self.check_deadline();
+    }
+
+    /// No more workers load the application at the same time than there are
+    /// processors, except in place of some that were lost; and the first one boots
+    /// alone.
+    fn check_booting(&self, generation: GenerationId) {
+        let of_generation = || {
+            let workers = self.workers.values();
+            workers.filter(|one| one.generation == generation)
+        };
+        let lost = of_generation()
+            .filter(|one| one.lent && !one.asked)
+            .filter(|one| one.aborted || one.life == Life::Reaped)
+            .count();
+        let most = match self.current.preload {
+            _ if !of_generation().any(|one| one.lent) => 1,
+            true => return,
+            false => self.current.processors.max(1),
+        };
+        let booting = self.starting(generation);
+        assert!(
+            booting <= most + lost,
+            "{booting} workers boot at the same time"
+        );
     }
 
     /// Whether a worker of the current generation died that had served.
@@ -154,7 +179,7 @@ impl World {
         }
     }
 
-    pub(super) fn check_at_rest(&self, wanted: Wanted) {
+    pub(super) fn check_complete(&self, wanted: Wanted) {
         let summary = self.arbiter.summary();
         let expected = Summary {
             phase: Phase::Serving,

@@ -1,6 +1,6 @@
 //! Fork servers and workers of the simulated world: what they do, and when.
 
-use super::world::{App, EXITED, Scheduled, Settings, World, failure, killed_by};
+use super::world::{App, EXITED, Scheduled, World, failure, killed_by};
 use crate::pool::*;
 use std::time::Instant;
 
@@ -43,7 +43,7 @@ pub(super) struct Process {
 #[expect(clippy::struct_excessive_bools, reason = "what happened, not what is")]
 pub(super) struct Server {
     pub(super) life: Life,
-    pub(super) settings: Settings,
+    pub(super) wanted: Wanted,
     /// With preload: what it loaded.
     pub(super) loaded: Option<App>,
     pub(super) hangs: bool,
@@ -62,16 +62,16 @@ pub(super) struct Server {
 
 impl World {
     pub(super) fn start_fork_server(&mut self, generation: GenerationId) {
-        let settings = self.candidate.unwrap_or(self.current);
-        let loaded = settings.preload.then_some(self.app);
+        let wanted = self.candidate.unwrap_or(self.current);
+        let loaded = wanted.preload.then_some(self.app);
         let server = Server {
             life: Life::Alive,
-            settings,
+            wanted,
             loaded,
             hangs: false,
             disconnected: false,
             link_room: if self.rng.one_in(4) {
-                usize::from(settings.wanted.workers) / 4 + 1
+                usize::from(wanted.workers) / 4 + 1
             } else {
                 100
             },
@@ -103,20 +103,15 @@ impl World {
             Some(App::DiesLoading) => {
                 self.schedule(boot, Scheduled::ForkServerDies(generation, killed_by(11)));
             }
-            Some(App::HangsLoading) => self.hangs_for(boot, settings, |world, ms| {
+            Some(App::HangsLoading) => self.hangs_for(boot, wanted, |world, ms| {
                 world.schedule(ms, Scheduled::Event(Event::ForkServerReady(generation)));
             }),
         }
     }
 
     /// Without a limit, loading ends after a long time.
-    pub(super) fn hangs_for(
-        &mut self,
-        ms: u64,
-        settings: Settings,
-        then: impl FnOnce(&mut Self, u64),
-    ) {
-        if settings.wanted.boot_timeout.is_none() {
+    pub(super) fn hangs_for(&mut self, ms: u64, wanted: Wanted, then: impl FnOnce(&mut Self, u64)) {
+        if wanted.boot_timeout.is_none() {
             then(self, ms + 20_000);
         }
     }
@@ -174,7 +169,7 @@ impl World {
         if server.hangs || server.disconnected || server.life != Life::Alive {
             return;
         }
-        let settings = server.settings;
+        let wanted = server.wanted;
         let app = server.loaded.unwrap_or(self.app);
         if app == App::NoProcess {
             self.worker(id).life = Life::Dead;
@@ -192,7 +187,7 @@ impl World {
         let ready = Scheduled::Event(Event::WorkerReady(id));
         match app {
             // Loaded by the fork server.
-            App::Loads(_) if settings.preload => self.schedule(boot, ready),
+            App::Loads(_) if wanted.preload => self.schedule(boot, ready),
             App::Loads(ms) => self.schedule(boot + ms, ready),
             App::Refuses => {
                 let refused = Event::WorkerRefused(id, failure());
@@ -202,7 +197,7 @@ impl World {
                 }
             }
             App::DiesLoading => self.schedule(boot, Scheduled::WorkerDies(id, killed_by(11))),
-            App::HangsLoading => self.hangs_for(boot, settings, |world, ms| {
+            App::HangsLoading => self.hangs_for(boot, wanted, |world, ms| {
                 world.schedule(ms, Scheduled::Event(Event::WorkerReady(id)));
             }),
             App::DiesReady(within) => {

@@ -24,7 +24,7 @@ pub(super) enum Step {
     /// The code on disk becomes this.
     Deploy(App),
     /// The configuration on disk becomes this.
-    Configure(Option<Settings>),
+    Configure(Option<Wanted>),
     /// An event that came too late or twice.
     StaleEvent(u32),
 }
@@ -44,13 +44,6 @@ pub(super) enum App {
     NoProcess,
 }
 
-/// A configuration on disk.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Settings {
-    pub(super) wanted: Wanted,
-    pub(super) preload: bool,
-}
-
 /// Something in the future.
 #[derive(Debug)]
 pub(super) enum Scheduled {
@@ -67,9 +60,9 @@ pub(super) struct World {
     pub(super) began: Instant,
     pub(super) rng: Rng,
     pub(super) app: App,
-    pub(super) disk: Option<Settings>,
-    pub(super) candidate: Option<Settings>,
-    pub(super) current: Settings,
+    pub(super) disk: Option<Wanted>,
+    pub(super) candidate: Option<Wanted>,
+    pub(super) current: Wanted,
     pub(super) future: BTreeMap<(Instant, u64), Scheduled>,
     pub(super) sequence: u64,
     pub(super) workers: BTreeMap<WorkerId, Process>,
@@ -94,18 +87,18 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(settings: Settings, app: App, seed: u64) -> Self {
+    pub(super) fn new(wanted: Wanted, app: App, seed: u64) -> Self {
         let now = Instant::now();
-        let (arbiter, actions) = Arbiter::new(settings.wanted, now);
+        let (arbiter, actions) = Arbiter::new(wanted, now);
         let mut world = Self {
             arbiter,
             now,
             began: now,
             rng: Rng(seed),
             app,
-            disk: Some(settings),
+            disk: Some(wanted),
             candidate: None,
-            current: settings,
+            current: wanted,
             future: BTreeMap::new(),
             sequence: 0,
             workers: BTreeMap::new(),
@@ -200,9 +193,9 @@ impl World {
     }
 
     pub(super) fn answer_config(&mut self) {
-        let answer = if let Some(settings) = self.disk {
-            self.candidate = Some(settings);
-            Event::ConfigRead(settings.wanted)
+        let answer = if let Some(wanted) = self.disk {
+            self.candidate = Some(wanted);
+            Event::ConfigRead(wanted)
         } else {
             Event::ConfigRefused("no".to_owned())
         };
@@ -343,7 +336,7 @@ impl World {
                 }
             }
             Step::Deploy(app) => self.app = *app,
-            Step::Configure(settings) => self.disk = *settings,
+            Step::Configure(wanted) => self.disk = *wanted,
             Step::StaleEvent(which) => self.stale_event(*which),
         }
     }
@@ -409,9 +402,9 @@ impl World {
     }
 
     /// From now on nothing goes wrong, and the code is good.
-    pub(super) fn calm_down(&mut self, settings: Settings) {
+    pub(super) fn recover(&mut self, wanted: Wanted) {
         self.app = App::Loads(50);
-        self.disk = Some(settings);
+        self.disk = Some(wanted);
         self.step(&Step::Order(Order::Reload));
         // One that hangs in the kernel may be left from before.
         self.pass(230 * SECOND);

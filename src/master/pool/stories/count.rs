@@ -35,7 +35,7 @@ fn there_is_never_less_than_one_nor_more_than_the_limit() {
 }
 
 #[test]
-fn one_that_does_not_serve_yet_goes_first() {
+fn a_worker_that_is_starting_is_removed_first() {
     let mut pool = Pool::serving(WANTED);
     pool.order(Order::OneWorkerMore);
     pool.on(Event::WorkerStarted(worker(3)));
@@ -46,7 +46,7 @@ fn one_that_does_not_serve_yet_goes_first() {
 }
 
 #[test]
-fn one_that_does_not_exist_yet_goes_when_it_does_unless_it_is_wanted_again() {
+fn an_ordered_worker_is_removed_when_it_is_forked_unless_it_is_wanted_again() {
     let mut pool = Pool::serving(WANTED);
     pool.order(Order::OneWorkerMore);
     pool.order(Order::OneWorkerFewer);
@@ -80,12 +80,14 @@ fn a_reload_goes_back_to_the_configuration() {
 fn hundreds_are_ordered_in_batches() {
     let mut pool = Pool::starting(Wanted {
         workers: 300,
+        preload: true,
         ..WANTED
     });
     pool.on(Event::ForkServerReady(generation(1)));
-    assert_eq!(pool.commands().len(), 32);
+    pool.serves(1);
+    assert_eq!(pool.commands()[1..].len(), 32);
 
-    for id in 1..=300 {
+    for id in 2..=300 {
         let ordered = pool.on(Event::WorkerStarted(worker(id))).len();
         assert_eq!(ordered, usize::from(id <= 300 - 32), "worker {id}");
         pool.on(Event::WorkerReady(worker(id)));
@@ -96,12 +98,39 @@ fn hundreds_are_ordered_in_batches() {
 
 #[test]
 fn an_order_that_did_not_get_through_is_given_again_in_a_moment() {
-    let mut pool = Pool::starting(WANTED);
+    let mut pool = Pool::starting(Wanted {
+        workers: 4,
+        timeout: None,
+        ..WANTED
+    });
     pool.on(Event::ForkServerReady(generation(1)));
-    assert_eq!(pool.on(Event::SpawnDeferred(worker(1))), []);
+    pool.serves(1);
     assert_eq!(pool.on(Event::SpawnDeferred(worker(2))), []);
+    assert_eq!(pool.on(Event::SpawnDeferred(worker(4))), []);
 
     assert_eq!(pool.until_deadline(), 50 * MS);
 
-    assert_eq!(pool.actions, [spawn(1, 3), spawn(1, 4)]);
+    assert_eq!(pool.actions, [spawn(1, 5), spawn(1, 6)]);
+}
+
+#[test]
+fn workers_added_one_by_one_boot_as_many_at_a_time_as_there_are_processors() {
+    let mut pool = Pool::serving(Wanted {
+        processors: 2,
+        ..WANTED
+    });
+
+    let ordered: Vec<usize> = (0..5)
+        .map(|_| {
+            pool.order(Order::OneWorkerMore);
+            pool.commands().len()
+        })
+        .collect();
+    assert_eq!(ordered, [1, 1, 0, 0, 0]);
+
+    for id in 3..=7 {
+        pool.serves(id);
+        let next: Vec<Action> = (id <= 5).then(|| spawn(1, id + 2)).into_iter().collect();
+        assert_eq!(pool.commands()[1..], next);
+    }
 }

@@ -16,6 +16,8 @@ pub(super) const WANTED: Wanted = Wanted {
     graceful_timeout: Duration::from_secs(20),
     boot_timeout: Some(Duration::from_secs(60)),
     surge: 1,
+    processors: 4,
+    preload: false,
 };
 
 pub(super) const ONE: Wanted = Wanted {

@@ -48,7 +48,7 @@ fn a_silent_worker_dumps_its_stacks_is_replaced_and_killed_once() {
 }
 
 #[test]
-fn a_worker_that_beats_just_in_time_is_left_alone() {
+fn a_worker_whose_heartbeat_is_just_in_time_is_not_aborted() {
     let mut pool = Pool::serving(WANTED);
     for _ in 0..40 {
         pool.after(SECOND);
@@ -79,7 +79,7 @@ fn a_retiring_worker_that_is_silent_is_not_replaced() {
 }
 
 #[test]
-fn after_the_master_was_frozen_every_worker_gets_the_time_to_beat_again() {
+fn after_the_master_was_frozen_every_worker_gets_time_for_a_heartbeat() {
     let mut pool = Pool::serving(WANTED);
     pool.after(SECOND);
     pool.now += 100 * SECOND;

@@ -12,7 +12,7 @@ fn lost_and_replaced() -> [Action; 2] {
 }
 
 #[test]
-fn when_it_dies_its_workers_serve_until_the_next_generation_replaces_them() {
+fn when_a_fork_server_dies_its_workers_serve_until_the_next_generation_replaces_them() {
     let mut pool = Pool::serving(WANTED);
     pool.after(5 * SECOND);
 
@@ -59,7 +59,7 @@ fn a_replacement_that_cannot_load_is_tried_again_after_growing_pauses() {
 }
 
 #[test]
-fn a_reload_goes_before_the_next_try() {
+fn a_reload_comes_before_the_next_replacement() {
     let mut pool = Pool::serving(WANTED);
     pool.after(5 * SECOND);
     pool.on(server_gone(1));
@@ -78,7 +78,7 @@ fn a_reload_goes_before_the_next_try() {
 }
 
 #[test]
-fn one_that_does_not_fork_is_killed_and_replaced() {
+fn a_fork_server_that_does_not_fork_is_killed_and_replaced() {
     let mut pool = Pool::with_an_ordered_worker();
 
     assert_eq!(pool.until_deadline(), 10 * SECOND);
@@ -97,14 +97,18 @@ fn one_that_does_not_fork_is_killed_and_replaced() {
 }
 
 #[test]
-fn one_that_forks_slowly_is_waited_for() {
+fn a_fork_server_that_forks_slowly_is_waited_for() {
     let mut pool = Pool::starting(Wanted {
-        workers: 3,
+        workers: 5,
+        timeout: None,
         ..WANTED
     });
     pool.on(Event::ForkServerReady(generation(1)));
+    assert_eq!(pool.after(9 * SECOND), []);
+    pool.serves(1);
 
-    for id in 1..=3 {
+    // Workers 2 to 5 are ordered at the same time.
+    for id in 2..=5 {
         assert_eq!(pool.after(9 * SECOND), []);
         assert_eq!(pool.on(Event::WorkerStarted(worker(id))), []);
     }
@@ -121,7 +125,7 @@ fn a_worker_that_is_never_forked_is_given_up() {
 }
 
 #[test]
-fn one_that_dies_while_a_reload_rolls_does_not_end_the_reload() {
+fn a_fork_server_that_dies_during_a_rollout_does_not_end_the_reload() {
     let mut pool = Pool::rolling();
 
     pool.on(server_gone(2));
@@ -135,7 +139,7 @@ fn one_that_dies_while_a_reload_rolls_does_not_end_the_reload() {
 }
 
 #[test]
-fn one_that_closes_its_link_and_exits_is_replaced_and_its_exit_is_reported() {
+fn a_fork_server_that_closes_its_link_and_exits_is_replaced_and_its_exit_is_reported() {
     let mut pool = Pool::serving(WANTED);
     pool.after(5 * SECOND);
 
@@ -146,7 +150,7 @@ fn one_that_closes_its_link_and_exits_is_replaced_and_its_exit_is_reported() {
 }
 
 #[test]
-fn one_that_closes_its_link_and_stays_is_killed_and_replaced() {
+fn a_fork_server_that_closes_its_link_and_stays_is_killed_and_replaced() {
     let mut pool = Pool::serving(WITHOUT_TIMEOUT);
     pool.after(5 * SECOND);
     pool.on(Event::ForkServerLinkClosed(generation(1)));
@@ -170,7 +174,7 @@ fn one_that_closes_its_link_and_stays_is_killed_and_replaced() {
 }
 
 #[test]
-fn one_that_closes_its_link_before_anything_served_ends_the_service() {
+fn a_fork_server_that_closes_its_link_before_anything_served_ends_the_service() {
     let mut pool = Pool::starting(WANTED);
     pool.on(Event::ForkServerLinkClosed(generation(1)));
 
@@ -182,7 +186,7 @@ fn one_that_closes_its_link_before_anything_served_ends_the_service() {
 }
 
 #[test]
-fn workers_that_it_did_not_fork_before_it_died_are_no_failures() {
+fn workers_that_a_dead_fork_server_did_not_fork_are_no_failures() {
     let mut pool = Pool::serving(WANTED);
     pool.crashes(1);
     pool.on(Event::ForkServerLinkClosed(generation(1)));

@@ -8,7 +8,7 @@ const FOUR: Wanted = Wanted {
 };
 
 #[test]
-fn it_reads_the_configuration_and_tries_one_worker() {
+fn a_reload_reads_the_configuration_and_tries_one_worker() {
     let mut pool = Pool::serving(WANTED);
 
     pool.order(Order::Reload);
@@ -53,7 +53,7 @@ fn the_first_ready_worker_promotes_the_generation_and_replaces_one_of_the_old() 
 }
 
 #[test]
-fn it_is_done_when_all_workers_are_new_and_the_old_are_asked_to_leave() {
+fn a_reload_is_done_when_all_workers_are_new_and_the_old_are_asked_to_leave() {
     let mut pool = Pool::rolling();
 
     pool.serves(4);
@@ -74,7 +74,7 @@ fn it_is_done_when_all_workers_are_new_and_the_old_are_asked_to_leave() {
 }
 
 #[test]
-fn it_rolls_with_as_many_extra_workers_as_the_surge_allows() {
+fn a_rollout_runs_as_many_extra_workers_as_the_surge_allows() {
     let wanted = Wanted {
         workers: 4,
         surge: 2,
@@ -91,6 +91,26 @@ fn it_rolls_with_as_many_extra_workers_as_the_surge_allows() {
     pool.serves(8);
 
     assert_eq!(pool.commands()[1..2], [retire(4)]);
+}
+
+#[test]
+fn a_surge_beyond_the_processors_does_not_boot_more_workers_at_a_time() {
+    let wanted = Wanted {
+        workers: 4,
+        surge: 3,
+        processors: 2,
+        ..WANTED
+    };
+    let mut pool = Pool::serving(wanted);
+    pool.order(Order::Reload);
+    pool.on(Event::ConfigRead(wanted));
+    pool.on(Event::ForkServerReady(generation(2)));
+
+    pool.serves(5);
+    assert_eq!(pool.commands()[3..], [retire(1), spawn(2, 6), spawn(2, 7)]);
+    pool.serves(6);
+
+    assert_eq!(pool.commands()[1..], [retire(2), spawn(2, 8)]);
 }
 
 #[test]
@@ -157,7 +177,7 @@ fn broken_code_costs_the_old_generation_nothing() {
 }
 
 #[test]
-fn a_first_worker_that_dies_costs_nothing_either() {
+fn a_first_worker_that_dies_costs_the_old_generation_nothing() {
     let mut pool = Pool::testing(WANTED);
 
     pool.dies(3);
@@ -167,7 +187,7 @@ fn a_first_worker_that_dies_costs_nothing_either() {
 }
 
 #[test]
-fn a_first_worker_that_loads_too_long_says_where_it_is() {
+fn a_first_worker_that_loads_too_long_dumps_its_stacks_and_fails_the_reload() {
     let mut pool = Pool::testing(WITHOUT_TIMEOUT);
     pool.on(Event::WorkerStarted(worker(3)));
 
@@ -429,7 +449,7 @@ fn better_code_can_be_loaded_while_the_rest_is_tried() {
 }
 
 #[test]
-fn an_old_worker_that_dies_while_it_rolls_is_followed_by_a_new_one() {
+fn an_old_worker_that_dies_during_a_rollout_is_replaced_by_a_new_one() {
     let mut pool = Pool::rolling();
 
     pool.dies(2);
@@ -440,7 +460,7 @@ fn an_old_worker_that_dies_while_it_rolls_is_followed_by_a_new_one() {
 }
 
 #[test]
-fn what_is_left_of_the_old_generation_cannot_fail_the_reload() {
+fn an_old_worker_that_cannot_be_forked_does_not_fail_the_reload() {
     let mut pool = Pool::serving(WANTED);
     pool.order(Order::OneWorkerMore);
     pool.order(Order::Reload);

@@ -1,26 +1,191 @@
-//! The first start: all or nothing.
+//! The first start: the fork server, one worker, then the others; and what a failure
+//! of each of them means.
 
 use super::fixture::*;
 
+/// Two processors for eight workers.
+const EIGHT: Wanted = Wanted {
+    workers: 8,
+    processors: 2,
+    timeout: None,
+    ..WANTED
+};
+
+/// A pool whose first worker serves and whose next two (2 and 3) are ordered.
+fn filling() -> Pool {
+    let mut pool = Pool::starting(EIGHT);
+    pool.on(Event::ForkServerReady(generation(1)));
+    pool.serves(1);
+    assert_eq!(pool.commands()[1..], [spawn(1, 2), spawn(1, 3)]);
+    pool
+}
+
 #[test]
-fn the_fork_server_comes_first_and_then_all_workers() {
+fn the_fork_server_comes_first_and_then_one_worker_alone() {
     let mut pool = Pool::starting(WANTED);
     assert_eq!(pool.actions, [Action::StartForkServer(generation(1))]);
 
     pool.on(Event::ForkServerReady(generation(1)));
 
-    assert_eq!(pool.actions, [spawn(1, 1), spawn(1, 2)]);
+    assert_eq!(pool.actions, [spawn(1, 1)]);
 }
 
 #[test]
-fn a_worker_is_lent_the_listeners_when_it_is_ready() {
+fn the_first_worker_is_lent_the_listeners_as_soon_as_it_is_ready() {
     let mut pool = Pool::starting(WANTED);
     pool.on(Event::ForkServerReady(generation(1)));
 
     assert_eq!(pool.on(Event::WorkerStarted(worker(1))), []);
     pool.on(Event::WorkerReady(worker(1)));
 
-    assert_eq!(pool.commands(), [Action::Lend(worker(1))]);
+    assert_eq!(pool.commands(), [Action::Lend(worker(1)), spawn(1, 2)]);
+}
+
+#[test]
+fn the_others_follow_as_many_at_a_time_as_there_are_processors() {
+    let mut pool = filling();
+
+    assert_eq!(pool.on(Event::WorkerStarted(worker(3))), []);
+    assert_eq!(pool.on(Event::WorkerStarted(worker(2))), []);
+    for id in 3..=7 {
+        pool.serves(id);
+        assert_eq!(
+            pool.commands(),
+            [Action::Lend(worker(id)), spawn(1, id + 1)]
+        );
+    }
+    pool.serves(8);
+    assert_eq!(pool.commands(), [Action::Lend(worker(8))]);
+    pool.serves(2);
+
+    assert_eq!(
+        pool.commands(),
+        [
+            Action::Lend(worker(2)),
+            Action::Announce(Announcement::Ready)
+        ]
+    );
+}
+
+#[test]
+fn with_preload_the_others_follow_all_at_once() {
+    let mut pool = Pool::starting(Wanted {
+        preload: true,
+        ..EIGHT
+    });
+    pool.on(Event::ForkServerReady(generation(1)));
+    assert_eq!(pool.commands(), [spawn(1, 1)]);
+
+    pool.serves(1);
+
+    let others: Vec<Action> = (2..=8).map(|id| spawn(1, id)).collect();
+    assert_eq!(pool.commands()[1..], others);
+}
+
+#[test]
+fn a_processor_count_of_zero_is_one() {
+    let mut pool = Pool::starting(Wanted {
+        processors: 0,
+        ..EIGHT
+    });
+    pool.on(Event::ForkServerReady(generation(1)));
+
+    pool.serves(1);
+
+    assert_eq!(pool.commands()[1..], [spawn(1, 2)]);
+}
+
+#[test]
+fn while_the_others_boot_only_they_are_waited_for() {
+    let mut pool = Pool::starting(Wanted {
+        boot_timeout: None,
+        ..EIGHT
+    });
+    pool.on(Event::ForkServerReady(generation(1)));
+    pool.serves(1);
+    pool.on(Event::WorkerStarted(worker(2)));
+    pool.on(Event::WorkerStarted(worker(3)));
+
+    assert_eq!(pool.arbiter.deadline(), None);
+    assert_eq!(pool.after(1000 * SECOND), []);
+}
+
+#[test]
+fn a_worker_that_fails_is_followed_by_the_next_after_the_pause() {
+    let mut pool = filling();
+
+    pool.refuses(2);
+    assert_eq!(pool.commands(), [Action::Announce(Announcement::Ready)]);
+    pool.dies(2);
+    assert_eq!(pool.commands(), []);
+    assert_eq!(pool.until_deadline(), SECOND);
+
+    assert_eq!(pool.commands(), [spawn(1, 4)]);
+}
+
+#[test]
+fn a_worker_that_gets_ready_ends_the_pause_after_another_failed() {
+    let mut pool = filling();
+    pool.refuses(2);
+
+    pool.serves(3);
+
+    assert_eq!(
+        pool.commands(),
+        [Action::Lend(worker(3)), spawn(1, 4), spawn(1, 5)]
+    );
+}
+
+#[test]
+fn the_successor_of_a_worker_that_served_does_not_wait_for_the_others() {
+    let mut pool = filling();
+
+    for id in 1..20 {
+        let last = if id == 1 { 1 } else { id + 2 };
+        pool.crashes(last);
+        assert_eq!(pool.commands(), [spawn(1, id + 3)]);
+        // The two others are still booting, and nothing is ordered beside them.
+        pool.serves(id + 3);
+        let ordered = |action: &Action| matches!(action, Action::Spawn { .. });
+        assert!(!pool.actions.iter().any(ordered), "{:?}", pool.actions);
+    }
+}
+
+#[test]
+fn an_order_for_the_first_worker_that_did_not_get_through_is_given_again_alone() {
+    let mut pool = Pool::starting(WANTED);
+    pool.on(Event::ForkServerReady(generation(1)));
+    assert_eq!(pool.on(Event::SpawnDeferred(worker(1))), []);
+
+    assert_eq!(pool.until_deadline(), 50 * MS);
+
+    assert_eq!(pool.actions, [spawn(1, 2)]);
+}
+
+#[test]
+fn a_stop_orders_no_more_workers() {
+    let mut pool = filling();
+    pool.on(Event::WorkerStarted(worker(2)));
+    pool.order(Order::Stop);
+    assert_eq!(
+        pool.commands()[1..],
+        [
+            Action::Retire {
+                worker: worker(1),
+                within: EIGHT.graceful_timeout,
+            },
+            Action::Quit(worker(2)),
+        ]
+    );
+
+    // Forked in answer to the order before.
+    pool.on(Event::WorkerStarted(worker(3)));
+    assert_eq!(pool.actions, [Action::Quit(worker(3))]);
+    pool.dies(1);
+    pool.dies(2);
+    pool.dies(3);
+
+    assert_eq!(pool.commands(), [Action::StopForkServer(generation(1))]);
 }
 
 #[test]
@@ -81,7 +246,6 @@ fn an_application_that_cannot_be_loaded_ends_the_service_with_its_status() {
     let mut pool = Pool::starting(WANTED);
     pool.on(Event::ForkServerReady(generation(1)));
     pool.on(Event::WorkerStarted(worker(1)));
-    pool.on(Event::WorkerStarted(worker(2)));
 
     pool.on(Event::WorkerRefused(worker(1), failure(4)));
     assert_eq!(
@@ -89,12 +253,9 @@ fn an_application_that_cannot_be_loaded_ends_the_service_with_its_status() {
         [
             Action::Report(Report::StartFailed(Reason::Load(failure(4)))),
             Action::Announce(Announcement::Stopping),
-            Action::Quit(worker(2)),
         ]
     );
-    assert_eq!(pool.on(Event::WorkerRefused(worker(2), failure(4))), []);
     pool.dies(1);
-    pool.dies(2);
     assert_eq!(pool.commands(), [Action::StopForkServer(generation(1))]);
     pool.on(server_gone(1));
 
@@ -103,7 +264,7 @@ fn an_application_that_cannot_be_loaded_ends_the_service_with_its_status() {
 }
 
 #[test]
-fn a_preloaded_application_that_cannot_be_loaded_does_too() {
+fn a_preloaded_application_that_cannot_be_loaded_ends_the_service_with_its_status() {
     let mut pool = Pool::starting(WANTED);
 
     pool.on(Event::ForkServerRefused(generation(1), failure(4)));
@@ -152,7 +313,7 @@ fn no_process_for_the_first_worker_is_a_failure_of_the_operating_system() {
 }
 
 #[test]
-fn an_application_that_loads_too_long_says_where_it_is_and_ends_the_service() {
+fn an_application_that_loads_too_long_dumps_its_stacks_and_ends_the_service() {
     let mut pool = Pool::starting(ONE);
     pool.on(Event::ForkServerReady(generation(1)));
     pool.on(Event::WorkerStarted(worker(1)));
@@ -169,7 +330,7 @@ fn an_application_that_loads_too_long_says_where_it_is_and_ends_the_service() {
 }
 
 #[test]
-fn a_fork_server_that_loads_too_long_says_where_it_is_too() {
+fn a_fork_server_that_loads_too_long_dumps_its_stacks_too() {
     let mut pool = Pool::starting(WANTED);
 
     assert_eq!(pool.until_deadline(), 60 * SECOND);
@@ -195,7 +356,6 @@ fn without_a_limit_loading_is_waited_for() {
     assert_eq!(pool.arbiter.deadline(), None);
     pool.on(Event::ForkServerReady(generation(1)));
     pool.on(Event::WorkerStarted(worker(1)));
-    pool.on(Event::WorkerStarted(worker(2)));
 
     assert_eq!(pool.arbiter.deadline(), None);
 }

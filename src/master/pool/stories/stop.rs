@@ -60,7 +60,7 @@ fn a_quick_stop_does_not_wait_for_requests() {
 }
 
 #[test]
-fn a_quick_stop_hurries_a_graceful_one_and_not_the_other_way() {
+fn a_quick_stop_replaces_a_graceful_one_and_not_the_reverse() {
     let mut pool = Pool::serving(WANTED);
     pool.order(Order::Stop);
 
