@@ -8,6 +8,9 @@ use rgunicorn_fuzz::reader::{Outcome, read};
 use rgunicorn_fuzz::reference::{self, Verdict};
 use rgunicorn_http::{Framing, Limits};
 
+/// More take time and show nothing new.
+const MOST_REQUESTS: usize = 20;
+
 fuzz_target!(|data: &[u8]| {
     if let Some(input) = Input::new(data) {
         check(&input);
@@ -15,11 +18,10 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn check(input: &Input) {
-    let mut bytes = input.bytes.to_vec();
-    loop {
+    let mut bytes = input.bytes.clone();
+    for _ in 0..MOST_REQUESTS {
         let whole = read(&bytes, &[], &input.limits);
-        let each: Vec<usize> = (0..bytes.len()).collect();
-        for cuts in [input.cuts(bytes.len()), each] {
+        for cuts in input.cuts(bytes.len()) {
             assert_eq!(read(&bytes, &cuts, &input.limits), whole);
         }
 
