@@ -18,8 +18,6 @@ pub struct Head {
     pub framing: Framing,
     pub keep_alive: bool,
     pub expect_continue: bool,
-    pub host: Option<Vec<u8>>,
-    pub content_type: Option<Vec<u8>>,
     pub length: usize,
 }
 
@@ -79,7 +77,7 @@ fn read(lines: &[&[u8]], length: usize, limits: &Limits) -> Option<Head> {
         values.next().is_none().then_some(first)
     };
     let host = at_most_once("host")?;
-    let content_type = at_most_once("content-type")?;
+    at_most_once("content-type")?;
     let length_field = at_most_once("content-length")?;
     let coding = at_most_once("transfer-encoding")?;
 
@@ -129,8 +127,6 @@ fn read(lines: &[&[u8]], length: usize, limits: &Limits) -> Option<Head> {
         framing,
         keep_alive,
         expect_continue: expect_continue && has_body,
-        host: host.or(authority).map(<[u8]>::to_vec),
-        content_type: content_type.map(<[u8]>::to_vec),
         length,
     })
 }
@@ -173,7 +169,7 @@ fn read_target<'target>(method: &[u8], target: &'target [u8]) -> Option<Parts<'t
     Some((path.to_vec(), query.to_vec(), authority))
 }
 
-/// `name:port`, `[address]:port`, both without the port perhaps.
+/// `name:port` or `[address]:port`; the port is optional.
 fn is_host(host: &[u8]) -> bool {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(byte);
     let (is_good, port) = if let Some(rest) = host.strip_prefix(b"[") {

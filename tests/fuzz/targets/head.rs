@@ -124,8 +124,6 @@ fn owned(head: &Head, bytes: &[u8]) -> reference::Head {
         framing: head.framing,
         keep_alive: head.keep_alive,
         expect_continue: head.expect_continue,
-        host: head.host.map(owned),
-        content_type: head.content_type.map(owned),
         length: head.length,
     }
 }

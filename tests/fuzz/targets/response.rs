@@ -153,10 +153,7 @@ fn check(answer: &Answer) {
     };
     let may_keep_alive = body.keep_alive;
     for piece in answer.body.chunks(answer.piece) {
-        let frame = body.frame(piece.len());
-        out.extend_from_slice(frame.prefix());
-        out.extend_from_slice(&piece[..frame.length]);
-        out.extend_from_slice(frame.suffix);
+        body.write(piece, &mut out);
     }
     let end = body.end();
     out.extend_from_slice(end.unwrap_or_default());

@@ -8,7 +8,6 @@ use std::str;
 use libfuzzer_sys::fuzz_target;
 use rgunicorn_http::{Head, Limits, Refusal, Span, percent_decode};
 
-/// What the application gets to see of a target.
 #[derive(Debug, PartialEq, Eq)]
 struct Parts {
     path: Vec<u8>,
@@ -110,7 +109,7 @@ fn parts(method: &str, target: &[u8], host: &[u8]) -> Result<Parts, Refusal> {
     Ok(Parts {
         path: owned(head.path),
         query: owned(head.query),
-        host: owned(head.host.expect("an HTTP/1.1 request has one")),
+        host: owned(head.fields[0].value),
     })
 }
 
