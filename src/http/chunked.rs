@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 /// As many as a `u64` has.
 const MAX_DIGITS: usize = 16;
 
-/// The most bytes that may follow the digits of one size.
+/// The most bytes of a size line beyond `MAX_DIGITS`, without its line break.
 const MAX_EXTENSION: usize = 256;
 
 /// How many bytes of framing a body may have beyond 16 for each chunk and 2 for each byte
@@ -156,7 +156,7 @@ impl Chunked {
                 Err(Refusal::BadChunkSize)
             }
             (State::Size | State::Extension, b'\r') => Ok(State::SizeEnd),
-            (State::Size | State::SizeBlank, b';') => Ok(State::Extension),
+            (State::Size | State::SizeBlank, b';') => self.extension(State::Extension),
             // RFC 9112 has "bad" blanks before an extension, and only there.
             (State::Size | State::SizeBlank, b' ' | b'\t') => self.extension(State::SizeBlank),
             (State::Size, digit) => {
@@ -237,7 +237,14 @@ impl Chunked {
                 .checked_sub(1)
                 .ok_or(Refusal::TrailersTooLarge)?;
         }
-        if byte == b':' && length > 0 {
+        let is_colon = byte == b':' && length > 0;
+        if !is_colon && !is_token_byte(byte) {
+            return Err(Refusal::BadTrailer);
+        }
+        if self.line + 2 > self.trailer_size {
+            return Err(Refusal::TrailersTooLarge);
+        }
+        if is_colon {
             let forbidden = self
                 .name
                 .get(..length)
@@ -247,12 +254,6 @@ impl Chunked {
             } else {
                 Ok(State::TrailerValue)
             };
-        }
-        if !is_token_byte(byte) {
-            return Err(Refusal::BadTrailer);
-        }
-        if self.line + 2 > self.trailer_size {
-            return Err(Refusal::TrailersTooLarge);
         }
         if let Some(slot) = self.name.get_mut(length) {
             *slot = byte.to_ascii_lowercase();
@@ -337,6 +338,16 @@ mod tests {
         let mut long = b"1;".to_vec();
         long.resize(400, b'a');
         assert_refused(&long, Refusal::BadChunkExtension);
+
+        // A size line has at most 272 bytes, a `;` at its end included.
+        for (blanks, fits) in [(270, true), (271, false)] {
+            let input = format!("1{:blanks$};\r\nx\r\n0\r\n\r\n", "");
+            if fits {
+                assert_body(input.as_bytes(), b"x", b"");
+            } else {
+                assert_refused(input.as_bytes(), Refusal::BadChunkExtension);
+            }
+        }
 
         let mut many = Vec::new();
         for _ in 0..90 {
@@ -443,6 +454,9 @@ mod tests {
         assert_refused(b"0\r\naaaaaaaaaaaaaaaaaaaaaaa", Refusal::TrailersTooLarge);
         assert_refused(b"0\r\na:bbbbbbbbbbbbbbbbbbbbb", Refusal::TrailersTooLarge);
         assert_body(b"0\r\na:34567890123\r\n\r\n", b"", b"");
+        // The colon counts, too.
+        assert_body(b"0\r\nabcdefghijklm:\r\n\r\n", b"", b"");
+        assert_refused(b"0\r\nabcdefghijklmn:\r\n\r\n", Refusal::TrailersTooLarge);
     }
 
     #[test]

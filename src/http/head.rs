@@ -28,6 +28,10 @@ use crate::target;
 /// The most fields of a head that is parsed without allocating.
 const FIELDS_ON_STACK: usize = 128;
 
+/// The fewest bytes of a field line. Slots are allocated for as many fields as the head
+/// can hold, because the limit may be any number.
+const SHORTEST_FIELD: usize = b"a:\r\n".len();
+
 /// The head of a request. Made once for a connection and used again for each of its
 /// requests; all spans belong to the buffer that was given to [`Head::parse`].
 #[derive(Debug, Clone)]
@@ -129,10 +133,11 @@ impl Head {
         };
         let head = as_http_11(&buffer[..length]);
         let mut slots = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
-        if limits.fields <= FIELDS_ON_STACK {
-            self.split(&head, &mut slots[..limits.fields], limits)?;
+        let fields = limits.fields.min(length / SHORTEST_FIELD);
+        if fields <= FIELDS_ON_STACK {
+            self.split(&head, &mut slots[..fields], limits)?;
         } else {
-            let mut many = vec![MaybeUninit::uninit(); limits.fields];
+            let mut many = vec![MaybeUninit::uninit(); fields];
             self.split(&head, &mut many, limits)?;
         }
         self.check(buffer, limits).map(|()| true)
@@ -440,6 +445,20 @@ mod tests {
             refused(&bytes, &Limits::default()),
             Some(Refusal::TooManyFields)
         );
+    }
+
+    #[test]
+    fn limits_may_be_any_number() {
+        let limits = Limits {
+            line: usize::MAX,
+            fields: usize::MAX,
+            field_size: usize::MAX,
+            body: u64::MAX,
+        };
+
+        let head = parsed(b"GET / HTTP/1.2\r\nHost: a\r\nb:\r\n\r\n", &limits).unwrap();
+
+        assert_eq!(head.fields.len(), 2);
     }
 
     #[test]
