@@ -73,7 +73,7 @@ impl Packages {
 }
 
 #[test]
-fn each_room_is_without_what_it_shall_never_have() {
+fn no_package_depends_on_what_it_must_do_without() {
     let packages = Packages::of_this_workspace();
 
     for (room, without) in [

@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn extensions_are_read_over() {
+    fn extensions_are_ignored() {
         assert_body(b"1;a=b\r\nx\r\n0;c=\"d;e\"\r\n\r\n", b"x", b"");
         assert_body(b"1 \t;a\r\nx\r\n0 ; b\r\n\r\n", b"x", b"");
         assert_body(b"1;\r\nx\r\n0\r\n\r\n", b"x", b"");
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn trailers_are_read_over() {
+    fn trailers_are_discarded() {
         assert_body(b"0\r\nVary: *\r\nETag:\"a\"\r\n\r\n", b"", b"");
         assert_body(b"0\r\na:\r\n\r\nnext", b"", b"next");
     }

@@ -10,11 +10,11 @@ use crate::target::is_host;
 /// Collected field by field, judged together at the end of the head.
 #[derive(Debug, Default)]
 pub(crate) struct KnownFields {
-    pub(crate) host: Option<Span>,
-    pub(crate) content_type: Option<Span>,
+    host: Option<Span>,
+    has_content_type: bool,
     length: Option<u64>,
     coding: Option<Coding>,
-    pub(crate) connection: ConnectionOptions,
+    connection: ConnectionOptions,
     expects: Option<Expectation>,
 }
 
@@ -52,10 +52,7 @@ impl KnownFields {
                 self.connection.add(field.value.of(buffer));
                 Ok(())
             }
-            12 if is(b"content-type") => match self.content_type.replace(field.value) {
-                None => Ok(()),
-                Some(_) => Err(Refusal::RepeatedContentType),
-            },
+            12 if is(b"content-type") => self.add_content_type(),
             14 if is(b"content-length") => self.add_length(field.value.of(buffer)),
             17 if is(b"transfer-encoding") => self.add_coding(field.value.of(buffer)),
             _ => Ok(()),
@@ -70,6 +67,32 @@ impl KnownFields {
             Ok(())
         } else {
             Err(Refusal::BadHost)
+        }
+    }
+
+    fn add_content_type(&mut self) -> Result<(), Refusal> {
+        if std::mem::replace(&mut self.has_content_type, true) {
+            return Err(Refusal::RepeatedContentType);
+        }
+        Ok(())
+    }
+
+    /// Whether Host is there if it has to be, and names the same as the URL in the
+    /// request line if that has an authority.
+    pub(crate) fn check_host(
+        &self,
+        buffer: &[u8],
+        version: Version,
+        authority: Option<Span>,
+    ) -> Result<(), Refusal> {
+        match (self.host, authority) {
+            (None, _) if version == Version::Http11 => Err(Refusal::MissingHost),
+            (Some(host), Some(authority))
+                if !authority.of(buffer).eq_ignore_ascii_case(host.of(buffer)) =>
+            {
+                Err(Refusal::OtherHost)
+            }
+            (Some(_) | None, Some(_) | None) => Ok(()),
         }
     }
 

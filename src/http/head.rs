@@ -48,10 +48,6 @@ pub struct Head {
     /// Whether the client waits for [`CONTINUE`](crate::CONTINUE) before it sends
     /// its body.
     pub expect_continue: bool,
-    /// The value of Host, or the authority of the URL in the request line (they are
-    /// the same when both are there). Absent only with HTTP/1.0.
-    pub host: Option<Span>,
-    pub content_type: Option<Span>,
     /// How many bytes of the buffer the head takes, from a leading empty line to
     /// the empty line that ends it.
     pub length: usize,
@@ -87,8 +83,6 @@ impl Head {
             framing: Framing::None,
             keep_alive: false,
             expect_continue: false,
-            host: None,
-            content_type: None,
             length: 0,
             state: State::Fresh,
             scanner: Scanner::default(),
@@ -102,8 +96,6 @@ impl Head {
         self.framing = Framing::None;
         self.keep_alive = false;
         self.expect_continue = false;
-        self.host = None;
-        self.content_type = None;
         self.length = 0;
         self.state = State::Fresh;
         self.scanner = Scanner::default();
@@ -229,16 +221,7 @@ impl Head {
         for field in &self.fields {
             known.add(buffer, field)?;
         }
-        self.host = match (target.authority, known.host) {
-            (_, None) if self.version == Version::Http11 => return Err(Refusal::MissingHost),
-            (Some(authority), Some(host))
-                if !authority.of(buffer).eq_ignore_ascii_case(host.of(buffer)) =>
-            {
-                return Err(Refusal::OtherHost);
-            }
-            (authority, host) => host.or(authority),
-        };
-        self.content_type = known.content_type;
+        known.check_host(buffer, self.version, target.authority)?;
         self.framing = known.framing(self.version, limits)?;
         self.keep_alive = known.keep_alive(self.version);
         self.expect_continue = known.expect_continue(self.version, self.framing)?;
@@ -362,7 +345,6 @@ mod tests {
                 (b"Empty", b"")
             ]
         );
-        assert_eq!(head.host.map(|host| host.of(bytes)), Some(&b"a.b"[..]));
         assert_eq!(&bytes[head.length..], b"next");
         assert_eq!(head.framing, Framing::None);
         assert!(head.keep_alive);
@@ -379,7 +361,6 @@ mod tests {
         assert_eq!(head.parse(second, &Limits::default()), Ok(true));
 
         assert_eq!(head.path.of(second), b"/a");
-        assert_eq!((head.host, head.content_type), (None, None));
         assert_eq!(head.framing, Framing::None);
         assert!(head.fields.is_empty() && !head.expect_continue && !head.keep_alive);
     }

@@ -206,8 +206,7 @@ pub fn write_error_page(
     let mut head = ResponseHead::begin(out, context, title.as_bytes())?;
     head.field(b"Content-Type", b"text/html")?;
     let mut body = head.finish(Some(page.len() as u64), date);
-    let frame = body.frame(page.len());
-    out.extend_from_slice(&page.as_bytes()[..frame.length]);
+    body.write(page.as_bytes(), out);
     Ok(body)
 }
 

@@ -88,6 +88,14 @@ impl ResponseBody {
         }
     }
 
+    /// Appends a piece to `out` in its frame.
+    pub fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        let frame = self.frame(piece.len());
+        out.extend_from_slice(frame.prefix());
+        out.extend_from_slice(&piece[..frame.length]);
+        out.extend_from_slice(frame.suffix);
+    }
+
     /// Ends the body: returns the bytes that have to follow. Not to be called when the
     /// application failed midway: the client has to see that the end is missing.
     pub fn end(&mut self) -> Result<&'static [u8], BodyTooShort> {
@@ -119,10 +127,7 @@ mod tests {
         };
         let mut out = Vec::new();
         for piece in pieces {
-            let frame = body.frame(piece.len());
-            out.extend_from_slice(frame.prefix());
-            out.extend_from_slice(&piece[..frame.length]);
-            out.extend_from_slice(frame.suffix);
+            body.write(piece, &mut out);
         }
         let end = body.end();
         (out, end, body.keep_alive)

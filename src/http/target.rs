@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_names_or_addresses_with_a_port_perhaps() {
+    fn hosts_are_names_or_addresses_with_an_optional_port() {
         for host in [
             "",
             "a",

@@ -15,7 +15,7 @@ use crate::config::{Config, Sources};
 use crate::control::Server;
 use crate::listeners::Listener;
 use crate::log;
-use crate::log::events::Speaker;
+use crate::log::events::AppProcess;
 use crate::pool::{Action, Arbiter, Event, MOST_WORKERS, Phase, Wanted};
 use crate::process::{Output, WorkerFolder};
 use crate::signals::Signals;
@@ -60,7 +60,7 @@ pub struct Master {
     just_reaped: Option<u32>,
     /// The process that could not load the application, while the arbiter handles
     /// that: its log record names it.
-    refused_by: Option<Speaker>,
+    refused_by: Option<AppProcess>,
     started: Instant,
     /// Why the start failed: the status line shows it to the end.
     start_failure: Option<String>,

@@ -223,11 +223,11 @@ fn check(sources: &Sources, config: &Config) -> Result<u8, StartError> {
     match try_application(&server, &mut signals)? {
         Verdict::Good => {
             let app = config.app.as_str();
-            let said = writeln!(
+            let printed = writeln!(
                 io::stdout(),
                 "configuration and application {app} are valid"
             );
-            said.map(|()| 0).map_err(system("print"))
+            printed.map(|()| 0).map_err(system("print"))
         }
         Verdict::Bad(failure) => Err(StartError::Application(failure)),
         Verdict::Died(exit) => Err(StartError::Interpreter(server.describe_exit(exit))),
@@ -260,7 +260,7 @@ fn try_application(
                 return Ok(Verdict::Bad(failure));
             }
             Received::Message(FromForkServer::Log(record), _) => {
-                events::relayed(server.speaker(), &record);
+                events::relayed(server.app_process(), &record);
                 continue;
             }
             Received::Message(FromForkServer::ForkFailed { .. }, _) => continue,
@@ -394,7 +394,8 @@ fn refused_control(origin: &Origin, path: &Path, error: &dyn Display) -> StartEr
     StartError::Control(origin.describe("control_socket", &problem))
 }
 
-/// Each worker costs the master a link, a pidfd and perhaps two pipes.
+/// Each worker costs the master a link, a pidfd and perhaps two pipes. The 256 are for
+/// everything else, among them streams that outlive their workers.
 fn descriptors_needed(config: &Config) -> u64 {
     let workers = config.workers.count() + usize::try_from(config.surge.get()).unwrap_or(0);
     u64::try_from(workers * 2 * 6 + control::MOST_CLIENTS + 256).unwrap_or(u64::MAX)

@@ -270,8 +270,8 @@ static void report(double *lateness, int late_count) {
     }
     // How late the client itself woke up: what it adds to the server's figures.
     print_distribution("client", lateness, late_count);
-    printf(", \"requests\": %d, \"errors\": %d, \"error\": \"%s\", \"retried\": %d, \"closed\": %d}\n", requests, errors,
-           first_error, retried, closed_by_server);
+    printf(", \"requests\": %d, \"errors\": %d, \"error\": \"%s\", \"retried\": %d, \"closed\": %d}\n", requests,
+           errors, first_error, retried, closed_by_server);
 }
 
 static void make_plan(double rate, double seconds, int slow, uint64_t seed) {

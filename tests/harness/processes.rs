@@ -63,6 +63,13 @@ pub fn children(pid: Pid) -> BTreeSet<Pid> {
         .collect()
 }
 
+/// The children of a process that have ended and are not reaped.
+pub fn zombies(pid: Pid) -> BTreeSet<Pid> {
+    all()
+        .filter(|child| parent(*child) == Some(pid) && state(*child) == Some('Z'))
+        .collect()
+}
+
 /// Every process that runs with `folder` in its environment.
 pub fn started_for(folder: &Path) -> Vec<Pid> {
     let needle = folder.to_str().unwrap().as_bytes().to_vec();

@@ -1,5 +1,6 @@
 //! The command lines: help, version, and `rgunicornctl`.
 
+use super::shop::shop;
 use crate::harness::{Program, Server, program::RGUNICORNCTL};
 
 #[test]
@@ -157,12 +158,4 @@ fn another_user_cannot_control_a_server() {
 
     assert_ne!(outcome.status, 0, "{outcome:?}");
     assert!(server.notices().is_empty());
-}
-
-/// An application that says one word.
-fn shop(word: &str) -> String {
-    format!(
-        "def app(environ, start_response):\n    start_response('200 OK', [('Content-Type', 'text/plain')])\n    \
-         return [b'{word}']\n"
-    )
 }

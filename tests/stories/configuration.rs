@@ -359,7 +359,7 @@ fn every_mistake_of_the_command_line_is_reported_at_once() {
 }
 
 #[test]
-fn a_worker_folder_that_cannot_be_found_is_said_to_be_looked_for() {
+fn a_worker_folder_that_cannot_be_found_is_named() {
     let port = free_port();
     let address = format!("127.0.0.1:{port}");
 

@@ -47,11 +47,7 @@ fn a_worker_that_dies_is_replaced() {
 fn a_request_that_crashes_its_worker_fails_no_other_request() {
     let server = Server::running("shop:app")
         .workers(2)
-        .file(
-            "shop.py",
-            "import hello, os\ndef app(environ, start_response):\n    if environ['PATH_INFO'] == '/crash':\n        \
-             os.abort()\n    return hello.app(environ, start_response)\n",
-        )
+        .file("shop.py", CRASHING)
         .start();
 
     server
@@ -261,4 +257,44 @@ fn dead_workers_are_reaped() {
             processes::state(victim).is_none()
         });
     }
+}
+
+/// The master learns that a child has ended, and only then reads the message in which
+/// the child says that it is a worker.
+#[test]
+fn a_worker_that_ends_before_the_master_knows_its_pid_is_reported_with_how_it_ended() {
+    let server = Server::running("shop:app")
+        .workers(1)
+        .file(
+            "shop.py",
+            "import os\nif os.path.exists('end'):\n    os._exit(9)\nfrom hello import app\n",
+        )
+        .start();
+    let fork_server = *server.other_pids().first().unwrap();
+    let master = server.pid();
+    server.write("end", "");
+    processes::signal(fork_server, Signal::SIGSTOP);
+    server.signal(Signal::SIGTTIN);
+    server.wait_until("another worker is ordered", || {
+        let status = server.ctl(&["status"]).stdout;
+        status.contains("1 worker ready of 2")
+    });
+
+    // The master's signals get readable before the worker's link does, and both are
+    // by the time it looks.
+    server.signal(Signal::SIGSTOP);
+    server.wait_until("the master stands still", || {
+        processes::state(master) == Some('T')
+    });
+    server.signal(Signal::SIGUSR1);
+    processes::signal(fork_server, Signal::SIGCONT);
+    server.wait_until("the worker has ended", || {
+        !processes::zombies(master).is_empty()
+    });
+    server.signal(Signal::SIGCONT);
+
+    server.wait_for_log("Worker 2 ended before it was ready: exit status 9");
+    assert_eq!(server.log_count("pidfd"), 0, "{}", server.stderr());
+    std::fs::remove_file(server.folder().join("end")).unwrap();
+    server.wait_for_workers(2);
 }

@@ -11,7 +11,7 @@ fn pipe_of_its_own() -> (OwnedFd, OwnedFd) {
 }
 
 #[test]
-fn the_log_tells_the_story_of_a_server() {
+fn the_log_names_the_workers_the_address_the_reload_and_the_stop() {
     let server = Server::running("hello:app").workers(2).start();
     let workers = server.wait_for_workers(2);
     server.reload();

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 #[test]
-fn ready_is_said_when_a_worker_can_answer_and_not_before() {
+fn ready_is_sent_when_a_worker_can_answer_and_not_before() {
     for preload in [false, true] {
         let server = Server::running("shop:app")
             .setting("preload", preload)
@@ -30,7 +30,7 @@ fn ready_is_said_when_a_worker_can_answer_and_not_before() {
 }
 
 #[test]
-fn ready_is_said_once() {
+fn ready_is_sent_once() {
     let server = Server::running("hello:app").workers(3).start();
     server.wait_for_workers(3);
     server.get("/");
@@ -97,7 +97,7 @@ fn a_reload_says_when_it_began_on_the_clock_that_systemd_compares() {
 }
 
 #[test]
-fn stopping_is_said_at_the_beginning_of_the_stop() {
+fn stopping_is_sent_at_the_beginning_of_the_stop() {
     let server = Server::running("slow:app").start();
     let running = server.get_in_background("/until/go");
     server.wait_until("the request runs", || !server.read("go.started").is_empty());

@@ -253,27 +253,56 @@ fn an_endless_body_for_a_slow_reader_takes_bounded_memory() {
     });
 }
 
-#[test]
-fn the_space_on_disk_that_one_slow_reader_takes_is_limited() {
+/// A server with a client that does not read its response, of which 2 MiB are kept on
+/// disk.
+fn unread_response(path: &str) -> (Running, Connection) {
     let server = Server::running("answers:app")
         .workers(1)
         .setting("client_timeout", 3)
         .setting("limit_response_buffer", "2M")
         .start();
-    let worker = *server.worker_pids().first().unwrap();
     let mut slow = server.connect();
-    slow.send("GET /close-and-endless HTTP/1.1\r\nHost: a\r\n\r\n");
+    slow.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
     slow.read_head().unwrap();
+    (server, slow)
+}
 
+/// Waits for `fact`; until then the limit holds, and is used.
+#[track_caller]
+fn assert_limited_on_disk(server: &Running, what: &str, mut fact: impl FnMut() -> bool) {
+    let worker = *server.worker_pids().first().unwrap();
     let mut peak = 0;
-    server.wait_until("the server closes the connection", || {
+    server.wait_until(what, || {
         peak = peak.max(processes::unlinked_bytes(worker));
+        fact()
+    });
+    assert!((1 << 20..3 << 20).contains(&peak), "{peak} bytes");
+}
+
+#[test]
+fn the_space_on_disk_that_one_slow_reader_takes_is_limited() {
+    let (server, _slow) = unread_response("/close-and-endless");
+
+    assert_limited_on_disk(&server, "the server closes the connection", || {
         server.read("notes").contains("closed endless")
     });
 
-    assert!(peak > 1 << 20, "{peak} bytes");
-    assert!(peak < 3 << 20, "{peak} bytes");
+    let worker = *server.worker_pids().first().unwrap();
     assert_eq!(processes::unlinked_bytes(worker), 0);
+}
+
+/// As for an iterable that makes its pieces one by one.
+#[test]
+fn the_space_on_disk_that_a_list_takes_is_limited() {
+    for path in ["/long-list", "/long-tuple"] {
+        let (server, _slow) = unread_response(path);
+
+        // The worker waits for the slow client, then answers the next.
+        let next = server.get_in_background("/list");
+        assert_limited_on_disk(&server, "the next client is served", || next.is_finished());
+
+        assert_eq!(next.join().unwrap().unwrap().status, 200, "{path}");
+    }
 }
 
 #[test]
@@ -392,34 +421,6 @@ fn clients_that_send_many_requests_at_once_do_not_block_the_only_worker() {
 
     let waited = start.elapsed();
     assert!(waited < Duration::from_secs(10), "{waited:?}");
-}
-
-/// As for an iterable that makes its pieces one by one.
-#[test]
-fn the_space_on_disk_that_a_list_takes_is_limited() {
-    for kind in ["list", "tuple"] {
-        let server = Server::running("answers:app")
-            .workers(1)
-            .setting("client_timeout", 3)
-            .setting("limit_response_buffer", "2M")
-            .start();
-        let worker = *server.worker_pids().first().unwrap();
-        let mut slow = server.connect();
-        slow.send(format!("GET /long-{kind} HTTP/1.1\r\nHost: a\r\n\r\n"));
-        slow.read_head().unwrap();
-
-        // The worker waits for the slow client, then answers the next.
-        let next = server.get_in_background("/list");
-        let mut peak = 0;
-        server.wait_until("the next client is served", || {
-            peak = peak.max(processes::unlinked_bytes(worker));
-            next.is_finished()
-        });
-
-        assert!(peak > 1 << 20, "{kind}: {peak} bytes");
-        assert!(peak < 3 << 20, "{kind}: {peak} bytes");
-        assert_eq!(next.join().unwrap().unwrap().status, 200);
-    }
 }
 
 #[test]

@@ -96,6 +96,7 @@ stories! {
     output:
         no_line_of_a_burst_is_lost
         what_the_application_writes_keeps_its_form
+        what_a_child_writes_after_its_worker_has_left_is_kept
         a_journald_that_is_restarted_misses_nothing
         a_stopped_journald_blocks_no_request
         a_journal_that_is_gone_stops_no_request

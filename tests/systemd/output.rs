@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// Writes in every way that a log has to keep apart.
 const APP: &str = r#"
-import logging, os, sys, urllib.parse
+import logging, os, subprocess, sys, urllib.parse
 
 def app(environ, start_response):
     query = dict(urllib.parse.parse_qsl(environ.get("QUERY_STRING", "")))
@@ -33,6 +33,9 @@ def app(environ, start_response):
         case "/long":
             print("long " + "x" * 40_000)
             logging.error("long first\n" + "y" * 30_000)
+        case "/child":
+            wait = "until [ -e $STATE_DIRECTORY/go ]; do sleep 0.05; done"
+            subprocess.Popen(["sh", "-c", f"{wait}; echo first; echo last"])
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
     return [b"ok"]
 "#;
@@ -71,7 +74,7 @@ pub fn no_line_of_a_burst_is_lost(lab: &Lab) {
     const LINES: usize = 5000;
     let site = lab.site("shop", APP).start();
 
-    // More than the rate limit of journald lets pass is not the question here.
+    // With a restart between, as journald's rate limit is not tested here.
     for name in ["first", "second"] {
         site.get(&format!("/lines?count={LINES}&name={name}"));
         wait_for_last(&site, name, LINES);
@@ -131,6 +134,25 @@ pub fn what_the_application_writes_keeps_its_form(lab: &Lab) {
     assert_eq!(ready.field("SYSLOG_IDENTIFIER"), "rgunicorn");
     assert!(ready.field("CODE_FILE").contains("log/events"), "{ready:?}");
     assert_ne!(ready.field("CODE_LINE"), "");
+}
+
+/// A program that a request started goes on when its worker has retired.
+pub fn what_a_child_writes_after_its_worker_has_left_is_kept(lab: &Lab) {
+    let site = lab.site("shop", APP).start();
+    let before = site.children();
+    site.get("/child");
+    site.deploy_app(APP);
+    wait_until("the old processes are gone", || {
+        let now = site.children();
+        before.iter().all(|pid| !now.contains(pid))
+    });
+
+    lab.must("touch /var/lib/rgunicorn/shop/go");
+
+    site.wait_for_entry("what the child writes", |entry| entry.message() == "last");
+    let journal = site.journal();
+    let first = journal.iter().find(|entry| entry.message() == "first");
+    assert_eq!(first.unwrap().field("STREAM"), "stdout");
 }
 
 pub fn a_journald_that_is_restarted_misses_nothing(lab: &Lab) {

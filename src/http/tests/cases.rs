@@ -44,7 +44,6 @@ fn check(case: &Case, reading: &Reading) {
             "path" => assert_eq!(reading.path, value, "{name}: path"),
             "query" => assert_eq!(reading.query, value, "{name}: query"),
             "version" => assert_eq!(reading.version, text, "{name}: version"),
-            "host" => assert_eq!(reading.host, Some(value), "{name}: host"),
             "keep-alive" => assert_eq!(reading.keep_alive, flag(), "{name}: keep-alive"),
             "expect-continue" => {
                 assert_eq!(reading.expect_continue, flag(), "{name}: expect-continue");

@@ -126,10 +126,7 @@ fn chunked(pieces: &[Vec<u8>]) -> Vec<u8> {
 fn sent(body: &mut ResponseBody, pieces: &[Vec<u8>]) -> Vec<u8> {
     let mut out = Vec::new();
     for piece in pieces {
-        let frame = body.frame(piece.len());
-        out.extend_from_slice(frame.prefix());
-        out.extend_from_slice(&piece[..frame.length]);
-        out.extend_from_slice(frame.suffix);
+        body.write(piece, &mut out);
     }
     out
 }

@@ -15,8 +15,6 @@ pub struct Reading {
     pub framing: Framing,
     pub keep_alive: bool,
     pub expect_continue: bool,
-    pub host: Option<Vec<u8>>,
-    pub content_type: Option<Vec<u8>>,
     pub body: Vec<u8>,
     /// What was not consumed.
     pub rest: Vec<u8>,
@@ -88,8 +86,6 @@ fn reading(head: &Head, bytes: &[u8], body: Vec<u8>, at: usize) -> Reading {
         framing: head.framing,
         keep_alive: head.keep_alive,
         expect_continue: head.expect_continue,
-        host: head.host.map(owned),
-        content_type: head.content_type.map(owned),
         body,
         rest: bytes[at..].to_vec(),
     }

@@ -7,6 +7,7 @@
 //! ← {"done":"generation 8 serves"}          or {"failed":"…"}
 //! ```
 
+use rgunicorn_link::shorten;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,22 @@ pub enum Answer {
 
 /// The longest line that either side takes, in bytes.
 pub const LONGEST_LINE: usize = 64 * 1024;
+
+/// What an [`Answer`] takes in its line besides its text.
+const ENVELOPE: usize = 64;
+
+impl Answer {
+    /// This answer, cut so that its line is not longer than [`LONGEST_LINE`]: an error
+    /// message may quote a value of any length.
+    #[must_use]
+    pub fn shortened(&self) -> Self {
+        let fitting = |text: &String| shorten(text.clone(), LONGEST_LINE - ENVELOPE);
+        match self {
+            Self::Done(result) => Self::Done(fitting(result)),
+            Self::Failed(reason) => Self::Failed(fitting(reason)),
+        }
+    }
+}
 
 /// A message as JSON, with its line break.
 #[expect(

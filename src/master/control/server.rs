@@ -272,10 +272,9 @@ impl Client {
         }
     }
 
-    /// An answer is short: the socket's buffer takes it whole, unless the client
-    /// has left.
+    /// The socket's buffer takes an answer whole, unless the client has left.
     fn send(&self, answer: &Answer) {
-        let line = protocol::line(answer);
+        let line = protocol::line(&answer.shortened());
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         while rustix::net::send(&self.stream, line.as_bytes(), flags) == Err(Errno::INTR) {}
     }
@@ -360,6 +359,24 @@ mod tests {
         fixture.server.reload_finished(ReloadId(2), &done("own"));
 
         assert_eq!(answer(first), "{\"done\":\"own\"}\n");
+    }
+
+    #[test]
+    fn an_answer_of_any_length_is_read_as_one() {
+        let mut fixture = Fixture::new();
+        let mut client = fixture.client();
+        client.write_all(b"{\"command\":\"reload\"}\n").unwrap();
+        let (number, _) = fixture.next().unwrap();
+
+        let reason = format!("workers: must be a number, not {}", "\n".repeat(500_000));
+        fixture.server.answer(number, &Answer::Failed(reason));
+
+        let line = answer(client);
+        assert!(line.len() <= LONGEST_LINE, "{} bytes", line.len());
+        let Ok(Answer::Failed(reason)) = protocol::parse(&line) else {
+            panic!("{line}");
+        };
+        assert!(reason.starts_with("workers: must be a number"));
     }
 
     #[test]

@@ -9,8 +9,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// For so many seconds the kernel keeps a TCP connection to itself while no request
-/// comes. A worker that crashes takes along every connection it has accepted: it
+/// How many seconds a TCP connection may be silent before the kernel offers it to the
+/// workers. A worker that crashes takes along every connection it has accepted: it
 /// should have none that another worker could have answered. It also saves the
 /// worker one wake-up per connection.
 const MAX_SILENCE_S: i32 = 1;

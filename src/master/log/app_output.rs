@@ -11,6 +11,8 @@
 //!   that buffer write unrelated lines in one go, the first line must be the only
 //!   one with the name of a level in it.
 //!
+//! A carriage return within a line begins another line of the same record.
+//!
 //! A line may say its priority with `<N>` in front, as sd-daemon(3) has it.
 //!
 //! Python prints a traceback line by line, so one that has begun waits for its
@@ -32,6 +34,7 @@
 
 use super::Priority;
 use super::events::Stream;
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 /// The longest record in bytes. What is longer becomes several records.
@@ -232,7 +235,7 @@ impl Assembler {
 
     fn line(&mut self, line: &[u8]) {
         let line = String::from_utf8_lossy(line);
-        let line = on_screen(&line);
+        let line = &*with_returns_as_line_breaks(&line);
         if self.in_long_line {
             self.append("", line);
             return;
@@ -247,7 +250,7 @@ impl Assembler {
             open.blanks += 1;
             return;
         }
-        let mut shape = open.shape.then(kind, open.blanks, &open.text);
+        let mut shape = open.shape.after(kind, open.blanks, &open.text);
         // A line that says its priority is meant for itself.
         if shape.is_none() && self.in_write && given.is_none() {
             shape = Some(match Shape::first(kind) {
@@ -346,7 +349,7 @@ impl Shape {
 
     /// The shape of a record after `line`, or nothing if the line is no part of
     /// it. `blanks` empty lines are between; `text` is the record so far.
-    fn then(self, line: Line, blanks: usize, text: &str) -> Option<Self> {
+    fn after(self, line: Line, blanks: usize, text: &str) -> Option<Self> {
         let indented = matches!(line, Line::File | Line::Indented | Line::Branch);
         match self {
             Self::Plain => match line {
@@ -455,10 +458,15 @@ fn names_level(line: &[u8]) -> bool {
     LEVELS.iter().any(|level| line.contains(level))
 }
 
-/// What a terminal would show of a line: what follows the last carriage return.
-fn on_screen(line: &str) -> &str {
-    let line = line.trim_end_matches('\r');
-    line.rsplit('\r').next().unwrap_or(line)
+/// A terminal would overwrite what is before a carriage return. The journal shows all of
+/// it, a line below the other: in a progress bar that is little, elsewhere it may be what
+/// somebody wanted to hide.
+fn with_returns_as_line_breaks(line: &str) -> Cow<'_, str> {
+    if !line.contains('\r') {
+        return Cow::Borrowed(line);
+    }
+    let parts: Vec<_> = line.split('\r').filter(|part| !part.is_empty()).collect();
+    Cow::Owned(parts.join("\n"))
 }
 
 /// `<3>disk full` is `disk full` with priority 3.

@@ -4,7 +4,7 @@
 //! writes may come here. They name the destination with each datagram, so a
 //! journald that was restarted is found again by itself.
 
-use super::events::{self, Speaker, Stream};
+use super::events::{self, AppProcess, Stream};
 use super::record::{Content, Record};
 use super::sink::Failure;
 use super::{AppRecord, Priority};
@@ -41,10 +41,10 @@ impl Journal {
             Content::Program(captured) => self.emit(|| captured.emit()),
             Content::Dropped(count) => self.emit(|| events::records_dropped(*count, "the journal")),
             Content::Application {
-                speaker,
+                process,
                 stream,
                 output,
-            } => self.send(*speaker, *stream, output),
+            } => self.send(*process, *stream, output),
         }
     }
 
@@ -65,11 +65,11 @@ impl Journal {
 
     fn send(
         &mut self,
-        speaker: Speaker,
+        process: AppProcess,
         stream: Stream,
         output: &AppRecord,
     ) -> Result<(), Failure> {
-        let fields = events::output_fields(speaker, stream);
+        let fields = events::output_fields(process, stream);
         let fields = fields.iter().map(|(name, value)| (*name, value.as_str()));
         let fields = fields.chain([("SYSLOG_IDENTIFIER", self.identifier)]);
         match journal_send(output.priority.into(), &output.text, fields) {

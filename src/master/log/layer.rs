@@ -1,10 +1,10 @@
 //! Between the macros of `tracing` and the writer: captures an event's fields,
 //! and leaves out what is below the level.
 
-use super::record::{Captive, Captured, Content};
+use super::record::{Captured, Content, FieldValue};
 use super::writer::Writer;
 use super::{AppRecord, Priority, Sink};
-use crate::log::events::{Speaker, Stream};
+use crate::log::events::{AppProcess, Stream};
 use rgunicorn_link::protocol::Level;
 use std::fmt::Debug;
 use std::io;
@@ -72,9 +72,9 @@ impl Handle {
 
     /// Writes what the application wrote to a stream of its own. The level does
     /// not apply: what an application prints is its own business.
-    pub fn output(&self, speaker: Speaker, stream: Stream, output: AppRecord) {
+    pub fn output(&self, process: AppProcess, stream: Stream, output: AppRecord) {
         self.0.writer.push(Content::Application {
-            speaker,
+            process,
             stream,
             output,
         });
@@ -129,17 +129,17 @@ impl<S: Subscriber> Layer<S> for Log {
     }
 }
 
-struct Values(Vec<(Field, Captive)>);
+struct Values(Vec<(Field, FieldValue)>);
 
 impl Values {
     fn text(&mut self, field: &Field, text: String) {
-        self.0.push((field.clone(), Captive::Text(text)));
+        self.0.push((field.clone(), FieldValue::Text(text)));
     }
 }
 
 impl Visit for Values {
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.0.push((field.clone(), Captive::Number(value)));
+        self.0.push((field.clone(), FieldValue::Number(value)));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {

@@ -26,7 +26,7 @@ const RESUME: usize = PAUSE / 2;
 /// rule), which is read even while reading is paused.
 const MOST_OUTPUT: usize = 8 * 1024 * 1024;
 
-/// The program's own records find room when the application's no longer do.
+/// Bytes for the program's own records when those of the application find no room.
 const RESERVE: usize = 1024 * 1024;
 
 #[derive(Debug, Default)]
@@ -121,15 +121,15 @@ impl Queue {
         !self.paused || self.is_stalled(now)
     }
 
-    /// Whether it was not read and should be again, now that there is room. Says
-    /// so once.
+    /// Whether the application's output was not read and should be again, now that there
+    /// is room. `true` once.
     pub(super) fn resumes(&mut self) -> bool {
         let resumes = self.paused && self.bytes <= RESUME;
         self.paused &= !resumes;
         resumes
     }
 
-    /// Whether its output is waiting for room.
+    /// Whether the application's output waits for room.
     pub(super) fn is_paused(&self) -> bool {
         self.paused
     }
@@ -138,12 +138,12 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::events::{Speaker, Stream};
+    use crate::log::events::{AppProcess, Stream};
     use crate::log::{AppRecord, Priority};
 
     fn output(text: &str) -> Record {
         Record::now(Content::Application {
-            speaker: Speaker::ForkServer {
+            process: AppProcess::ForkServer {
                 pid: 1,
                 generation: 1,
             },
@@ -203,7 +203,7 @@ mod tests {
 
         assert!(count / 2 - 2 <= written && written <= count / 2 + 2);
         assert!(queue.takes_output(now));
-        assert!(!queue.resumes(), "it is said once");
+        assert!(!queue.resumes(), "once for each pause");
         assert_eq!(drain(&mut queue, now).len() as u64, count - written);
     }
 
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_dead_processes_leave_is_kept_while_the_writer_gets_on() {
+    fn what_dead_processes_leave_is_kept_while_the_writer_keeps_up() {
         let now = Instant::now();
         let (mut queue, count) = filled(now);
 

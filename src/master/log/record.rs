@@ -1,7 +1,7 @@
 //! What waits to be written: a record of the program or of the application.
 
 use super::AppRecord;
-use super::events::{Speaker, Stream};
+use super::events::{AppProcess, Stream};
 use std::time::SystemTime;
 use tracing::field::{Field, Value};
 use tracing::{Event, Metadata};
@@ -23,7 +23,7 @@ pub(super) enum Content {
     Program(Captured),
     /// What the application wrote to one of its streams.
     Application {
-        speaker: Speaker,
+        process: AppProcess,
         stream: Stream,
         output: AppRecord,
     },
@@ -36,12 +36,12 @@ pub(super) enum Content {
 #[derive(Debug)]
 pub(super) struct Captured {
     pub(super) metadata: &'static Metadata<'static>,
-    pub(super) values: Vec<(Field, Captive)>,
+    pub(super) values: Vec<(Field, FieldValue)>,
 }
 
 /// The value of a field.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Captive {
+pub(super) enum FieldValue {
     Number(u64),
     Text(String),
 }
@@ -79,8 +79,8 @@ impl Captured {
         self.values
             .iter()
             .find_map(|(field, value)| match value {
-                Captive::Text(text) if field.name() == "message" => Some(text.as_str()),
-                Captive::Text(_) | Captive::Number(_) => None,
+                FieldValue::Text(text) if field.name() == "message" => Some(text.as_str()),
+                FieldValue::Text(_) | FieldValue::Number(_) => None,
             })
             .unwrap_or_default()
     }
@@ -102,14 +102,14 @@ impl Captured {
 
     fn size(&self) -> usize {
         let values = self.values.iter().map(|(_, value)| match value {
-            Captive::Number(_) => 0,
-            Captive::Text(text) => text.len(),
+            FieldValue::Number(_) => 0,
+            FieldValue::Text(text) => text.len(),
         });
-        values.sum::<usize>() + self.values.len() * size_of::<(Field, Captive)>()
+        values.sum::<usize>() + self.values.len() * size_of::<(Field, FieldValue)>()
     }
 }
 
-impl Captive {
+impl FieldValue {
     fn as_value(&self) -> &dyn Value {
         match self {
             Self::Number(number) => number,

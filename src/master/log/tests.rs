@@ -1,7 +1,7 @@
 //! From the macros to a sink that the test holds.
 
-use super::events::{self, Speaker, Stream, Worker};
-use super::record::{Captive, Content, Record};
+use super::events::{self, AppProcess, Stream, Worker};
+use super::record::{Content, FieldValue, Record};
 use super::sink::Failure;
 use super::{AppRecord, Handle, Log, Priority, Sink};
 use rgunicorn_link::protocol::{self, Level, LoadFailure};
@@ -31,9 +31,9 @@ impl TestSink {
     pub(super) fn write(&mut self, record: &Record) -> Result<(), Failure> {
         // When the test is over, everything is taken.
         self.verdicts.recv().unwrap_or(Ok(()))?;
-        let text = |value: &Captive| match value {
-            Captive::Number(number) => number.to_string(),
-            Captive::Text(text) => text.clone(),
+        let text = |value: &FieldValue| match value {
+            FieldValue::Number(number) => number.to_string(),
+            FieldValue::Text(text) => text.clone(),
         };
         let taken = match &record.content {
             Content::Program(captured) => Ok(captured
@@ -43,10 +43,10 @@ impl TestSink {
                 .chain([("level".to_owned(), captured.metadata.level().to_string())])
                 .collect()),
             Content::Application {
-                speaker,
+                process,
                 stream,
                 output,
-            } => Ok(events::output_fields(*speaker, *stream)
+            } => Ok(events::output_fields(*process, *stream)
                 .into_iter()
                 .map(|(name, value)| (name.to_owned(), value))
                 .chain([("message".to_owned(), output.text.clone())])
@@ -114,7 +114,7 @@ fn output(log: &Handle, text: &str) {
         priority: Priority::Info,
         text: text.to_owned(),
     };
-    log.output(Speaker::Worker(WORKER), Stream::Stdout, record);
+    log.output(AppProcess::Worker(WORKER), Stream::Stdout, record);
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn a_load_failure_has_the_whole_traceback_in_its_sentence() {
     let frames = "Traceback (most recent call last):\n  File \"a.py\", line 1";
     let reader = Reader::of(Level::Info, |_| {
         events::load_failed(
-            Speaker::Worker(WORKER),
+            AppProcess::Worker(WORKER),
             &LoadFailure {
                 status: 3,
                 summary: "KeyError: 'x'".to_owned(),
@@ -181,7 +181,7 @@ fn what_an_application_writes_is_logged_whatever_the_level() {
 fn records_that_a_worker_dropped_are_reported() {
     let reader = Reader::of(Level::Info, |_| {
         events::relayed(
-            Speaker::Worker(WORKER),
+            AppProcess::Worker(WORKER),
             &protocol::Record {
                 level: Level::Warning,
                 text: "slow client".to_owned(),

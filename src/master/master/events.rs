@@ -4,7 +4,7 @@ use super::Master;
 use super::outputs::{finish_outputs, read_output};
 use crate::control::Asked;
 use crate::control::protocol::{Answer, Request};
-use crate::log::events::{self, Speaker};
+use crate::log::events::{self, AppProcess};
 use crate::pool::{Event, ExitStatus, GenerationId, Order, Reason, Requester, Worker, WorkerId};
 use crate::process::{self, Handle};
 use crate::signals::Meaning;
@@ -41,17 +41,19 @@ impl Master {
             Source::Worker(worker) => self.read_worker(worker),
             Source::ForkServerOutput(generation, stream) => {
                 let Some(server) = self.processes.fork_servers.get_mut(&generation) else {
-                    return;
+                    let outliving = &mut self.processes.outliving;
+                    return outliving.read(&self.log, &self.wakeups, source);
                 };
-                let speaker = server.speaker();
-                read_output(&self.log, &self.wakeups, &mut server.pipes, speaker, stream);
+                let process = server.app_process();
+                read_output(&self.log, &self.wakeups, &mut server.pipes, process, stream);
             }
             Source::WorkerOutput(worker, stream) => {
                 let Some(worker) = self.processes.workers.get_mut(&worker) else {
-                    return;
+                    let outliving = &mut self.processes.outliving;
+                    return outliving.read(&self.log, &self.wakeups, source);
                 };
-                let speaker = worker.speaker();
-                read_output(&self.log, &self.wakeups, &mut worker.pipes, speaker, stream);
+                let process = worker.app_process();
+                read_output(&self.log, &self.wakeups, &mut worker.pipes, process, stream);
             }
             // The loop has waited for room in the log, and looks there by itself.
             Source::LogHasRoom => {}
@@ -67,10 +69,7 @@ impl Master {
                 }
                 Ok(Some((_, Meaning::ChildEnded))) => self.reap(),
                 Ok(Some((name, Meaning::Nothing))) => {
-                    info!(
-                        signal = name,
-                        "Got {name}, which has no meaning in this version"
-                    );
+                    info!(signal = name, "Got {name}, which rgunicorn ignores");
                 }
                 Ok(None) => return,
                 Err(error) => {
@@ -110,14 +109,14 @@ impl Master {
     pub(super) fn read_fork_server(&mut self, generation: GenerationId) {
         while let Some(server) = self.processes.fork_servers.get_mut(&generation) {
             let Some(link) = &server.link else { return };
-            let speaker = server.speaker();
+            let process = server.app_process();
             match link.receive() {
                 Ok(Received::Message(FromForkServer::Ready, _)) => {
                     server.ready = true;
                     self.dispatch(Event::ForkServerReady(generation));
                 }
                 Ok(Received::Message(FromForkServer::LoadFailed(failure), _)) => {
-                    self.refused(speaker, failure, |failure| {
+                    self.refused(process, failure, |failure| {
                         Event::ForkServerRefused(generation, failure)
                     });
                 }
@@ -127,7 +126,7 @@ impl Master {
                     self.forget_worker(worker);
                 }
                 Ok(Received::Message(FromForkServer::Log(record), _)) => {
-                    events::relayed(speaker, &record);
+                    events::relayed(process, &record);
                 }
                 Ok(Received::Nothing) => return,
                 Ok(Received::Closed) => {
@@ -148,7 +147,7 @@ impl Master {
     pub(super) fn read_worker(&mut self, id: WorkerId) {
         while let Some(worker) = self.processes.workers.get_mut(&id) {
             let Some(link) = &worker.link else { return };
-            let speaker = worker.speaker();
+            let process = worker.app_process();
             match link.receive() {
                 Ok(Received::Message(FromWorker::Started { pid }, _)) => {
                     let handle = match u32::try_from(pid) {
@@ -174,12 +173,12 @@ impl Master {
                     self.dispatch(Event::WorkerReady(id));
                 }
                 Ok(Received::Message(FromWorker::LoadFailed(failure), _)) => {
-                    self.refused(speaker, failure, |failure| {
+                    self.refused(process, failure, |failure| {
                         Event::WorkerRefused(id, failure)
                     });
                 }
                 Ok(Received::Message(FromWorker::Log(record), _)) => {
-                    events::relayed(speaker, &record);
+                    events::relayed(process, &record);
                 }
                 Ok(Received::Nothing) => return,
                 Ok(Received::Closed) => return self.link_closed(id),
@@ -191,7 +190,7 @@ impl Master {
         }
     }
 
-    /// A worker closed its link. With a pid, it is about to exit and will be reaped;
+    /// A worker closed its link. With a known pid, it is about to exit and will be reaped;
     /// without one, it was never forked.
     pub(super) fn link_closed(&mut self, id: WorkerId) {
         if let Some(worker) = self.processes.workers.get_mut(&id) {
@@ -205,8 +204,9 @@ impl Master {
     /// What it wrote is logged to the end, and its row is free again.
     pub(super) fn forget_worker(&mut self, id: WorkerId) {
         if let Some(mut worker) = self.processes.remove_worker(id) {
-            let speaker = worker.speaker();
-            finish_outputs(&self.log, &mut worker.pipes, speaker);
+            let process = worker.app_process();
+            let pipes = worker.pipes.take();
+            finish_outputs(&self.log, pipes, process, &mut self.processes.outliving);
         }
     }
 
@@ -222,12 +222,13 @@ impl Master {
 
     pub(super) fn refused(
         &mut self,
-        speaker: Speaker,
+        process: AppProcess,
         failure: LoadFailure,
         event: impl FnOnce(LoadFailure) -> Event,
     ) {
-        self.refused_by = Some(speaker);
+        self.refused_by = Some(process);
         self.dispatch(event(failure));
+        self.refused_by = None;
     }
 
     /// Reaps every child that has ended.
@@ -278,8 +279,9 @@ impl Master {
             self.read_fork_server(generation);
             let exit = self.processes.explain(exit);
             if let Some(server) = self.processes.fork_servers.get_mut(&generation) {
-                let speaker = server.speaker();
-                finish_outputs(&self.log, &mut server.pipes, speaker);
+                let process = server.app_process();
+                let pipes = server.pipes.take();
+                finish_outputs(&self.log, pipes, process, &mut self.processes.outliving);
                 let exit = server.describe_exit(exit);
                 self.dispatch(Event::ForkServerGone(generation, exit));
                 self.processes.fork_servers.remove(&generation);

@@ -51,7 +51,7 @@ impl Notifications {
     /// Sends what is due, except the status line. `in_transition`: systemd waits for
     /// the end of a start, a reload or a stop.
     pub(super) fn send_due(&mut self, in_transition: bool, now: Instant) {
-        if !self.notifier.is_heard() {
+        if !self.notifier.is_enabled() {
             return;
         }
         if self.notifier.is_waiting() {
@@ -74,7 +74,7 @@ impl Notifications {
 
     /// When the next message is due; `None` if there is no service manager.
     pub(super) fn next_due(&self, in_transition: bool, now: Instant) -> Option<Instant> {
-        if !self.notifier.is_heard() {
+        if !self.notifier.is_enabled() {
             return None;
         }
         let extend = in_transition.then_some(self.extend_due);
@@ -86,7 +86,7 @@ impl Notifications {
     }
 
     pub(super) fn is_status_due(&self, now: Instant) -> bool {
-        self.notifier.is_heard() && self.status_due <= now
+        self.notifier.is_enabled() && self.status_due <= now
     }
 
     pub(super) fn send_status(&mut self, text: String, now: Instant) {

@@ -2,11 +2,86 @@
 
 use super::Master;
 use crate::log;
-use crate::log::events::{Speaker, Stream};
-use crate::process::{Output, Pipes, Then};
-use crate::wakeups::Wakeups;
+use crate::log::events::{AppProcess, Stream};
+use crate::process::{Output, PipeState, Pipes};
+use crate::wakeups::{Source, Wakeups};
+use std::collections::VecDeque;
 use std::time::Instant;
 use tracing::warn;
+
+/// The most streams of processes that are gone. Each costs a descriptor; if there are
+/// more, the oldest is closed.
+const MOST_OUTLIVING: usize = 128;
+
+/// The streams of workers and fork servers that are gone, which processes that the
+/// application started there still have open. If these were closed, the next line would
+/// be an error, or the end, of a process that has nothing to do with a reload.
+#[derive(Debug, Default)]
+pub(super) struct Outliving(VecDeque<Outlived>);
+
+#[derive(Debug)]
+struct Outlived {
+    /// Whose descendants write.
+    process: AppProcess,
+    stream: Stream,
+    output: Output,
+}
+
+impl Outliving {
+    fn add(&mut self, outlived: Outlived) {
+        if self.0.len() >= MOST_OUTLIVING {
+            self.0.pop_front();
+        }
+        self.0.push_back(outlived);
+    }
+
+    fn outputs(&self) -> impl Iterator<Item = &Output> {
+        self.0.iter().map(|outlived| &outlived.output)
+    }
+
+    /// Reads one of the streams once. At its end it is closed.
+    pub(super) fn read(&mut self, log: &log::Handle, wakeups: &Wakeups, source: Source) {
+        let found = self.0.iter_mut().position(|outlived| outlived.is(source));
+        let Some(place) = found else {
+            return;
+        };
+        let Outlived {
+            process,
+            stream,
+            output,
+        } = &mut self.0[place];
+        if read_once(log, wakeups, output, *process, *stream) == PipeState::End {
+            let rest = output.finish(Instant::now());
+            write(log, *process, *stream, rest.records);
+            self.0.remove(place);
+        }
+    }
+}
+
+impl Outlived {
+    /// Whether this is the stream that epoll knows as `source`.
+    fn is(&self, source: Source) -> bool {
+        match (source, self.process) {
+            (Source::WorkerOutput(id, stream), AppProcess::Worker(worker)) => {
+                (id.0, stream) == (worker.id, self.stream)
+            }
+            (Source::ForkServerOutput(id, stream), AppProcess::ForkServer { generation, .. }) => {
+                (id.0, stream) == (generation, self.stream)
+            }
+            (
+                Source::WorkerOutput(..)
+                | Source::ForkServerOutput(..)
+                | Source::Signals
+                | Source::Control
+                | Source::ControlClient(_)
+                | Source::ForkServer(_)
+                | Source::Worker(_)
+                | Source::LogHasRoom,
+                _,
+            ) => false,
+        }
+    }
+}
 
 impl Master {
     pub(super) fn outputs(&self) -> impl Iterator<Item = &Output> {
@@ -20,6 +95,7 @@ impl Master {
             .chain(servers)
             .flat_map(|pipes| pipes.iter().flatten())
             .map(|(_, output)| output)
+            .chain(self.processes.outliving.outputs())
     }
 
     pub(super) fn flush_outputs(&mut self, now: Instant) {
@@ -27,19 +103,21 @@ impl Master {
             .processes
             .workers
             .values_mut()
-            .map(|worker| (worker.speaker(), &mut worker.pipes));
+            .map(|worker| (worker.app_process(), &mut worker.pipes));
         let servers = self
             .processes
             .fork_servers
             .values_mut()
-            .map(|server| (server.speaker(), &mut server.pipes));
-        for (speaker, pipes) in workers.chain(servers) {
-            for (stream, output) in pipes.iter_mut().flatten() {
-                if output.deadline().is_some_and(|due| due <= now) {
-                    for record in output.flush(now) {
-                        self.log.output(speaker, *stream, record);
-                    }
-                }
+            .map(|server| (server.app_process(), &mut server.pipes));
+        let living = workers.chain(servers).flat_map(|(process, pipes)| {
+            let outputs = pipes.iter_mut().flatten();
+            outputs.map(move |(stream, output)| (process, *stream, output))
+        });
+        let outliving = (self.processes.outliving.0.iter_mut())
+            .map(|outlived| (outlived.process, outlived.stream, &mut outlived.output));
+        for (process, stream, output) in living.chain(outliving) {
+            if output.deadline().is_some_and(|due| due <= now) {
+                write(&self.log, process, stream, output.flush(now));
             }
         }
     }
@@ -51,36 +129,67 @@ pub(super) fn read_output(
     log: &log::Handle,
     wakeups: &Wakeups,
     pipes: &mut Pipes,
-    speaker: Speaker,
+    process: AppProcess,
     stream: Stream,
 ) {
     for (_, output) in pipes
         .iter_mut()
         .flatten()
-        .filter(|(which, _)| *which == stream && log.takes_output())
+        .filter(|(which, _)| *which == stream)
     {
-        match output.read(Instant::now()) {
-            Ok(read) => {
-                for record in read.records {
-                    log.output(speaker, stream, record);
-                }
-                if read.then == Then::End {
-                    wakeups.remove(&*output);
-                }
-            }
-            Err(error) => {
-                warn!("The output of the application cannot be read: {error}");
-                wakeups.remove(&*output);
-            }
+        read_once(log, wakeups, output, process, stream);
+    }
+}
+
+fn read_once(
+    log: &log::Handle,
+    wakeups: &Wakeups,
+    output: &mut Output,
+    process: AppProcess,
+    stream: Stream,
+) -> PipeState {
+    if !log.takes_output() {
+        return PipeState::MoreToRead;
+    }
+    let state = match output.read(Instant::now()) {
+        Ok(read) => {
+            write(log, process, stream, read.records);
+            read.pipe
+        }
+        Err(error) => {
+            warn!("The output of the application cannot be read: {error}");
+            PipeState::End
+        }
+    };
+    if state == PipeState::End {
+        wakeups.remove(&*output);
+    }
+    state
+}
+
+/// Reads what a process that is gone left in its streams. Those that its descendants
+/// have open are kept.
+pub(super) fn finish_outputs(
+    log: &log::Handle,
+    pipes: Pipes,
+    process: AppProcess,
+    outliving: &mut Outliving,
+) {
+    for (stream, mut output) in pipes.into_iter().flatten() {
+        let finished = output.finish(Instant::now());
+        write(log, process, stream, finished.records);
+        if finished.pipe != PipeState::End {
+            outliving.add(Outlived {
+                process,
+                stream,
+                output,
+            });
         }
     }
 }
 
-/// Reads what a process that is gone left in its streams.
-pub(super) fn finish_outputs(log: &log::Handle, pipes: &mut Pipes, speaker: Speaker) {
-    for (stream, output) in pipes.iter_mut().flatten() {
-        for record in output.finish(Instant::now()) {
-            log.output(speaker, *stream, record);
-        }
+fn write(log: &log::Handle, process: AppProcess, stream: Stream, records: Vec<log::AppRecord>) {
+    for record in records {
+        log.output(process, stream, record);
     }
 }

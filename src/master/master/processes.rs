@@ -1,6 +1,7 @@
 //! The processes, and what they share with the master: links, listeners, the
 //! scoreboard.
 
+use super::outputs::Outliving;
 use super::reload::Deployment;
 use crate::config::Start;
 use crate::listeners::Listener;
@@ -29,6 +30,7 @@ pub(super) struct Processes {
     nudge: OwnedFd,
     /// Whether the application's output is read through pipes.
     read_output: bool,
+    pub(super) outliving: Outliving,
     /// Requests answered by workers that are gone.
     past_requests: u64,
     oom_kills: OomKills,
@@ -54,6 +56,7 @@ impl Processes {
             listeners,
             nudge: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             read_output,
+            outliving: Outliving::default(),
             past_requests: 0,
             oom_kills: OomKills::new(now),
         })

@@ -1,7 +1,7 @@
 //! What the arbiter reports becomes log records.
 
 use super::Master;
-use crate::log::events::{self, Speaker};
+use crate::log::events::{self, AppProcess};
 use crate::pool::{ExitStatus, GenerationId, Reason, Report, WorkerId};
 use crate::process::WorkerProcess;
 use rgunicorn_link::scoreboard::now_ms;
@@ -57,10 +57,10 @@ impl Master {
                     events::worker_killed(worker.named(), "it did not leave in time");
                 }
             }
-            Report::WorkerLeftBehind(id) => events::left_behind(self.speaker(id)),
+            Report::WorkerLeftBehind(id) => events::left_behind(self.app_process(id)),
             Report::ForkServerLeftBehind(generation) => {
                 if let Some(server) = self.processes.fork_servers.get(&generation) {
-                    events::left_behind(server.speaker());
+                    events::left_behind(server.app_process());
                 }
             }
             Report::RespawnDelayed(pause) => events::respawn_delayed(pause),
@@ -94,15 +94,19 @@ impl Master {
 
     fn worker_failed(&self, id: WorkerId, reason: &Reason) {
         match reason {
-            Reason::Load(failure) => events::load_failed(self.speaker(id), failure),
+            Reason::Load(failure) => events::load_failed(self.app_process(id), failure),
             Reason::Fork(why) => {
                 let worker = self.processes.workers.get(&id);
                 let generation = worker.map_or(0, |worker| worker.generation.0);
                 events::fork_failed(id.0, generation, why);
             }
+            Reason::WorkerDied(exit) => warn!(
+                worker_id = id.0,
+                exit = %exit,
+                "Worker {id} ended before it was ready: {exit}"
+            ),
             Reason::Config(_)
             | Reason::Late(_)
-            | Reason::WorkerDied(_)
             | Reason::TimedOut(_)
             | Reason::ForkServerDied(_)
             | Reason::ForkServerLinkClosed
@@ -137,12 +141,12 @@ impl Master {
 
     /// The application's own error, if it was that.
     fn load_failed(&self, reason: &Reason) {
-        if let (Reason::Load(failure), Some(speaker)) = (reason, self.refused_by) {
-            events::load_failed(speaker, failure);
+        if let (Reason::Load(failure), Some(process)) = (reason, self.refused_by) {
+            events::load_failed(process, failure);
         }
     }
 
-    fn speaker(&self, id: WorkerId) -> Speaker {
+    fn app_process(&self, id: WorkerId) -> AppProcess {
         let unknown = events::Worker {
             id: id.0,
             pid: 0,
@@ -151,7 +155,7 @@ impl Master {
         self.processes
             .workers
             .get(&id)
-            .map_or(Speaker::Worker(unknown), WorkerProcess::speaker)
+            .map_or(AppProcess::Worker(unknown), WorkerProcess::app_process)
     }
 
     /// How many requests a worker has answered.

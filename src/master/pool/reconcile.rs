@@ -130,6 +130,7 @@ impl Arbiter {
     /// are of another generation or too many, then those that serve and are more
     /// than wanted, the oldest first.
     fn retire_surplus(&mut self, now: Instant) {
+        let retire = Input::Retire(self.wanted.graceful_timeout);
         let probe = self.candidate().and_then(|candidate| candidate.probe);
         let stray: Vec<WorkerId> = (self.workers.iter())
             .filter(|(id, worker)| {
@@ -140,7 +141,7 @@ impl Arbiter {
             .map(|(&id, _)| id)
             .collect();
         for id in stray {
-            self.step_worker(id, Input::Quit, now);
+            self.step_worker(id, retire, now);
         }
 
         let counts = self.counts();
@@ -153,7 +154,7 @@ impl Arbiter {
             .take(spare)
         {
             if matches!(self.workers[&id].state, State::Starting { .. }) {
-                self.step_worker(id, Input::Quit, now);
+                self.step_worker(id, retire, now);
             }
         }
 
@@ -165,7 +166,7 @@ impl Arbiter {
             .take(spare)
             .collect();
         for id in oldest {
-            self.step_worker(id, Input::Retire(self.wanted.graceful_timeout), now);
+            self.step_worker(id, retire, now);
         }
     }
 

@@ -4,7 +4,7 @@
 //!           Started           Ready           Retire            (reaped)
 //! Ordered ──────────▶ Starting ──────▶ Serving ──────▶ Retiring ────────▶ gone
 //!    │                  │    │            │  │           │  │              ▲
-//!    │  Refused or Quit ▼    │ late       │  ▼ Quit      │  ▼ Quit         │
+//!    │  Refused, asked  ▼    │ late       │  ▼ Quit      │  ▼ Quit         │
 //!    │               Leaving │            │  Leaving     │  Leaving ───────┤
 //!    │                  │    ▼            ▼ stuck        ▼ stuck           │
 //!    │                  │   Aborted ◀─────┴──────────────┘ ────────────────┤
@@ -156,10 +156,18 @@ impl State {
                 let until = later(now, within);
                 (Self::Retiring { since, until }, Effect::Retire(within))
             }
-            // It has nothing to finish.
-            (Self::Starting { .. }, Retire(_) | Quit)
-            | (Self::Serving { .. } | Self::Retiring { .. }, Quit) => {
+            // It has nothing to finish, but the import of a large module cannot be
+            // interrupted at once.
+            (Self::Starting { .. }, Retire(within)) => {
+                let until = later(now, within.max(QUICK));
+                (Self::Leaving { until }, Effect::Quit)
+            }
+            (Self::Starting { .. } | Self::Serving { .. } | Self::Retiring { .. }, Quit) => {
                 (Self::leaving(now), Effect::Quit)
+            }
+            (Self::Leaving { until }, Quit) => {
+                let until = until.min(now + QUICK);
+                (Self::Leaving { until }, Effect::Nothing)
             }
             // It can be asked only once it exists.
             (Self::Ordered { until }, Retire(_) | Quit) => {

@@ -3,7 +3,7 @@
 use super::output::{self, Pipes};
 use super::{Handle, WorkerFolder};
 use crate::config::{Config, Start};
-use crate::log::events::Speaker;
+use crate::log::events::AppProcess;
 use crate::pool::{ExitStatus, GenerationId};
 use crate::systemd::PRIVATE_VARIABLES;
 use command_fds::{CommandFdExt, FdMapping};
@@ -119,8 +119,8 @@ impl ForkServerProcess {
     }
 
     /// As log records name it.
-    pub fn speaker(&self) -> Speaker {
-        Speaker::ForkServer {
+    pub fn app_process(&self) -> AppProcess {
+        AppProcess::ForkServer {
             pid: self.handle.pid,
             generation: self.generation.0,
         }

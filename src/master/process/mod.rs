@@ -10,7 +10,7 @@ mod worker_process;
 
 pub use fork_server_process::{ForkServerProcess, Launch};
 pub use oom::OomKills;
-pub use output::{Output, Pipes, Then};
+pub use output::{Output, PipeState, Pipes};
 pub use reap::reap;
 pub use worker_folder::{NoWorkerFolder, WorkerFolder, find};
 pub use worker_process::WorkerProcess;

@@ -27,18 +27,18 @@ pub struct Output {
     assembler: Assembler,
 }
 
-/// What one turn at a pipe gave.
+/// What one call of [`Output::read`] gave.
 #[derive(Debug)]
 pub struct Read {
     pub records: Vec<AppRecord>,
-    pub then: Then,
+    pub pipe: PipeState,
 }
 
 /// What is left in a pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
-    More,
-    NothingYet,
+pub enum PipeState {
+    MoreToRead,
+    Empty,
     /// All writers have closed it.
     End,
 }
@@ -85,8 +85,8 @@ impl Output {
             bytes.clear();
             match rustix::io::read(&self.pipe, spare_capacity(&mut bytes)) {
                 Ok(0) => {
-                    let then = Then::End;
-                    return Ok(Read { records, then });
+                    let pipe = PipeState::End;
+                    return Ok(Read { records, pipe });
                 }
                 Ok(length) => {
                     records.extend(self.assembler.receive(&bytes, now));
@@ -94,15 +94,15 @@ impl Output {
                     left = left.saturating_sub(length.max(SHARE / 256));
                 }
                 Err(Errno::AGAIN) => {
-                    let then = Then::NothingYet;
-                    return Ok(Read { records, then });
+                    let pipe = PipeState::Empty;
+                    return Ok(Read { records, pipe });
                 }
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        let then = Then::More;
-        Ok(Read { records, then })
+        let pipe = PipeState::MoreToRead;
+        Ok(Read { records, pipe })
     }
 
     /// When an unfinished line has waited long enough.
@@ -118,19 +118,26 @@ impl Output {
     /// Everything that is left in the pipe and in the assembler, as the process
     /// is gone. A descendant of its own may still hold the pipe; so this reads
     /// what is there and does not wait for the end.
-    pub fn finish(&mut self, now: Instant) -> Vec<AppRecord> {
-        let mut records = Vec::new();
+    pub fn finish(&mut self, now: Instant) -> Read {
+        let mut finished = Read {
+            records: Vec::new(),
+            pipe: PipeState::MoreToRead,
+        };
         // A descendant that goes on writing must not keep us here. A pipe holds
         // 64 KiB; each write takes 4 KiB of it, however short it is.
         for _ in 0..4 {
-            let Ok(read) = self.read(now) else { break };
-            records.extend(read.records);
-            if read.then != Then::More {
+            // What cannot be read is not waited for either.
+            let (records, pipe) = self.read(now).map_or((Vec::new(), PipeState::End), |read| {
+                (read.records, read.pipe)
+            });
+            finished.records.extend(records);
+            finished.pipe = pipe;
+            if pipe != PipeState::MoreToRead {
                 break;
             }
         }
-        records.extend(self.assembler.finish());
-        records
+        finished.records.extend(self.assembler.finish());
+        finished
     }
 }
 
@@ -162,7 +169,7 @@ mod tests {
             for (records, output) in records.iter_mut().zip([&mut stdout, &mut stderr]) {
                 records.extend(output.read(Instant::now()).unwrap().records);
                 if ended {
-                    records.extend(output.finish(Instant::now()));
+                    records.extend(output.finish(Instant::now()).records);
                 }
             }
             if ended {
@@ -172,6 +179,26 @@ mod tests {
                 });
             }
         }
+    }
+
+    #[test]
+    fn what_a_descendant_writes_can_be_read_after_its_process_is_gone() {
+        let ([(_, mut stdout), _], [writer, _]) = pipes().unwrap();
+        rustix::io::write(&writer, b"unfinished").unwrap();
+        let texts = |read: Read| {
+            let records = read.records.into_iter();
+            records.map(|record| record.text).collect::<Vec<_>>()
+        };
+
+        let finished = stdout.finish(Instant::now());
+        assert_eq!(finished.pipe, PipeState::Empty);
+        assert_eq!(texts(finished), ["unfinished"]);
+
+        rustix::io::write(&writer, b"later\n").unwrap();
+        drop(writer);
+        let read = stdout.read(Instant::now()).unwrap();
+        assert_eq!(read.pipe, PipeState::End);
+        assert_eq!(texts(read), ["later"]);
     }
 
     #[test]

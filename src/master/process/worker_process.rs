@@ -2,7 +2,7 @@
 
 use super::Handle;
 use super::output::{self, Pipes};
-use crate::log::events::{self, Speaker};
+use crate::log::events::{self, AppProcess};
 use crate::pool::{GenerationId, WorkerId};
 use rgunicorn_link::Link;
 use rgunicorn_link::protocol::{Spawn, ToForkServer};
@@ -69,7 +69,7 @@ impl WorkerProcess {
     }
 
     /// As log records name the process that wrote them.
-    pub fn speaker(&self) -> Speaker {
-        Speaker::Worker(self.named())
+    pub fn app_process(&self) -> AppProcess {
+        AppProcess::Worker(self.named())
     }
 }

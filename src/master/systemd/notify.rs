@@ -104,8 +104,8 @@ impl Notifier {
         })))
     }
 
-    /// Whether anybody is notified.
-    pub fn is_heard(&self) -> bool {
+    /// Whether there is a service manager to notify.
+    pub fn is_enabled(&self) -> bool {
         self.0.is_some()
     }
 
@@ -424,6 +424,6 @@ mod tests {
 
         notifier.notify(&[State::Ready]).unwrap();
 
-        assert!(!notifier.is_heard() && !notifier.is_waiting());
+        assert!(!notifier.is_enabled() && !notifier.is_waiting());
     }
 }

@@ -87,8 +87,9 @@ class Nginx:
         with open(configuration, "w") as file:
             file.write(CONFIGURATION.format(user=user, folder=self.folder.name, sites=sites))
         with open(os.path.join(TARGET, "bench-nginx.log"), "wb") as log:
-            self.process = subprocess.Popen([path_of_nginx, "-e", "stderr", "-p", self.folder.name, "-c", configuration],
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                [path_of_nginx, "-e", "stderr", "-p", self.folder.name, "-c", configuration],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def __enter__(self):
         try:

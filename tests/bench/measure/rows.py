@@ -9,7 +9,8 @@ from . import balance, cost, latency, memory
 Figure = collections.namedtuple("Figure", "key title form combine", defaults=("%.1f", statistics.median))
 Row = collections.namedtuple("Row", "title servers measure figures")
 
-COST = (Figure("cpu", "CPU per request, µs"), Figure("rate", "Requests/s", "%.0f"), Figure("errors", "errors", "%d", sum))
+COST = (Figure("cpu", "CPU per request, µs"), Figure("rate", "Requests/s", "%.0f"),
+        Figure("errors", "errors", "%d", sum))
 LATENCY = (Figure("p50", "p50, ms", "%.2f"), Figure("p99", "p99, ms"), Figure("longest", "longest, ms", "%.0f", max))
 ERRORS = Figure("errors", "errors", "%d", sum)
 CLIENT = Figure("client", "client late, p99, ms", "%.2f", max)

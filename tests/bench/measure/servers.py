@@ -24,7 +24,8 @@ TITLES = {
     "granian-4": "granian, 4 threads",
 }
 
-# What a row asks of its servers. `limit` is worker_connections, `keep_alive` is in seconds; None is the server's default.
+# What a row asks of its servers: `limit` is worker_connections, `keep_alive` is in seconds, and None is the server's
+# own default.
 Setup = collections.namedtuple("Setup", "application workers keep_alive limit unix", defaults=(2, None, None, False))
 
 

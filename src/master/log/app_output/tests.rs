@@ -181,8 +181,22 @@ fn a_stack_that_was_asked_for_belongs_to_its_message() {
 }
 
 #[test]
-fn a_progress_bar_is_what_a_terminal_would_show() {
-    assert_eq!(records(&["\r 10%\r 50%\r100%\r\n"]), [info("100%")]);
+fn a_progress_bar_is_one_record() {
+    assert_eq!(
+        records(&["\r 10%\r 50%\r100%\r\n", "done\r\n"]),
+        [info(" 10%\n 50%\n100%"), info("done")]
+    );
+}
+
+#[test]
+fn a_carriage_return_hides_nothing() {
+    assert_eq!(
+        records(&["<4>login of admin failed\rall is well\n"]),
+        [record(
+            Priority::Warning,
+            "login of admin failed\nall is well"
+        )]
+    );
 }
 
 #[test]
@@ -335,12 +349,16 @@ proptest! {
 
     #[test]
     fn no_line_of_text_is_lost(
-        lines in proptest::collection::vec("[ a-zA-Z:|+\"]{0,3}(Traceback|File|Thread|x)[ a-z():]{0,20}", 0..30),
+        lines in proptest::collection::vec(
+            ("[ a-zA-Z:|+\"]{0,3}(Traceback|File|Thread|x)[ a-z():]{0,20}", "\n|\r\n|\r"),
+            0..30,
+        ),
     ) {
-        let written = lines.join("\n");
+        let written: String = lines.iter().flat_map(|(line, end)| [line.as_str(), end]).collect();
 
         let read: Vec<_> = records(&[&written]).into_iter().map(|record| record.text).collect();
 
-        prop_assert_eq!(read.join("\n"), written);
+        let lines: Vec<_> = lines.into_iter().map(|(line, _)| line).collect();
+        prop_assert_eq!(read.join("\n"), lines.join("\n"));
     }
 }

@@ -14,7 +14,7 @@ pub struct Worker {
 
 /// A process that runs the application's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Speaker {
+pub enum AppProcess {
     Worker(Worker),
     ForkServer { pid: u32, generation: u32 },
 }

@@ -1,6 +1,6 @@
 //! What the application writes, and what workers log on its behalf.
 
-use super::naming::{Speaker, Stream, Worker};
+use super::naming::{AppProcess, Stream, Worker};
 use rgunicorn_link::protocol::{Level, Record};
 use tracing::{debug, error, info, warn};
 
@@ -8,13 +8,13 @@ pub const APP_OUTPUT: &str = "1e37f612d9594b5b8f822be4ff6007b8";
 pub const LOG_RECORDS_DROPPED: &str = "d9d3fc9400404ca7bdc6830b5f68c0e4";
 
 /// The fields of what an application wrote, in the names that the journal has.
-pub fn output_fields(speaker: Speaker, stream: Stream) -> Vec<(&'static str, String)> {
+pub fn output_fields(process: AppProcess, stream: Stream) -> Vec<(&'static str, String)> {
     let mut fields = vec![
         ("MESSAGE_ID", APP_OUTPUT.to_owned()),
         ("STREAM", stream.name().to_owned()),
     ];
-    match speaker {
-        Speaker::Worker(Worker {
+    match process {
+        AppProcess::Worker(Worker {
             id,
             pid,
             generation,
@@ -23,7 +23,7 @@ pub fn output_fields(speaker: Speaker, stream: Stream) -> Vec<(&'static str, Str
             ("WORKER_PID", pid.to_string()),
             ("GENERATION", generation.to_string()),
         ]),
-        Speaker::ForkServer { pid, generation } => fields.extend([
+        AppProcess::ForkServer { pid, generation } => fields.extend([
             ("FORK_SERVER_PID", pid.to_string()),
             ("GENERATION", generation.to_string()),
         ]),
@@ -48,7 +48,7 @@ pub fn records_dropped_text(dropped: u64, destination: &str) -> String {
 
 /// A record that the engine in a worker or a fork server logged. It has no id: the
 /// sentence is written there.
-pub fn relayed(speaker: Speaker, record: &Record) {
+pub fn relayed(process: AppProcess, record: &Record) {
     let Record {
         level,
         text,
@@ -56,9 +56,9 @@ pub fn relayed(speaker: Speaker, record: &Record) {
     } = record;
     if *dropped > 0 {
         let s = if *dropped == 1 { " was" } else { "s were" };
-        let name = match speaker {
-            Speaker::Worker(worker) => format!("Worker {}", worker.id),
-            Speaker::ForkServer { generation, .. } => {
+        let name = match process {
+            AppProcess::Worker(worker) => format!("Worker {}", worker.id),
+            AppProcess::ForkServer { generation, .. } => {
                 format!("The fork server of generation {generation}")
             }
         };
@@ -69,14 +69,14 @@ pub fn relayed(speaker: Speaker, record: &Record) {
     }
     macro_rules! record {
         ($level:ident) => {
-            match speaker {
-                Speaker::Worker(worker) => $level!(
+            match process {
+                AppProcess::Worker(worker) => $level!(
                     worker_id = worker.id,
                     worker_pid = worker.pid,
                     generation = worker.generation,
                     "{text}",
                 ),
-                Speaker::ForkServer { pid, generation } => {
+                AppProcess::ForkServer { pid, generation } => {
                     $level!(fork_server_pid = pid, generation, "{text}",)
                 }
             }

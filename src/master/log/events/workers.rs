@@ -1,6 +1,6 @@
 //! Workers and fork servers: how they start, fail and end.
 
-use super::naming::{Speaker, Worker, counted, micros, seconds};
+use super::naming::{AppProcess, Worker, counted, micros, seconds};
 use rgunicorn_link::protocol::LoadFailure;
 use std::time::Duration;
 use tracing::{debug, error, info, warn};
@@ -96,9 +96,9 @@ pub fn worker_killed(worker: Worker, reason: &str) {
 }
 
 /// Three SIGKILLs have not ended it, and the service stops without it.
-pub fn left_behind(speaker: Speaker) {
-    match speaker {
-        Speaker::Worker(Worker {
+pub fn left_behind(process: AppProcess) {
+    match process {
+        AppProcess::Worker(Worker {
             id,
             pid,
             generation,
@@ -110,7 +110,7 @@ pub fn left_behind(speaker: Speaker) {
             "Worker {id} (pid {pid}) has not ended after three SIGKILLs: it hangs in the kernel \
              and is left behind",
         ),
-        Speaker::ForkServer { pid, generation } => error!(
+        AppProcess::ForkServer { pid, generation } => error!(
             message_id = LEFT_BEHIND,
             fork_server_pid = pid,
             generation,
@@ -135,14 +135,14 @@ pub fn worker_retired(worker: Worker, requests: u64) {
     );
 }
 
-/// `speaker` is a worker, or a fork server that preloads.
-pub fn load_failed(speaker: Speaker, failure: &LoadFailure) {
+/// `process` is a worker, or a fork server that preloads.
+pub fn load_failed(process: AppProcess, failure: &LoadFailure) {
     let LoadFailure {
         status, summary, ..
     } = failure;
     let text = in_full(failure);
-    match speaker {
-        Speaker::Worker(Worker {
+    match process {
+        AppProcess::Worker(Worker {
             id,
             pid,
             generation,
@@ -155,7 +155,7 @@ pub fn load_failed(speaker: Speaker, failure: &LoadFailure) {
             reason = summary.as_str(),
             "Worker {id} cannot load the application: {text}",
         ),
-        Speaker::ForkServer { pid, generation } => error!(
+        AppProcess::ForkServer { pid, generation } => error!(
             message_id = LOAD_FAILED,
             fork_server_pid = pid,
             generation,

@@ -24,10 +24,7 @@ fn one_more_is_ordered_and_one_fewer_retires_the_oldest() {
 
 #[test]
 fn there_is_never_less_than_one_nor_more_than_the_limit() {
-    let mut pool = Pool::serving(Wanted {
-        workers: 1,
-        ..WANTED
-    });
+    let mut pool = Pool::serving(ONE);
     assert_eq!(pool.order(Order::OneWorkerFewer), []);
 
     let mut pool = Pool::starting(Wanted {

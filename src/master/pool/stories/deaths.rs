@@ -1,6 +1,7 @@
 //! Workers that die, and those that never get ready.
 
 use super::fixture::*;
+use std::time::Duration;
 
 #[test]
 fn a_worker_that_dies_is_replaced_at_once() {
@@ -17,24 +18,26 @@ fn a_worker_that_dies_is_replaced_at_once() {
     );
 }
 
-#[test]
-fn workers_that_crash_in_requests_are_replaced_at_once_however_often() {
+/// Workers end one after the other, as `end` says, and each is replaced at once.
+#[track_caller]
+fn assert_replaced_at_once(count: u32, interval: Duration, end: fn(&mut Pool, u32) -> &[Action]) {
     let mut pool = Pool::serving(WANTED);
-
-    for id in 1..500 {
-        pool.crashes(id);
+    for id in 1..count {
+        end(&mut pool, id);
         assert_eq!(pool.commands(), [spawn(1, id + 2)], "worker {id}");
         pool.serves(id + 2);
-        pool.now += MS;
+        pool.after(interval);
     }
 }
 
 #[test]
+fn workers_that_crash_in_requests_are_replaced_at_once_however_often() {
+    assert_replaced_at_once(500, MS, Pool::crashes);
+}
+
+#[test]
 fn a_crash_in_a_request_is_not_delayed_by_workers_that_cannot_load() {
-    let mut pool = Pool::serving(Wanted {
-        timeout: None,
-        ..WANTED
-    });
+    let mut pool = Pool::serving(WITHOUT_TIMEOUT);
     pool.dies(1);
     pool.refuses(3);
     assert_eq!(pool.reports()[1], Report::RespawnDelayed(SECOND));
@@ -49,10 +52,7 @@ fn a_crash_in_a_request_is_not_delayed_by_workers_that_cannot_load() {
 
 #[test]
 fn an_order_after_a_crash_that_did_not_get_through_is_not_delayed_by_them_either() {
-    let mut pool = Pool::serving(Wanted {
-        timeout: None,
-        ..WANTED
-    });
+    let mut pool = Pool::serving(WITHOUT_TIMEOUT);
     pool.dies(1);
     pool.refuses(3);
     assert_eq!(pool.reports()[1], Report::RespawnDelayed(SECOND));
@@ -69,8 +69,7 @@ fn an_order_after_a_crash_that_did_not_get_through_is_not_delayed_by_them_either
 fn workers_that_die_at_once_without_a_request_are_replaced_four_times_a_second() {
     let mut pool = Pool::serving(Wanted {
         workers: 1,
-        timeout: None,
-        ..WANTED
+        ..WITHOUT_TIMEOUT
     });
 
     let mut pauses = Vec::new();
@@ -88,14 +87,7 @@ fn workers_that_die_at_once_without_a_request_are_replaced_four_times_a_second()
 
 #[test]
 fn a_death_each_half_second_never_waits_and_is_never_forgotten() {
-    let mut pool = Pool::serving(WANTED);
-
-    for id in 1..200 {
-        pool.dies(id);
-        assert_eq!(pool.commands(), [spawn(1, id + 2)], "worker {id}");
-        pool.serves(id + 2);
-        pool.after(500 * MS);
-    }
+    assert_replaced_at_once(200, 500 * MS, Pool::dies);
 }
 
 #[test]
@@ -117,10 +109,7 @@ fn a_whole_pool_that_is_killed_is_replaced_at_once() {
 
 #[test]
 fn a_worker_that_gets_ready_makes_the_pauses_short_again() {
-    let mut pool = Pool::serving(Wanted {
-        timeout: None,
-        ..WANTED
-    });
+    let mut pool = Pool::serving(WITHOUT_TIMEOUT);
     pool.dies(1);
     for id in 3..6 {
         pool.refuses(id);
@@ -137,12 +126,7 @@ fn a_worker_that_gets_ready_makes_the_pauses_short_again() {
 
 #[test]
 fn code_that_was_broken_meanwhile_never_ends_a_service_that_serves() {
-    let mut pool = Pool::serving(Wanted {
-        timeout: None,
-        ..WANTED
-    });
-    pool.after(5 * SECOND);
-    pool.dies(1);
+    let mut pool = Pool::with_an_ordered_worker();
 
     let mut pauses = Vec::new();
     for id in 3..9 {
@@ -159,12 +143,7 @@ fn code_that_was_broken_meanwhile_never_ends_a_service_that_serves() {
 
 #[test]
 fn a_worker_that_loads_too_long_is_replaced() {
-    let mut pool = Pool::serving(Wanted {
-        timeout: None,
-        ..WANTED
-    });
-    pool.after(5 * SECOND);
-    pool.dies(1);
+    let mut pool = Pool::with_an_ordered_worker();
     pool.on(Event::WorkerStarted(worker(3)));
 
     pool.after(60 * SECOND);

@@ -18,6 +18,17 @@ pub(super) const WANTED: Wanted = Wanted {
     surge: 1,
 };
 
+pub(super) const ONE: Wanted = Wanted {
+    workers: 1,
+    ..WANTED
+};
+
+/// No checks of heartbeats between other deadlines.
+pub(super) const WITHOUT_TIMEOUT: Wanted = Wanted {
+    timeout: None,
+    ..WANTED
+};
+
 /// A pool, what it did last, and its clock.
 pub(super) struct Pool {
     pub(super) arbiter: Arbiter,
@@ -47,6 +58,15 @@ impl Pool {
         pool
     }
 
+    /// A pool whose first worker was lost after it had served for a while, and whose
+    /// next (3) is ordered.
+    pub(super) fn with_an_ordered_worker() -> Self {
+        let mut pool = Self::serving(WITHOUT_TIMEOUT);
+        pool.after(5 * SECOND);
+        pool.dies(1);
+        pool
+    }
+
     /// A pool of generation 2 that has one worker of it (3) and one of the old
     /// (2). Another (4) is ordered.
     pub(super) fn rolling() -> Self {
@@ -58,11 +78,25 @@ impl Pool {
 
     /// A pool that is being reloaded and whose first new worker (3 of two) serves.
     pub(super) fn promoted(wanted: Wanted) -> Self {
+        let mut pool = Self::testing(wanted);
+        pool.serves(u32::from(wanted.workers) + 1);
+        pool
+    }
+
+    /// A pool that is being reloaded and has ordered the first new worker (3 of two).
+    pub(super) fn testing(wanted: Wanted) -> Self {
         let mut pool = Self::serving(wanted);
         pool.order(Order::Reload);
         pool.on(Event::ConfigRead(wanted));
         pool.on(Event::ForkServerReady(generation(2)));
-        pool.serves(u32::from(wanted.workers) + 1);
+        pool
+    }
+
+    /// A pool with one worker, which has left for a stop: its fork server was told to.
+    pub(super) fn stopping_its_fork_server() -> Self {
+        let mut pool = Self::serving(ONE);
+        pool.order(Order::Stop);
+        pool.dies(1);
         pool
     }
 

@@ -14,10 +14,7 @@ fn heartbeats_are_checked_every_second_while_workers_serve() {
 
 #[test]
 fn without_a_timeout_they_are_not_checked() {
-    let mut pool = Pool::serving(Wanted {
-        timeout: None,
-        ..WANTED
-    });
+    let mut pool = Pool::serving(WITHOUT_TIMEOUT);
 
     assert_eq!(pool.arbiter.deadline(), None);
     pool.after(100 * SECOND);
@@ -27,10 +24,7 @@ fn without_a_timeout_they_are_not_checked() {
 
 #[test]
 fn a_silent_worker_dumps_its_stacks_is_replaced_and_killed_once() {
-    let mut pool = Pool::serving(Wanted {
-        workers: 1,
-        ..WANTED
-    });
+    let mut pool = Pool::serving(ONE);
     for _ in 0..31 {
         pool.after(SECOND);
     }

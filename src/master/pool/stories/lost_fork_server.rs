@@ -2,15 +2,13 @@
 
 use super::fixture::*;
 
-/// A pool whose first worker died, and whose next (3) is ordered.
-fn with_an_ordered_worker() -> Pool {
-    let mut pool = Pool::serving(Wanted {
-        timeout: None,
-        ..WANTED
-    });
-    pool.after(5 * SECOND);
-    pool.dies(1);
-    pool
+/// What follows when the fork server of generation 1 is killed.
+fn lost_and_replaced() -> [Action; 2] {
+    let reason = Reason::ForkServerDied("killed by signal 9".to_owned());
+    [
+        Action::Report(Report::ForkServerLost(generation(1), reason)),
+        Action::StartForkServer(generation(2)),
+    ]
 }
 
 #[test]
@@ -19,14 +17,7 @@ fn when_it_dies_its_workers_serve_until_the_next_generation_replaces_them() {
     pool.after(5 * SECOND);
 
     pool.on(server_gone(1));
-    let reason = Reason::ForkServerDied("killed by signal 9".to_owned());
-    assert_eq!(
-        pool.actions,
-        [
-            Action::Report(Report::ForkServerLost(generation(1), reason)),
-            Action::StartForkServer(generation(2)),
-        ]
-    );
+    assert_eq!(pool.actions, lost_and_replaced());
     assert_eq!(pool.arbiter.summary().phase, Phase::Serving);
     pool.on(Event::ForkServerReady(generation(2)));
     assert_eq!(pool.actions, [spawn(2, 3)]);
@@ -42,10 +33,7 @@ fn when_it_dies_its_workers_serve_until_the_next_generation_replaces_them() {
 
 #[test]
 fn a_replacement_that_cannot_load_is_tried_again_after_growing_pauses() {
-    let mut pool = Pool::serving(Wanted {
-        timeout: None,
-        ..WANTED
-    });
+    let mut pool = Pool::serving(WITHOUT_TIMEOUT);
     pool.after(5 * SECOND);
     pool.on(server_gone(1));
 
@@ -91,7 +79,7 @@ fn a_reload_goes_before_the_next_try() {
 
 #[test]
 fn one_that_does_not_fork_is_killed_and_replaced() {
-    let mut pool = with_an_ordered_worker();
+    let mut pool = Pool::with_an_ordered_worker();
 
     assert_eq!(pool.until_deadline(), 10 * SECOND);
 
@@ -124,7 +112,7 @@ fn one_that_forks_slowly_is_waited_for() {
 
 #[test]
 fn a_worker_that_is_never_forked_is_given_up() {
-    let mut pool = with_an_ordered_worker();
+    let mut pool = Pool::with_an_ordered_worker();
     pool.on(server_gone(1));
 
     pool.after(10 * SECOND);
@@ -154,22 +142,12 @@ fn one_that_closes_its_link_and_exits_is_replaced_and_its_exit_is_reported() {
     assert_eq!(pool.on(Event::ForkServerLinkClosed(generation(1))), []);
     pool.on(server_gone(1));
 
-    let reason = Reason::ForkServerDied("killed by signal 9".to_owned());
-    assert_eq!(
-        pool.actions,
-        [
-            Action::Report(Report::ForkServerLost(generation(1), reason)),
-            Action::StartForkServer(generation(2)),
-        ]
-    );
+    assert_eq!(pool.actions, lost_and_replaced());
 }
 
 #[test]
 fn one_that_closes_its_link_and_stays_is_killed_and_replaced() {
-    let mut pool = Pool::serving(Wanted {
-        timeout: None,
-        ..WANTED
-    });
+    let mut pool = Pool::serving(WITHOUT_TIMEOUT);
     pool.after(5 * SECOND);
     pool.on(Event::ForkServerLinkClosed(generation(1)));
 

@@ -80,10 +80,7 @@ fn it_rolls_with_as_many_extra_workers_as_the_surge_allows() {
         surge: 2,
         ..WANTED
     };
-    let mut pool = Pool::serving(wanted);
-    pool.order(Order::Reload);
-    pool.on(Event::ConfigRead(wanted));
-    pool.on(Event::ForkServerReady(generation(2)));
+    let mut pool = Pool::testing(wanted);
 
     pool.serves(5);
     assert_eq!(pool.commands()[3..], [retire(1), spawn(2, 6), spawn(2, 7)]);
@@ -103,10 +100,7 @@ fn a_lower_count_takes_effect_at_once_and_a_higher_one_before_any_retires() {
         ..WANTED
     });
     pool.order(Order::Reload);
-    pool.on(Event::ConfigRead(Wanted {
-        workers: 1,
-        ..WANTED
-    }));
+    pool.on(Event::ConfigRead(ONE));
     pool.on(Event::ForkServerReady(generation(2)));
     pool.serves(4);
     assert_eq!(pool.commands()[3..6], [retire(1), retire(2), retire(3)]);
@@ -164,10 +158,7 @@ fn broken_code_costs_the_old_generation_nothing() {
 
 #[test]
 fn a_first_worker_that_dies_costs_nothing_either() {
-    let mut pool = Pool::serving(WANTED);
-    pool.order(Order::Reload);
-    pool.on(Event::ConfigRead(WANTED));
-    pool.on(Event::ForkServerReady(generation(2)));
+    let mut pool = Pool::testing(WANTED);
 
     pool.dies(3);
 
@@ -177,13 +168,7 @@ fn a_first_worker_that_dies_costs_nothing_either() {
 
 #[test]
 fn a_first_worker_that_loads_too_long_says_where_it_is() {
-    let mut pool = Pool::serving(Wanted {
-        timeout: None,
-        ..WANTED
-    });
-    pool.order(Order::Reload);
-    pool.on(Event::ConfigRead(WANTED));
-    pool.on(Event::ForkServerReady(generation(2)));
+    let mut pool = Pool::testing(WITHOUT_TIMEOUT);
     pool.on(Event::WorkerStarted(worker(3)));
 
     pool.after(60 * SECOND);
@@ -208,10 +193,7 @@ fn a_fork_server_that_cannot_start_fails_the_reload() {
 
 #[test]
 fn a_probe_that_is_forked_after_the_failure_is_asked_to_leave() {
-    let mut pool = Pool::serving(WANTED);
-    pool.order(Order::Reload);
-    pool.on(Event::ConfigRead(WANTED));
-    pool.on(Event::ForkServerReady(generation(2)));
+    let mut pool = Pool::testing(WANTED);
     pool.on(server_gone(2));
 
     pool.on(Event::WorkerStarted(worker(3)));
@@ -222,10 +204,7 @@ fn a_probe_that_is_forked_after_the_failure_is_asked_to_leave() {
 
 #[test]
 fn orders_given_during_a_reload_share_the_next_one() {
-    let mut pool = Pool::serving(Wanted {
-        workers: 1,
-        ..WANTED
-    });
+    let mut pool = Pool::serving(ONE);
     pool.order(Order::Reload);
 
     assert_eq!(pool.order(Order::Reload), [accepted(2)]);
@@ -251,10 +230,7 @@ fn orders_given_during_a_reload_share_the_next_one() {
 
 #[test]
 fn a_reload_that_had_to_wait_belongs_to_who_ordered_it() {
-    let mut pool = Pool::serving(Wanted {
-        workers: 1,
-        ..WANTED
-    });
+    let mut pool = Pool::serving(ONE);
     let by = Requester::Control { pid: 77 };
     pool.order(Order::Reload);
     pool.on(Event::Ordered(Order::Reload, by));
@@ -271,13 +247,7 @@ fn a_reload_that_had_to_wait_belongs_to_who_ordered_it() {
 
 #[test]
 fn a_probe_whose_order_did_not_get_through_is_ordered_again() {
-    let mut pool = Pool::serving(Wanted {
-        timeout: None,
-        ..WANTED
-    });
-    pool.order(Order::Reload);
-    pool.on(Event::ConfigRead(WANTED));
-    pool.on(Event::ForkServerReady(generation(2)));
+    let mut pool = Pool::testing(WITHOUT_TIMEOUT);
 
     assert_eq!(pool.on(Event::SpawnDeferred(worker(3))), []);
     pool.until_deadline();
@@ -368,10 +338,7 @@ fn timeouts_do_not_fail_a_reload() {
 
 #[test]
 fn an_order_given_during_the_start_waits_for_its_end() {
-    let mut pool = Pool::starting(Wanted {
-        workers: 1,
-        ..WANTED
-    });
+    let mut pool = Pool::starting(ONE);
 
     assert_eq!(pool.order(Order::Reload), [accepted(1)]);
     pool.on(Event::ForkServerReady(generation(1)));

@@ -118,10 +118,7 @@ fn a_preloaded_application_that_cannot_be_loaded_does_too() {
 
 #[test]
 fn a_worker_that_dies_before_anything_served_ends_the_service() {
-    let mut pool = Pool::starting(Wanted {
-        workers: 1,
-        ..WANTED
-    });
+    let mut pool = Pool::starting(ONE);
     pool.on(Event::ForkServerReady(generation(1)));
     pool.on(Event::WorkerStarted(worker(1)));
 
@@ -145,10 +142,7 @@ fn a_fork_server_that_dies_before_anything_served_ends_the_service() {
 
 #[test]
 fn no_process_for_the_first_worker_is_a_failure_of_the_operating_system() {
-    let mut pool = Pool::starting(Wanted {
-        workers: 1,
-        ..WANTED
-    });
+    let mut pool = Pool::starting(ONE);
     pool.on(Event::ForkServerReady(generation(1)));
 
     pool.on(Event::ForkFailed(worker(1), "no memory".to_owned()));
@@ -159,10 +153,7 @@ fn no_process_for_the_first_worker_is_a_failure_of_the_operating_system() {
 
 #[test]
 fn an_application_that_loads_too_long_says_where_it_is_and_ends_the_service() {
-    let mut pool = Pool::starting(Wanted {
-        workers: 1,
-        ..WANTED
-    });
+    let mut pool = Pool::starting(ONE);
     pool.on(Event::ForkServerReady(generation(1)));
     pool.on(Event::WorkerStarted(worker(1)));
 

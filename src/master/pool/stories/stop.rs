@@ -30,8 +30,7 @@ fn workers_finish_first_then_the_fork_server_leaves_then_the_master() {
 fn a_worker_that_does_not_leave_in_time_is_killed_once() {
     let mut pool = Pool::serving(Wanted {
         workers: 1,
-        timeout: None,
-        ..WANTED
+        ..WITHOUT_TIMEOUT
     });
     pool.order(Order::Stop);
 
@@ -51,10 +50,7 @@ fn a_worker_that_does_not_leave_in_time_is_killed_once() {
 
 #[test]
 fn a_quick_stop_does_not_wait_for_requests() {
-    let mut pool = Pool::serving(Wanted {
-        workers: 1,
-        ..WANTED
-    });
+    let mut pool = Pool::serving(ONE);
 
     pool.order(Order::StopNow);
     assert_eq!(pool.commands()[1..], [Action::Quit(worker(1))]);
@@ -80,12 +76,7 @@ fn a_quick_stop_hurries_a_graceful_one_and_not_the_other_way() {
 
 #[test]
 fn a_fork_server_that_does_not_exit_is_killed() {
-    let mut pool = Pool::serving(Wanted {
-        workers: 1,
-        ..WANTED
-    });
-    pool.order(Order::Stop);
-    pool.dies(1);
+    let mut pool = Pool::stopping_its_fork_server();
 
     assert_eq!(pool.until_deadline(), 2 * SECOND);
 
@@ -96,8 +87,7 @@ fn a_fork_server_that_does_not_exit_is_killed() {
 fn a_killed_worker_that_hangs_in_the_kernel_does_not_hold_up_the_stop() {
     let mut pool = Pool::serving(Wanted {
         workers: 1,
-        timeout: None,
-        ..WANTED
+        ..WITHOUT_TIMEOUT
     });
     pool.order(Order::Stop);
     pool.until_deadline();
@@ -119,12 +109,7 @@ fn a_killed_worker_that_hangs_in_the_kernel_does_not_hold_up_the_stop() {
 
 #[test]
 fn a_killed_fork_server_that_hangs_in_the_kernel_does_not_hold_up_the_stop() {
-    let mut pool = Pool::serving(Wanted {
-        workers: 1,
-        ..WANTED
-    });
-    pool.order(Order::Stop);
-    pool.dies(1);
+    let mut pool = Pool::stopping_its_fork_server();
     assert_eq!(pool.until_deadline(), 2 * SECOND);
     assert_eq!(pool.until_deadline(), 10 * SECOND);
 
@@ -142,10 +127,7 @@ fn a_killed_fork_server_that_hangs_in_the_kernel_does_not_hold_up_the_stop() {
 
 #[test]
 fn a_killed_worker_is_waited_for_while_the_service_runs() {
-    let mut pool = Pool::serving(Wanted {
-        timeout: None,
-        ..WANTED
-    });
+    let mut pool = Pool::serving(WITHOUT_TIMEOUT);
     pool.order(Order::OneWorkerFewer);
     assert_eq!(pool.until_deadline(), WANTED.graceful_timeout);
     for _ in 0..10 {
@@ -202,14 +184,37 @@ fn what_dies_while_stopping_is_not_replaced() {
 
 #[test]
 fn a_worker_that_is_forked_late_is_asked_to_leave() {
-    let mut pool = Pool::starting(Wanted {
-        workers: 1,
-        ..WANTED
-    });
+    let mut pool = Pool::starting(ONE);
     pool.on(Event::ForkServerReady(generation(1)));
     pool.order(Order::Stop);
 
     pool.on(Event::WorkerStarted(worker(1)));
 
     assert_eq!(pool.actions, [Action::Quit(worker(1))]);
+}
+
+#[test]
+fn a_worker_that_is_loading_has_the_graceful_timeout_to_leave() {
+    let mut pool = Pool::starting(ONE);
+    pool.on(Event::ForkServerReady(generation(1)));
+    pool.on(Event::WorkerStarted(worker(1)));
+
+    pool.order(Order::Stop);
+    assert_eq!(pool.commands()[1..], [Action::Quit(worker(1))]);
+    assert_eq!(pool.until_deadline(), WANTED.graceful_timeout);
+
+    assert_eq!(pool.commands(), [Action::Kill(worker(1))]);
+}
+
+#[test]
+fn a_quick_stop_hurries_a_worker_that_is_loading_and_was_asked_to_leave() {
+    let mut pool = Pool::starting(ONE);
+    pool.on(Event::ForkServerReady(generation(1)));
+    pool.on(Event::WorkerStarted(worker(1)));
+    pool.order(Order::Stop);
+
+    assert_eq!(pool.order(Order::StopNow), []);
+    assert_eq!(pool.until_deadline(), 2 * SECOND);
+
+    assert_eq!(pool.commands(), [Action::Kill(worker(1))]);
 }
