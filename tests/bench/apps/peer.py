@@ -1,4 +1,7 @@
-"""peer.py SERVER APPLICATION PORT WORKERS: a server that has no command line of its own."""
+"""peer.py SERVER APPLICATION ADDRESS WORKERS: runs a server that has no command line for several workers.
+
+ADDRESS is a port of 127.0.0.1 or unix:PATH.
+"""
 
 import os
 import signal
@@ -6,17 +9,20 @@ import sys
 
 import applications
 
-server, name, port, workers = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+server, name, address, workers = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 application = getattr(applications, name)
 
 if server == "fastwsgi":
     import fastwsgi
 
-    fastwsgi.run(application, "127.0.0.1", port, workers=workers)
+    fastwsgi.run(application, "127.0.0.1", int(address), workers=workers)
 elif server == "bjoern":
     import bjoern
 
-    bjoern.listen(application, "127.0.0.1", port)
+    if address.startswith("unix:"):
+        bjoern.listen(application, address)
+    else:
+        bjoern.listen(application, "127.0.0.1", int(address))
     pids = []
     for _ in range(workers):
         pid = os.fork()
