@@ -50,6 +50,10 @@ const SEQUENCE: u64 = (1 << 30) - 1;
 pub struct Token(pub u32);
 
 /// One worker's sockets.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each looked at in one place"
+)]
 pub struct Engine {
     epoll: CloseOnFork,
     /// What it shares with the handles.

@@ -7,8 +7,8 @@ use crate::listener::{Accepted, Listener};
 use crate::notice::Notice;
 use crate::responder::Client;
 use crate::transport::{Peer, Transport};
-use rustix::event::Timespec;
 use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{PollFd, Timespec};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,6 +16,14 @@ use std::sync::Arc;
 
 /// How long accepting pauses when there is no descriptor or memory for a connection.
 const ACCEPT_PAUSE_MS: u64 = 200;
+
+/// How many of these are ready.
+fn poll_now(descriptors: &mut [PollFd<'_>]) -> io::Result<usize> {
+    Ok(rustix::event::poll(
+        descriptors,
+        Some(&Timespec::default()),
+    )?)
+}
 
 /// What is compared before a connection is accepted.
 #[derive(Debug, Clone, Copy)]
@@ -118,7 +126,7 @@ impl Engine {
             return Ok(());
         };
         let mut waiting: Vec<_> = self.listeners.iter().map(Listener::poll).collect();
-        if rustix::event::poll(&mut waiting, Some(&Timespec::default()))? > 0 {
+        if poll_now(&mut waiting)? > 0 {
             rustix::io::write(wake_fd, &1_u64.to_ne_bytes())?;
         }
         Ok(())
@@ -188,8 +196,17 @@ impl Engine {
                 return Ok(());
             }
         }
-        if self.connections.len() >= self.parts.settings.connections && !self.make_room() {
-            return self.pause_accepting();
+        if self.connections.len() >= self.parts.settings.connections {
+            let Some(listener) = self.listeners.get(index) else {
+                return Ok(());
+            };
+            // None is closed unless another one really waits.
+            if poll_now(&mut [listener.poll()])? == 0 {
+                return Ok(());
+            }
+            if !self.make_room() {
+                return self.pause_accepting();
+            }
         }
         let Some(listener) = self.listeners.get(index) else {
             return Ok(());
