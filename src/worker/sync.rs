@@ -75,7 +75,7 @@ impl Sync {
                 return Ok(());
             }
             let ready = self.prepare_requests(py)?;
-            self.answer_all(py, ready);
+            self.answer_all(py, ready)?;
             if self.signals.quit() {
                 return Ok(());
             }
@@ -141,11 +141,11 @@ impl Sync {
         Ok(ready)
     }
 
-    fn answer_all(&mut self, py: Python<'_>, ready: usize) {
+    fn answer_all(&mut self, py: Python<'_>, ready: usize) -> io::Result<()> {
         if ready == 1 {
             // A request that is alone is answered at once.
             self.answer_next(py, false);
-            return;
+            return Ok(());
         }
         let start = Instant::now();
         let mut held_since = start;
@@ -163,11 +163,13 @@ impl Sync {
             }
             // Another may have nothing to do by now.
             give_surplus_away(&mut serving, &mut self.balance, now - self.start);
+            serving.engine.accept_between_requests()?;
         }
         if count > 0 {
             lock(&self.serving).engine.send_held();
             self.balance.add(count, start.elapsed());
         }
+        Ok(())
     }
 
     /// `false`: no request was left.
@@ -198,6 +200,7 @@ impl Sync {
         if forking::has_forked() {
             engine.share_sockets();
         }
+        let id = request.id();
         engine.recycle(request);
         match answered {
             Answered::Complete(responder, outcome) => {
@@ -209,7 +212,10 @@ impl Sync {
                 }
                 serving.end_request(bytes, outcome);
             }
-            Answered::Kept => serving.end_request(0, Outcome::Error),
+            Answered::Kept => {
+                engine.abort(id);
+                serving.end_request(0, Outcome::Error);
+            }
         }
         if let Err(error) = serving.engine.resume_intake() {
             let text = format!("Cannot watch the listeners: {error}");

@@ -87,6 +87,16 @@ impl Engine {
         self.held = held;
     }
 
+    /// Ends the connection of a request whose handle is still in another thread's hands:
+    /// that one notices, and gives the handle back or drops it.
+    pub fn abort(&mut self, id: RequestId) {
+        if let Some(connection) = find(&mut self.connections, id.connection) {
+            if connection.is_answering(id) {
+                connection.client.transport.shutdown();
+            }
+        }
+    }
+
     /// Takes the buffers of a request that nobody needs any more.
     pub fn recycle(&mut self, request: Request) {
         self.pools.incoming.put_back(request.incoming);

@@ -161,6 +161,22 @@ fn a_handle_that_is_dropped_in_the_middle_ends_the_connection() {
 }
 
 #[test]
+fn a_request_that_is_aborted_frees_its_place_when_its_handle_is_dropped() {
+    let mut server = TestServer::new(across_turns());
+    let mut client = server.client();
+    client.write_all(REQUEST).unwrap();
+    let (request, mut responder) = next_request(&mut server);
+    answer_with(&mut responder, b"ok");
+
+    server.engine.abort(request.id());
+
+    assert!(responder.flush().is_err());
+    drop(responder);
+    server.turn_until(|server| server.engine.connections() == 0);
+    assert_eq!(received(&mut client), (Vec::new(), true));
+}
+
+#[test]
 fn a_request_that_comes_while_another_is_answered_is_next() {
     let mut server = TestServer::new(across_turns());
     let mut client = server.client();
