@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!             main thread                          companion
-//!  requests   arm ──▶ timer every TICK ──────────▶ in the same call as at the last tick?
+//!  requests   arm ──▶ timer every TICK ──────────▶ in the same call as before?
 //!             call ─────────── (takes long) ─────▶ yes: work on the connections
 //!             call ends, interrupt ──────────────▶ wait for the next tick
 //!  idle       disarm, sleep                        (sleeps)
@@ -30,9 +30,12 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How often the companion looks at a busy worker. A call that lasts over two looks takes
-/// long.
+/// How often the companion looks at a busy worker.
 const TICK: Duration = Duration::from_millis(2);
+
+/// A call that is seen this often takes long. Fewer would be shorter than what the kernel
+/// lets a thread wait for a busy processor.
+const LONG: u32 = 3;
 
 /// The memory for the thread's stack. It calls into the engine and the JSON encoder only.
 const STACK_SIZE: usize = 256 * 1024;
@@ -207,6 +210,7 @@ impl Shared {
 
 fn run(shared: &Shared, serving: &Mutex<Serving>, reporter: &Reporter) {
     let mut last = 0;
+    let mut seen = 0;
     while !shared.stop.load(SeqCst) {
         let result = shared.wait(&shared.timer, None).and_then(|()| {
             let mut counter = [0; 8];
@@ -217,10 +221,11 @@ fn run(shared: &Shared, serving: &Mutex<Serving>, reporter: &Reporter) {
             }
             let call = shared.calls.load(SeqCst);
             let is_in_call = call % 2 == 1;
-            if is_in_call && call == last {
+            seen = if call == last { seen + 1 } else { 1 };
+            last = call;
+            if is_in_call && seen >= LONG {
                 return work(shared, serving, call);
             }
-            last = call;
             if is_in_call {
                 send_held(serving);
             }

@@ -145,7 +145,7 @@ impl Sync {
         if ready == 1 {
             // A request that is alone is answered at once.
             self.answer_next(py, false);
-            return Ok(());
+            return lock(&self.serving).engine.accept_between_requests();
         }
         let start = Instant::now();
         let mut held_since = start;
