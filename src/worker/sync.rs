@@ -131,12 +131,12 @@ impl Sync {
             give_surplus_away(&mut serving, &mut self.balance, self.start.elapsed());
         }
         let ready = serving.engine.ready();
+        if ready > 0 {
+            self.companion.arm(serving.engine.clock().now_ms());
+        }
         drop(serving);
         for info in infos {
             self.wsgi.add_listener(py, &info)?;
-        }
-        if ready > 0 {
-            self.companion.arm();
         }
         Ok(ready)
     }

@@ -144,7 +144,7 @@ impl Engine {
             }
         }
         for number in 0..self.listeners.len() {
-            self.accept(number)?;
+            self.handle_listener(number)?;
         }
         Ok(())
     }
