@@ -214,6 +214,14 @@ impl Connection {
         }
     }
 
+    /// Bytes of memory that its buffers take.
+    pub(crate) fn buffered(&self) -> usize {
+        let incoming = self.incoming.as_ref().map_or(0, |it| it.memory());
+        let outgoing = self.outgoing.as_ref().map_or(0, |it| it.output.memory());
+        let body = self.streamed_body.as_ref().map_or(0, |it| it.memory());
+        incoming + outgoing + body
+    }
+
     /// Records an event.
     pub(crate) fn set_readiness(&mut self, readable: bool, half_closed: bool) {
         self.readiness.readable |= readable;

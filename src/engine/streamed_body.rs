@@ -62,6 +62,11 @@ impl StreamedBody {
         self.waiting.len()
     }
 
+    /// Bytes of memory that it takes.
+    pub(crate) fn memory(&self) -> usize {
+        self.waiting.capacity()
+    }
+
     /// Decodes what was received; what follows the body stays.
     pub(crate) fn decode(&mut self, incoming: &mut Incoming) -> Result<(), RequestError> {
         let Self {
