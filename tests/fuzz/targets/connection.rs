@@ -580,6 +580,8 @@ impl<'a> Run<'a> {
             let _ = self.client.shutdown(Shutdown::Write);
             self.settle();
             self.answer_held();
+            self.receive_upgraded();
+            self.upgraded = None;
             while self.receive() {
                 self.settle();
             }
