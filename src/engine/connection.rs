@@ -219,6 +219,14 @@ impl Connection {
         }
     }
 
+    /// Bytes of memory that its buffers take.
+    pub(crate) fn buffered(&self) -> usize {
+        let incoming = self.incoming.as_ref().map_or(0, |it| it.memory());
+        let outgoing = self.outgoing.as_ref().map_or(0, |it| it.output.memory());
+        let body = self.streamed_body.as_ref().map_or(0, |it| it.memory());
+        incoming + outgoing + body
+    }
+
     /// Records an event.
     pub(crate) fn set_readiness(&mut self, readable: bool, half_closed: bool) {
         self.readiness.readable |= readable;
@@ -280,7 +288,7 @@ impl Connection {
             }
             let head = incoming.head.length;
             (incoming.length, incoming.body_storage) = match incoming.head.framing {
-                Framing::None => (head, BodyStorage::InPlace),
+                Framing::None | Framing::Length(0) => (head, BodyStorage::InPlace),
                 Framing::Length(length)
                     if length <= settings.body_in_memory as u64
                         && settings.body_delivery == BodyDelivery::Whole =>
@@ -388,13 +396,16 @@ impl Connection {
             };
             if let Some(incoming) = &mut self.incoming {
                 let decoded = body.decode(incoming);
-                if body.is_complete() || decoded.is_err() {
+                let is_over = body.is_complete() || decoded.is_err();
+                if is_over && !self.answering.awaits_writable {
                     self.deadline_ms = u64::MAX;
                 }
                 decoded?;
             }
             if !body.wants_more() {
-                self.deadline_ms = u64::MAX;
+                if !self.answering.awaits_writable {
+                    self.deadline_ms = u64::MAX;
+                }
                 return Ok(Next::Wait);
             }
             if self.deadline_ms == u64::MAX {
@@ -652,8 +663,8 @@ impl Connection {
     }
 
     /// Whether a body that comes in parts has changed since `waited` bytes waited.
-    pub(crate) fn has_news_of_body(&self, waited: u64) -> bool {
-        let body = self.streamed_body.as_ref();
+    pub(crate) fn has_news_of_body(&mut self, waited: u64) -> bool {
+        let body = self.streamed_body.as_mut();
         body.is_some_and(|body| body.has_news(waited))
     }
 
@@ -671,7 +682,10 @@ impl Connection {
 
     /// Nothing more comes of a body.
     pub(crate) fn break_off_body(&mut self) {
-        self.deadline_ms = u64::MAX;
+        // It stays if the client has to take the response.
+        if !self.answering.awaits_writable {
+            self.deadline_ms = u64::MAX;
+        }
         if let Some(body) = &mut self.streamed_body {
             body.break_off();
         }

@@ -173,6 +173,13 @@ impl Engine {
         self.connections.len()
     }
 
+    /// How many bytes of memory the buffers of connections take, without those of requests
+    /// and handles that are handed out.
+    pub fn buffered(&self) -> usize {
+        let connections = self.connections.iter();
+        connections.map(|(_, it)| it.buffered()).sum()
+    }
+
     /// How long a turn may wait until a deadline is due, at most `max`.
     pub fn next_timeout(&self, max: Duration) -> Duration {
         if self.ready.is_empty() {

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 mod asynchronous;
 mod handover;
+mod random;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 

@@ -99,6 +99,14 @@ impl Engine {
         self.watch_wake_fd()
     }
 
+    /// Serves `socket`, a connected stream socket that is non-blocking, as if it had been
+    /// accepted from the listener with this number.
+    pub fn adopt(&mut self, socket: OwnedFd, peer: Peer, listener: u32) {
+        let deadline_ms = self.clock.now_ms() + millis(self.parts.settings.client_timeout);
+        let token = self.insert(socket, peer, listener, deadline_ms);
+        self.progress(token);
+    }
+
     /// Asks `neighbours` before it accepts or closes connections.
     pub fn set_neighbours(&mut self, neighbours: impl Neighbours + 'static) {
         self.neighbours = Some(Box::new(neighbours));
@@ -251,10 +259,7 @@ impl Engine {
                     .listeners
                     .get(index)
                     .map_or(0, |listener| listener.number);
-                let timeout_ms = millis(self.parts.settings.client_timeout);
-                let deadline_ms = self.clock.now_ms() + timeout_ms;
-                let token = self.insert(socket, peer, number, deadline_ms);
-                self.progress(token);
+                self.adopt(socket, peer, number);
                 Ok(())
             }
             Accepted::Nothing => Ok(()),

@@ -246,6 +246,7 @@ impl Engine {
     pub(super) fn expire_answering(&mut self, token: u64) {
         if let Some(connection) = find(&mut self.connections, token) {
             connection.break_off_body();
+            connection.deadline_ms = u64::MAX;
             connection.client.transport.shutdown();
             self.report_left(token);
         }
