@@ -186,7 +186,7 @@ impl Sync {
         let (reporter, signals) = (&self.reporter, &self.signals);
         let answered = self
             .wsgi
-            .answer(py, &request, responder, &clock, reporter, signals);
+            .answer(py, &request, responder, &clock, reporter, || signals.quit());
         self.companion.call_ends();
         self.end(request, answered, hold);
         true
