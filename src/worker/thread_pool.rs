@@ -7,15 +7,19 @@
 //!  collect ◀─────────────── finished requests ◀── end, then Responder::finish
 //! ```
 //!
+//! A thread that is awake takes one request after the other: to wake another one is worth
+//! it only if requests take long, as the application's code runs in one thread at a time
+//! anyway.
+//!
 //! A thread counts as free before its response is given back to the engine: that wakes the
 //! main thread, which then finds it free.
 
 use crate::companion::lock;
-use rgunicorn_engine::{Clock, Request, Responder};
+use rgunicorn_engine::{Clock, Request, RequestId, Responder, TimeOut};
 use rgunicorn_link::protocol::ListenerInfo;
 use rgunicorn_link::scoreboard::{Counts, Outcome};
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A request for a thread.
@@ -40,6 +44,10 @@ struct State {
     idle: usize,
     /// Threads that have not ended.
     alive: usize,
+    /// Threads that sleep, and were not woken yet.
+    asleep: usize,
+    /// Threads that were woken, and still have to notice.
+    woken: usize,
     is_stopped: bool,
     listeners: Vec<ListenerInfo>,
     finished: Finished,
@@ -59,7 +67,10 @@ struct Thread {
 struct Running {
     start: Instant,
     since_ms: u64,
+    id: RequestId,
     is_reported: bool,
+    /// What became of it when `request_timeout` had passed.
+    timed_out: Option<TimeOut>,
 }
 
 /// Requests that were answered since the last look.
@@ -81,14 +92,18 @@ pub struct Late {
 /// What the threads are doing.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Activity {
-    /// Threads that could take another request.
+    /// Threads that could take another request at once.
     pub free: usize,
+    /// Requests in the queue.
+    pub queued: usize,
     /// Threads in a request.
     pub busy: usize,
     /// When the oldest request began, in milliseconds of the monotonic clock.
     pub oldest_ms: Option<u64>,
     /// When the oldest began that was not reported yet.
     pub oldest_unreported_ms: Option<u64>,
+    /// When the oldest began that was not ended by `request_timeout`.
+    pub oldest_untimed_ms: Option<u64>,
 }
 
 /// A request that takes long.
@@ -100,6 +115,8 @@ pub struct Overdue {
     /// Its method and path.
     pub target: String,
     pub age: Duration,
+    /// It took longer than `request_timeout`.
+    pub timed_out: Option<TimeOut>,
 }
 
 impl ThreadPool {
@@ -111,6 +128,8 @@ impl ThreadPool {
                 threads: (0..threads).map(|_| Thread::default()).collect(),
                 idle: threads,
                 alive: 0,
+                asleep: 0,
+                woken: 0,
                 is_stopped: false,
                 listeners: Vec::new(),
                 finished: Finished::default(),
@@ -127,10 +146,22 @@ impl ThreadPool {
         lock(&self.state).listeners.extend(infos);
     }
 
-    /// Hands a request to a thread that is free.
+    /// Puts a request into the queue.
     pub fn submit(&self, job: Job) {
         lock(&self.state).queue.push_back(job);
-        self.work.notify_one();
+    }
+
+    /// Wakes threads until `count` are awake.
+    pub fn wake(&self, count: usize) {
+        let mut state = lock(&self.state);
+        let awake = state.alive - state.asleep;
+        let more = count.saturating_sub(awake).min(state.asleep);
+        state.asleep -= more;
+        state.woken += more;
+        drop(state);
+        for _ in 0..more {
+            self.work.notify_one();
+        }
     }
 
     /// What was finished since the last call, and what the threads are doing.
@@ -142,14 +173,38 @@ impl ThreadPool {
         };
         let activity = Activity {
             free: state.idle.saturating_sub(state.queue.len()),
+            queued: state.queue.len(),
             busy: state.threads.len() - state.idle,
             oldest_ms: running().map(|running| running.since_ms).min(),
             oldest_unreported_ms: running()
                 .filter(|running| !running.is_reported)
                 .map(|running| running.since_ms)
                 .min(),
+            oldest_untimed_ms: running()
+                .filter(|running| running.timed_out.is_none())
+                .map(|running| running.since_ms)
+                .min(),
         };
         (std::mem::take(&mut state.finished), activity)
+    }
+
+    /// Ends the requests that run for longer than `limit` by `time_out`. They are to be
+    /// reported after that.
+    pub fn time_out(
+        &self,
+        now_ms: u64,
+        limit: Duration,
+        mut time_out: impl FnMut(RequestId) -> TimeOut,
+    ) {
+        for thread in &mut lock(&self.state).threads {
+            if let Some(running) = &mut thread.running {
+                let age = Duration::from_millis(now_ms.saturating_sub(running.since_ms));
+                if age >= limit && running.timed_out.is_none() {
+                    running.timed_out = Some(time_out(running.id));
+                    running.is_reported = false;
+                }
+            }
+        }
     }
 
     /// The requests that run for longer than `limit` and were not reported yet.
@@ -167,6 +222,7 @@ impl ThreadPool {
                     thread: number,
                     target: String::from_utf8_lossy(&thread.target).into_owned(),
                     age,
+                    timed_out: running.timed_out,
                 });
             }
         }
@@ -206,25 +262,34 @@ impl ThreadPool {
         }
     }
 
-    /// Waits for a request. With it come the listeners that the thread does not know, if it
-    /// knows the first `known`. `None`: the thread has to end.
+    /// The next request, if there is one. With it come the listeners that the thread does
+    /// not know, if it knows the first `known`.
     pub fn take(&self, thread: usize, known: usize) -> Option<(Job, Vec<ListenerInfo>)> {
         let mut state = lock(&self.state);
-        loop {
-            if let Some(job) = state.begin(thread) {
-                let unknown = state.listeners.get(known..).unwrap_or_default().to_vec();
-                return Some((job, unknown));
-            }
-            if state.is_stopped {
-                return None;
-            }
-            state = self.wait(state);
-        }
+        let job = state.begin(thread)?;
+        let unknown = state.listeners.get(known..).unwrap_or_default().to_vec();
+        Some((job, unknown))
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let waited = self.work.wait(state);
-        waited.unwrap_or_else(PoisonError::into_inner)
+    /// Waits for requests. `false`: the thread has to end.
+    pub fn wait(&self) -> bool {
+        let mut state = lock(&self.state);
+        while state.queue.is_empty() {
+            if state.is_stopped {
+                return false;
+            }
+            state.asleep += 1;
+            while state.woken == 0 && !state.is_stopped {
+                let waited = self.work.wait(state);
+                state = waited.unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.woken > 0 {
+                state.woken -= 1;
+            } else {
+                state.asleep -= 1;
+            }
+        }
+        true
     }
 
     /// A thread has answered its request. Returns that, if it was reported.
@@ -248,7 +313,11 @@ impl ThreadPool {
         finished.requests.push(request);
         finished.time += time;
         finished.counts.requests += 1;
-        finished.counts.errors += u64::from(outcome == Outcome::Error);
+        let is_cut = matches!(
+            running.timed_out,
+            Some(TimeOut::Answered | TimeOut::BrokenOff)
+        );
+        finished.counts.errors += u64::from(is_cut || outcome == Outcome::Error);
         finished.counts.bytes += bytes;
         late
     }
@@ -277,7 +346,9 @@ impl State {
         thread.running = Some(Running {
             start: Instant::now(),
             since_ms: job.clock.now_ms(),
+            id: job.request.id(),
             is_reported: false,
+            timed_out: None,
         });
         Some(job)
     }
