@@ -8,12 +8,12 @@ use crate::forking;
 use crate::reporter::Reporter;
 use crate::serving::{self, Serving};
 use crate::signals::Signals;
-use crate::thread_pool::{Activity, Job, Late, Overdue, ThreadPool};
+use crate::thread_pool::{Activity, Ended, Job, Late, Overdue, ThreadPool};
 use crate::wsgi::{Answered, Wsgi};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict};
-use rgunicorn_engine::{Balance, Responder};
+use rgunicorn_engine::Balance;
 use rgunicorn_link::protocol::{Level, Site};
 use rgunicorn_link::scoreboard::Outcome;
 use std::io;
@@ -241,6 +241,9 @@ impl Gthread {
             // The last ones have the weight of a quarter.
             self.mean = (self.mean * 3 + finished.time / count) / 4;
         }
+        for responder in finished.responders {
+            engine.finish(responder);
+        }
         for request in finished.requests {
             engine.recycle(request);
         }
@@ -346,7 +349,7 @@ impl Gthread {
         if is_idle && serving.engine.turn(Duration::ZERO)? > 0 {
             return Ok(());
         }
-        let max = if serving.engine.ready() + activity.queued > 0 {
+        let max = if serving.engine.ready() + activity.queued + activity.held > 0 {
             TICK
         } else {
             self.heartbeat_interval
@@ -478,13 +481,12 @@ impl Thread {
             Answered::Complete(responder, outcome) => (Some(responder), outcome),
             Answered::Kept => (None, Outcome::Error),
         };
-        let bytes = responder.as_ref().map_or(0, Responder::bytes);
-        if let Some(late) = self.pool.end(self.index, request, bytes, outcome) {
-            let Late { target, time } = late;
+        let Ended { responders, late } = self.pool.end(self.index, request, responder, outcome);
+        if let Some(Late { target, time }) = late {
             let text = format!("The request {target} ended after {} s", time.as_secs());
             reporter.log(Level::Warning, text);
         }
-        if let Some(responder) = responder {
+        for responder in responders {
             responder.finish();
         }
     }

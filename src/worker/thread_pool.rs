@@ -22,6 +22,9 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+/// A response that is complete waits at most this long for others that leave with it.
+const MAX_HOLD: Duration = Duration::from_millis(1);
+
 /// A request for a thread.
 pub struct Job {
     pub request: Request,
@@ -51,6 +54,11 @@ struct State {
     is_stopped: bool,
     listeners: Vec<ListenerInfo>,
     finished: Finished,
+    /// Responses that are complete, and leave together: each that is sent wakes a client and
+    /// the main thread, which then compete with the application for the processors.
+    held: Vec<Responder>,
+    /// When the first of them was completed.
+    held_since: Option<Instant>,
     /// A thread ended because of this.
     failure: Option<String>,
 }
@@ -80,6 +88,17 @@ pub struct Finished {
     pub counts: Counts,
     /// How long they took together.
     pub time: Duration,
+    /// Responses that were held back for long enough.
+    pub responders: Vec<Responder>,
+}
+
+/// What a thread does after a request.
+#[derive(Default)]
+pub struct Ended {
+    /// Responses to be sent.
+    pub responders: Vec<Responder>,
+    /// The request, if it was reported.
+    pub late: Option<Late>,
 }
 
 /// A request that was reported because it took long.
@@ -96,6 +115,8 @@ pub struct Activity {
     pub free: usize,
     /// Requests in the queue.
     pub queued: usize,
+    /// Responses that are held back.
+    pub held: usize,
     /// Threads in a request.
     pub busy: usize,
     /// When the oldest request began, in milliseconds of the monotonic clock.
@@ -133,6 +154,8 @@ impl ThreadPool {
                 is_stopped: false,
                 listeners: Vec::new(),
                 finished: Finished::default(),
+                held: Vec::new(),
+                held_since: None,
                 failure: None,
             }),
             work: Condvar::new(),
@@ -171,9 +194,10 @@ impl ThreadPool {
             let threads = state.threads.iter();
             threads.filter_map(|thread| thread.running.as_ref())
         };
-        let activity = Activity {
+        let mut activity = Activity {
             free: state.idle.saturating_sub(state.queue.len()),
             queued: state.queue.len(),
+            held: state.held.len(),
             busy: state.threads.len() - state.idle,
             oldest_ms: running().map(|running| running.since_ms).min(),
             oldest_unreported_ms: running()
@@ -185,7 +209,12 @@ impl ThreadPool {
                 .map(|running| running.since_ms)
                 .min(),
         };
-        (std::mem::take(&mut state.finished), activity)
+        let mut finished = std::mem::take(&mut state.finished);
+        if state.is_held_for_long() {
+            finished.responders = state.take_held();
+            activity.held = 0;
+        }
+        (finished, activity)
     }
 
     /// Ends the requests that run for longer than `limit` by `time_out`. They are to be
@@ -292,34 +321,24 @@ impl ThreadPool {
         true
     }
 
-    /// A thread has answered its request. Returns that, if it was reported.
+    /// A thread has answered its request.
     pub fn end(
         &self,
         thread: usize,
         request: Request,
-        bytes: u64,
+        responder: Option<Responder>,
         outcome: Outcome,
-    ) -> Option<Late> {
+    ) -> Ended {
+        let bytes = responder.as_ref().map_or(0, Responder::bytes);
         let mut state = lock(&self.state);
-        let thread = state.threads.get_mut(thread)?;
-        let running = thread.running.take()?;
-        let time = running.start.elapsed();
-        let late = running.is_reported.then(|| Late {
-            target: String::from_utf8_lossy(&thread.target).into_owned(),
-            time,
-        });
-        state.idle += 1;
-        let finished = &mut state.finished;
-        finished.requests.push(request);
-        finished.time += time;
-        finished.counts.requests += 1;
-        let is_cut = matches!(
-            running.timed_out,
-            Some(TimeOut::Answered | TimeOut::BrokenOff)
-        );
-        finished.counts.errors += u64::from(is_cut || outcome == Outcome::Error);
-        finished.counts.bytes += bytes;
-        late
+        state.hold(responder);
+        let responders = if state.queue.is_empty() || state.is_held_for_long() {
+            state.take_held()
+        } else {
+            Vec::new()
+        };
+        let late = state.note_end(thread, request, bytes, outcome);
+        Ended { responders, late }
     }
 
     /// A thread ends, because of `failure` if there is one.
@@ -334,6 +353,51 @@ impl ThreadPool {
 }
 
 impl State {
+    fn hold(&mut self, responder: Option<Responder>) {
+        if let Some(responder) = responder {
+            self.held.push(responder);
+            self.held_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    fn is_held_for_long(&self) -> bool {
+        self.held_since
+            .is_some_and(|since| since.elapsed() >= MAX_HOLD)
+    }
+
+    fn take_held(&mut self) -> Vec<Responder> {
+        self.held_since = None;
+        std::mem::take(&mut self.held)
+    }
+
+    fn note_end(
+        &mut self,
+        thread: usize,
+        request: Request,
+        bytes: u64,
+        outcome: Outcome,
+    ) -> Option<Late> {
+        let thread = self.threads.get_mut(thread)?;
+        let running = thread.running.take()?;
+        let time = running.start.elapsed();
+        let late = running.is_reported.then(|| Late {
+            target: String::from_utf8_lossy(&thread.target).into_owned(),
+            time,
+        });
+        self.idle += 1;
+        let finished = &mut self.finished;
+        finished.requests.push(request);
+        finished.time += time;
+        finished.counts.requests += 1;
+        let is_cut = matches!(
+            running.timed_out,
+            Some(TimeOut::Answered | TimeOut::BrokenOff)
+        );
+        finished.counts.errors += u64::from(is_cut || outcome == Outcome::Error);
+        finished.counts.bytes += bytes;
+        late
+    }
+
     /// The next request, which now runs in this thread.
     fn begin(&mut self, thread: usize) -> Option<Job> {
         let thread = self.threads.get_mut(thread)?;
