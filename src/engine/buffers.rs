@@ -70,6 +70,11 @@ impl Incoming {
         }
     }
 
+    /// Bytes of memory that it takes.
+    pub(crate) fn memory(&self) -> usize {
+        self.input.capacity() + self.spool.capacity()
+    }
+
     /// Moves what was received behind the request to `next`.
     pub(crate) fn split_rest(&mut self, next: &mut Self) {
         next.input.extend_from_slice(&self.input[self.length..]);

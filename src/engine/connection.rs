@@ -178,6 +178,11 @@ impl Connection {
         }
     }
 
+    /// Whether a response was sent on it.
+    pub(crate) fn is_served(&self) -> bool {
+        self.is_served
+    }
+
     pub(crate) fn is_kept_alive(&self) -> bool {
         self.state == State::Idle && self.is_served
     }
@@ -226,6 +231,14 @@ impl Connection {
         if let Some(outgoing) = self.outgoing.take() {
             pools.outgoing.put_back(outgoing);
         }
+    }
+
+    /// Bytes of memory that its buffers take.
+    pub(crate) fn buffered(&self) -> usize {
+        let incoming = self.incoming.as_ref().map_or(0, |it| it.memory());
+        let outgoing = self.outgoing.as_ref().map_or(0, |it| it.output.memory());
+        let body = self.streamed_body.as_ref().map_or(0, |it| it.memory());
+        incoming + outgoing + body
     }
 
     /// Records an event.
@@ -289,7 +302,7 @@ impl Connection {
             }
             let head = incoming.head.length;
             (incoming.length, incoming.body_storage) = match incoming.head.framing {
-                Framing::None => (head, BodyStorage::InPlace),
+                Framing::None | Framing::Length(0) => (head, BodyStorage::InPlace),
                 Framing::Length(length)
                     if length <= settings.body_in_memory as u64
                         && settings.body_delivery == BodyDelivery::Whole =>
@@ -424,13 +437,16 @@ impl Connection {
             };
             if let Some(incoming) = &mut self.incoming {
                 let decoded = body.decode(incoming);
-                if body.is_complete() || decoded.is_err() {
+                let is_over = body.is_complete() || decoded.is_err();
+                if is_over && !self.answering.awaits_writable {
                     self.deadline_ms = u64::MAX;
                 }
                 decoded?;
             }
             if !body.wants_more() {
-                self.deadline_ms = u64::MAX;
+                if !self.answering.awaits_writable {
+                    self.deadline_ms = u64::MAX;
+                }
                 return Ok(Next::Wait);
             }
             if self.deadline_ms == u64::MAX {
@@ -699,8 +715,8 @@ impl Connection {
     }
 
     /// Whether a body that comes in parts has changed since `waited` bytes waited.
-    pub(crate) fn has_news_of_body(&self, waited: u64) -> bool {
-        let body = self.streamed_body.as_ref();
+    pub(crate) fn has_news_of_body(&mut self, waited: u64) -> bool {
+        let body = self.streamed_body.as_mut();
         body.is_some_and(|body| body.has_news(waited))
     }
 
@@ -718,7 +734,10 @@ impl Connection {
 
     /// Nothing more comes of a body.
     pub(crate) fn break_off_body(&mut self) {
-        self.deadline_ms = u64::MAX;
+        // It stays if the client has to take the response.
+        if !self.answering.awaits_writable {
+            self.deadline_ms = u64::MAX;
+        }
         if let Some(body) = &mut self.streamed_body {
             body.break_off();
         }

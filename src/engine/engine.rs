@@ -175,6 +175,13 @@ impl Engine {
         self.connections.len()
     }
 
+    /// How many bytes of memory the buffers of connections take, without those of requests
+    /// and handles that are handed out.
+    pub fn buffered(&self) -> usize {
+        let connections = self.connections.iter();
+        connections.map(|(_, it)| it.buffered()).sum()
+    }
+
     /// How long a turn may wait until a deadline is due, at most `max`.
     pub fn next_timeout(&self, max: Duration) -> Duration {
         if self.ready.is_empty() {
@@ -227,7 +234,7 @@ impl Engine {
                 COMPLETIONS => self.handle_completions(),
                 WAKE => self.handle_wake()?,
                 HANDOVER => self.take_connections()?,
-                token if token & KIND == LISTENER => self.accept_some(index(token))?,
+                token if token & KIND == LISTENER => self.handle_listener(index(token))?,
                 _ => {}
             }
         }

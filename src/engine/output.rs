@@ -75,6 +75,11 @@ impl Output {
         buffer + spool + self.overflow.len() as u64 + self.file.as_ref().map_or(0, |part| part.left)
     }
 
+    /// Bytes of memory that it takes.
+    pub(crate) fn memory(&self) -> usize {
+        self.buffer.capacity() + self.spool.capacity() + self.overflow.capacity()
+    }
+
     /// Adds bytes to the end; sends nothing.
     pub fn append(&mut self, bytes: &[u8], settings: &Settings) -> Result<(), SendError> {
         if bytes.is_empty() {

@@ -68,6 +68,11 @@ impl Spool {
         self.length
     }
 
+    /// Bytes of memory that it takes.
+    pub fn capacity(&self) -> usize {
+        self.memory.capacity()
+    }
+
     /// The bytes, as long as they are in memory.
     pub fn memory(&self) -> &[u8] {
         &self.memory

@@ -32,6 +32,8 @@ pub(crate) struct StreamedBody {
     /// Decoded, not taken yet. Never in a file.
     waiting: Spool,
     end: BodyEnd,
+    /// The end was reported, or taken.
+    is_end_known: bool,
 }
 
 impl StreamedBody {
@@ -40,6 +42,7 @@ impl StreamedBody {
             decoder,
             waiting: Spool::default(),
             end: BodyEnd::More,
+            is_end_known: false,
         }
     }
 
@@ -53,8 +56,12 @@ impl StreamedBody {
     }
 
     /// Whether there is something to take that was not there before `waited` bytes waited.
-    pub(crate) fn has_news(&self, waited: u64) -> bool {
-        self.end != BodyEnd::More || self.waiting.len() > waited
+    /// The end is news once: an application that takes what is reported would be woken
+    /// again and again.
+    pub(crate) fn has_news(&mut self, waited: u64) -> bool {
+        let is_end_news = self.end != BodyEnd::More && !self.is_end_known;
+        self.is_end_known |= is_end_news;
+        is_end_news || self.waiting.len() > waited
     }
 
     /// Bytes that wait for the application.
@@ -62,8 +69,17 @@ impl StreamedBody {
         self.waiting.len()
     }
 
+    /// Bytes of memory that it takes.
+    pub(crate) fn memory(&self) -> usize {
+        self.waiting.capacity()
+    }
+
     /// Decodes what was received; what follows the body stays.
     pub(crate) fn decode(&mut self, incoming: &mut Incoming) -> Result<(), RequestError> {
+        if self.end != BodyEnd::More {
+            // A decoder that has found an error could find an end in the same bytes.
+            return Ok(());
+        }
         let Self {
             decoder, waiting, ..
         } = self;
@@ -86,6 +102,7 @@ impl StreamedBody {
     }
 
     pub(crate) fn take(&mut self) -> BodyPart {
+        self.is_end_known |= self.end != BodyEnd::More;
         BodyPart {
             bytes: self.waiting.take_memory(),
             end: self.end,

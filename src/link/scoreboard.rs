@@ -229,7 +229,8 @@ impl Scoreboard {
         (number < ROWS).then(|| self.at(number))
     }
 
-    /// The worker of this row serves from now on.
+    /// The master lends the listeners to the worker of this row: others may leave it
+    /// connections from now on.
     pub fn serves(&self, row: usize) {
         self.roster().serving.insert(row);
     }

@@ -267,9 +267,6 @@ impl Serving {
             self.engine.set_handover(HandoverSockets { give, take })?;
         }
         self.new_listeners = infos;
-        if self.leave.is_none() {
-            self.scoreboard.serves(self.row);
-        }
         Ok(())
     }
 

@@ -73,6 +73,8 @@ fn is_ahead(load: Load) -> bool {
 pub(super) struct AcceptState {
     /// More connections may wait than this worker has accepted.
     more_waiting: bool,
+    /// Connections wait until requests are answered.
+    waits: bool,
     /// How often in a row connections were left to other workers.
     deferred: u8,
     /// A notice says that no connection can be accepted, and none was accepted since.
@@ -95,6 +97,14 @@ impl Engine {
     pub fn set_wake_fd(&mut self, wake_fd: OwnedFd) -> io::Result<()> {
         self.wake_fd = Some(wake_fd.into());
         self.watch_wake_fd()
+    }
+
+    /// Serves `socket`, a connected stream socket that is non-blocking, as if it had been
+    /// accepted from the listener with this number.
+    pub fn adopt(&mut self, socket: OwnedFd, peer: Peer, listener: u32) {
+        let deadline_ms = self.clock.now_ms() + millis(self.parts.settings.client_timeout);
+        let token = self.insert(socket, peer, listener, deadline_ms);
+        self.progress(token);
     }
 
     /// Asks `neighbours` before it accepts or closes connections.
@@ -142,22 +152,41 @@ impl Engine {
             }
         }
         for number in 0..self.listeners.len() {
-            self.accept(number)?;
+            self.handle_listener(number)?;
         }
         Ok(())
     }
 
-    /// Accepts what waits at a listener, as far as this worker should: one connection while
-    /// another worker is idle, else several, or those that wait would be many for long.
-    pub(super) fn accept_some(&mut self, index: usize) -> io::Result<()> {
-        const MAX_ACCEPTED: usize = 16;
-        for _ in 0..MAX_ACCEPTED {
-            let before = self.connections.len();
+    /// A listener has connections. They are accepted one by one, each when the last one's
+    /// request is answered: requests that wait here are lost if the application crashes.
+    pub(super) fn handle_listener(&mut self, index: usize) -> io::Result<()> {
+        if self.ready.is_empty() {
+            self.accept(index)
+        } else {
+            self.accept_state.waits = true;
+            self.accept_state.more_waiting = true;
+            Ok(())
+        }
+    }
+
+    /// Accepts a connection, if one waits, while requests of others are answered. Its own,
+    /// if it is there already, comes next: so as many requests of new connections are
+    /// answered as of those that are here for long.
+    pub fn accept_between_requests(&mut self) -> io::Result<()> {
+        if !self.accept_state.waits {
+            return Ok(());
+        }
+        let (ready, connections) = (self.ready.len(), self.connections.len());
+        for index in 0..self.listeners.len() {
             self.accept(index)?;
-            if self.connections.len() == before || self.fewest_connections_idle().is_some() {
-                break;
+            if self.connections.len() > connections {
+                if self.ready.len() > ready {
+                    self.ready.rotate_right(1);
+                }
+                return Ok(());
             }
         }
+        self.accept_state.waits = false;
         Ok(())
     }
 
@@ -230,10 +259,7 @@ impl Engine {
                     .listeners
                     .get(index)
                     .map_or(0, |listener| listener.number);
-                let timeout_ms = millis(self.parts.settings.client_timeout);
-                let deadline_ms = self.clock.now_ms() + timeout_ms;
-                let token = self.insert(socket, peer, number, deadline_ms);
-                self.progress(token);
+                self.adopt(socket, peer, number);
                 Ok(())
             }
             Accepted::Nothing => Ok(()),

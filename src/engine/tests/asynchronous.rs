@@ -161,6 +161,53 @@ fn a_handle_that_is_dropped_in_the_middle_ends_the_connection() {
 }
 
 #[test]
+fn responses_that_are_held_leave_together_except_the_first_of_a_connection() {
+    let mut server = TestServer::new(Settings {
+        keepalive: Duration::from_secs(60),
+        ..Settings::default()
+    });
+    let mut kept = server.client();
+    kept.write_all(REQUEST).unwrap();
+    assert!(is_answered(&server.answer(&mut kept)));
+    let mut new = server.client();
+    let mut held = Vec::new();
+    for client in [&mut kept, &mut new] {
+        client.write_all(REQUEST).unwrap();
+        held.push(next_request(&mut server));
+    }
+
+    for (_, mut responder) in held {
+        answer_with(&mut responder, b"ok");
+        server.engine.finish_later(responder);
+    }
+
+    server.turn_until(|_| received(&mut new).0.ends_with(b"ok"));
+    assert_eq!(received(&mut kept).0, b"");
+    server.engine.send_held();
+    let mut text = Vec::new();
+    server.turn_until(|_| {
+        text.extend_from_slice(&received(&mut kept).0);
+        text.ends_with(b"ok")
+    });
+}
+
+#[test]
+fn a_request_that_is_aborted_frees_its_place_when_its_handle_is_dropped() {
+    let mut server = TestServer::new(across_turns());
+    let mut client = server.client();
+    client.write_all(REQUEST).unwrap();
+    let (request, mut responder) = next_request(&mut server);
+    answer_with(&mut responder, b"ok");
+
+    server.engine.abort(request.id());
+
+    assert!(responder.flush().is_err());
+    drop(responder);
+    server.turn_until(|server| server.engine.connections() == 0);
+    assert_eq!(received(&mut client), (Vec::new(), true));
+}
+
+#[test]
 fn a_request_that_comes_while_another_is_answered_is_next() {
     let mut server = TestServer::new(across_turns());
     let mut client = server.client();
@@ -391,6 +438,100 @@ fn a_body_whose_client_leaves_is_broken() {
     );
     server.engine.finish(responder);
     assert_eq!(server.engine.connections(), 0);
+}
+
+#[test]
+fn an_empty_body_is_complete_at_once() {
+    let mut server = TestServer::new(as_received());
+    let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+
+    let (mut client, request, mut responder) = post(&mut server, head);
+
+    assert!(matches!(request.body(), RequestBody::Memory(b"")));
+    assert_eq!(server.engine.take_body(request.id()), None);
+    answer_with(&mut responder, b"ok");
+    server.engine.finish(responder);
+    assert!(is_answered(&server.answer(&mut client)));
+}
+
+#[test]
+fn a_broken_body_stays_broken() {
+    let mut server = TestServer::new(as_received());
+    // A decoder that went on after its error would take the second line for the end.
+    let head =
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let (mut client, request, mut responder) = post(&mut server, head);
+
+    for _ in 0..5 {
+        assert_eq!(server.take_all(request.id()).1, BodyEnd::Broken);
+        server.engine.turn(Duration::from_millis(1)).unwrap();
+    }
+    answer_with(&mut responder, b"ok");
+    server.engine.finish(responder);
+
+    let mut text = Vec::new();
+    server.turn_until(|_| {
+        let (more, is_closed) = received(&mut client);
+        text.extend_from_slice(&more);
+        is_closed
+    });
+    assert!(is_answered(&String::from_utf8(text).unwrap()));
+    assert!(server.engine.next_request().is_none());
+    assert_eq!(server.engine.take_notices().0.len(), 1);
+}
+
+#[test]
+fn an_application_that_takes_a_body_when_it_is_told_to_lets_the_engine_rest() {
+    for bytes in [&b"hello"[..], b"he"] {
+        let mut server = TestServer::new(as_received());
+        let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
+        let (client, request, _responder) = post(&mut server, &[head, bytes].concat());
+        client.shutdown(Shutdown::Write).unwrap();
+
+        let mut ends = Vec::new();
+        for _ in 0..50 {
+            server.engine.turn(Duration::from_millis(5)).unwrap();
+            let events = server.engine.take_request_events();
+            if events.contains(&RequestEvent::Body(request.id())) {
+                ends.push(server.engine.take_body(request.id()).unwrap().end);
+            }
+        }
+
+        let last = ends.pop().unwrap();
+        assert_ne!(last, BodyEnd::More);
+        assert!(!ends.contains(&last), "{ends:?} and {last:?}");
+        let timeout = server.engine.next_timeout(Duration::from_secs(1));
+        assert_eq!(timeout, Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_given_up_although_its_body_is_complete() {
+    let mut server = TestServer::new(Settings {
+        client_timeout: Duration::from_millis(50),
+        ..as_received()
+    });
+    let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+    let (_client, request, mut responder) = post(&mut server, head);
+    responder.head(b"200 OK").unwrap().finish(None, &[b' '; 29]);
+    let mut fill = || {
+        responder.flush().unwrap();
+        while responder.waiting() == 0 {
+            responder.push(&[b'x'; 16_000]).unwrap();
+        }
+        responder.notify_writable();
+    };
+
+    fill();
+
+    server.turn_until(|server| {
+        let _ = server.engine.take_body(request.id());
+        let events = server.engine.take_request_events();
+        if events.contains(&RequestEvent::Writable(request.id())) {
+            fill();
+        }
+        events.contains(&RequestEvent::ClientLeft(request.id()))
+    });
 }
 
 #[test]

@@ -337,6 +337,9 @@ settings! {
         threads: Within<1, 1024> = Within::nearest(1), ["--threads"], "NUMBER", Reload;
 
         /// The most connections that one worker holds.
+        ///
+        /// New ones wait or go to workers that have room. If none has, the
+        /// connection that has been idle longest is closed for the next one.
         worker_connections: Within<1, 1_000_000> = Within::nearest(1000),
             ["--worker-connections"], "NUMBER", Reload;
 
