@@ -36,6 +36,8 @@ pub(crate) struct Incoming {
     /// Bytes of `input` that belong to the request: head and body in place.
     pub(crate) length: usize,
     pub(crate) spool: Spool,
+    /// Since when the request waits for the application; 0 before it is complete.
+    pub(crate) ready_since_ms: u64,
 }
 
 impl Default for Incoming {
@@ -46,6 +48,7 @@ impl Default for Incoming {
             body_storage: BodyStorage::InPlace,
             length: 0,
             spool: Spool::default(),
+            ready_since_ms: 0,
         }
     }
 }
@@ -87,6 +90,7 @@ impl Pooled for Incoming {
         self.head.reset();
         self.body_storage = BodyStorage::InPlace;
         self.spool.clear();
+        self.ready_since_ms = 0;
     }
 }
 

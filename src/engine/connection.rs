@@ -30,7 +30,7 @@ use crate::responder::{Client, Responder};
 use crate::settings::BodyDelivery;
 use crate::spool::Spool;
 use crate::streamed_body::{BodyPart, StreamedBody};
-use crate::transport::Moved;
+use crate::transport::{Closed, Moved};
 use rgunicorn_http::{BodyDecoder, CONTINUE, Framing, ResponseContext, write_error_page};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -43,6 +43,14 @@ const MAX_READS_PER_TURN: u32 = 16;
 /// The most bytes that are read and discarded while a connection lingers (RFC 9112,
 /// section 9.6).
 const MAX_LINGER_BYTES: u32 = 64 * 1024 * 1024;
+
+/// A request that waits for less than this is not looked at again before it is handed out,
+/// in milliseconds.
+const MIN_CHECK_MS: u64 = 10;
+
+/// A client that has shut down its side, and then waited for this long, is taken for one
+/// that is gone; in milliseconds.
+const HALF_CLOSED_MS: u64 = 1000;
 
 /// The longest time a connection lingers, in milliseconds.
 const MAX_LINGER_MS: u64 = 2000;
@@ -115,9 +123,15 @@ pub(crate) struct Connection {
 
 /// What is known of the request that is being answered.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each looked at in one place"
+)]
 pub(crate) struct Answering {
     /// The client sends nothing more after it.
     client_closes: bool,
+    /// Its response has no body.
+    head_only: bool,
     /// Its handle waits until it can send.
     pub(crate) awaits_writable: bool,
     /// The engine has reported that the client left.
@@ -325,10 +339,37 @@ impl Connection {
             }
         };
         if complete {
-            self.state = State::Ready;
-            self.deadline_ms = u64::MAX;
+            self.set_ready(now_ms);
         }
         Ok(complete)
+    }
+
+    /// The request is complete, and waits for the application since `since_ms`.
+    fn set_ready(&mut self, since_ms: u64) {
+        self.state = State::Ready;
+        let timeout = self.client.engine.settings.request_timeout;
+        self.deadline_ms = timeout.map_or(u64::MAX, |timeout| since_ms + millis(timeout));
+        if let Some(incoming) = &mut self.incoming {
+            incoming.ready_since_ms = since_ms;
+        }
+    }
+
+    /// Why the request, which is complete, does not go to the application.
+    pub(crate) fn why_unserved(&self, now_ms: u64) -> Option<WhyUnserved> {
+        let since_ms = self.incoming.as_ref()?.ready_since_ms;
+        let waited_ms = now_ms.saturating_sub(since_ms);
+        if self.state != State::Ready || waited_ms < MIN_CHECK_MS {
+            return None;
+        }
+        let is_gone = match self.client.transport.closed_by_client() {
+            Closed::Both => true,
+            Closed::Sending => waited_ms >= HALF_CLOSED_MS,
+            Closed::Nothing => false,
+        };
+        if is_gone {
+            return Some(WhyUnserved::Abandoned);
+        }
+        (self.deadline_ms <= now_ms).then_some(WhyUnserved::TimedOut)
     }
 
     /// One `recv`, unless the socket is known to be empty.
@@ -493,7 +534,10 @@ impl Connection {
         pools: &mut Pools,
     ) {
         let received = self.incoming.as_ref().map(|incoming| &incoming.input[..]);
-        let context = ResponseContext::of_refused(received.unwrap_or_default());
+        let mut context = ResponseContext::of_refused(received.unwrap_or_default());
+        if self.state == State::Answering {
+            context.head_only = self.answering.head_only;
+        }
         let outgoing = self.outgoing.get_or_insert_with(|| pools.outgoing.take());
         outgoing.discard();
         let output = &mut outgoing.output.buffer;
@@ -538,11 +582,14 @@ impl Connection {
         let is_all = self.incoming.is_none() && self.streamed_body.is_none();
         self.answering = Answering {
             client_closes: !outgoing.context.keep_alive && is_all,
+            head_only: outgoing.context.head_only,
             ..Answering::default()
         };
         outgoing.context.keep_alive &= !is_last && !self.client.engine.settings.keepalive.is_zero();
         self.state = State::Answering;
+        self.deadline_ms = u64::MAX;
         self.stream = self.stream.wrapping_add(1);
+        self.client.claim.open(self.stream);
         let id = self.request_id();
         let request = Request {
             id,
@@ -586,6 +633,9 @@ impl Connection {
             _ => Stage::Idle,
         };
         let mut header = Header::new(client.listener, client.peer, deadline_ms, stage);
+        if self.state == State::Ready {
+            header.ready_since_ms = incoming.map_or(0, |incoming| incoming.ready_since_ms);
+        }
         header.is_served = self.is_served;
         header.is_continued = self.state == State::ReadingBody
             && incoming.is_some_and(|incoming| !incoming.head.expect_continue);
@@ -639,13 +689,15 @@ impl Connection {
                 self.incoming = Some(incoming);
                 parsed?;
                 self.state = State::ReadingBody;
-                if is_complete {
-                    self.state = State::Ready;
-                    self.deadline_ms = u64::MAX;
-                }
                 is_complete
             }
         };
+        if is_complete {
+            self.set_ready(match header.ready_since_ms {
+                0 => now_ms,
+                since_ms => since_ms.min(now_ms),
+            });
+        }
         if let Some(incoming) = self.incoming.as_mut().filter(|_| header.is_continued) {
             incoming.head.expect_continue = false;
         }
@@ -722,6 +774,14 @@ impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.client.transport.as_fd()
     }
+}
+
+/// Why a request does not go to the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WhyUnserved {
+    TimedOut,
+    /// The client is gone.
+    Abandoned,
 }
 
 enum Received {

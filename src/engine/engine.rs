@@ -4,10 +4,10 @@ use crate::buffers::Pools;
 use crate::clock::Clock;
 use crate::close_on_fork::CloseOnFork;
 use crate::completions::Completions;
-use crate::connection::{Connection, Interest, Next, State, millis};
+use crate::connection::{Connection, Interest, Next, State, WhyUnserved, millis};
 use crate::handover::Handover;
 use crate::listener::Listener;
-use crate::notice::{Notice, Notices, RequestError};
+use crate::notice::{Notice, Notices, RequestError, Unserved};
 use crate::responder::EngineParts;
 use crate::settings::Settings;
 use rustix::event::Timespec;
@@ -26,7 +26,7 @@ mod answering;
 mod moving;
 
 use accept::AcceptState;
-pub use answering::RequestEvent;
+pub use answering::{RequestEvent, TimeOut};
 pub use moving::Neighbours;
 
 /// The most events of one turn. Each may need a set of buffers until its request is
@@ -93,6 +93,7 @@ pub struct Engine {
     retiring: Option<Duration>,
     /// Tokens of connections whose response is complete and waits to be sent.
     held: Vec<u64>,
+    unserved: Unserved,
 }
 
 impl Engine {
@@ -129,6 +130,7 @@ impl Engine {
             is_intake_suspended: false,
             retiring: None,
             held: Vec::new(),
+            unserved: Unserved::default(),
         })
     }
 
@@ -296,9 +298,17 @@ impl Engine {
             Ok(Next::Wait) => self.wait_for_events(token),
             Ok(Next::Yield) => self.schedule(token),
             Ok(Next::Request) if was_ready => {}
-            Ok(Next::Request) => self.ready.push_back(token),
+            Ok(Next::Request) => self.push_ready(token),
             Ok(Next::Close) => self.close(token),
             Err(error) => self.refuse(token, error),
+        }
+    }
+
+    /// The request of a connection is complete.
+    fn push_ready(&mut self, token: u64) {
+        self.ready.push_back(token);
+        if let Some(connection) = find(&mut self.connections, token) {
+            self.next_deadline_ms = self.next_deadline_ms.min(connection.deadline_ms);
         }
     }
 
@@ -404,6 +414,11 @@ impl Engine {
             }
             if connection.state == State::Answering {
                 self.expire_answering(token);
+                continue;
+            }
+            if connection.state == State::Ready {
+                self.ready.retain(|waiting| *waiting != token);
+                self.leave_unserved(token, WhyUnserved::TimedOut);
                 continue;
             }
             match connection.timeout_error() {

@@ -67,6 +67,9 @@ pub(crate) struct Header {
     /// `100 Continue` was sent for the request.
     pub(crate) is_continued: bool,
     pub(crate) stage: Stage,
+    /// Since when the request waits for an application; 0 if it is not complete.
+    #[serde(default)]
+    pub(crate) ready_since_ms: u64,
     /// Bytes of input.
     input: usize,
     /// The bytes are in a file.
@@ -83,6 +86,7 @@ impl Header {
             is_served: false,
             is_continued: false,
             stage,
+            ready_since_ms: 0,
             input: 0,
             bytes_in_file: false,
         }

@@ -54,9 +54,9 @@ mod upgraded;
 
 pub use balance::Balance;
 pub use clock::Clock;
-pub use engine::{Engine, Neighbours, RequestEvent, Token};
+pub use engine::{Engine, Neighbours, RequestEvent, TimeOut, Token};
 pub use handover::HandoverSockets;
-pub use notice::{Notice, RequestError};
+pub use notice::{Notice, RequestError, Unserved};
 pub use output::{Flow, SendError};
 pub use request::{Request, RequestBody, RequestId};
 pub use responder::{Responder, ResponderHead};

@@ -24,6 +24,15 @@ pub enum Notice {
     ConnectionLimit,
 }
 
+/// Requests that the application never saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Unserved {
+    /// Answered 503, as they had waited for longer than `request_timeout`.
+    pub timed_out: u64,
+    /// Dropped, as the client had closed the connection meanwhile.
+    pub abandoned: u64,
+}
+
 /// Why the engine answered a request itself and closed the connection.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
@@ -31,6 +40,8 @@ pub enum RequestError {
     Refused(#[from] Refusal),
     #[error("the client took longer than client_timeout for its request")]
     Timeout,
+    #[error("it took longer than request_timeout")]
+    TooLate,
     #[error("the body could not be stored: {0}")]
     Storage(#[source] io::Error),
 }
@@ -40,7 +51,7 @@ impl RequestError {
         match self {
             Self::Refused(refusal) => refusal.status(),
             Self::Timeout => Status::REQUEST_TIMEOUT,
-            Self::Storage(_) => Status::SERVICE_UNAVAILABLE,
+            Self::TooLate | Self::Storage(_) => Status::SERVICE_UNAVAILABLE,
         }
     }
 }

@@ -13,7 +13,7 @@ use std::io;
 
 /// Pieces of this size are sent without copying; smaller ones are copied behind the head,
 /// so that one system call sends both.
-const MIN_DIRECT_SEND: usize = 16 * 1024;
+pub(crate) const MIN_DIRECT_SEND: usize = 16 * 1024;
 
 /// Whether the application may produce more of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

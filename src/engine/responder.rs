@@ -7,7 +7,7 @@
 
 use crate::buffers::Outgoing;
 use crate::completions::{Completion, Completions};
-use crate::output::{Flow, SendError};
+use crate::output::{Flow, MIN_DIRECT_SEND, SendError};
 use crate::request::RequestId;
 use crate::settings::Settings;
 use crate::transport::{Peer, Transport};
@@ -16,7 +16,10 @@ use rgunicorn_http::{
     write_switching_protocols,
 };
 use std::fs::File;
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 
 /// What a connection shares with the handles of its requests.
 #[derive(Debug)]
@@ -26,6 +29,45 @@ pub(crate) struct Client {
     /// The number of the listener it came by.
     pub(crate) listener: u32,
     pub(crate) engine: Arc<EngineParts>,
+    pub(crate) claim: Claim,
+}
+
+/// Who may send the response of the request that is being answered: its handle, or, if that
+/// takes too long, the engine. Whoever comes first.
+#[derive(Debug, Default)]
+pub(crate) struct Claim(AtomicU64);
+
+impl Claim {
+    const OPEN: u64 = 0;
+    const HANDLE: u64 = 1;
+    const ENGINE: u64 = 2;
+
+    fn value(stream: u32, owner: u64) -> u64 {
+        (u64::from(stream) << 2) | owner
+    }
+
+    /// A request is handed out.
+    pub(crate) fn open(&self, stream: u32) {
+        self.0.store(Self::value(stream, Self::OPEN), Release);
+    }
+
+    /// The handle is about to send. `false`: the engine has answered.
+    fn take_for_handle(&self, stream: u32) -> bool {
+        self.take(stream, Self::HANDLE)
+    }
+
+    /// The engine is about to answer. `false`: the handle has begun to send.
+    pub(crate) fn take_for_engine(&self, stream: u32) -> bool {
+        self.take(stream, Self::ENGINE)
+    }
+
+    fn take(&self, stream: u32, owner: u64) -> bool {
+        let (open, mine) = (Self::value(stream, Self::OPEN), Self::value(stream, owner));
+        match self.0.compare_exchange(open, mine, AcqRel, Acquire) {
+            Ok(_) => true,
+            Err(found) => found == mine,
+        }
+    }
 }
 
 /// What an engine shares with all handles.
@@ -44,6 +86,17 @@ pub struct Responder {
     pub(crate) id: RequestId,
     /// `None` once it is given back.
     pub(crate) outgoing: Option<Box<Outgoing>>,
+}
+
+impl Client {
+    /// To be asked by a handle before it sends anything.
+    fn may_send(&self, id: RequestId) -> Result<(), SendError> {
+        let has_timeout = self.engine.settings.request_timeout.is_some();
+        if !has_timeout || self.claim.take_for_handle(id.stream) {
+            return Ok(());
+        }
+        Err(SendError::Gone(io::ErrorKind::TimedOut.into()))
+    }
 }
 
 impl Responder {
@@ -88,7 +141,7 @@ impl Responder {
 
     /// Sends `100 Continue` (RFC 9110, section 10.1.1), if no response was begun.
     pub fn send_continue(&mut self) {
-        if !self.is_started() {
+        if !self.is_started() && self.client.may_send(self.id).is_ok() {
             // If this fails, so will the response.
             let _ = self.client.transport.send(CONTINUE);
         }
@@ -115,6 +168,9 @@ impl Responder {
     /// Adds a piece of the body; it is sent by [`Self::flush`] at the latest. What exceeds
     /// the Content-Length, or has no place in this response, is left out.
     pub fn push(&mut self, piece: &[u8]) -> Result<Flow, SendError> {
+        if piece.len() >= MIN_DIRECT_SEND {
+            self.client.may_send(self.id)?;
+        }
         let (outgoing, client) = self.outgoing();
         let settings = &client.engine.settings;
         let Some(body) = &mut outgoing.body else {
@@ -133,6 +189,9 @@ impl Responder {
 
     /// Sends as much as the socket takes.
     pub fn flush(&mut self) -> Result<Flow, SendError> {
+        if self.waiting() > 0 {
+            self.client.may_send(self.id)?;
+        }
         let (outgoing, client) = self.outgoing();
         outgoing.output.flush(&client.transport)?;
         Ok(outgoing.output.flow(&client.engine.settings))
@@ -171,6 +230,7 @@ impl Responder {
     /// Ends the body. `false`: it is shorter than its Content-Length, and the connection
     /// will be closed so that the client can tell.
     pub fn end(&mut self) -> bool {
+        let id = self.id;
         let (outgoing, client) = self.outgoing();
         let output = &mut outgoing.output;
         let Some(body) = &mut outgoing.body else {
@@ -179,7 +239,9 @@ impl Responder {
         };
         let Ok(end) = body.end() else {
             // Whether this succeeds or not: the connection is closed.
-            let _ = output.flush(&client.transport);
+            if client.may_send(id).is_ok() {
+                let _ = output.flush(&client.transport);
+            }
             outgoing.is_broken = true;
             return false;
         };
@@ -212,7 +274,7 @@ impl Responder {
         let Some(mut outgoing) = self.outgoing.take() else {
             return;
         };
-        if !outgoing.is_broken {
+        if !outgoing.is_broken && self.client.may_send(self.id).is_ok() {
             // The engine meets the same error when it goes on.
             let _ = outgoing.output.flush(&self.client.transport);
         }

@@ -10,6 +10,9 @@ pub struct Settings {
     /// How long a client may take for a whole request head, and how long it may send
     /// nothing of a body or take nothing of a response.
     pub client_timeout: Duration,
+    /// How long a request may wait for the application, and how long that may take before
+    /// it sends; then the client is answered 503. `None`: for ever.
+    pub request_timeout: Option<Duration>,
     /// The most connections at one time.
     pub connections: usize,
     pub limits: Limits,
@@ -42,6 +45,7 @@ impl Default for Settings {
         Self {
             keepalive: Duration::from_secs(2),
             client_timeout: Duration::from_secs(30),
+            request_timeout: None,
             connections: 1000,
             limits: Limits::default(),
             across_turns: false,

@@ -3,7 +3,7 @@
 use crate::buffers::Pools;
 use crate::completions::Completions;
 use crate::connection::{Connection, Next};
-use crate::responder::{Client, EngineParts};
+use crate::responder::{Claim, Client, EngineParts};
 use crate::transport::Transport;
 use crate::{Engine, Peer, Request, Responder, Settings};
 use rgunicorn_http::Status;
@@ -17,6 +17,7 @@ use std::time::Duration;
 mod asynchronous;
 mod handover;
 mod random;
+mod time_out;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
@@ -338,6 +339,7 @@ fn refused() -> (Connection, UnixStream) {
             settings: Settings::default(),
             completions: Completions::new().unwrap(),
         }),
+        claim: Claim::default(),
     };
     let mut connection = Connection::new(server, 1, u64::MAX);
     let mut pool = Pools::default();

@@ -39,6 +39,15 @@ pub(crate) enum Moved<T> {
     WouldBlock,
 }
 
+/// The directions of a connection that a client has closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closed {
+    Nothing,
+    /// It sends nothing more. Over TCP, a client that is gone looks the same.
+    Sending,
+    Both,
+}
+
 /// A connected socket. Several threads may use it, but only one at a time may send.
 #[derive(Debug)]
 pub struct Transport {
@@ -141,6 +150,22 @@ impl Transport {
             Ok(0) => Err(io::ErrorKind::TimedOut.into()),
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What the client has closed, as far as it is known.
+    pub(crate) fn closed_by_client(&self) -> Closed {
+        let flags = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        let mut poll = [PollFd::new(&self.socket, flags)];
+        // An error would say nothing about the client.
+        let _ = rustix::event::poll(&mut poll, Some(&Timespec::default()));
+        let found = poll[0].revents();
+        if found.intersects(PollFlags::HUP | PollFlags::ERR) {
+            Closed::Both
+        } else if found.contains(PollFlags::RDHUP) {
+            Closed::Sending
+        } else {
+            Closed::Nothing
         }
     }
 

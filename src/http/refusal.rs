@@ -205,6 +205,10 @@ pub fn write_error_page(
     );
     let mut head = ResponseHead::begin(out, context, title.as_bytes())?;
     head.field(b"Content-Type", b"text/html")?;
+    if status == Status::SERVICE_UNAVAILABLE {
+        // Another process may have room, or this one in a moment.
+        head.field(b"Retry-After", b"1")?;
+    }
     let mut body = head.finish(Some(page.len() as u64), date);
     body.write(page.as_bytes(), out);
     Ok(body)
@@ -239,6 +243,16 @@ mod tests {
             )
         );
         assert!(body.contains("<h1>Bad Request</h1>"), "{body}");
+    }
+
+    #[test]
+    fn a_client_is_told_when_to_try_again() {
+        let (head, _) = page(
+            ResponseContext::of_refused(b""),
+            Status::SERVICE_UNAVAILABLE,
+        );
+
+        assert!(head.contains("\r\nRetry-After: 1\r\n"), "{head}");
     }
 
     #[test]

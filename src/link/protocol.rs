@@ -166,6 +166,9 @@ pub struct Site {
     pub multiprocess: bool,
     /// Milliseconds after which a request is reported as stuck; 0 = never.
     pub timeout_ms: u64,
+    /// Milliseconds that a request may wait for the application, and that the application
+    /// may take; 0 = no limit.
+    pub request_timeout_ms: u64,
     /// The longest time between two heartbeats of an idle worker, in milliseconds.
     pub beat_ms: u64,
     /// The least level of records worth sending to the master.

@@ -6,22 +6,35 @@ use crate::application;
 use crate::companion::lock;
 use crate::forking;
 use crate::reporter::Reporter;
-use crate::serving::Serving;
+use crate::serving::{self, Serving};
 use crate::signals::Signals;
-use crate::thread_pool::{Activity, Job, Late, Overdue, ThreadPool};
+use crate::thread_pool::{Activity, Ended, Job, Late, Overdue, ThreadPool};
 use crate::wsgi::{Answered, Wsgi};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict};
-use rgunicorn_engine::{Balance, Responder};
+use rgunicorn_engine::Balance;
 use rgunicorn_link::protocol::{Level, Site};
-use rgunicorn_link::scoreboard::{Outcome, now_ms};
+use rgunicorn_link::scoreboard::Outcome;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How often the worker looks whether requests that wait should go to another one.
-const TICK: Duration = Duration::from_millis(2);
+/// How often the worker looks whether requests that wait need another thread or worker.
+const TICK: Duration = Duration::from_millis(1);
+
+/// How long no thread may finish a request before those that wait go to other workers.
+const MAX_STALL: Duration = Duration::from_millis(2);
+
+/// One thread after the other takes requests that are quicker than this: several would only
+/// wait for each other, and each hand-over of the GIL costs as much as a request.
+const QUICK: Duration = Duration::from_micros(200);
+
+/// A request that runs for longer than this, by the engine's coarse clock, is not quick.
+const MAX_QUICK_MS: u64 = 4;
+
+/// How many quick requests wait for the thread that is awake.
+const MAX_QUEUED: usize = 16;
 
 /// How long threads may take to end that are in no request.
 const MAX_STOP: Duration = Duration::from_secs(1);
@@ -39,6 +52,11 @@ pub struct Gthread {
     balance: Balance,
     /// Where the balance's time begins.
     start: Instant,
+    /// After which a request is logged with its stack.
+    report_limit: Option<Duration>,
+    request_timeout: Option<Duration>,
+    /// How long a request takes, averaged over the last ones.
+    mean: Duration,
     /// Since when requests wait and no thread has finished one.
     stalled_since: Option<Instant>,
     /// It sends a heartbeat at least this often.
@@ -52,6 +70,12 @@ pub enum Left {
     Cleanly,
     /// Threads are still in the application.
     WithThreads,
+}
+
+/// When the oldest request has to be looked at, in milliseconds of the engine's clock.
+struct Limits {
+    report_ms: Option<u64>,
+    time_out_ms: Option<u64>,
 }
 
 /// What the main thread needs Python for.
@@ -70,6 +94,8 @@ impl Gthread {
         threads: usize,
         reporter: Reporter,
     ) -> Self {
+        let request_timeout = serving::request_timeout(site);
+        let timeout = (site.timeout_ms > 0).then(|| Duration::from_millis(site.timeout_ms));
         Self {
             serving,
             wsgi,
@@ -81,6 +107,9 @@ impl Gthread {
             threads: Vec::new(),
             balance: Balance::default(),
             start: Instant::now(),
+            report_limit: [timeout, request_timeout].into_iter().flatten().min(),
+            request_timeout,
+            mean: TICK,
             stalled_since: None,
             heartbeat_interval: Duration::from_millis(site.beat_ms.max(10)),
         }
@@ -91,6 +120,7 @@ impl Gthread {
         let served = self.start_threads(py).and_then(|()| self.run(py));
         let left = self.stop_threads(py);
         self.wsgi.log_all_suppressed(&self.reporter);
+        self.serving.log_unserved();
         match served {
             // A signal's exception found no application to interrupt.
             Err(_) if self.signals.quit() => left,
@@ -179,7 +209,16 @@ impl Gthread {
             if self.serving.is_done() {
                 return Ok(Need::Leave);
             }
-            if self.is_overdue(activity) {
+            let now_ms = self.serving.engine.clock().now_ms();
+            let limits = self.limits(activity);
+            if let (Some(due_ms), Some(limit)) = (limits.time_out_ms, self.request_timeout) {
+                if due_ms <= now_ms {
+                    let engine = &mut self.serving.engine;
+                    self.pool.time_out(now_ms, limit, |id| engine.time_out(id));
+                    return Ok(Need::ReportOverdue);
+                }
+            }
+            if limits.report_ms.is_some_and(|due_ms| due_ms <= now_ms) {
                 return Ok(Need::ReportOverdue);
             }
             self.turn(activity)?;
@@ -194,16 +233,28 @@ impl Gthread {
         if forking::has_forked() {
             engine.share_sockets();
         }
-        let mut has_progress = finished.counts.requests > 0;
-        if has_progress {
+        let has_finished = finished.counts.requests > 0;
+        if has_finished {
             let count = u32::try_from(finished.counts.requests).unwrap_or(u32::MAX);
             let threads = u32::try_from(self.thread_count).unwrap_or(u32::MAX);
             self.balance.add(count, finished.time / threads.max(1));
+            // The last ones have the weight of a quarter.
+            self.mean = (self.mean * 3 + finished.time / count) / 4;
+        }
+        for responder in finished.responders {
+            engine.finish(responder);
         }
         for request in finished.requests {
             engine.recycle(request);
         }
-        while activity.free > 0 {
+        let is_quick = self.mean < QUICK
+            && activity
+                .oldest_ms
+                .is_none_or(|since_ms| now_ms <= since_ms + MAX_QUICK_MS);
+        let idle = activity.free + activity.queued;
+        let max_queued = if is_quick { idle.max(MAX_QUEUED) } else { idle };
+        let mut has_begun = false;
+        while activity.queued < max_queued {
             let Some((request, responder)) = engine.next_request() else {
                 break;
             };
@@ -213,13 +264,24 @@ impl Gthread {
                 responder,
                 clock,
             });
-            activity.free -= 1;
-            activity.busy += 1;
+            activity.queued += 1;
             activity.oldest_ms = activity.oldest_ms.or(Some(now_ms));
             activity.oldest_unreported_ms = activity.oldest_unreported_ms.or(Some(now_ms));
-            has_progress = true;
+            activity.oldest_untimed_ms = activity.oldest_untimed_ms.or(Some(now_ms));
+            has_begun = true;
         }
-        self.share(activity, has_progress)?;
+        activity.free = idle.saturating_sub(activity.queued);
+        self.note_stall(activity, has_finished);
+        if activity.queued > 0 {
+            let is_enough = is_quick && self.stalled() < TICK;
+            let wanted = if is_enough {
+                1
+            } else {
+                activity.busy + activity.queued
+            };
+            self.pool.wake(wanted);
+        }
+        self.share(activity)?;
         self.wsgi.log_suppressed(now_ms, &self.reporter);
         let connections = self.serving.engine.connections() as u64;
         if let Some(row) = self.serving.scoreboard.row(self.serving.row) {
@@ -228,31 +290,48 @@ impl Gthread {
         }
         // While all threads stay in the same requests, nothing says that the worker is of any
         // use: if that lasts for `timeout`, the master replaces it.
-        if activity.free > 0 || has_progress {
+        if activity.free > 0 || has_finished || has_begun {
             self.serving.beat(now_ms);
         }
         Ok(activity)
     }
 
+    /// Notes since when requests wait and no thread has finished one.
+    fn note_stall(&mut self, activity: Activity, has_finished: bool) {
+        let waits = activity.queued + self.serving.engine.ready() > 0;
+        if has_finished || !waits {
+            self.stalled_since = None;
+        }
+        if waits {
+            self.stalled_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    fn stalled(&self) -> Duration {
+        self.stalled_since
+            .map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
     /// Gives requests that find no free thread to other workers, if that is worth it.
-    fn share(&mut self, activity: Activity, has_progress: bool) -> io::Result<()> {
+    fn share(&mut self, activity: Activity) -> io::Result<()> {
+        let stalled = self.stalled();
         let serving = &mut self.serving;
         let now = self.start.elapsed();
         if activity.free > 0 {
-            self.stalled_since = None;
             self.balance.woke(now);
             return serving.engine.resume_intake();
         }
         let ready = serving.engine.ready();
-        if has_progress || ready == 0 {
-            self.stalled_since = None;
-        }
         if ready == 0 {
             return Ok(());
         }
-        let since = *self.stalled_since.get_or_insert_with(Instant::now);
-        if since.elapsed() >= TICK && serving.scoreboard.others_serve(serving.row) {
-            serving.engine.suspend_intake()?;
+        if stalled >= MAX_STALL && serving.scoreboard.others_serve(serving.row) {
+            // As in `Serving::time_out_current`.
+            if self.request_timeout.is_some_and(|limit| stalled >= limit) {
+                serving.engine.resume_intake()?;
+            } else {
+                serving.engine.suspend_intake()?;
+            }
             serving.engine.give_requests_away(usize::MAX);
         } else {
             let asleep = serving.scoreboard.others_asleep(serving.row);
@@ -264,15 +343,22 @@ impl Gthread {
 
     /// Waits for events, and lets the engine handle them.
     fn turn(&mut self, activity: Activity) -> io::Result<()> {
+        let limits = self.limits(activity);
         let serving = &mut self.serving;
-        if activity.busy == 0 && serving.engine.turn(Duration::ZERO)? > 0 {
+        let is_idle = activity.busy + activity.queued == 0;
+        if is_idle && serving.engine.turn(Duration::ZERO)? > 0 {
             return Ok(());
         }
-        let max = if serving.engine.ready() > 0 {
+        let max = if serving.engine.ready() + activity.queued + activity.held > 0 {
             TICK
         } else {
             self.heartbeat_interval
         };
+        let due_ms = [limits.report_ms, limits.time_out_ms];
+        let now_ms = serving.engine.clock().now_ms();
+        let max = due_ms.into_iter().flatten().fold(max, |max, due_ms| {
+            max.min(Duration::from_millis(due_ms.saturating_sub(now_ms) + 1))
+        });
         let wait = serving.sleep_time_while_busy(max);
         if activity.free == 0 {
             serving.engine.turn(wait)?;
@@ -280,7 +366,7 @@ impl Gthread {
         }
         // It could take requests from others.
         serving.scoreboard.sleeps(serving.row);
-        let found = activity.busy == 0 && serving.engine.try_accept()?;
+        let found = is_idle && serving.engine.try_accept()?;
         let turned = if found {
             Ok(0)
         } else {
@@ -290,41 +376,36 @@ impl Gthread {
         turned.map(drop)
     }
 
-    fn timeout(&self) -> Option<Duration> {
-        let timeout_ms = self.site.timeout_ms;
-        (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms))
-    }
-
-    fn is_overdue(&self, activity: Activity) -> bool {
-        let (Some(timeout), Some(since_ms)) = (self.timeout(), activity.oldest_unreported_ms)
-        else {
-            return false;
+    fn limits(&self, activity: Activity) -> Limits {
+        let due = |since_ms: Option<u64>, limit: Option<Duration>| {
+            let limit_ms = u64::try_from(limit?.as_millis()).ok()?;
+            Some(since_ms?.saturating_add(limit_ms))
         };
-        let age_ms = self
-            .serving
-            .engine
-            .clock()
-            .now_ms()
-            .saturating_sub(since_ms);
-        Duration::from_millis(age_ms) >= timeout
+        Limits {
+            report_ms: due(activity.oldest_unreported_ms, self.report_limit),
+            time_out_ms: due(activity.oldest_untimed_ms, self.request_timeout),
+        }
     }
 
-    /// Logs requests that take longer than `timeout`, with the stacks of their threads.
+    /// Logs requests that take longer than the limits, with the stacks of their threads.
     fn report_overdue(&self, py: Python<'_>) {
-        let Some(timeout) = self.timeout() else {
+        let Some(limit) = self.report_limit else {
             return;
         };
-        for overdue in self.pool.take_overdue(now_ms(), timeout) {
+        let now_ms = self.serving.engine.clock().now_ms();
+        for overdue in self.pool.take_overdue(now_ms, limit) {
             let Overdue {
                 ident,
                 thread,
                 target,
                 age,
+                timed_out,
             } = overdue;
+            let consequence = timed_out.map_or("", serving::consequence);
             let stack = stack(py, ident).unwrap_or_else(|error| format!("unknown: {error}"));
             let text = format!(
-                "The request {target} has run for {} s in the thread rgunicorn-{thread}; its \
-                 stack:\n{stack}",
+                "The request {target} has run for {} s in the thread rgunicorn-{thread}\
+                 {consequence}; its stack:\n{stack}",
                 age.as_secs()
             );
             self.reporter.log(Level::Warning, text);
@@ -366,14 +447,22 @@ impl Thread {
     fn answer_all(&mut self, py: Python<'_>) -> PyResult<()> {
         let ident = py.import("threading")?.call_method0("get_ident")?;
         self.pool.start(self.index, ident.extract()?);
-        while let Some((job, infos)) = py.detach(|| self.pool.take(self.index, self.listeners)) {
+        loop {
+            let Some((job, infos)) = self.pool.take(self.index, self.listeners) else {
+                // The GIL is released only here: application code that waits for something
+                // does that itself.
+                let pool = &self.pool;
+                if py.detach(|| pool.wait()) {
+                    continue;
+                }
+                return Ok(());
+            };
             for info in infos {
                 self.wsgi.add_listener(py, &info)?;
                 self.listeners += 1;
             }
             self.answer(py, job);
         }
-        Ok(())
     }
 
     fn answer(&mut self, py: Python<'_>, job: Job) {
@@ -392,13 +481,12 @@ impl Thread {
             Answered::Complete(responder, outcome) => (Some(responder), outcome),
             Answered::Kept => (None, Outcome::Error),
         };
-        let bytes = responder.as_ref().map_or(0, Responder::bytes);
-        if let Some(late) = self.pool.end(self.index, request, bytes, outcome) {
-            let Late { target, time } = late;
+        let Ended { responders, late } = self.pool.end(self.index, request, responder, outcome);
+        if let Some(Late { target, time }) = late {
             let text = format!("The request {target} ended after {} s", time.as_secs());
             reporter.log(Level::Warning, text);
         }
-        if let Some(responder) = responder {
+        for responder in responders {
             responder.finish();
         }
     }

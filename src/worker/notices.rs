@@ -1,8 +1,58 @@
 //! What the log says of the engine's notices.
 
 use crate::reporter::Reporter;
-use rgunicorn_engine::{Notice, Peer};
+use rgunicorn_engine::{Notice, Peer, Unserved};
 use rgunicorn_link::protocol::{Level, Site};
+
+/// Logs how many requests the application never saw. Under overload there are many, so
+/// they are counted over a while.
+#[derive(Default)]
+pub struct UnservedLog {
+    /// Not logged yet.
+    counts: Unserved,
+    last_ms: Option<u64>,
+}
+
+impl UnservedLog {
+    const INTERVAL_MS: u64 = 10_000;
+
+    pub fn add(&mut self, more: Unserved) {
+        self.counts.timed_out += more.timed_out;
+        self.counts.abandoned += more.abandoned;
+    }
+
+    /// Logs the counts, unless that was done a short time ago.
+    pub fn log_if_due(&mut self, now_ms: u64, reporter: &Reporter) {
+        let is_due = self
+            .last_ms
+            .is_none_or(|last_ms| now_ms >= last_ms + Self::INTERVAL_MS);
+        if is_due && self.counts != Unserved::default() {
+            self.last_ms = Some(now_ms);
+            self.log(reporter);
+        }
+    }
+
+    pub fn log(&mut self, reporter: &Reporter) {
+        let Unserved {
+            timed_out,
+            abandoned,
+        } = std::mem::take(&mut self.counts);
+        if timed_out > 0 {
+            let text = format!(
+                "Answered {timed_out} requests with 503: they had waited for the application \
+                 longer than request_timeout"
+            );
+            reporter.log(Level::Warning, text);
+        }
+        if abandoned > 0 {
+            let text = format!(
+                "Dropped {abandoned} requests: their clients had closed the connection before \
+                 the application could take them"
+            );
+            reporter.log(Level::Warning, text);
+        }
+    }
+}
 
 /// Logs them, and how many more were dropped.
 pub fn log(reporter: &Reporter, site: &Site, notices: Vec<Notice>, dropped: u64) {

@@ -2,13 +2,15 @@
 //! signals, heartbeats, and connections that go to other workers. No Python in here, so
 //! that a thread can do it that never waits for the interpreter.
 
-use crate::notices;
+use crate::notices::{self, UnservedLog};
 use crate::reporter::Reporter;
-use crate::signals::SignalWatch;
+use crate::signals::{self, SignalWatch};
 use rgunicorn_engine::http::Limits;
-use rgunicorn_engine::{Engine, HandoverSockets, Neighbours, Settings, Token};
-use rgunicorn_link::protocol::{Idle, ListenerInfo, Site, ToWorker};
-use rgunicorn_link::scoreboard::{Outcome, now_ms};
+use rgunicorn_engine::{
+    Engine, HandoverSockets, Neighbours, Request, RequestId, Settings, TimeOut, Token,
+};
+use rgunicorn_link::protocol::{Idle, Level, ListenerInfo, Site, ToWorker};
+use rgunicorn_link::scoreboard::{Counts, Outcome, now_ms};
 use rgunicorn_link::{Link, Received, Scoreboard};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -46,6 +48,21 @@ pub struct Serving {
     leave: Option<Leave>,
     /// A signal came, and Python has not called its handler yet.
     is_signalled: bool,
+    request_timeout: Option<Duration>,
+    /// Known if there is a `request_timeout`, and only to a class that answers one request
+    /// at a time.
+    current: Current,
+    unserved: UnservedLog,
+}
+
+/// The request that the application is in.
+#[derive(Default)]
+struct Current {
+    id: Option<RequestId>,
+    since_ms: u64,
+    /// The method and the path.
+    target: Vec<u8>,
+    timed_out: Option<TimeOut>,
 }
 
 /// The order to leave.
@@ -89,6 +106,9 @@ impl Serving {
             new_listeners: Vec::new(),
             leave: None,
             is_signalled: false,
+            request_timeout: request_timeout(site),
+            current: Current::default(),
+            unserved: UnservedLog::default(),
         })
     }
 
@@ -100,16 +120,96 @@ impl Serving {
     }
 
     /// A request goes to the application.
-    pub fn begin_request(&self) {
+    pub fn begin_request(&mut self, request: &Request) {
+        if self.request_timeout.is_some() {
+            let mut target = std::mem::take(&mut self.current.target);
+            target.clear();
+            target.extend_from_slice(request.method());
+            target.push(b' ');
+            target.extend_from_slice(request.path());
+            self.current = Current {
+                id: Some(request.id()),
+                since_ms: self.engine.clock().now_ms(),
+                target,
+                timed_out: None,
+            };
+        }
         if let Some(row) = self.scoreboard.row(self.row) {
             row.begin(self.engine.clock().now_ms());
         }
     }
 
-    pub fn end_request(&self, bytes: u64, outcome: Outcome) {
+    pub fn end_request(&mut self, bytes: u64, outcome: Outcome) {
+        self.current.id = None;
+        let outcome = match self.current.timed_out.take() {
+            Some(TimeOut::Answered | TimeOut::BrokenOff) => Outcome::Error,
+            Some(TimeOut::Over) | None => outcome,
+        };
         if let Some(row) = self.scoreboard.row(self.row) {
             row.end(self.engine.clock().now_ms(), bytes, outcome);
         }
+    }
+
+    /// Ends the request that the application is in, if it takes longer than
+    /// `request_timeout`.
+    fn time_out_current(&mut self) -> io::Result<()> {
+        let (Some(limit), Some(id)) = (self.request_timeout, self.current.id) else {
+            return Ok(());
+        };
+        let age_ms = self.engine.clock().now_ms() - self.current.since_ms;
+        let age = Duration::from_millis(age_ms);
+        if age < limit || self.current.timed_out.is_some() {
+            return Ok(());
+        }
+        // Nobody else may be able to take what waits at the listeners: here it is answered
+        // 503 in time.
+        self.engine.resume_intake()?;
+        let timed_out = self.engine.time_out(id);
+        self.current.timed_out = Some(timed_out);
+        let text = format!(
+            "The request {} has run for {} s{}; the stack follows",
+            String::from_utf8_lossy(&self.current.target),
+            age.as_secs(),
+            consequence(timed_out),
+        );
+        self.reporter.log(Level::Warning, text);
+        signals::dump_stacks();
+        Ok(())
+    }
+
+    /// Until the request that the application is in has to be ended.
+    fn time_left(&self) -> Duration {
+        let (Some(limit), None, Some(_)) = (
+            self.request_timeout,
+            self.current.timed_out,
+            self.current.id,
+        ) else {
+            return Duration::MAX;
+        };
+        let age_ms = self.engine.clock().now_ms() - self.current.since_ms;
+        // As in `Engine::next_timeout`.
+        limit.saturating_sub(Duration::from_millis(age_ms)) + Duration::from_millis(1)
+    }
+
+    /// Logs how many requests the application never saw, before the worker leaves.
+    pub fn log_unserved(&mut self) {
+        self.unserved.log(&self.reporter);
+    }
+
+    fn count_unserved(&mut self) {
+        let unserved = self.engine.take_unserved();
+        if unserved.timed_out > 0 {
+            if let Some(row) = self.scoreboard.row(self.row) {
+                row.count(Counts {
+                    requests: unserved.timed_out,
+                    errors: unserved.timed_out,
+                    bytes: 0,
+                });
+            }
+        }
+        self.unserved.add(unserved);
+        let now_ms = self.engine.clock().now_ms();
+        self.unserved.log_if_due(now_ms, &self.reporter);
     }
 
     /// The listeners that came since the last call, in the order of their numbers.
@@ -134,6 +234,7 @@ impl Serving {
         if !notices.is_empty() {
             notices::log(&self.reporter, &self.site, notices, dropped);
         }
+        self.count_unserved();
         self.go_on_leaving()
     }
 
@@ -238,8 +339,9 @@ impl Serving {
     /// latest.
     pub fn work_without_application(&mut self) -> io::Result<Duration> {
         self.engine.turn(Duration::ZERO)?;
+        self.time_out_current()?;
         self.handle_events()?;
-        let max = Duration::from_secs(1);
+        let max = Duration::from_secs(1).min(self.time_left());
         if self.engine.ready() > 0 && self.scoreboard.others_serve(self.row) {
             self.engine.give_requests_away(usize::MAX);
             if self.engine.ready() > 0 {
@@ -293,10 +395,27 @@ impl Neighbours for OtherWorkers {
     }
 }
 
+/// What the log says of a request that took too long.
+pub fn consequence(timed_out: TimeOut) -> &'static str {
+    match timed_out {
+        TimeOut::Answered => {
+            ", longer than request_timeout: the client was answered 503 in its place"
+        }
+        TimeOut::BrokenOff => ", longer than request_timeout: its response was broken off",
+        TimeOut::Over => "",
+    }
+}
+
+pub fn request_timeout(site: &Site) -> Option<Duration> {
+    let limit_ms = site.request_timeout_ms;
+    (limit_ms > 0).then(|| Duration::from_millis(limit_ms))
+}
+
 fn settings(site: &Site) -> Settings {
     Settings {
         keepalive: Duration::from_millis(site.keepalive_ms),
         client_timeout: Duration::from_millis(site.client_timeout_ms),
+        request_timeout: request_timeout(site),
         connections: site.worker_connections.max(1),
         limits: Limits {
             line: site.limit_request_line,

@@ -8,6 +8,7 @@
 //! A process that the application forks gives up TERM, INT and QUIT: they have to
 //! end it. It keeps the handlers that ignore what is meant for the master.
 
+use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
 use pyo3::exceptions::{PyRuntimeError, PySystemExit};
 use pyo3::prelude::*;
@@ -35,6 +36,9 @@ static OURS: AtomicU8 = AtomicU8::new(0);
 
 /// The number of the descriptor that Python writes to when a signal comes; -1 for none.
 static WAKEUP_FD: AtomicI32 = AtomicI32::new(-1);
+
+/// A handler for [`dump_stacks`] is installed.
+static CAN_DUMP: AtomicBool = AtomicBool::new(false);
 
 /// What a handler of ours does.
 enum Reaction {
@@ -92,6 +96,34 @@ fn dump_stacks_when_dying(py: Python<'_>) -> PyResult<()> {
     py.import("faulthandler")?
         .call_method1("enable", (stderr,))?;
     Ok(())
+}
+
+/// Lets [`dump_stacks`] write the stacks of all threads to standard error.
+pub fn install_dump(py: Python<'_>) -> PyResult<()> {
+    let options = PyDict::new(py);
+    options.set_item("file", 2)?;
+    py.import("faulthandler")?
+        .call_method("register", (dump_signal(),), Some(&options))?;
+    CAN_DUMP.store(true, Relaxed);
+    Ok(())
+}
+
+/// A signal that nobody else is likely to use.
+fn dump_signal() -> i32 {
+    libc::SIGRTMAX() - 3
+}
+
+/// Logs the stacks of all threads. It needs no GIL, so also those are seen that keep it.
+#[expect(
+    unsafe_code,
+    reason = "no safe function takes the number of a real-time signal"
+)]
+pub fn dump_stacks() {
+    if CAN_DUMP.load(Relaxed) {
+        // SAFETY: it takes numbers only, and the signal has a handler, which is safe at any
+        // point of the program.
+        unsafe { libc::kill(libc::getpid(), dump_signal()) };
+    }
 }
 
 /// Blocks the signals by which a worker exits until this is dropped. So

@@ -57,6 +57,7 @@ impl Sync {
     pub fn serve(mut self, py: Python<'_>) -> PyResult<()> {
         let served = self.run(py);
         self.wsgi.log_all_suppressed(&self.reporter);
+        lock(&self.serving).log_unserved();
         match served {
             // A signal's exception found no application to interrupt.
             Err(_) if self.signals.quit() => Ok(()),
@@ -179,7 +180,7 @@ impl Sync {
             let Some((request, responder)) = serving.engine.next_request() else {
                 return false;
             };
-            serving.begin_request();
+            serving.begin_request(&request);
             (request, responder, serving.engine.clock().clone())
         };
         self.companion.call_begins();

@@ -7,16 +7,23 @@
 //!  collect ◀─────────────── finished requests ◀── end, then Responder::finish
 //! ```
 //!
+//! A thread that is awake takes one request after the other: to wake another one is worth
+//! it only if requests take long, as the application's code runs in one thread at a time
+//! anyway.
+//!
 //! A thread counts as free before its response is given back to the engine: that wakes the
 //! main thread, which then finds it free.
 
 use crate::companion::lock;
-use rgunicorn_engine::{Clock, Request, Responder};
+use rgunicorn_engine::{Clock, Request, RequestId, Responder, TimeOut};
 use rgunicorn_link::protocol::ListenerInfo;
 use rgunicorn_link::scoreboard::{Counts, Outcome};
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+/// A response that is complete waits at most this long for others that leave with it.
+const MAX_HOLD: Duration = Duration::from_millis(1);
 
 /// A request for a thread.
 pub struct Job {
@@ -40,9 +47,18 @@ struct State {
     idle: usize,
     /// Threads that have not ended.
     alive: usize,
+    /// Threads that sleep, and were not woken yet.
+    asleep: usize,
+    /// Threads that were woken, and still have to notice.
+    woken: usize,
     is_stopped: bool,
     listeners: Vec<ListenerInfo>,
     finished: Finished,
+    /// Responses that are complete, and leave together: each that is sent wakes a client and
+    /// the main thread, which then compete with the application for the processors.
+    held: Vec<Responder>,
+    /// When the first of them was completed.
+    held_since: Option<Instant>,
     /// A thread ended because of this.
     failure: Option<String>,
 }
@@ -59,7 +75,10 @@ struct Thread {
 struct Running {
     start: Instant,
     since_ms: u64,
+    id: RequestId,
     is_reported: bool,
+    /// What became of it when `request_timeout` had passed.
+    timed_out: Option<TimeOut>,
 }
 
 /// Requests that were answered since the last look.
@@ -69,6 +88,17 @@ pub struct Finished {
     pub counts: Counts,
     /// How long they took together.
     pub time: Duration,
+    /// Responses that were held back for long enough.
+    pub responders: Vec<Responder>,
+}
+
+/// What a thread does after a request.
+#[derive(Default)]
+pub struct Ended {
+    /// Responses to be sent.
+    pub responders: Vec<Responder>,
+    /// The request, if it was reported.
+    pub late: Option<Late>,
 }
 
 /// A request that was reported because it took long.
@@ -81,14 +111,20 @@ pub struct Late {
 /// What the threads are doing.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Activity {
-    /// Threads that could take another request.
+    /// Threads that could take another request at once.
     pub free: usize,
+    /// Requests in the queue.
+    pub queued: usize,
+    /// Responses that are held back.
+    pub held: usize,
     /// Threads in a request.
     pub busy: usize,
     /// When the oldest request began, in milliseconds of the monotonic clock.
     pub oldest_ms: Option<u64>,
     /// When the oldest began that was not reported yet.
     pub oldest_unreported_ms: Option<u64>,
+    /// When the oldest began that was not ended by `request_timeout`.
+    pub oldest_untimed_ms: Option<u64>,
 }
 
 /// A request that takes long.
@@ -100,6 +136,8 @@ pub struct Overdue {
     /// Its method and path.
     pub target: String,
     pub age: Duration,
+    /// It took longer than `request_timeout`.
+    pub timed_out: Option<TimeOut>,
 }
 
 impl ThreadPool {
@@ -111,9 +149,13 @@ impl ThreadPool {
                 threads: (0..threads).map(|_| Thread::default()).collect(),
                 idle: threads,
                 alive: 0,
+                asleep: 0,
+                woken: 0,
                 is_stopped: false,
                 listeners: Vec::new(),
                 finished: Finished::default(),
+                held: Vec::new(),
+                held_since: None,
                 failure: None,
             }),
             work: Condvar::new(),
@@ -127,10 +169,22 @@ impl ThreadPool {
         lock(&self.state).listeners.extend(infos);
     }
 
-    /// Hands a request to a thread that is free.
+    /// Puts a request into the queue.
     pub fn submit(&self, job: Job) {
         lock(&self.state).queue.push_back(job);
-        self.work.notify_one();
+    }
+
+    /// Wakes threads until `count` are awake.
+    pub fn wake(&self, count: usize) {
+        let mut state = lock(&self.state);
+        let awake = state.alive - state.asleep;
+        let more = count.saturating_sub(awake).min(state.asleep);
+        state.asleep -= more;
+        state.woken += more;
+        drop(state);
+        for _ in 0..more {
+            self.work.notify_one();
+        }
     }
 
     /// What was finished since the last call, and what the threads are doing.
@@ -140,16 +194,46 @@ impl ThreadPool {
             let threads = state.threads.iter();
             threads.filter_map(|thread| thread.running.as_ref())
         };
-        let activity = Activity {
+        let mut activity = Activity {
             free: state.idle.saturating_sub(state.queue.len()),
+            queued: state.queue.len(),
+            held: state.held.len(),
             busy: state.threads.len() - state.idle,
             oldest_ms: running().map(|running| running.since_ms).min(),
             oldest_unreported_ms: running()
                 .filter(|running| !running.is_reported)
                 .map(|running| running.since_ms)
                 .min(),
+            oldest_untimed_ms: running()
+                .filter(|running| running.timed_out.is_none())
+                .map(|running| running.since_ms)
+                .min(),
         };
-        (std::mem::take(&mut state.finished), activity)
+        let mut finished = std::mem::take(&mut state.finished);
+        if state.is_held_for_long() {
+            finished.responders = state.take_held();
+            activity.held = 0;
+        }
+        (finished, activity)
+    }
+
+    /// Ends the requests that run for longer than `limit` by `time_out`. They are to be
+    /// reported after that.
+    pub fn time_out(
+        &self,
+        now_ms: u64,
+        limit: Duration,
+        mut time_out: impl FnMut(RequestId) -> TimeOut,
+    ) {
+        for thread in &mut lock(&self.state).threads {
+            if let Some(running) = &mut thread.running {
+                let age = Duration::from_millis(now_ms.saturating_sub(running.since_ms));
+                if age >= limit && running.timed_out.is_none() {
+                    running.timed_out = Some(time_out(running.id));
+                    running.is_reported = false;
+                }
+            }
+        }
     }
 
     /// The requests that run for longer than `limit` and were not reported yet.
@@ -167,6 +251,7 @@ impl ThreadPool {
                     thread: number,
                     target: String::from_utf8_lossy(&thread.target).into_owned(),
                     age,
+                    timed_out: running.timed_out,
                 });
             }
         }
@@ -206,51 +291,54 @@ impl ThreadPool {
         }
     }
 
-    /// Waits for a request. With it come the listeners that the thread does not know, if it
-    /// knows the first `known`. `None`: the thread has to end.
+    /// The next request, if there is one. With it come the listeners that the thread does
+    /// not know, if it knows the first `known`.
     pub fn take(&self, thread: usize, known: usize) -> Option<(Job, Vec<ListenerInfo>)> {
         let mut state = lock(&self.state);
-        loop {
-            if let Some(job) = state.begin(thread) {
-                let unknown = state.listeners.get(known..).unwrap_or_default().to_vec();
-                return Some((job, unknown));
-            }
+        let job = state.begin(thread)?;
+        let unknown = state.listeners.get(known..).unwrap_or_default().to_vec();
+        Some((job, unknown))
+    }
+
+    /// Waits for requests. `false`: the thread has to end.
+    pub fn wait(&self) -> bool {
+        let mut state = lock(&self.state);
+        while state.queue.is_empty() {
             if state.is_stopped {
-                return None;
+                return false;
             }
-            state = self.wait(state);
+            state.asleep += 1;
+            while state.woken == 0 && !state.is_stopped {
+                let waited = self.work.wait(state);
+                state = waited.unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.woken > 0 {
+                state.woken -= 1;
+            } else {
+                state.asleep -= 1;
+            }
         }
+        true
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let waited = self.work.wait(state);
-        waited.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A thread has answered its request. Returns that, if it was reported.
+    /// A thread has answered its request.
     pub fn end(
         &self,
         thread: usize,
         request: Request,
-        bytes: u64,
+        responder: Option<Responder>,
         outcome: Outcome,
-    ) -> Option<Late> {
+    ) -> Ended {
+        let bytes = responder.as_ref().map_or(0, Responder::bytes);
         let mut state = lock(&self.state);
-        let thread = state.threads.get_mut(thread)?;
-        let running = thread.running.take()?;
-        let time = running.start.elapsed();
-        let late = running.is_reported.then(|| Late {
-            target: String::from_utf8_lossy(&thread.target).into_owned(),
-            time,
-        });
-        state.idle += 1;
-        let finished = &mut state.finished;
-        finished.requests.push(request);
-        finished.time += time;
-        finished.counts.requests += 1;
-        finished.counts.errors += u64::from(outcome == Outcome::Error);
-        finished.counts.bytes += bytes;
-        late
+        state.hold(responder);
+        let responders = if state.queue.is_empty() || state.is_held_for_long() {
+            state.take_held()
+        } else {
+            Vec::new()
+        };
+        let late = state.note_end(thread, request, bytes, outcome);
+        Ended { responders, late }
     }
 
     /// A thread ends, because of `failure` if there is one.
@@ -265,6 +353,51 @@ impl ThreadPool {
 }
 
 impl State {
+    fn hold(&mut self, responder: Option<Responder>) {
+        if let Some(responder) = responder {
+            self.held.push(responder);
+            self.held_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    fn is_held_for_long(&self) -> bool {
+        self.held_since
+            .is_some_and(|since| since.elapsed() >= MAX_HOLD)
+    }
+
+    fn take_held(&mut self) -> Vec<Responder> {
+        self.held_since = None;
+        std::mem::take(&mut self.held)
+    }
+
+    fn note_end(
+        &mut self,
+        thread: usize,
+        request: Request,
+        bytes: u64,
+        outcome: Outcome,
+    ) -> Option<Late> {
+        let thread = self.threads.get_mut(thread)?;
+        let running = thread.running.take()?;
+        let time = running.start.elapsed();
+        let late = running.is_reported.then(|| Late {
+            target: String::from_utf8_lossy(&thread.target).into_owned(),
+            time,
+        });
+        self.idle += 1;
+        let finished = &mut self.finished;
+        finished.requests.push(request);
+        finished.time += time;
+        finished.counts.requests += 1;
+        let is_cut = matches!(
+            running.timed_out,
+            Some(TimeOut::Answered | TimeOut::BrokenOff)
+        );
+        finished.counts.errors += u64::from(is_cut || outcome == Outcome::Error);
+        finished.counts.bytes += bytes;
+        late
+    }
+
     /// The next request, which now runs in this thread.
     fn begin(&mut self, thread: usize) -> Option<Job> {
         let thread = self.threads.get_mut(thread)?;
@@ -277,7 +410,9 @@ impl State {
         thread.running = Some(Running {
             start: Instant::now(),
             since_ms: job.clock.now_ms(),
+            id: job.request.id(),
             is_reported: false,
+            timed_out: None,
         });
         Some(job)
     }

@@ -6,7 +6,7 @@ use crate::process;
 use crate::reporter::{Reporter, Sender};
 use crate::retire_flag::RetireFlag;
 use crate::serving::Serving;
-use crate::signals::{BlockedSignals, Signals};
+use crate::signals::{self, BlockedSignals, Signals};
 use crate::sync::Sync;
 use crate::wsgi::Wsgi;
 use pyo3::exceptions::PySystemExit;
@@ -50,6 +50,9 @@ impl Worker {
         );
         process::set_title(&format!("rgunicorn: worker {number} [{}]", site.proc_name));
         let signals = Signals::install(py)?;
+        if site.request_timeout_ms > 0 && site.worker_class == WorkerClass::Sync {
+            signals::install_dump(py)?;
+        }
         drop(blocked);
         let pid = i32::try_from(std::process::id())?;
         // From here on the master sends signals. If it is gone, and with it the

@@ -24,6 +24,7 @@ mod orders;
 mod reload_connections;
 mod reload_failures;
 mod reloading;
+mod request_timeout;
 mod requests;
 mod scripts;
 mod shop;

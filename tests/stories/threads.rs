@@ -332,6 +332,27 @@ fn a_slow_client_of_an_endless_body_keeps_one_thread_busy() {
 }
 
 #[test]
+fn a_quick_response_does_not_wait_for_a_slow_request_behind_it() {
+    let server = threaded(2)
+        .setting("keepalive", 60)
+        .setting("timeout", 300)
+        .start();
+    let (mut quick, mut slow) = (server.connect(), server.connect());
+    for _ in 0..50 {
+        quick.get("/pid");
+    }
+
+    for round in 0..20 {
+        quick.send("GET /pid HTTP/1.1\r\nHost: a\r\n\r\n");
+        slow.send(format!("GET /until/go{round} HTTP/1.1\r\nHost: a\r\n\r\n"));
+
+        assert_eq!(quick.receive().status, 200);
+        server.write(&format!("go{round}"), "");
+        assert_eq!(slow.receive().status, 200);
+    }
+}
+
+#[test]
 fn write_works_in_threads() {
     let server = threaded(4).start();
     let requests: Vec<_> = (0..20)

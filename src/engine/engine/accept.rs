@@ -5,7 +5,7 @@ use super::{Engine, LISTENER, Neighbours, SEQUENCE, WAKE};
 use crate::connection::{Connection, millis};
 use crate::listener::{Accepted, Listener};
 use crate::notice::Notice;
-use crate::responder::Client;
+use crate::responder::{Claim, Client};
 use crate::transport::{Peer, Transport};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{PollFd, Timespec};
@@ -298,6 +298,7 @@ impl Engine {
             peer,
             listener,
             engine: Arc::clone(&self.parts),
+            claim: Claim::default(),
         };
         entry.insert(Box::new(Connection::new(client, token, deadline_ms)));
         token

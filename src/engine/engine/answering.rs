@@ -3,8 +3,8 @@
 use super::{Engine, find, index};
 use crate::buffers::Outgoing;
 use crate::completions::Completion;
-use crate::connection::{Next, millis};
-use crate::notice::Notice;
+use crate::connection::{Next, WhyUnserved, millis};
+use crate::notice::{Notice, RequestError, Unserved};
 use crate::request::{Request, RequestId};
 use crate::responder::Responder;
 use crate::streamed_body::BodyPart;
@@ -24,6 +24,17 @@ pub enum RequestEvent {
     ClientLeft(RequestId),
 }
 
+/// What became of a request that took too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeOut {
+    /// The client was answered 503.
+    Answered,
+    /// A part of the response was sent: the connection was closed.
+    BrokenOff,
+    /// It was answered before, or the client is gone.
+    Over,
+}
+
 impl Engine {
     /// How many requests are complete. A worker answers these between two turns, and no
     /// others: finishing one may make the next of the same connection complete, and a few
@@ -36,7 +47,12 @@ impl Engine {
     pub fn next_request(&mut self) -> Option<(Request, Responder)> {
         let is_last = self.retiring.is_some();
         while let Some(token) = self.ready.pop_front() {
+            let now_ms = self.clock.now_ms();
             if let Some(connection) = find(&mut self.connections, token) {
+                if let Some(why) = connection.why_unserved(now_ms) {
+                    self.leave_unserved(token, why);
+                    continue;
+                }
                 let handed_out = connection.hand_out(&mut self.pools, is_last);
                 if handed_out.is_some() {
                     if self.parts.settings.across_turns {
@@ -48,6 +64,51 @@ impl Engine {
             }
         }
         None
+    }
+
+    /// Ends the connection of a request that the application will not see.
+    pub(super) fn leave_unserved(&mut self, token: u64, why: WhyUnserved) {
+        match why {
+            WhyUnserved::Abandoned => {
+                self.unserved.abandoned += 1;
+                self.close(token);
+            }
+            WhyUnserved::TimedOut => {
+                self.unserved.timed_out += 1;
+                self.answer_too_late(token);
+            }
+        }
+    }
+
+    /// How many requests the application has not seen since the last call.
+    pub fn take_unserved(&mut self) -> Unserved {
+        std::mem::take(&mut self.unserved)
+    }
+
+    fn answer_too_late(&mut self, token: u64) {
+        let now_ms = self.clock.now_ms();
+        if let Some(connection) = find(&mut self.connections, token) {
+            let (error, date) = (RequestError::TooLate, self.clock.date());
+            connection.refuse(&error, now_ms, date, &mut self.pools);
+            self.progress(token);
+        }
+    }
+
+    /// Ends a request that takes too long: answers 503 in place of its handle, whose
+    /// response is discarded then, or breaks off what the handle has begun to send.
+    pub fn time_out(&mut self, id: RequestId) -> TimeOut {
+        let Some(connection) = find(&mut self.connections, id.connection) else {
+            return TimeOut::Over;
+        };
+        if !connection.is_answering(id) {
+            return TimeOut::Over;
+        }
+        if !connection.client.claim.take_for_engine(id.stream) {
+            connection.client.transport.shutdown();
+            return TimeOut::BrokenOff;
+        }
+        self.answer_too_late(id.connection);
+        TimeOut::Answered
     }
 
     /// Takes an answered request's handle back, sends the rest of the response and goes on
@@ -136,8 +197,11 @@ impl Engine {
             }
         }
     }
+
     fn note_not_answered(&mut self, id: RequestId) {
-        if let Some(connection) = find(&mut self.connections, id.connection) {
+        if let Some(connection) = find(&mut self.connections, id.connection)
+            .filter(|connection| connection.is_answering(id))
+        {
             self.notices
                 .push(Notice::NotAnswered(connection.client.peer));
         }

@@ -183,7 +183,7 @@ impl Engine {
             return;
         };
         match connection.arrive(arrival, now_ms, &mut self.pools) {
-            Ok(true) => self.ready.push_back(token),
+            Ok(true) => self.push_ready(token),
             Ok(false) => self.progress(token),
             Err(error) => self.refuse(token, error),
         }

@@ -395,3 +395,26 @@ fn a_connection_of_an_unknown_listener_is_refused_with_a_notice() {
     );
     assert_eq!(answer(&mut other, &mut client), "");
 }
+
+#[test]
+fn the_time_that_a_request_has_waited_goes_with_it() {
+    let mut pool = Pool::new(&Settings {
+        request_timeout: Some(Duration::from_millis(300)),
+        ..Settings::default()
+    });
+    let mut client = pool.client(REQUEST);
+    let until = pool.first.clock().now_ms() + 200;
+    while pool.first.clock().now_ms() < until {
+        pool.first.update_clock();
+    }
+
+    pool.hand_over();
+    let until = pool.second.clock().now_ms() + 150;
+    while pool.second.clock().now_ms() < until {
+        pool.second.update_clock();
+    }
+
+    assert!(pool.second.next_request().is_none());
+    assert_eq!(pool.second.take_unserved().timed_out, 1);
+    assert!(answer(&mut pool.second, &mut client).starts_with("HTTP/1.1 503 "));
+}

@@ -350,6 +350,14 @@ settings! {
         /// stuck; a single request that takes as long is logged with its stack.
         timeout: Timeout = Timeout::nearest(30), ["-t", "--timeout"], "SECONDS", Reload;
 
+        /// Seconds after which a request is answered with 503; 0 = never.
+        ///
+        /// That is how long it may wait for the application, and then how long
+        /// the application may take before it sends anything. A response that
+        /// was begun is broken off. The stack is logged, and the application's
+        /// answer discarded; its worker is replaced only after `timeout`.
+        request_timeout: Timeout = Timeout::nearest(0), ["--request-timeout"], "SECONDS", Reload;
+
         /// Seconds that running requests have to finish before a worker exits.
         ///
         /// At a reload and at a graceful stop. Longer requests are aborted.

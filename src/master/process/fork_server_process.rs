@@ -156,6 +156,7 @@ fn site(generation: GenerationId, config: &Config, preload: bool) -> Site {
         worker_class: worker_class(config),
         multiprocess: config.workers.count() > 1,
         timeout_ms: config.timeout.get().map_or(0, millis),
+        request_timeout_ms: config.request_timeout.get().map_or(0, millis),
         beat_ms: beat(config),
         loglevel: config.loglevel.level(),
         keepalive_ms: millis(config.keepalive.get()),
