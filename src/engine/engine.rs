@@ -252,6 +252,7 @@ impl Engine {
             self.resume_accepting_ms = None;
             self.watch_listeners()?;
         }
+        self.take_again_if_there_is_room()?;
         Ok(count)
     }
 

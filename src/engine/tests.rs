@@ -5,7 +5,7 @@ use crate::completions::Completions;
 use crate::connection::{Connection, Next};
 use crate::responder::{Client, EngineParts};
 use crate::transport::Transport;
-use crate::{Engine, Neighbours, Peer, Request, Responder, Settings};
+use crate::{Engine, HandoverSockets, Neighbours, Peer, Request, Responder, Settings};
 use rgunicorn_http::Status;
 use rustix::event::{EventfdFlags, eventfd};
 use std::io::{ErrorKind, Read, Write};
@@ -335,6 +335,24 @@ fn a_pipelined_request_is_not_among_the_ready_ones_of_its_turn() {
     }
 
     assert_eq!(server.engine.ready(), 0);
+}
+
+#[test]
+fn a_worker_that_left_before_it_got_its_sockets_does_not_watch_them() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let _waiting = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let wake_fd = eventfd(1, EventfdFlags::NONBLOCK).unwrap();
+    let sockets = HandoverSockets::pair().unwrap();
+    rustix::io::write(&sockets.give, b"x").unwrap();
+    let mut engine = Engine::new(Settings::default()).unwrap();
+
+    engine.leave_listeners().unwrap();
+    engine.listen(listener.into(), 0).unwrap();
+    engine.set_wake_fd(wake_fd).unwrap();
+    engine.set_handover(sockets).unwrap();
+
+    assert_eq!(engine.turn(Duration::ZERO).unwrap(), 0);
 }
 
 /// A connection whose request was refused, and its client.

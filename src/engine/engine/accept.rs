@@ -3,6 +3,7 @@
 
 use super::{Engine, LISTENER, Neighbours, SEQUENCE, WAKE};
 use crate::connection::{Connection, millis};
+use crate::handover::Handover;
 use crate::listener::{Accepted, Listener};
 use crate::notice::Notice;
 use crate::responder::Client;
@@ -71,8 +72,8 @@ fn is_ahead(load: Load) -> bool {
 
 #[derive(Default)]
 pub(super) struct AcceptState {
-    /// More connections may wait than this worker has accepted.
-    more_waiting: bool,
+    /// More connections may wait than this worker has accepted or taken.
+    pub(super) more_waiting: bool,
     /// How often in a row connections were left to other workers.
     deferred: u8,
     /// A notice says that no connection can be accepted, and none was accepted since.
@@ -85,7 +86,9 @@ impl Engine {
     pub fn listen(&mut self, socket: OwnedFd, number: u32) -> io::Result<()> {
         let mut listener = Listener::new(socket, number);
         let data = EventData::new_u64(LISTENER | self.listeners.len() as u64);
-        listener.watch(self.epoll.as_fd(), data)?;
+        if !self.has_left_listeners {
+            listener.watch(self.epoll.as_fd(), data)?;
+        }
         self.listeners.push(listener);
         Ok(())
     }
@@ -93,6 +96,9 @@ impl Engine {
     /// Accepts connections also when `wake_fd`, an eventfd that all workers share, becomes
     /// readable. That wakes only one of them.
     pub fn set_wake_fd(&mut self, wake_fd: OwnedFd) -> io::Result<()> {
+        if self.has_left_listeners {
+            return Ok(());
+        }
         self.wake_fd = Some(wake_fd.into());
         self.watch_wake_fd()
     }
@@ -126,7 +132,7 @@ impl Engine {
         Ok(self.connections.len() > before || !self.ready.is_empty())
     }
 
-    /// Wakes another worker if connections wait. The kernel woke one worker for all that
+    /// Wakes another worker if connections wait, new ones or some that were given away. The kernel woke one worker for all that
     /// came while it slept (`EPOLLEXCLUSIVE`); while that one is busy with the first, the
     /// others would wait.
     pub fn wake_another(&self) -> io::Result<()> {
@@ -134,6 +140,7 @@ impl Engine {
             return Ok(());
         };
         let mut waiting: Vec<_> = self.listeners.iter().map(Listener::poll).collect();
+        waiting.extend(self.handover.as_ref().map(Handover::poll));
         if poll_now(&mut waiting)? > 0 {
             rustix::io::write(wake_fd, &1_u64.to_ne_bytes())?;
         }
@@ -151,6 +158,9 @@ impl Engine {
         }
         for number in 0..self.listeners.len() {
             self.accept(number)?;
+        }
+        if self.handover.as_ref().is_some_and(|it| it.is_watched) {
+            self.take_connections()?;
         }
         Ok(())
     }
