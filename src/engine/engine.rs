@@ -204,7 +204,13 @@ impl Engine {
 
     /// Waits for events, at most `timeout`, and handles them. Returns how many there were.
     pub fn turn(&mut self, timeout: Duration) -> io::Result<usize> {
-        self.send_held();
+        let timeout = if self.held.is_empty() {
+            timeout
+        } else {
+            self.send_held();
+            // A pipelined request may be complete now, or an earlier deadline set.
+            self.next_timeout(timeout)
+        };
         let timeout = Timespec::try_from(timeout).ok();
         let mut space = [const { MaybeUninit::uninit() }; MAX_EVENTS];
         let events = match epoll::wait(&self.epoll, &mut space, timeout.as_ref()) {

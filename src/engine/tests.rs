@@ -12,7 +12,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 mod asynchronous;
 mod handover;
@@ -335,6 +335,22 @@ fn a_pipelined_request_is_not_among_the_ready_ones_of_its_turn() {
     }
 
     assert_eq!(server.engine.ready(), 0);
+}
+
+#[test]
+fn a_request_behind_a_held_response_does_not_wait_for_an_event() {
+    let mut server = TestServer::new(Settings::default());
+    let mut client = server.client();
+    client.write_all(&REQUEST.repeat(2)).unwrap();
+    let (_, mut responder) = next_request(&mut server);
+    answer_ok(&mut responder, server.engine.clock().date());
+    server.engine.finish_later(responder);
+
+    let start = Instant::now();
+    server.engine.turn(Duration::from_secs(20)).unwrap();
+
+    assert!(start.elapsed() < Duration::from_secs(10));
+    assert_eq!(server.engine.ready(), 1);
 }
 
 #[test]
