@@ -170,6 +170,23 @@ impl Neighbours for OneIdle {
     }
 }
 
+/// Another worker is idle, and holds no connection.
+struct OneEmpty;
+
+impl Neighbours for OneEmpty {
+    fn may_accept(&self) -> bool {
+        true
+    }
+
+    fn fewest_connections_idle(&self) -> Option<usize> {
+        Some(0)
+    }
+
+    fn have_room(&self) -> bool {
+        true
+    }
+}
+
 #[test]
 fn a_worker_with_requests_leaves_every_other_connection_to_the_others() {
     let mut server = TestServer::new(Settings {
@@ -351,6 +368,26 @@ fn a_request_behind_a_held_response_does_not_wait_for_an_event() {
 
     assert!(start.elapsed() < Duration::from_secs(10));
     assert_eq!(server.engine.ready(), 1);
+}
+
+#[test]
+fn a_connection_that_nobody_took_is_accepted_soon_although_the_worker_was_about_to_sleep() {
+    let mut server = TestServer::new(Settings::default());
+    server.engine.set_neighbours(OneEmpty);
+    let held: Vec<_> = (0..3).map(|_| UnixStream::pair().unwrap()).collect();
+    for (_, theirs) in &held {
+        let theirs = theirs.try_clone().unwrap();
+        server.engine.adopt(theirs.into(), Peer::Unix, 0);
+    }
+    let _new = server.client();
+    assert!(!server.engine.try_accept().unwrap());
+
+    let start = Instant::now();
+    while server.engine.connections() == 3 {
+        server.engine.turn(Duration::from_secs(20)).unwrap();
+    }
+
+    assert!(start.elapsed() < Duration::from_secs(10));
 }
 
 #[test]
