@@ -164,6 +164,11 @@ impl Connection {
         }
     }
 
+    /// Whether a response was sent on it.
+    pub(crate) fn is_served(&self) -> bool {
+        self.is_served
+    }
+
     pub(crate) fn is_kept_alive(&self) -> bool {
         self.state == State::Idle && self.is_served
     }

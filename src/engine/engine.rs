@@ -241,7 +241,7 @@ impl Engine {
                 COMPLETIONS => self.handle_completions(),
                 WAKE => self.handle_wake()?,
                 HANDOVER => self.take_connections()?,
-                token if token & KIND == LISTENER => self.accept_some(index(token))?,
+                token if token & KIND == LISTENER => self.handle_listener(index(token))?,
                 _ => {}
             }
         }

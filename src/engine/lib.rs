@@ -2,16 +2,33 @@
 //! descriptor. It knows no Python; a worker class is a short loop around it.
 //!
 //! ```text
-//!  listeners ─▶ accept ─▶ Connection ─▶ next_request() ─▶ the application
-//!                  ▲          │                                 │
-//!                  │      receive head and body                 │ push, flush,
-//!                  │          │                                 │ send_file
-//!               Engine::turn() ◀────────── finish() ◀───────────┘
+//!  listeners ─▶ accept ─▶ Connection ─▶ next_request() ─▶ Request    ─▶ the application
+//!  handover  ─▶ take ──▶      │                           Responder ◀─┘
+//!                             │ receive head and body         │ head, push, flush,
+//!                             │                               │ send_file, end
+//!               Engine::turn() ◀──── finish() ◀───────────────┤ in this thread
+//!                             ◀──── Completions ◀─────────────┘ in another
 //! ```
 //!
-//! A request is handed out only when it is complete, and the part of a response that the
-//! client has not taken is kept in memory, then in a file. So neither a client that sends
-//! slowly nor one that reads slowly blocks the application.
+//! Connections stay here. A request is handed out as a value that owns its bytes, with a
+//! handle that sends the response by itself, from any thread and over any number of turns.
+//! By default a request is handed out only when it is complete, and the part of a response
+//! that the client has not taken is kept in memory, then in a file: neither a client that
+//! sends slowly nor one that reads slowly blocks the application.
+//!
+//! | file                                      | subject                                     |
+//! | ----------------------------------------- | ------------------------------------------- |
+//! | `engine.rs`                               | the turn: events, deadlines                 |
+//! | `engine/accept.rs`                        | new connections, and which worker takes them|
+//! | `engine/answering.rs`                     | requests handed out and given back          |
+//! | `engine/moving.rs`, `handover.rs`         | connections that go to other workers        |
+//! | `connection.rs`                           | the states of one connection                |
+//! | `transport.rs`                            | the only calls that receive and send        |
+//! | `request.rs`, `responder.rs`              | what the application gets                   |
+//! | `completions.rs`                          | what other threads give back                |
+//! | `streamed_body.rs`, `upgraded.rs`         | bodies in parts; connections that leave HTTP|
+//! | `buffers.rs`, `spool.rs`, `output.rs`     | what is received, and what is to be sent    |
+//! | `balance.rs`                              | when requests should move                   |
 
 mod balance;
 mod buffers;

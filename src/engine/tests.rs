@@ -153,23 +153,6 @@ fn at_the_connection_limit_an_idle_connection_is_closed() {
     assert!(is_answered(&server.answer(&mut asking)));
 }
 
-/// Another worker is idle, and holds ten connections.
-struct OneIdle;
-
-impl Neighbours for OneIdle {
-    fn may_accept(&self) -> bool {
-        true
-    }
-
-    fn fewest_connections_idle(&self) -> Option<usize> {
-        Some(10)
-    }
-
-    fn have_room(&self) -> bool {
-        false
-    }
-}
-
 /// Another worker is idle, and holds no connection.
 struct OneEmpty;
 
@@ -188,7 +171,7 @@ impl Neighbours for OneEmpty {
 }
 
 #[test]
-fn a_worker_with_requests_leaves_every_other_connection_to_the_others() {
+fn a_new_connection_is_accepted_when_a_request_of_another_is_answered() {
     let mut server = TestServer::new(Settings {
         keepalive: Duration::from_secs(60),
         ..Settings::default()
@@ -196,30 +179,36 @@ fn a_worker_with_requests_leaves_every_other_connection_to_the_others() {
     let wake_fd = eventfd(0, EventfdFlags::NONBLOCK).unwrap();
     let ours = wake_fd.try_clone().unwrap();
     server.engine.set_wake_fd(wake_fd).unwrap();
-    server.engine.set_neighbours(OneIdle);
-    let mut kept = server.client();
-    kept.write_all(REQUEST).unwrap();
-    server.answer(&mut kept);
+    let mut kept: Vec<_> = (0..2).map(|_| server.client()).collect();
+    for client in &mut kept {
+        client.write_all(REQUEST).unwrap();
+        server.answer(client);
+    }
     server.engine.take_more_waiting();
+    for client in &mut kept {
+        client.write_all(REQUEST).unwrap();
+    }
+    let mut new: Vec<_> = (0..2).map(|_| server.client()).collect();
+    for client in &mut new {
+        client.write_all(REQUEST).unwrap();
+    }
 
-    // Both are there before the next turn.
-    kept.write_all(REQUEST).unwrap();
-    let mut new = server.client();
-    new.write_all(REQUEST).unwrap();
-    server.turn();
+    server.engine.turn(Duration::from_millis(20)).unwrap();
 
-    assert_eq!(server.engine.connections(), 1);
+    assert_eq!((server.engine.ready(), server.engine.connections()), (2, 2));
     assert!(server.engine.take_more_waiting());
     server.engine.wake_another().unwrap();
     assert_eq!(rustix::io::read(&ours, &mut [0; 8]), Ok(8));
-
-    // No other worker accepted it, and there is another request.
-    server.answer(&mut kept);
-    kept.write_all(REQUEST).unwrap();
-    server.turn();
-
-    assert_eq!(server.engine.connections(), 2);
-    assert!(is_answered(&server.answer(&mut new)));
+    let newest = new[0].local_addr().unwrap();
+    server.engine.accept_between_requests().unwrap();
+    assert_eq!((server.engine.ready(), server.engine.connections()), (3, 3));
+    let (request, mut responder) = server.engine.next_request().unwrap();
+    assert_eq!(request.peer(), Peer::Tcp(newest));
+    answer_ok(&mut responder, server.engine.clock().date());
+    server.engine.finish(responder);
+    for client in kept.iter_mut().chain(&mut new) {
+        assert!(is_answered(&server.answer(client)));
+    }
 }
 
 #[test]
@@ -358,7 +347,11 @@ fn a_pipelined_request_is_not_among_the_ready_ones_of_its_turn() {
 fn a_request_behind_a_held_response_does_not_wait_for_an_event() {
     let mut server = TestServer::new(Settings::default());
     let mut client = server.client();
-    client.write_all(&REQUEST.repeat(2)).unwrap();
+    client.write_all(&REQUEST.repeat(3)).unwrap();
+    let (_, mut responder) = next_request(&mut server);
+    answer_ok(&mut responder, server.engine.clock().date());
+    server.engine.finish(responder);
+    // The first response of a connection is never held.
     let (_, mut responder) = next_request(&mut server);
     answer_ok(&mut responder, server.engine.clock().date());
     server.engine.finish_later(responder);

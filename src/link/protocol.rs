@@ -135,6 +135,16 @@ pub enum ListenAddress {
     Unix(String),
 }
 
+/// How a worker runs requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WorkerClass {
+    /// One at a time.
+    Sync,
+    Gthread {
+        threads: usize,
+    },
+}
+
 /// What a fork server and its workers need to know of the configuration.
 ///
 /// The environment and the working directory are not here: the master sets
@@ -151,8 +161,11 @@ pub struct Site {
     pub preload: bool,
     /// What the processes are called in a process listing.
     pub proc_name: String,
+    pub worker_class: WorkerClass,
     /// Whether more than one worker is wanted (`wsgi.multiprocess`).
     pub multiprocess: bool,
+    /// Milliseconds after which a request is reported as stuck; 0 = never.
+    pub timeout_ms: u64,
     /// The longest time between two heartbeats of an idle worker, in milliseconds.
     pub beat_ms: u64,
     /// The least level of records worth sending to the master.

@@ -24,12 +24,12 @@ impl RowSet {
         }
     }
 
-    /// The rows that are in it, but for `but`.
-    pub(crate) fn others(&self, but: usize) -> impl Iterator<Item = usize> {
+    /// The rows that are in it, without `except`.
+    pub(crate) fn others(&self, except: usize) -> impl Iterator<Item = usize> {
         self.0.iter().enumerate().flat_map(move |(number, word)| {
             let mut bits = word.load(SeqCst);
-            if number == but / BITS {
-                bits &= !(1 << (but % BITS));
+            if number == except / BITS {
+                bits &= !(1 << (except % BITS));
             }
             std::iter::from_fn(move || {
                 let bit = bits.trailing_zeros() as usize;

@@ -72,17 +72,32 @@ impl Row {
         self.busy_since_ms.store(now_ms, Relaxed);
     }
 
-    /// The request was answered. Only the row's own worker writes, so a load
-    /// and a store are enough, and cheaper than an atomic addition.
+    /// The request was answered.
     pub fn end(&self, now_ms: u64, bytes: u64, outcome: Outcome) {
         self.beat_ms.store(now_ms, Relaxed);
         self.busy_since_ms.store(0, Relaxed);
-        self.requests
-            .store(self.requests.load(Relaxed) + 1, Relaxed);
-        self.bytes.store(self.bytes.load(Relaxed) + bytes, Relaxed);
-        match outcome {
-            Outcome::Fine => {}
-            Outcome::Error => self.errors.store(self.errors.load(Relaxed) + 1, Relaxed),
+        self.count(Counts {
+            requests: 1,
+            errors: u64::from(outcome == Outcome::Error),
+            bytes,
+        });
+    }
+
+    /// A worker that answers several requests at once: when the oldest of them began, 0 if
+    /// there is none, and how many connections it holds. Not a heartbeat.
+    pub fn set_load(&self, busy_since_ms: u64, connections: u64) {
+        self.busy_since_ms.store(busy_since_ms, Relaxed);
+        self.connections.store(connections, Relaxed);
+    }
+
+    /// Requests were answered. Only the row's own worker writes, so a load and a store are
+    /// enough, and cheaper than an atomic addition.
+    pub fn count(&self, more: Counts) {
+        let add = |counter: &AtomicU64, more| counter.store(counter.load(Relaxed) + more, Relaxed);
+        add(&self.requests, more.requests);
+        add(&self.bytes, more.bytes);
+        if more.errors > 0 {
+            add(&self.errors, more.errors);
         }
     }
 
@@ -120,6 +135,16 @@ impl Row {
             counter.store(0, Relaxed);
         }
     }
+}
+
+/// Requests that were answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    pub requests: u64,
+    /// Answered with a status of 500 or more, or cut off.
+    pub errors: u64,
+    /// Bytes sent.
+    pub bytes: u64,
 }
 
 /// How a request ended, for the counters.
@@ -204,7 +229,8 @@ impl Scoreboard {
         (number < ROWS).then(|| self.at(number))
     }
 
-    /// The worker of this row serves from now on.
+    /// The master lends the listeners to the worker of this row: others may leave it
+    /// connections from now on.
     pub fn serves(&self, row: usize) {
         self.roster().serving.insert(row);
     }

@@ -295,7 +295,7 @@ mod tests {
             ),
             (
                 "-k gevent a:b",
-                "--worker-class: \"gevent\" is not supported; use \"sync\" and raise `workers`",
+                "--worker-class: \"gevent\" is not supported; use \"gthread\" and raise `threads`",
             ),
             (
                 "--threads 0 a:b",

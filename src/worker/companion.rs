@@ -4,11 +4,15 @@
 //!
 //! ```text
 //!             main thread                          companion
-//!  requests   arm ──▶ timer every TICK ──────────▶ in the same call as at the last tick?
-//!             call ─────────── (takes long) ─────▶ yes: work on the connections
-//!             call ends, interrupt ──────────────▶ wait for the next tick
+//!  requests   arm: the timer begins anew           (sleeps)
+//!             call ─────────── (takes long) ─────▶ timer expires, then ticks
+//!                                                  still the same call: work on the
+//!             call ends, interrupt ──────────────▶ connections, until it ends
 //!  idle       disarm, sleep                        (sleeps)
 //! ```
+//!
+//! As long as the application answers quickly, the timer is put off again and again and the
+//! companion never wakes.
 //!
 //! It ends when the application forks, so that the child has one thread, as Python expects,
 //! and starts again with the next request.
@@ -28,11 +32,18 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How often the companion looks at a busy worker. A call that lasts over two looks takes
-/// long.
-const TICK: Duration = Duration::from_millis(2);
+/// How long after requests went to the application the companion looks at it first. Longer
+/// than the time between two readings of the engine's clock, by which it is put off.
+const FIRST: Duration = Duration::from_millis(5);
+
+/// How often it looks then.
+const TICK: Duration = Duration::from_millis(1);
+
+/// A call that is seen this often takes long. Fewer would be shorter than what the kernel
+/// lets a thread wait for a busy processor.
+const LONG: u32 = 3;
 
 /// The memory for the thread's stack. It calls into the engine and the JSON encoder only.
 const STACK_SIZE: usize = 256 * 1024;
@@ -50,8 +61,8 @@ pub struct Companion {
     shared: Arc<Shared>,
     serving: Arc<Mutex<Serving>>,
     reporter: Reporter,
-    /// The timer runs.
-    is_armed: bool,
+    /// When the timer was set, by the engine's clock; `None`: it does not run.
+    armed_ms: Option<u64>,
     /// A thread could not be started, which was logged.
     has_failed: bool,
 }
@@ -65,6 +76,8 @@ struct Shared {
     calls: AtomicU64,
     /// The companion works on the connections.
     is_working: AtomicBool,
+    /// The worker sleeps: nothing has to be looked at.
+    is_asleep: AtomicBool,
     /// The thread is alive, or about to be.
     is_running: AtomicBool,
     stop: AtomicBool,
@@ -81,30 +94,34 @@ impl Companion {
                 interrupt: interrupt.into(),
                 calls: AtomicU64::new(0),
                 is_working: AtomicBool::new(false),
+                is_asleep: AtomicBool::new(true),
                 is_running: AtomicBool::new(false),
                 stop: AtomicBool::new(false),
             }),
             serving: Arc::clone(serving),
             reporter,
-            is_armed: false,
+            armed_ms: None,
             has_failed: false,
         })
     }
 
     /// Requests are about to go to the application.
-    pub fn arm(&mut self) {
+    pub fn arm(&mut self, now_ms: u64) {
         if !self.shared.is_running.load(SeqCst) && !self.has_failed {
             self.start();
         }
-        if !self.is_armed {
-            self.is_armed = self.shared.set_timer(TICK).is_ok();
+        if self.armed_ms != Some(now_ms) {
+            self.shared.is_asleep.store(false, SeqCst);
+            self.armed_ms = self.shared.set_timer(FIRST).is_ok().then_some(now_ms);
         }
     }
 
     /// The worker is about to sleep.
     pub fn disarm(&mut self) {
-        if self.is_armed {
-            self.is_armed = self.shared.set_timer(Duration::ZERO).is_err();
+        if self.armed_ms.take().is_some() {
+            self.shared.is_asleep.store(true, SeqCst);
+            // If it fails, the companion wakes up once, for nothing.
+            let _ = self.shared.set_timer(Duration::ZERO);
         }
     }
 
@@ -171,12 +188,11 @@ pub fn stop() {
 }
 
 impl Shared {
-    /// Lets the timer expire every `interval`; never, if that is zero.
-    fn set_timer(&self, interval: Duration) -> io::Result<()> {
-        let interval = Timespec::try_from(interval).map_err(io::Error::other)?;
+    /// Lets the timer expire once, after `delay`; never, if that is zero.
+    fn set_timer(&self, delay: Duration) -> io::Result<()> {
         let spec = Itimerspec {
-            it_interval: interval,
-            it_value: interval,
+            it_interval: Timespec::default(),
+            it_value: Timespec::try_from(delay).map_err(io::Error::other)?,
         };
         timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &spec)?;
         Ok(())
@@ -207,6 +223,8 @@ impl Shared {
 
 fn run(shared: &Shared, serving: &Mutex<Serving>, reporter: &Reporter) {
     let mut last = 0;
+    let mut seen = 0;
+    let mut looked = Instant::now();
     while !shared.stop.load(SeqCst) {
         let result = shared.wait(&shared.timer, None).and_then(|()| {
             let mut counter = [0; 8];
@@ -217,14 +235,31 @@ fn run(shared: &Shared, serving: &Mutex<Serving>, reporter: &Reporter) {
             }
             let call = shared.calls.load(SeqCst);
             let is_in_call = call % 2 == 1;
-            if is_in_call && call == last {
-                return work(shared, serving, call);
+            if looked.elapsed() > FIRST.saturating_sub(TICK) {
+                // The worker has put the timer off meanwhile.
+                seen = 0;
             }
-            last = call;
+            looked = Instant::now();
+            // The worker gets on: it will put the timer off.
+            let mut delay = FIRST;
             if is_in_call {
                 send_held(serving);
+                if seen == 0 || call == last {
+                    (seen, last, delay) = (seen + 1, call, TICK);
+                } else {
+                    seen = 0;
+                }
+                if seen == LONG {
+                    work(shared, serving, call)?;
+                    (seen, delay) = (0, FIRST);
+                }
+            } else {
+                seen = 0;
             }
-            Ok(())
+            if shared.is_asleep.load(SeqCst) {
+                return Ok(());
+            }
+            shared.set_timer(delay)
         });
         if let Err(error) = result {
             let text = format!(

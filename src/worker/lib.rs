@@ -2,12 +2,13 @@
 //! server, and its children workers.
 //!
 //! ```text
-//! __main__.py ─▶ main() ─▶ fork_server ─ fork ─▶ worker ─▶ sync ─▶ wsgi ─▶ the application
-//!                                                            ├─ serving ─▶ engine
-//!                                                            └─ companion ──┘
+//! __main__.py ─▶ main() ─▶ fork_server ─ fork ─▶ worker ─▶ sync, gthread ─▶ wsgi ─▶ the application
+//!                                                             │   │
+//!                                            companion, serving ─┘   └─ thread_pool, serving
+//!                                                     └──▶ engine ◀──────────────┘
 //! ```
 //!
-//! `serving`, `companion` and the engine know no Python.
+//! `serving`, `companion`, `thread_pool` and the engine know no Python.
 //!
 //! There is no test binary of this crate (no interpreter could be linked to
 //! it), so it is thin: what can be decided without Python is decided in the
@@ -17,6 +18,7 @@ mod application;
 mod companion;
 mod fork_server;
 mod forking;
+mod gthread;
 mod notices;
 mod process;
 mod reporter;
@@ -24,6 +26,7 @@ mod retire_flag;
 mod serving;
 mod signals;
 mod sync;
+mod thread_pool;
 mod worker;
 mod wsgi;
 

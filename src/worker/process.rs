@@ -1,6 +1,7 @@
 //! What the process is called in a listing, and how many descriptors it may have.
 
 use crate::reporter::Reporter;
+use pyo3::prelude::*;
 use rgunicorn_link::descriptors;
 use rgunicorn_link::protocol::{Level, Site};
 use std::fs::{self, File};
@@ -33,6 +34,15 @@ fn try_set_title(title: &str) -> Option<()> {
     bytes.resize(room + 1, 0);
     let memory = File::options().write(true).open("/proc/self/mem").ok()?;
     memory.write_all_at(&bytes, start).ok()
+}
+
+/// Ends the process while threads run that Python cannot end: as it exits, Python would
+/// unwind them where they wait for the interpreter, and with them frames that are not its
+/// own. The application's exit handlers are called as ever.
+pub fn exit_with_threads(py: Python<'_>) -> PyResult<()> {
+    let module = py.import("rgunicorn.exiting")?;
+    module.call_method0("exit_with_threads")?;
+    Ok(())
 }
 
 /// Raises the limit of descriptors as far as `worker_connections` needs: each

@@ -44,6 +44,8 @@ pub struct Serving {
     /// Listeners that the class has to prepare for.
     new_listeners: Vec<ListenerInfo>,
     leave: Option<Leave>,
+    /// A signal came, and Python has not called its handler yet.
+    is_signalled: bool,
 }
 
 /// The order to leave.
@@ -86,6 +88,7 @@ impl Serving {
             signals,
             new_listeners: Vec::new(),
             leave: None,
+            is_signalled: false,
         })
     }
 
@@ -121,6 +124,7 @@ impl Serving {
                 self.handle_orders()?;
             } else {
                 self.signals.drain();
+                self.is_signalled = true;
             }
         }
         if self.signals.retire() && self.leave.is_none() {
@@ -162,9 +166,6 @@ impl Serving {
             self.engine.set_handover(HandoverSockets { give, take })?;
         }
         self.new_listeners = infos;
-        if self.leave.is_none() {
-            self.scoreboard.serves(self.row);
-        }
         Ok(())
     }
 
@@ -196,6 +197,12 @@ impl Serving {
             // What others gave away before the order came may be for nobody else.
             Some(Idle::CloseSoon) => self.engine.take_all(),
         }
+    }
+
+    /// Whether a signal came since the last call: its handler is called when the main thread
+    /// runs Python code.
+    pub fn take_signalled(&mut self) -> bool {
+        std::mem::take(&mut self.is_signalled)
     }
 
     pub fn is_leaving(&self) -> bool {
@@ -244,12 +251,20 @@ impl Serving {
 
     /// How long it may sleep, at most until `heartbeat` is due.
     pub fn sleep_time(&self, heartbeat: Duration) -> Duration {
+        if self.engine.ready() > 0 {
+            return Duration::ZERO;
+        }
+        self.sleep_time_while_busy(heartbeat)
+    }
+
+    /// The same, while requests that are ready have to wait.
+    pub fn sleep_time_while_busy(&self, heartbeat: Duration) -> Duration {
         let max = if self.is_leaving() && self.engine.connections() > 0 {
             heartbeat.min(RETRY)
         } else {
             heartbeat
         };
-        self.engine.next_timeout(max)
+        self.engine.next_timeout_while_busy(max)
     }
 }
 

@@ -75,7 +75,7 @@ impl Sync {
                 return Ok(());
             }
             let ready = self.prepare_requests(py)?;
-            self.answer_all(py, ready);
+            self.answer_all(py, ready)?;
             if self.signals.quit() {
                 return Ok(());
             }
@@ -131,21 +131,21 @@ impl Sync {
             give_surplus_away(&mut serving, &mut self.balance, self.start.elapsed());
         }
         let ready = serving.engine.ready();
+        if ready > 0 {
+            self.companion.arm(serving.engine.clock().now_ms());
+        }
         drop(serving);
         for info in infos {
             self.wsgi.add_listener(py, &info)?;
         }
-        if ready > 0 {
-            self.companion.arm();
-        }
         Ok(ready)
     }
 
-    fn answer_all(&mut self, py: Python<'_>, ready: usize) {
+    fn answer_all(&mut self, py: Python<'_>, ready: usize) -> io::Result<()> {
         if ready == 1 {
             // A request that is alone is answered at once.
             self.answer_next(py, false);
-            return;
+            return lock(&self.serving).engine.accept_between_requests();
         }
         let start = Instant::now();
         let mut held_since = start;
@@ -163,11 +163,13 @@ impl Sync {
             }
             // Another may have nothing to do by now.
             give_surplus_away(&mut serving, &mut self.balance, now - self.start);
+            serving.engine.accept_between_requests()?;
         }
         if count > 0 {
             lock(&self.serving).engine.send_held();
             self.balance.add(count, start.elapsed());
         }
+        Ok(())
     }
 
     /// `false`: no request was left.
@@ -184,7 +186,7 @@ impl Sync {
         let (reporter, signals) = (&self.reporter, &self.signals);
         let answered = self
             .wsgi
-            .answer(py, &request, responder, &clock, reporter, signals);
+            .answer(py, &request, responder, &clock, reporter, || signals.quit());
         self.companion.call_ends();
         self.end(request, answered, hold);
         true
@@ -198,6 +200,7 @@ impl Sync {
         if forking::has_forked() {
             engine.share_sockets();
         }
+        let id = request.id();
         engine.recycle(request);
         match answered {
             Answered::Complete(responder, outcome) => {
@@ -209,7 +212,10 @@ impl Sync {
                 }
                 serving.end_request(bytes, outcome);
             }
-            Answered::Kept => serving.end_request(0, Outcome::Error),
+            Answered::Kept => {
+                engine.abort(id);
+                serving.end_request(0, Outcome::Error);
+            }
         }
         if let Err(error) = serving.engine.resume_intake() {
             let text = format!("Cannot watch the listeners: {error}");

@@ -1,6 +1,7 @@
 //! A worker: it loads the application, and then serves as its class does.
 
 use crate::application;
+use crate::gthread::{Gthread, Left};
 use crate::process;
 use crate::reporter::{Reporter, Sender};
 use crate::retire_flag::RetireFlag;
@@ -11,7 +12,7 @@ use crate::wsgi::Wsgi;
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 use rgunicorn_engine::close_on_fork;
-use rgunicorn_link::protocol::{FromWorker, Level, LoadFailure, Site};
+use rgunicorn_link::protocol::{FromWorker, Level, LoadFailure, Site, WorkerClass};
 use rgunicorn_link::scoreboard::now_ms;
 use rgunicorn_link::{Link, Scoreboard};
 use std::sync::Arc;
@@ -77,9 +78,20 @@ impl Worker {
         }
         serving.beat(now_ms());
         let wsgi = Wsgi::new(py, app, &site, retire_flag)?;
-        let sync = Sync::new(serving, wsgi, signals, &site, reporter.clone())?;
-        match sync.serve(py) {
-            Ok(()) => Ok(0),
+        let served = match site.worker_class {
+            WorkerClass::Sync => Sync::new(serving, wsgi, signals, &site, reporter.clone())?
+                .serve(py)
+                .map(|()| Left::Cleanly),
+            WorkerClass::Gthread { threads } => {
+                Gthread::new(serving, wsgi, signals, &site, threads, reporter.clone()).serve(py)
+            }
+        };
+        match served {
+            Ok(Left::Cleanly) => Ok(0),
+            Ok(Left::WithThreads) => {
+                process::exit_with_threads(py)?;
+                Ok(0)
+            }
             // A signal's exception found no application to interrupt.
             Err(error) if error.is_instance_of::<PySystemExit>(py) => Ok(0),
             Err(error) => {

@@ -78,8 +78,8 @@ fn a_bad_value_is_refused_with_what_would_be_good() {
 #[test]
 fn a_worker_class_that_there_is_not_is_refused_with_what_to_do_instead() {
     for (class, words) in [
-        ("gevent", ["\"gevent\"", "raise `workers`"]),
-        ("eventlet", ["\"eventlet\"", "raise `workers`"]),
+        ("gevent", ["\"gevent\"", "raise `threads`"]),
+        ("eventlet", ["\"eventlet\"", "raise `threads`"]),
         ("tornado", ["\"tornado\"", "\"sync\""]),
         ("uvicorn.workers.UvicornWorker", ["WSGI", "uvicorn"]),
         ("shop.Mine", ["\"shop.Mine\"", "\"auto\""]),

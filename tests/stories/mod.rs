@@ -31,6 +31,7 @@ mod slow_clients;
 mod sources;
 mod starting;
 mod stopping;
+mod threads;
 mod uploads;
 mod validated;
 mod wsgi;

@@ -74,6 +74,8 @@ fn is_ahead(load: Load) -> bool {
 pub(super) struct AcceptState {
     /// More connections may wait than this worker has accepted or taken.
     pub(super) more_waiting: bool,
+    /// Connections wait until requests are answered.
+    waits: bool,
     /// How often in a row connections were left to other workers.
     deferred: u8,
     /// A notice says that no connection can be accepted, and none was accepted since.
@@ -157,7 +159,7 @@ impl Engine {
             }
         }
         for number in 0..self.listeners.len() {
-            self.accept(number)?;
+            self.handle_listener(number)?;
         }
         if self.handover.as_ref().is_some_and(|it| it.is_watched) {
             self.take_connections()?;
@@ -165,17 +167,36 @@ impl Engine {
         Ok(())
     }
 
-    /// Accepts what waits at a listener, as far as this worker should: one connection while
-    /// another worker is idle, else several, or those that wait would be many for long.
-    pub(super) fn accept_some(&mut self, index: usize) -> io::Result<()> {
-        const MAX_ACCEPTED: usize = 16;
-        for _ in 0..MAX_ACCEPTED {
-            let before = self.connections.len();
+    /// A listener has connections. They are accepted one by one, each when the last one's
+    /// request is answered: requests that wait here are lost if the application crashes.
+    pub(super) fn handle_listener(&mut self, index: usize) -> io::Result<()> {
+        if self.ready.is_empty() {
+            self.accept(index)
+        } else {
+            self.accept_state.waits = true;
+            self.accept_state.more_waiting = true;
+            Ok(())
+        }
+    }
+
+    /// Accepts a connection, if one waits, while requests of others are answered. Its own,
+    /// if it is there already, comes next: so as many requests of new connections are
+    /// answered as of those that are here for long.
+    pub fn accept_between_requests(&mut self) -> io::Result<()> {
+        if !self.accept_state.waits {
+            return Ok(());
+        }
+        let (ready, connections) = (self.ready.len(), self.connections.len());
+        for index in 0..self.listeners.len() {
             self.accept(index)?;
-            if self.connections.len() == before || self.fewest_connections_idle().is_some() {
-                break;
+            if self.connections.len() > connections {
+                if self.ready.len() > ready {
+                    self.ready.rotate_right(1);
+                }
+                return Ok(());
             }
         }
+        self.accept_state.waits = false;
         Ok(())
     }
 

@@ -60,7 +60,9 @@ impl Engine {
 
     /// The same, but sends the response only with [`Self::send_held`] or in the next turn:
     /// each response that is sent wakes a client, which then competes for the processor
-    /// with the application's next request.
+    /// with the application's next request. The first response of a connection is sent at
+    /// once: if the application crashes, no client that comes for the first time shall
+    /// suffer for it.
     pub fn finish_later(&mut self, mut responder: Responder) {
         let Some(outgoing) = responder.outgoing.take() else {
             return;
@@ -69,7 +71,11 @@ impl Engine {
         match find(&mut self.connections, id.connection) {
             Some(connection) if connection.is_answering(id) => {
                 connection.set_response(outgoing, now_ms);
-                self.held.push(id.connection);
+                if connection.is_served() {
+                    self.held.push(id.connection);
+                } else {
+                    self.progress(id.connection);
+                }
             }
             _ => self.pools.outgoing.put_back(outgoing),
         }
@@ -85,6 +91,16 @@ impl Engine {
             self.progress(token);
         }
         self.held = held;
+    }
+
+    /// Ends the connection of a request whose handle is still in another thread's hands:
+    /// that one notices, and gives the handle back or drops it.
+    pub fn abort(&mut self, id: RequestId) {
+        if let Some(connection) = find(&mut self.connections, id.connection) {
+            if connection.is_answering(id) {
+                connection.client.transport.shutdown();
+            }
+        }
     }
 
     /// Takes the buffers of a request that nobody needs any more.

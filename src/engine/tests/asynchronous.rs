@@ -161,6 +161,53 @@ fn a_handle_that_is_dropped_in_the_middle_ends_the_connection() {
 }
 
 #[test]
+fn responses_that_are_held_leave_together_except_the_first_of_a_connection() {
+    let mut server = TestServer::new(Settings {
+        keepalive: Duration::from_secs(60),
+        ..Settings::default()
+    });
+    let mut kept = server.client();
+    kept.write_all(REQUEST).unwrap();
+    assert!(is_answered(&server.answer(&mut kept)));
+    let mut new = server.client();
+    let mut held = Vec::new();
+    for client in [&mut kept, &mut new] {
+        client.write_all(REQUEST).unwrap();
+        held.push(next_request(&mut server));
+    }
+
+    for (_, mut responder) in held {
+        answer_with(&mut responder, b"ok");
+        server.engine.finish_later(responder);
+    }
+
+    server.turn_until(|_| received(&mut new).0.ends_with(b"ok"));
+    assert_eq!(received(&mut kept).0, b"");
+    server.engine.send_held();
+    let mut text = Vec::new();
+    server.turn_until(|_| {
+        text.extend_from_slice(&received(&mut kept).0);
+        text.ends_with(b"ok")
+    });
+}
+
+#[test]
+fn a_request_that_is_aborted_frees_its_place_when_its_handle_is_dropped() {
+    let mut server = TestServer::new(across_turns());
+    let mut client = server.client();
+    client.write_all(REQUEST).unwrap();
+    let (request, mut responder) = next_request(&mut server);
+    answer_with(&mut responder, b"ok");
+
+    server.engine.abort(request.id());
+
+    assert!(responder.flush().is_err());
+    drop(responder);
+    server.turn_until(|server| server.engine.connections() == 0);
+    assert_eq!(received(&mut client), (Vec::new(), true));
+}
+
+#[test]
 fn a_request_that_comes_while_another_is_answered_is_next() {
     let mut server = TestServer::new(across_turns());
     let mut client = server.client();

@@ -5,7 +5,7 @@ use super::error::{ConfigError, ConfigErrors};
 use super::file::{self, Contents};
 use super::origin::Origin;
 use super::settings::{Config, Partial, SETTINGS};
-use super::values::{Directory, Python, WorkerClass};
+use super::values::{Directory, Python};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -83,7 +83,6 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
         .overlaid(sources.command_line.clone());
     let settings = made_absolute(settings, start);
     check(&settings, start, &mut errors);
-    errors.extend(refuse_gthread(&settings));
     let has_app = settings.app.is_some() || errors.iter().any(|error| error.is_about("app"));
     match settings.complete() {
         Ok(config) if errors.is_empty() => return Ok(config),
@@ -153,29 +152,6 @@ fn check(settings: &Partial, start: &Start, errors: &mut Vec<ConfigError>) {
     }
 }
 
-/// TO BE REMOVED with the first worker that runs threads, and with it the sentences
-/// "not supported yet" in the help of `worker_class` and `threads`.
-fn refuse_gthread(settings: &Partial) -> Option<ConfigError> {
-    let (choice, threads) = (settings.worker_class?, settings.threads?.get());
-    match choice.resolve(threads) {
-        WorkerClass::Sync => None,
-        WorkerClass::Gthread => {
-            let (key, what) = if threads > 1 {
-                ("threads", "more than 1")
-            } else {
-                ("worker_class", "\"gthread\"")
-            };
-            Some(ConfigError::Unusable {
-                key,
-                origin: settings.origin(key).clone(),
-                problem: format!(
-                    "{what} is not supported yet; use \"sync\" with one thread and raise `workers`"
-                ),
-            })
-        }
-    }
-}
-
 fn enter(chdir: &Directory, origin: &Origin) -> Result<(), ConfigError> {
     chdir.check().map_err(|problem| ConfigError::Unusable {
         key: "chdir",
@@ -207,6 +183,7 @@ impl Config {
 mod tests {
     use super::*;
     use crate::cli;
+    use crate::config::WorkerClass;
     use tempfile::TempDir;
 
     /// A start in a folder of its own, which has these files.
@@ -439,31 +416,17 @@ mod tests {
         }
     }
 
-    /// TO BE REMOVED with [`refuse_gthread`].
     #[test]
-    fn threads_are_refused_where_they_are_asked_for() {
+    fn threads_are_accepted_as_gunicorn_spells_them() {
         let (_folder, start) = folder(&[("file.toml", "worker_class = \"sync\"\nthreads = 2")]);
-        let instead = "use \"sync\" with one thread and raise `workers`";
-
-        for (words, status, says) in [
-            (
-                ["a:b", "-k", "gthread"],
-                64,
-                "--worker-class: \"gthread\" is not supported yet",
-            ),
-            (
-                ["a:b", "--threads", "4"],
-                64,
-                "--threads: more than 1 is not supported yet",
-            ),
-            (
-                ["a:b", "-c", "file.toml"],
-                78,
-                "file.toml:2:11: threads: more than 1 is not supported yet",
-            ),
+        for words in [
+            &["a:b", "-k", "gthread"] as &[&str],
+            &["a:b", "--threads", "4"],
+            &["a:b", "-c", "file.toml"],
         ] {
-            let expected = (format!("{says}; {instead}"), status);
-            assert_eq!(refusal(&start, &words), expected);
+            let config = loaded(&start, words).unwrap();
+            let class = config.worker_class.resolve(config.threads.get());
+            assert_eq!(class, WorkerClass::Gthread, "{words:?}");
         }
     }
 

@@ -326,23 +326,28 @@ settings! {
         ///
         /// `sync` runs one at a time, `gthread` each in one of its `threads`.
         /// `auto` is `gthread` if there is more than one thread, else `sync`; so
-        /// is `sync`, as with Gunicorn. `gthread` is not supported yet.
+        /// is `sync`, as with Gunicorn.
         worker_class: WorkerClassChoice = WorkerClassChoice::Auto,
             ["-k", "--worker-class"], "CLASS", Reload;
 
         /// How many threads a worker runs requests in.
         ///
-        /// More than 1 is not supported yet.
+        /// The application has to be safe to call in several threads at once.
+        /// A connection that waits for its next request takes no thread.
         threads: Within<1, 1024> = Within::nearest(1), ["--threads"], "NUMBER", Reload;
 
         /// The most connections that one worker holds.
+        ///
+        /// New ones wait or go to workers that have room. If none has, the
+        /// connection that has been idle longest is closed for the next one.
         worker_connections: Within<1, 1_000_000> = Within::nearest(1000),
             ["--worker-connections"], "NUMBER", Reload;
 
         /// Seconds after which a worker stuck in a request is killed; 0 = never.
         ///
         /// The stacks of its threads are logged before, and another worker
-        /// replaces it.
+        /// replaces it. With `gthread`, that is when all of its threads are
+        /// stuck; a single request that takes as long is logged with its stack.
         timeout: Timeout = Timeout::nearest(30), ["-t", "--timeout"], "SECONDS", Reload;
 
         /// Seconds that running requests have to finish before a worker exits.

@@ -156,16 +156,19 @@ impl Processes {
         let (give, take) = &self.handover;
         let shared = [self.nudge.as_fd(), give.as_fd(), take.as_fd()];
         let fds: Vec<_> = listeners.chain(shared).collect();
-        let sent = self
-            .workers
-            .get(&id)
-            .and_then(|worker| worker.link.as_ref())
-            .map(|link| link.send(&ToWorker::Listen(infos), &fds));
-        if let Some(Err(error)) = sent {
-            // Its heartbeat goes on, but it would never serve: kill it, so that it is
-            // replaced.
-            error!("Cannot lend worker {id} the listeners: {error}");
-            self.signal_worker(id, Signal::KILL);
+        let Some(worker) = self.workers.get(&id) else {
+            return;
+        };
+        let link = worker.link.as_ref();
+        match link.map(|link| link.send(&ToWorker::Listen(infos), &fds)) {
+            Some(Ok(())) => self.scoreboard.serves(worker.row),
+            Some(Err(error)) => {
+                // Its heartbeat goes on, but it would never serve: kill it, so that it is
+                // replaced.
+                error!("Cannot lend worker {id} the listeners: {error}");
+                self.signal_worker(id, Signal::KILL);
+            }
+            None => {}
         }
     }
 

@@ -2,12 +2,12 @@
 
 use super::output::{self, Pipes};
 use super::{Handle, WorkerFolder};
-use crate::config::{Config, Start};
+use crate::config::{Config, Start, WorkerClass};
 use crate::log::events::AppProcess;
 use crate::pool::{ExitStatus, GenerationId};
 use crate::systemd::PRIVATE_VARIABLES;
 use command_fds::{CommandFdExt, FdMapping};
-use rgunicorn_link::protocol::{Site, ToForkServer};
+use rgunicorn_link::protocol::{self, Site, ToForkServer};
 use rgunicorn_link::{FORK_SERVER_FD, Link, Scoreboard};
 use std::io;
 use std::os::fd::AsFd;
@@ -153,7 +153,9 @@ fn site(generation: GenerationId, config: &Config, preload: bool) -> Site {
         pythonpath: config.pythonpath.entries().to_vec(),
         preload,
         proc_name: config.process_name().to_owned(),
+        worker_class: worker_class(config),
         multiprocess: config.workers.count() > 1,
+        timeout_ms: config.timeout.get().map_or(0, millis),
         beat_ms: beat(config),
         loglevel: config.loglevel.level(),
         keepalive_ms: millis(config.keepalive.get()),
@@ -170,6 +172,16 @@ fn site(generation: GenerationId, config: &Config, preload: bool) -> Site {
             .iter()
             .map(ToString::to_string)
             .collect(),
+    }
+}
+
+fn worker_class(config: &Config) -> protocol::WorkerClass {
+    let threads = config.threads.get();
+    match config.worker_class.resolve(threads) {
+        WorkerClass::Sync => protocol::WorkerClass::Sync,
+        WorkerClass::Gthread => protocol::WorkerClass::Gthread {
+            threads: usize::try_from(threads).unwrap_or(usize::MAX),
+        },
     }
 }
 

@@ -5,23 +5,26 @@ use super::body_length::{BodyLength, WrongLengths};
 use super::environ::{EnvironBuilder, EnvironError};
 use super::start_response::{Failure, StartResponse};
 use crate::application;
+use crate::companion::lock;
 use crate::forking;
 use crate::reporter::Reporter;
 use crate::retire_flag::RetireFlag;
-use crate::signals::Signals;
 use pyo3::exceptions::{PyConnectionResetError, PySystemExit};
 use pyo3::prelude::*;
 use rgunicorn_engine::http::Status;
 use rgunicorn_engine::{Clock, Request, Responder};
 use rgunicorn_link::protocol::{Level, ListenerInfo, Site};
 use rgunicorn_link::scoreboard::Outcome;
+use std::sync::{Arc, Mutex};
 
+/// Calls the application, in one thread at a time.
 pub struct Wsgi {
     app: Py<PyAny>,
     environs: EnvironBuilder,
     start_response: Py<StartResponse>,
     retire_flag: RetireFlag,
-    wrong_lengths: WrongLengths,
+    /// Shared by all threads of the worker.
+    wrong_lengths: Arc<Mutex<WrongLengths>>,
 }
 
 /// What became of a request's responder.
@@ -45,8 +48,16 @@ impl Wsgi {
             environs: EnvironBuilder::new(py, site),
             start_response: StartResponse::create(py, retire_flag.clone())?,
             retire_flag,
-            wrong_lengths: WrongLengths::default(),
+            wrong_lengths: Arc::default(),
         })
+    }
+
+    /// Another one for the same application, to be used in another thread.
+    pub fn for_thread(&self, py: Python<'_>, site: &Site) -> PyResult<Self> {
+        let (app, retire_flag) = (self.app.clone_ref(py), self.retire_flag.clone());
+        let mut wsgi = Self::new(py, app, site, retire_flag)?;
+        wsgi.wrong_lengths = Arc::clone(&self.wrong_lengths);
+        Ok(wsgi)
     }
 
     /// Prepares for requests that come by the engine's next listener.
@@ -55,6 +66,7 @@ impl Wsgi {
     }
 
     /// Calls the application and sends its response, as far as the client takes it.
+    /// `is_quitting`: whether a `SystemExit` is that of a signal that ends the worker.
     pub fn answer(
         &mut self,
         py: Python<'_>,
@@ -62,7 +74,7 @@ impl Wsgi {
         responder: Responder,
         clock: &Clock,
         reporter: &Reporter,
-        signals: &Signals,
+        is_quitting: impl Fn() -> bool,
     ) -> Answered {
         let environ = match self.environs.build(py, request) {
             Ok(environ) => environ,
@@ -113,8 +125,7 @@ impl Wsgi {
             Ok(()) => {
                 let is_short = wrong_length.is_some_and(BodyLength::is_short);
                 if let Some(length) = wrong_length {
-                    self.wrong_lengths
-                        .log(request, length, clock.now_ms(), reporter);
+                    lock(&self.wrong_lengths).log(request, length, clock.now_ms(), reporter);
                 }
                 if is_error || is_short {
                     Outcome::Error
@@ -135,7 +146,7 @@ impl Wsgi {
             }
             Err(Failure::Python(error)) => {
                 // It was raised by our handler: the application made no mistake.
-                if !(signals.quit() && error.is_instance_of::<PySystemExit>(py)) {
+                if !(is_quitting() && error.is_instance_of::<PySystemExit>(py)) {
                     log_exception(py, request, &error, reporter);
                 }
                 fail(&mut responder, clock);
@@ -146,13 +157,13 @@ impl Wsgi {
     }
 
     /// Logs what was left out of the log, when the time for it has come.
-    pub fn log_suppressed(&mut self, now_ms: u64, reporter: &Reporter) {
-        self.wrong_lengths.end_window(now_ms, reporter);
+    pub fn log_suppressed(&self, now_ms: u64, reporter: &Reporter) {
+        lock(&self.wrong_lengths).end_window(now_ms, reporter);
     }
 
     /// Logs what was left out of the log, before the worker leaves.
-    pub fn log_all_suppressed(&mut self, reporter: &Reporter) {
-        self.wrong_lengths.log_suppressed(reporter);
+    pub fn log_all_suppressed(&self, reporter: &Reporter) {
+        lock(&self.wrong_lengths).log_suppressed(reporter);
     }
 }
 

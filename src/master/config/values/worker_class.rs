@@ -28,7 +28,7 @@ pub enum WorkerClassChoice {
 }
 
 /// What to do instead of using a worker class that there is only elsewhere.
-const RAISE_WORKERS: &str = r#"use "sync" and raise `workers`"#;
+const RAISE_THREADS: &str = r#"use "gthread" and raise `threads`"#;
 const ASGI: &str = "only WSGI applications can be served; serve an ASGI application with an ASGI server \
                     such as uvicorn";
 const OWN_SERVER: &str = r#"use "sync" for a WSGI application; Tornado and aiohttp have servers of their own for others"#;
@@ -37,9 +37,9 @@ const OWN_SERVER: &str = r#"use "sync" for a WSGI application; Tornado and aioht
 /// lower case, each with the advice for it. A part is enough: each of these packages
 /// has several classes (`uvicorn.workers.UvicornH11Worker`).
 const ELSEWHERE: &[(&str, &str)] = &[
-    ("gevent", RAISE_WORKERS),
-    ("eventlet", RAISE_WORKERS),
-    ("meinheld", RAISE_WORKERS),
+    ("gevent", RAISE_THREADS),
+    ("eventlet", RAISE_THREADS),
+    ("meinheld", RAISE_THREADS),
     ("tornado", OWN_SERVER),
     ("aiohttp", OWN_SERVER),
     ("uvicorn", ASGI),
@@ -131,13 +131,13 @@ mod tests {
     #[test]
     fn a_class_that_there_is_only_elsewhere_is_refused_with_what_to_do_instead() {
         for (text, advice) in [
-            ("gevent", RAISE_WORKERS),
-            ("gevent_pywsgi", RAISE_WORKERS),
-            ("gunicorn.workers.ggevent.GeventWorker", RAISE_WORKERS),
-            ("egg:gunicorn#gevent", RAISE_WORKERS),
-            ("eventlet", RAISE_WORKERS),
-            ("gunicorn.workers.geventlet.EventletWorker", RAISE_WORKERS),
-            ("egg:meinheld#gunicorn_worker", RAISE_WORKERS),
+            ("gevent", RAISE_THREADS),
+            ("gevent_pywsgi", RAISE_THREADS),
+            ("gunicorn.workers.ggevent.GeventWorker", RAISE_THREADS),
+            ("egg:gunicorn#gevent", RAISE_THREADS),
+            ("eventlet", RAISE_THREADS),
+            ("gunicorn.workers.geventlet.EventletWorker", RAISE_THREADS),
+            ("egg:meinheld#gunicorn_worker", RAISE_THREADS),
             ("tornado", OWN_SERVER),
             ("gunicorn.workers.gtornado.TornadoWorker", OWN_SERVER),
             ("uvicorn.workers.UvicornWorker", ASGI),

@@ -9,12 +9,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 use rgunicorn_engine::http::{Framing, Head, Version, percent_decode};
 use rgunicorn_engine::{Peer, Request, RequestBody};
-use rgunicorn_link::protocol::{ListenAddress, ListenerInfo, Site};
+use rgunicorn_link::protocol::{ListenAddress, ListenerInfo, Site, WorkerClass};
 use std::net::IpAddr;
 
 pub struct EnvironBuilder {
     /// For each listener, in the engine's order.
     listeners: Vec<Listener>,
+    multithread: bool,
     multiprocess: bool,
     keys: Keys,
     methods: Vec<(&'static [u8], Py<PyString>)>,
@@ -66,6 +67,7 @@ impl EnvironBuilder {
             .collect();
         Self {
             listeners: Vec::new(),
+            multithread: site.worker_class != WorkerClass::Sync,
             multiprocess: site.multiprocess,
             keys: Keys {
                 request_method: intern("REQUEST_METHOD"),
@@ -104,7 +106,7 @@ impl EnvironBuilder {
         template.set_item("wsgi.url_scheme", "http")?;
         template.set_item("wsgi.input", Py::new(py, Input::empty(py))?)?;
         template.set_item("wsgi.errors", py.import("sys")?.getattr("stderr")?)?;
-        template.set_item("wsgi.multithread", false)?;
+        template.set_item("wsgi.multithread", self.multithread)?;
         template.set_item("wsgi.multiprocess", self.multiprocess)?;
         template.set_item("wsgi.run_once", false)?;
         template.set_item("wsgi.file_wrapper", py.get_type::<FileWrapper>())?;
