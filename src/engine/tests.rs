@@ -225,6 +225,19 @@ fn a_retiring_worker_wakes_another_if_a_connection_waits() {
 }
 
 #[test]
+fn while_the_intake_is_suspended_nothing_is_accepted() {
+    let mut server = TestServer::new(Settings::default());
+    let _waiting = server.client();
+
+    server.engine.suspend_intake().unwrap();
+    assert!(!server.engine.try_accept().unwrap());
+    assert_eq!(server.engine.turn(Duration::ZERO).unwrap(), 0);
+
+    server.engine.resume_intake().unwrap();
+    assert!(server.engine.try_accept().unwrap());
+}
+
+#[test]
 fn a_waiting_connection_is_accepted_without_an_event() {
     let mut server = TestServer::new(Settings::default());
     assert!(!server.engine.try_accept().unwrap());

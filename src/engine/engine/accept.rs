@@ -209,7 +209,8 @@ impl Engine {
     /// others; one with requests, or with more connections than a worker that sleeps, does
     /// so a few times, as the others may have to do as much.
     pub(super) fn accept(&mut self, index: usize) -> io::Result<()> {
-        if self.has_left_listeners || self.resume_accepting_ms.is_some() {
+        let is_paused = self.is_intake_suspended || self.resume_accepting_ms.is_some();
+        if self.has_left_listeners || is_paused {
             return Ok(());
         }
         if !self.watched.is_empty() {
