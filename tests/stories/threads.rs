@@ -118,6 +118,7 @@ fn requests_that_find_no_free_thread_go_to_another_worker() {
     let busy = kept[0].get("/").text();
     // Both threads of one worker.
     let mut held = Vec::new();
+    let mut others = Vec::new();
     for number in 0.. {
         assert!(number < 20, "no two connections are with the same worker");
         let mut connection = server.connect();
@@ -128,6 +129,9 @@ fn requests_that_find_no_free_thread_go_to_another_worker() {
             if held.len() == 2 {
                 break;
             }
+        } else {
+            // Closed, it would make room where the next one goes.
+            others.push(connection);
         }
     }
     server.wait_until("both run", || !server.read("go1.started").is_empty());

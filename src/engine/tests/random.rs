@@ -264,7 +264,10 @@ impl Client {
     fn check(&self, number: usize) {
         let (responses, rest) = parse(&self.received);
         for (request, response) in responses.iter().enumerate() {
-            let length = match self.answers[request] {
+            let Some(answer) = self.answers.get(request) else {
+                panic!("a response without a request: {response:?}");
+            };
+            let length = match *answer {
                 Answer::Finish(length)
                 | Answer::FinishLater(length)
                 | Answer::InAnotherThread(length)

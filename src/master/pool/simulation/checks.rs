@@ -72,10 +72,12 @@ impl World {
             .filter(|one| one.lent && !one.asked)
             .filter(|one| one.aborted || one.life == Life::Reaped)
             .count();
-        let most = match self.current.preload {
-            _ if !of_generation().any(|one| one.lent) => 1,
-            true => return,
-            false => self.current.processors.max(1),
+        let most = if !of_generation().any(|one| one.lent) {
+            1
+        } else if self.current.preload {
+            return;
+        } else {
+            self.current.processors.max(1)
         };
         let booting = self.starting(generation);
         assert!(
