@@ -751,14 +751,18 @@ impl Connection {
         }
     }
 
+    /// Whether a body that comes in parts is not complete.
+    pub(crate) fn is_body_left(&self) -> bool {
+        let body = self.streamed_body.as_ref();
+        body.is_some_and(|body| !body.is_complete())
+    }
+
     /// Takes the response of the request that is being answered.
     pub(crate) fn set_response(&mut self, outgoing: Box<Outgoing>, now_ms: u64) {
-        let body_is_left = self
-            .streamed_body
-            .take()
-            .is_some_and(|body| !body.is_complete());
+        let is_body_left = self.is_body_left();
+        self.streamed_body = None;
         self.after = match outgoing.complete_body() {
-            Some(_) if body_is_left => AfterResponse::Linger,
+            Some(_) if is_body_left => AfterResponse::Linger,
             Some(body) if body.keep_alive => AfterResponse::KeepAlive,
             Some(_) if self.answering.client_closes => AfterResponse::Close,
             Some(_) => AfterResponse::Linger,

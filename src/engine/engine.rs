@@ -206,7 +206,16 @@ impl Engine {
 
     /// Waits for events, at most `timeout`, and handles them. Returns how many there were.
     pub fn turn(&mut self, timeout: Duration) -> io::Result<usize> {
-        self.send_held();
+        let mut timeout = timeout;
+        if !self.held.is_empty() {
+            self.send_held();
+            // A pipelined request may be complete now, or an earlier deadline set.
+            timeout = self.next_timeout(timeout);
+        }
+        if self.resume_accepting_ms.is_some() {
+            // The pause may have begun after the caller asked how long it may wait.
+            timeout = self.next_timeout_while_busy(timeout);
+        }
         let timeout = Timespec::try_from(timeout).ok();
         let mut space = [const { MaybeUninit::uninit() }; MAX_EVENTS];
         let events = match epoll::wait(&self.epoll, &mut space, timeout.as_ref()) {
@@ -254,6 +263,7 @@ impl Engine {
             self.resume_accepting_ms = None;
             self.watch_listeners()?;
         }
+        self.take_again_if_there_is_room()?;
         Ok(count)
     }
 

@@ -10,8 +10,10 @@
 //! are too many for a message.
 
 use crate::close_on_fork::CloseOnFork;
+use crate::standard_streams;
 use crate::transport::Peer;
 use rgunicorn_http::BodyDecoder;
+use rustix::event::{PollFd, PollFlags};
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 use rustix::net::{
@@ -149,6 +151,10 @@ impl Handover {
         }
     }
 
+    pub(crate) fn poll(&self) -> PollFd<'_> {
+        PollFd::new(&self.take, PollFlags::IN)
+    }
+
     /// Sends a connection. `Ok(false)`: the socket is full, or the kernel has too many
     /// descriptors on their way; the connection stays.
     pub(crate) fn give(&mut self, departure: Departure<'_>) -> io::Result<bool> {
@@ -226,7 +232,10 @@ impl Handover {
         if received.flags.intersects(cut) {
             return Err(invalid("the message was cut short"));
         }
-        unpack(&self.message[..received.bytes], fds).map(Some)
+        // An error concerns this message only.
+        unpack(&self.message[..received.bytes], fds)
+            .map(Some)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 }
 
@@ -249,7 +258,11 @@ fn unpack(message: &[u8], fds: Vec<OwnedFd>) -> io::Result<(OwnedFd, Arrival)> {
     if header.version != VERSION {
         return Err(invalid("the message is of another release"));
     }
-    let mut fds = fds.into_iter();
+    let mut fds = fds
+        .into_iter()
+        .map(standard_streams::avoid)
+        .collect::<io::Result<Vec<_>>>()?
+        .into_iter();
     let mut next = || fds.next().ok_or_else(|| invalid("a descriptor is missing"));
     let socket = next()?;
     let in_file = matches!(header.stage, Stage::Spooling { in_file: true, .. });

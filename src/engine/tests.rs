@@ -5,14 +5,14 @@ use crate::completions::Completions;
 use crate::connection::{Connection, Next};
 use crate::responder::{Claim, Client, EngineParts};
 use crate::transport::Transport;
-use crate::{Engine, Peer, Request, Responder, Settings};
+use crate::{Engine, HandoverSockets, Neighbours, Peer, Request, Responder, Settings};
 use rgunicorn_http::Status;
 use rustix::event::{EventfdFlags, eventfd};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 mod asynchronous;
 mod handover;
@@ -154,6 +154,23 @@ fn at_the_connection_limit_an_idle_connection_is_closed() {
     assert!(is_answered(&server.answer(&mut asking)));
 }
 
+/// Another worker is idle, and holds no connection.
+struct OneEmpty;
+
+impl Neighbours for OneEmpty {
+    fn may_accept(&self) -> bool {
+        true
+    }
+
+    fn fewest_connections_idle(&self) -> Option<usize> {
+        Some(0)
+    }
+
+    fn have_room(&self) -> bool {
+        true
+    }
+}
+
 #[test]
 fn a_new_connection_is_accepted_when_a_request_of_another_is_answered() {
     let mut server = TestServer::new(Settings {
@@ -206,6 +223,19 @@ fn a_retiring_worker_wakes_another_if_a_connection_waits() {
     server.engine.retire(Duration::MAX).unwrap();
 
     assert_eq!(rustix::io::read(&ours, &mut [0; 8]), Ok(8));
+}
+
+#[test]
+fn while_the_intake_is_suspended_nothing_is_accepted() {
+    let mut server = TestServer::new(Settings::default());
+    let _waiting = server.client();
+
+    server.engine.suspend_intake().unwrap();
+    assert!(!server.engine.try_accept().unwrap());
+    assert_eq!(server.engine.turn(Duration::ZERO).unwrap(), 0);
+
+    server.engine.resume_intake().unwrap();
+    assert!(server.engine.try_accept().unwrap());
 }
 
 #[test]
@@ -325,6 +355,64 @@ fn a_pipelined_request_is_not_among_the_ready_ones_of_its_turn() {
     }
 
     assert_eq!(server.engine.ready(), 0);
+}
+
+#[test]
+fn a_request_behind_a_held_response_does_not_wait_for_an_event() {
+    let mut server = TestServer::new(Settings::default());
+    let mut client = server.client();
+    client.write_all(&REQUEST.repeat(3)).unwrap();
+    let (_, mut responder) = next_request(&mut server);
+    answer_ok(&mut responder, server.engine.clock().date());
+    server.engine.finish(responder);
+    // The first response of a connection is never held.
+    let (_, mut responder) = next_request(&mut server);
+    answer_ok(&mut responder, server.engine.clock().date());
+    server.engine.finish_later(responder);
+
+    let start = Instant::now();
+    server.engine.turn(Duration::from_secs(20)).unwrap();
+
+    assert!(start.elapsed() < Duration::from_secs(10));
+    assert_eq!(server.engine.ready(), 1);
+}
+
+#[test]
+fn a_connection_that_nobody_took_is_accepted_soon_although_the_worker_was_about_to_sleep() {
+    let mut server = TestServer::new(Settings::default());
+    server.engine.set_neighbours(OneEmpty);
+    let held: Vec<_> = (0..3).map(|_| UnixStream::pair().unwrap()).collect();
+    for (_, theirs) in &held {
+        let theirs = theirs.try_clone().unwrap();
+        server.engine.adopt(theirs.into(), Peer::Unix, 0);
+    }
+    let _new = server.client();
+    assert!(!server.engine.try_accept().unwrap());
+
+    let start = Instant::now();
+    while server.engine.connections() == 3 {
+        server.engine.turn(Duration::from_secs(20)).unwrap();
+    }
+
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn a_worker_that_left_before_it_got_its_sockets_does_not_watch_them() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let _waiting = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let wake_fd = eventfd(1, EventfdFlags::NONBLOCK).unwrap();
+    let sockets = HandoverSockets::pair().unwrap();
+    rustix::io::write(&sockets.give, b"x").unwrap();
+    let mut engine = Engine::new(Settings::default()).unwrap();
+
+    engine.leave_listeners().unwrap();
+    engine.listen(listener.into(), 0).unwrap();
+    engine.set_wake_fd(wake_fd).unwrap();
+    engine.set_handover(sockets).unwrap();
+
+    assert_eq!(engine.turn(Duration::ZERO).unwrap(), 0);
 }
 
 /// A connection whose request was refused, and its client.

@@ -3,6 +3,7 @@
 
 use super::{Engine, LISTENER, Neighbours, SEQUENCE, WAKE};
 use crate::connection::{Connection, millis};
+use crate::handover::Handover;
 use crate::listener::{Accepted, Listener};
 use crate::notice::Notice;
 use crate::responder::{Claim, Client};
@@ -71,8 +72,8 @@ fn is_ahead(load: Load) -> bool {
 
 #[derive(Default)]
 pub(super) struct AcceptState {
-    /// More connections may wait than this worker has accepted.
-    more_waiting: bool,
+    /// More connections may wait than this worker has accepted or taken.
+    pub(super) more_waiting: bool,
     /// Connections wait until requests are answered.
     waits: bool,
     /// How often in a row connections were left to other workers.
@@ -87,7 +88,9 @@ impl Engine {
     pub fn listen(&mut self, socket: OwnedFd, number: u32) -> io::Result<()> {
         let mut listener = Listener::new(socket, number);
         let data = EventData::new_u64(LISTENER | self.listeners.len() as u64);
-        listener.watch(self.epoll.as_fd(), data)?;
+        if !self.has_left_listeners {
+            listener.watch(self.epoll.as_fd(), data)?;
+        }
         self.listeners.push(listener);
         Ok(())
     }
@@ -95,6 +98,9 @@ impl Engine {
     /// Accepts connections also when `wake_fd`, an eventfd that all workers share, becomes
     /// readable. That wakes only one of them.
     pub fn set_wake_fd(&mut self, wake_fd: OwnedFd) -> io::Result<()> {
+        if self.has_left_listeners {
+            return Ok(());
+        }
         self.wake_fd = Some(wake_fd.into());
         self.watch_wake_fd()
     }
@@ -128,7 +134,7 @@ impl Engine {
         Ok(self.connections.len() > before || !self.ready.is_empty())
     }
 
-    /// Wakes another worker if connections wait. The kernel woke one worker for all that
+    /// Wakes another worker if connections wait, new ones or some that were given away. The kernel woke one worker for all that
     /// came while it slept (`EPOLLEXCLUSIVE`); while that one is busy with the first, the
     /// others would wait.
     pub fn wake_another(&self) -> io::Result<()> {
@@ -136,6 +142,7 @@ impl Engine {
             return Ok(());
         };
         let mut waiting: Vec<_> = self.listeners.iter().map(Listener::poll).collect();
+        waiting.extend(self.handover.as_ref().map(Handover::poll));
         if poll_now(&mut waiting)? > 0 {
             rustix::io::write(wake_fd, &1_u64.to_ne_bytes())?;
         }
@@ -153,6 +160,9 @@ impl Engine {
         }
         for number in 0..self.listeners.len() {
             self.handle_listener(number)?;
+        }
+        if self.handover.as_ref().is_some_and(|it| it.is_watched) {
+            self.take_connections()?;
         }
         Ok(())
     }
@@ -199,7 +209,8 @@ impl Engine {
     /// others; one with requests, or with more connections than a worker that sleeps, does
     /// so a few times, as the others may have to do as much.
     pub(super) fn accept(&mut self, index: usize) -> io::Result<()> {
-        if self.has_left_listeners || self.resume_accepting_ms.is_some() {
+        let is_paused = self.is_intake_suspended || self.resume_accepting_ms.is_some();
+        if self.has_left_listeners || is_paused {
             return Ok(());
         }
         if !self.watched.is_empty() {

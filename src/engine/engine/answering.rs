@@ -228,14 +228,15 @@ impl Engine {
     }
 
     /// Takes a connection out of the engine once its response is a
-    /// [`switch_protocols`](Responder::switch_protocols). `None`: it is not, or the client
-    /// is gone.
+    /// [`switch_protocols`](Responder::switch_protocols). `None`: it is not, the body of the
+    /// request is not complete, or the client is gone.
     pub fn upgrade(&mut self, mut responder: Responder) -> Option<Upgraded> {
         let id = responder.id;
         let mut outgoing = responder.outgoing.take()?;
-        let is_answering = find(&mut self.connections, id.connection)
-            .is_some_and(|connection| connection.is_answering(id));
-        if !outgoing.is_upgrade || !is_answering {
+        // Else what was received would be body, and no other protocol.
+        let can_leave = find(&mut self.connections, id.connection)
+            .is_some_and(|connection| connection.is_answering(id) && !connection.is_body_left());
+        if !outgoing.is_upgrade || !can_leave {
             self.take_response(id, outgoing);
             return None;
         }

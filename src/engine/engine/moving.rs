@@ -33,6 +33,9 @@ impl Engine {
     }
 
     pub(super) fn start_taking(&mut self) -> io::Result<()> {
+        if self.has_left_listeners {
+            return Ok(());
+        }
         if let Some(handover) = self.handover.as_mut().filter(|it| !it.is_watched) {
             // Of all workers that sleep, one is woken for a connection.
             let flags = EventFlags::IN | EventFlags::EXCLUSIVE;
@@ -41,6 +44,19 @@ impl Engine {
             handover.is_watched = true;
         }
         Ok(())
+    }
+
+    /// Goes on taking connections after it was full.
+    pub(super) fn take_again_if_there_is_room(&mut self) -> io::Result<()> {
+        let is_paused = self.handover.as_ref().is_some_and(|it| !it.is_watched);
+        if is_paused && !self.is_intake_suspended && !self.is_full() {
+            self.start_taking()?;
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.connections.len() >= self.parts.settings.connections
     }
 
     /// Leaves what others give away to others.
@@ -92,6 +108,9 @@ impl Engine {
             }
             given += 1;
         }
+        let connections = &mut self.connections;
+        self.ready
+            .retain(|token| find(connections, *token).is_some());
         given
     }
 
@@ -129,10 +148,14 @@ impl Engine {
     /// Takes connections that others gave away, unless it has enough to do.
     pub(super) fn take_connections(&mut self) -> io::Result<()> {
         for _ in 0..MAX_TAKEN {
-            if !self.ready.is_empty()
-                || !self.watched.is_empty()
-                || self.connections.len() >= self.parts.settings.connections
-            {
+            if self.is_full() {
+                self.accept_state.more_waiting = true;
+                // It would be woken again and again.
+                return self.stop_taking();
+            }
+            if !self.ready.is_empty() || !self.watched.is_empty() {
+                // The kernel may have woken only this worker.
+                self.accept_state.more_waiting = true;
                 return Ok(());
             }
             if self

@@ -622,3 +622,18 @@ fn a_response_that_is_no_upgrade_leaves_the_connection_in_the_engine() {
 
     assert!(is_answered(&server.answer(&mut client)));
 }
+
+#[test]
+fn a_connection_in_the_middle_of_a_body_is_not_left_to_another_protocol() {
+    let mut server = TestServer::new(as_received());
+    let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nhello";
+    let (mut client, _, mut responder) = post(&mut server, head);
+    responder
+        .switch_protocols(&[(b"Upgrade", b"echo")])
+        .unwrap();
+
+    assert!(server.engine.upgrade(responder).is_none());
+
+    assert_eq!(server.engine.connections(), 0);
+    assert_eq!(received(&mut client), (Vec::new(), true));
+}

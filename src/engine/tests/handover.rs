@@ -1,10 +1,12 @@
 //! Connections that go from one engine to another, in each of their states.
 
 use super::{REQUEST, answer_ok, is_answered};
-use crate::{Engine, HandoverSockets, Neighbours, Notice, RequestBody, Settings};
+use crate::{Engine, HandoverSockets, Neighbours, Notice, Peer, RequestBody, Settings};
+use rustix::event::{EventfdFlags, eventfd};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 /// Two workers of a pool, of which only the first accepts connections.
@@ -370,6 +372,84 @@ fn a_full_handover_socket_keeps_connections_where_they_are() {
         assert!(is_answered(&answer(&mut pool.second, client)));
     }
     assert!(pool.first.take_notices().0.is_empty());
+}
+
+#[test]
+fn a_full_worker_sleeps_until_it_has_room() {
+    let mut pool = Pool::new(&Settings {
+        connections: 1,
+        ..settings()
+    });
+    let first = pool.client(b"");
+    pool.hand_over();
+    let mut second = pool.client(REQUEST);
+    assert_eq!(pool.first.give_connections_away(true), 1);
+    turn(&mut pool.second);
+
+    let events: usize = (0..5)
+        .map(|_| pool.second.turn(Duration::from_millis(5)).unwrap())
+        .sum();
+
+    assert_eq!(events, 0);
+    assert!(pool.second.take_more_waiting());
+    drop(first);
+    assert!(is_answered(&answer(&mut pool.second, &mut second)));
+}
+
+#[test]
+fn a_worker_with_requests_wakes_another_for_what_was_given_away() {
+    let mut pool = Pool::new(&settings());
+    let wake_fd = eventfd(0, EventfdFlags::NONBLOCK).unwrap();
+    let ours = wake_fd.try_clone().unwrap();
+    pool.second.set_wake_fd(wake_fd).unwrap();
+    let (mut busy, theirs) = UnixStream::pair().unwrap();
+    busy.write_all(REQUEST).unwrap();
+    pool.second.adopt(theirs.into(), Peer::Unix, 7);
+    assert_eq!(pool.second.ready(), 1);
+    let _client = pool.client(REQUEST);
+    assert_eq!(pool.first.give_requests_away(1), 1);
+    pool.second.take_more_waiting();
+
+    turn(&mut pool.second);
+
+    assert_eq!(pool.second.connections(), 1);
+    assert!(pool.second.take_more_waiting());
+    pool.second.wake_another().unwrap();
+    assert_eq!(rustix::io::read(&ours, &mut [0; 8]), Ok(8));
+}
+
+#[test]
+fn requests_that_have_gone_with_their_connections_are_not_ready() {
+    let mut pool = Pool::new(&settings());
+    let _client = pool.client(REQUEST);
+    assert_eq!(pool.first.ready(), 1);
+
+    assert_eq!(pool.first.give_connections_away(true), 1);
+
+    assert_eq!(pool.first.ready(), 0);
+}
+
+#[test]
+fn a_message_that_cannot_be_understood_is_dropped_with_a_notice() {
+    let sockets = HandoverSockets::pair().unwrap();
+    for message in [
+        &b""[..],
+        b"\x09",
+        b"\x09\0\0\0",
+        b"\x02\0\0\0{\"",
+        b"\x02\0\0\0{}",
+    ] {
+        rustix::io::write(&sockets.give, message).unwrap();
+    }
+    let mut engine = Engine::new(settings()).unwrap();
+    engine.set_handover(sockets).unwrap();
+
+    for _ in 0..3 {
+        turn(&mut engine);
+    }
+
+    let (notices, _) = engine.take_notices();
+    assert_eq!(notices.len(), 5, "{notices:?}");
 }
 
 #[test]

@@ -580,7 +580,7 @@ impl Pool {
         if in_pieces.awaits_writable {
             return self.pending.push(pending);
         }
-        let piece_length = in_pieces.left.len().min(3000);
+        let piece_length = in_pieces.left.len().min(25_000);
         let rest = in_pieces.left.split_off(piece_length);
         let piece = std::mem::replace(&mut in_pieces.left, rest);
         let responder = &mut pending.responder;

@@ -203,14 +203,14 @@ struct SeenRequest {
     body: Option<Bytes>,
 }
 
-/// Bytes that a failed assertion shows as text, the `x` of large responses left out.
+/// Bytes of which a failed assertion shows only the first.
 #[derive(Default, PartialEq, Eq)]
 struct Bytes(Vec<u8>);
 
 impl fmt::Debug for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.0.escape_ascii().to_string().replace("xxxxx", "");
-        write!(f, "{} bytes: \"{text}\"", self.0.len())
+        let first = &self.0[..self.0.len().min(300)];
+        write!(f, "{} bytes: \"{}\"", self.0.len(), first.escape_ascii())
     }
 }
 
@@ -340,7 +340,8 @@ impl<'a> Run<'a> {
                 is_busy |= self.turn(number);
             }
             if !self.script.has(READS_LATE) {
-                self.receive();
+                // There is room for more of a response.
+                is_busy |= self.receive();
             }
             if !is_busy {
                 return;
