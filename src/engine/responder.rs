@@ -180,9 +180,13 @@ impl Responder {
         let frame = body.frame(piece.len());
         if frame.length > 0 {
             let output = &mut outgoing.output;
-            output.append(frame.prefix(), settings)?;
-            output.push(&client.transport, &piece[..frame.length], settings)?;
-            output.append(frame.suffix, settings)?;
+            let pushed = output
+                .append(frame.prefix(), settings)
+                .and_then(|()| output.push(&client.transport, &piece[..frame.length], settings))
+                .and_then(|()| output.append(frame.suffix, settings));
+            // What was announced is missing: nothing may follow.
+            outgoing.is_broken |= pushed.is_err();
+            pushed?;
         }
         Ok(outgoing.output.flow(settings))
     }

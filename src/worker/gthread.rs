@@ -281,7 +281,7 @@ impl Gthread {
             };
             self.pool.wake(wanted);
         }
-        self.share(activity)?;
+        self.share(activity, has_finished)?;
         self.wsgi.log_suppressed(now_ms, &self.reporter);
         let connections = self.serving.engine.connections() as u64;
         if let Some(row) = self.serving.scoreboard.row(self.serving.row) {
@@ -313,7 +313,7 @@ impl Gthread {
     }
 
     /// Gives requests that find no free thread to other workers, if that is worth it.
-    fn share(&mut self, activity: Activity) -> io::Result<()> {
+    fn share(&mut self, activity: Activity, has_finished: bool) -> io::Result<()> {
         let stalled = self.stalled();
         let serving = &mut self.serving;
         let now = self.start.elapsed();
@@ -321,9 +321,11 @@ impl Gthread {
             self.balance.woke(now);
             return serving.engine.resume_intake();
         }
+        // Each request that is finished makes room for one new connection.
+        serving.engine.accept_between_requests()?;
         let ready = serving.engine.ready();
         if ready == 0 {
-            return Ok(());
+            return serving.engine.resume_intake();
         }
         if stalled >= MAX_STALL && serving.scoreboard.others_serve(serving.row) {
             // As in `Serving::time_out_current`.
@@ -337,6 +339,12 @@ impl Gthread {
             let asleep = serving.scoreboard.others_asleep(serving.row);
             let surplus = self.balance.surplus(ready + 1, asleep, now);
             serving.engine.give_requests_away(surplus.min(ready));
+            if has_finished {
+                serving.engine.resume_intake()?;
+            } else {
+                // A listener with connections would end each wait at once.
+                serving.engine.suspend_intake()?;
+            }
         }
         Ok(())
     }

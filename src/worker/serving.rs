@@ -341,6 +341,8 @@ impl Serving {
         self.engine.turn(Duration::ZERO)?;
         self.time_out_current()?;
         self.handle_events()?;
+        // Only once the intake goes on again, see `time_out_current`.
+        self.engine.accept_between_requests()?;
         let max = Duration::from_secs(1).min(self.time_left());
         if self.engine.ready() > 0 && self.scoreboard.others_serve(self.row) {
             self.engine.give_requests_away(usize::MAX);
@@ -348,7 +350,7 @@ impl Serving {
                 return Ok(RETRY);
             }
         }
-        Ok(self.engine.next_timeout_while_busy(max))
+        Ok(self.sleep_time_while_busy(max))
     }
 
     /// How long it may sleep, at most until `heartbeat` is due.
