@@ -13,52 +13,56 @@ const REQUEST: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 #[test]
 fn connections_that_are_opened_at_once_are_spread() {
     for (workers, most_allowed) in [(2, 38), (4, 22)] {
-        let server = Server::running("work:app")
-            .workers(workers)
-            .setting("keepalive", 60)
-            .start();
-        let before: BTreeMap<Pid, usize> = server
-            .wait_for_workers(workers.into())
-            .into_iter()
-            .map(|pid| (pid, sockets_of(pid)))
-            .collect();
+        let most = median_of_five(|| most_on_one_worker(workers, 64, true));
 
-        let mut connections: Vec<_> = (0..64).map(|_| server.connect()).collect();
+        assert!(most <= most_allowed, "one of {workers} holds {most} of 64");
+    }
+}
+
+#[test]
+fn silent_connections_are_spread() {
+    let most = median_of_five(|| most_on_one_worker(4, 32, false));
+
+    assert!(most <= 11, "one worker holds {most} of 32");
+}
+
+/// On a busy machine a worker may not get to run while connections come.
+fn median_of_five(measure: impl FnMut() -> usize) -> usize {
+    let mut results: Vec<_> = std::iter::repeat_with(measure).take(5).collect();
+    results.sort_unstable();
+    results[2]
+}
+
+/// How many of the connections that a new server gets at once its busiest worker holds.
+/// `ask`: each sends a request, which takes a millisecond.
+fn most_on_one_worker(workers: u16, count: usize, ask: bool) -> usize {
+    let server = Server::running("work:app")
+        .workers(workers)
+        .setting("keepalive", 60)
+        .start();
+    let before: BTreeMap<Pid, usize> = server
+        .wait_for_workers(workers.into())
+        .into_iter()
+        .map(|pid| (pid, sockets_of(pid)))
+        .collect();
+
+    let mut connections: Vec<_> = (0..count).map(|_| server.connect()).collect();
+    if ask {
         for connection in &mut connections {
             connection.send("GET /cpu HTTP/1.1\r\nHost: a\r\n\r\n");
         }
         for connection in &mut connections {
             assert_eq!(connection.receive().status, 200);
         }
-
-        let held: Vec<_> = (before.iter())
-            .map(|(pid, own)| sockets_of(*pid) - own)
-            .collect();
-        assert!(held.iter().all(|held| *held <= most_allowed), "{held:?}");
     }
-}
 
-#[test]
-fn silent_connections_are_spread() {
-    let server = Server::running("work:app")
-        .workers(4)
-        .setting("keepalive", 30)
-        .start();
-
-    let before: BTreeMap<Pid, usize> = server
-        .wait_for_workers(4)
-        .into_iter()
-        .map(|pid| (pid, sockets_of(pid)))
-        .collect();
-
-    let silent: Vec<_> = (0..32).map(|_| server.connect()).collect();
-
-    let accepted = || before.iter().map(|(pid, own)| sockets_of(*pid) - own);
-    server.wait_until("all are accepted", || {
-        accepted().sum::<usize>() == silent.len()
-    });
-    let most = accepted().max();
-    assert!(most <= Some(11), "one worker holds {most:?} of 32");
+    let held = || {
+        before
+            .iter()
+            .map(|(pid, own)| sockets_of(*pid).saturating_sub(*own))
+    };
+    server.wait_until("all are accepted", || held().sum::<usize>() == count);
+    held().max().unwrap_or(0)
 }
 
 /// How many sockets a process has open.
