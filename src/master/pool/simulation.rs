@@ -219,6 +219,31 @@ proptest! {
     }
 
     #[test]
+    fn an_event_about_a_worker_that_is_gone_changes_nothing(seed in any::<u64>()) {
+        let wanted = Wanted {
+            processors: 1,
+            timeout: Some(30 * SECOND),
+            ..pool_of(1)
+        };
+        simulate(wanted, App::Loads(0), seed, |world| {
+            world.pass(SECOND);
+            world.step(&Step::Deploy(App::Loads(237)));
+            world.step(&Step::Order(Order::OneWorkerMore));
+            world.step(&Step::WorkerDies(0));
+            world.pass(SECOND / 10);
+            // One more than there are processors: the successor of the lost one does
+            // not count.
+            let before = world.arbiter.summary();
+            assert_eq!((before.ready, before.starting), (0, 2));
+
+            for which in 0..11 {
+                world.step(&Step::StaleEvent(which));
+                assert_eq!(world.arbiter.summary(), before);
+            }
+        })?;
+    }
+
+    #[test]
     fn hundreds_of_workers_are_started_however_small_the_link_is(
         workers in 33u16..300,
         processors in prop_oneof![1usize..8, 33usize..300],

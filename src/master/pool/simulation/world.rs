@@ -146,7 +146,11 @@ impl World {
                 }
             }
             Event::WorkerRefused(id, _) => {
-                if let Some(worker) = self.workers.get_mut(id) {
+                // The arbiter has forgotten a worker that is reaped. If that was lost
+                // while it served, it still counts as lost: its successor boots beside
+                // the others.
+                let worker = self.workers.get_mut(id);
+                if let Some(worker) = worker.filter(|one| one.life != Life::Reaped) {
                     worker.asked = true;
                 }
             }
