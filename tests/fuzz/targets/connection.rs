@@ -294,7 +294,7 @@ impl<'a> Run<'a> {
         for (number, end) in cuts.iter().copied().chain([bytes.len()]).enumerate() {
             self.send(&bytes[start..end]);
             start = end;
-            if self.script.moves >> (number % 8) & 1 == 1 {
+            if (self.script.moves >> (number % 8)) & 1 == 1 {
                 for engine in &mut self.engines {
                     engine.turn(Duration::ZERO).unwrap();
                     engine.give_connections_away(true);
