@@ -487,6 +487,9 @@ impl Engine {
         if self.has_left_listeners || !was_suspended {
             return Ok(());
         }
+        // Registered anew, the listeners come after all connections that have events, and
+        // would never have their turn if that happens again and again.
+        self.accept_state.waits = true;
         self.start_taking()?;
         self.watch_listeners()
     }

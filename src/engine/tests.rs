@@ -239,6 +239,18 @@ fn while_the_intake_is_suspended_nothing_is_accepted() {
 }
 
 #[test]
+fn a_connection_that_came_while_the_intake_was_suspended_is_accepted_after_the_next_request() {
+    let mut server = TestServer::new(Settings::default());
+    server.engine.suspend_intake().unwrap();
+    let _waiting = server.client();
+
+    server.engine.resume_intake().unwrap();
+    server.engine.accept_between_requests().unwrap();
+
+    assert_eq!(server.engine.connections(), 1);
+}
+
+#[test]
 fn a_waiting_connection_is_accepted_without_an_event() {
     let mut server = TestServer::new(Settings::default());
     assert!(!server.engine.try_accept().unwrap());

@@ -75,7 +75,7 @@ pub(super) struct AcceptState {
     /// More connections may wait than this worker has accepted or taken.
     pub(super) more_waiting: bool,
     /// Connections wait until requests are answered.
-    waits: bool,
+    pub(super) waits: bool,
     /// How often in a row connections were left to other workers.
     deferred: u8,
     /// A notice says that no connection can be accepted, and none was accepted since.
