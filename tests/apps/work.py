@@ -1,7 +1,7 @@
 """Says who answers.
 
-`/cpu` takes a millisecond of processor time; `/until/NAME` leaves a file
-`NAME.started` and answers when the test has made a file `NAME`.
+`/until/NAME` leaves a file `NAME.started` and answers when the test has made a
+file `NAME`.
 """
 
 import os
@@ -10,11 +10,7 @@ import time
 
 def app(environ, start_response):
     words = environ["PATH_INFO"].strip("/").split("/")
-    if words[0] == "cpu":
-        end = time.thread_time() + 0.001
-        while time.thread_time() < end:
-            pass
-    elif words[0] == "until":
+    if words[0] == "until":
         with open(words[1] + ".started", "a") as file:
             file.write("%d\n" % os.getpid())
         while not os.path.exists(words[1]):

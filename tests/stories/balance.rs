@@ -12,18 +12,14 @@ const REQUEST: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 #[test]
 fn connections_that_are_opened_at_once_are_spread() {
-    for (workers, most_allowed) in [(2, 38), (4, 22)] {
-        let most = median_of_five(|| most_on_one_worker(workers, 64, true));
+    for (workers, count, most_allowed) in [(2, 64, 38), (4, 64, 22), (4, 32, 11)] {
+        let most = median_of_five(|| most_on_one_worker(workers, count));
 
-        assert!(most <= most_allowed, "one of {workers} holds {most} of 64");
+        assert!(
+            most <= most_allowed,
+            "one of {workers} holds {most} of {count}"
+        );
     }
-}
-
-#[test]
-fn silent_connections_are_spread() {
-    let most = median_of_five(|| most_on_one_worker(4, 32, false));
-
-    assert!(most <= 11, "one worker holds {most} of 32");
 }
 
 /// On a busy machine a worker may not get to run while connections come.
@@ -34,8 +30,7 @@ fn median_of_five(measure: impl FnMut() -> usize) -> usize {
 }
 
 /// How many of the connections that a new server gets at once its busiest worker holds.
-/// `ask`: each sends a request, which takes a millisecond.
-fn most_on_one_worker(workers: u16, count: usize, ask: bool) -> usize {
+fn most_on_one_worker(workers: u16, count: usize) -> usize {
     let server = Server::running("work:app")
         .workers(workers)
         .setting("keepalive", 60)
@@ -46,15 +41,7 @@ fn most_on_one_worker(workers: u16, count: usize, ask: bool) -> usize {
         .map(|pid| (pid, sockets_of(pid)))
         .collect();
 
-    let mut connections: Vec<_> = (0..count).map(|_| server.connect()).collect();
-    if ask {
-        for connection in &mut connections {
-            connection.send("GET /cpu HTTP/1.1\r\nHost: a\r\n\r\n");
-        }
-        for connection in &mut connections {
-            assert_eq!(connection.receive().status, 200);
-        }
-    }
+    let _connections: Vec<_> = (0..count).map(|_| server.connect()).collect();
 
     let held = || {
         before
