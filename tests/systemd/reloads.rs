@@ -12,6 +12,7 @@ pub fn ten_reloads_under_load_lose_no_request(lab: &Lab) {
     }
 
     let bodies = traffic.bodies();
+    assert_eq!(traffic.closed(), 0);
     assert_eq!(traffic.finish(), Vec::<String>::new());
     assert_eq!(bodies.len(), 11, "{bodies:?}");
     assert_eq!(site.show("NRestarts"), "0");
