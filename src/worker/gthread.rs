@@ -336,9 +336,7 @@ impl Gthread {
             }
             serving.engine.give_requests_away(usize::MAX);
         } else {
-            let asleep = serving.scoreboard.others_asleep(serving.row);
-            let surplus = self.balance.surplus(ready + 1, asleep, now);
-            serving.engine.give_requests_away(surplus.min(ready));
+            serving.give_surplus_away(&mut self.balance, ready + 1, now);
             if has_finished {
                 serving.engine.resume_intake()?;
             } else {

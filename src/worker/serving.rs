@@ -7,7 +7,7 @@ use crate::reporter::Reporter;
 use crate::signals::{self, SignalWatch};
 use rgunicorn_engine::http::Limits;
 use rgunicorn_engine::{
-    Engine, HandoverSockets, Neighbours, Request, RequestId, Settings, TimeOut, Token,
+    Balance, Engine, HandoverSockets, Neighbours, Request, RequestId, Settings, TimeOut, Token,
 };
 use rgunicorn_link::protocol::{Idle, Level, ListenerInfo, Site, ToWorker};
 use rgunicorn_link::scoreboard::{Counts, Outcome, now_ms};
@@ -30,6 +30,9 @@ const IDLE_TIMEOUT_WHEN_STOPPING: Duration = Duration::from_secs(1);
 
 /// A retiring worker leaves this much before the master would kill it, in milliseconds.
 const MARGIN_MS: u64 = 500;
+
+/// A response that is complete waits at most this long for others that leave with it.
+pub const MAX_HOLD: Duration = Duration::from_millis(1);
 
 /// How soon a worker tries again to give connections away that the others had no room for.
 const RETRY: Duration = Duration::from_millis(10);
@@ -306,10 +309,6 @@ impl Serving {
         std::mem::take(&mut self.is_signalled)
     }
 
-    pub fn is_leaving(&self) -> bool {
-        self.leave.is_some()
-    }
-
     /// Whether there is nothing left to do, or no time.
     pub fn is_done(&self) -> bool {
         self.leave
@@ -355,20 +354,31 @@ impl Serving {
 
     /// How long it may sleep, at most until `heartbeat` is due.
     pub fn sleep_time(&self, heartbeat: Duration) -> Duration {
-        if self.engine.ready() > 0 {
-            return Duration::ZERO;
-        }
-        self.sleep_time_while_busy(heartbeat)
+        self.engine.next_timeout(self.longest_sleep(heartbeat))
     }
 
     /// The same, while requests that are ready have to wait.
     pub fn sleep_time_while_busy(&self, heartbeat: Duration) -> Duration {
-        let max = if self.is_leaving() && self.engine.connections() > 0 {
+        self.engine
+            .next_timeout_while_busy(self.longest_sleep(heartbeat))
+    }
+
+    fn longest_sleep(&self, heartbeat: Duration) -> Duration {
+        if self.leave.is_some() && self.engine.connections() > 0 {
             heartbeat.min(RETRY)
         } else {
             heartbeat
-        };
-        self.engine.next_timeout_while_busy(max)
+        }
+    }
+
+    /// Gives requests to workers that sleep, if it is worth that. `ready` includes those
+    /// that wait elsewhere in this worker; `now` is on the clock of `balance`.
+    pub fn give_surplus_away(&mut self, balance: &mut Balance, ready: usize, now: Duration) {
+        if ready > 1 {
+            let asleep = self.scoreboard.others_asleep(self.row);
+            let surplus = balance.surplus(ready, asleep, now);
+            self.engine.give_requests_away(surplus);
+        }
     }
 }
 

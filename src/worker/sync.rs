@@ -4,7 +4,7 @@
 use crate::companion::{Companion, lock};
 use crate::forking;
 use crate::reporter::Reporter;
-use crate::serving::Serving;
+use crate::serving::{MAX_HOLD, Serving};
 use crate::signals::Signals;
 use crate::wsgi::{Answered, Wsgi};
 use pyo3::prelude::*;
@@ -14,9 +14,6 @@ use rgunicorn_link::scoreboard::Outcome;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-
-/// A response that is complete waits at most this long for others that leave with it.
-const MAX_HOLD: Duration = Duration::from_millis(1);
 
 pub struct Sync {
     /// The companion has it while the application is in a long call.
@@ -128,8 +125,10 @@ impl Sync {
         serving.handle_events()?;
         let infos = serving.take_new_listeners();
         serving.wake_another_if_needed()?;
-        if serving.engine.ready() > 1 {
-            give_surplus_away(&mut serving, &mut self.balance, self.start.elapsed());
+        let ready = serving.engine.ready();
+        if ready > 1 {
+            let now = self.start.elapsed();
+            serving.give_surplus_away(&mut self.balance, ready, now);
         }
         let ready = serving.engine.ready();
         if ready > 0 {
@@ -163,7 +162,8 @@ impl Sync {
                 held_since = now;
             }
             // Another may have nothing to do by now.
-            give_surplus_away(&mut serving, &mut self.balance, now - self.start);
+            let waiting = serving.engine.ready();
+            serving.give_surplus_away(&mut self.balance, waiting, now - self.start);
             serving.engine.accept_between_requests()?;
         }
         if count > 0 {
@@ -221,18 +221,6 @@ impl Sync {
         if let Err(error) = serving.engine.resume_intake() {
             let text = format!("Cannot watch the listeners: {error}");
             self.reporter.log(Level::Error, text);
-        }
-    }
-}
-
-/// Gives requests to workers that sleep, if it is worth that.
-fn give_surplus_away(serving: &mut Serving, balance: &mut Balance, now: Duration) {
-    let ready = serving.engine.ready();
-    if ready > 1 {
-        let asleep = serving.scoreboard.others_asleep(serving.row);
-        let surplus = balance.surplus(ready, asleep, now);
-        if surplus > 0 {
-            serving.engine.give_requests_away(surplus);
         }
     }
 }

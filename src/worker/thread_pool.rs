@@ -15,15 +15,13 @@
 //! main thread, which then finds it free.
 
 use crate::companion::lock;
+use crate::serving::MAX_HOLD;
 use rgunicorn_engine::{Clock, Request, RequestId, Responder, TimeOut};
 use rgunicorn_link::protocol::ListenerInfo;
 use rgunicorn_link::scoreboard::{Counts, Outcome};
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-/// A response that is complete waits at most this long for others that leave with it.
-const MAX_HOLD: Duration = Duration::from_millis(1);
 
 /// A request for a thread.
 pub struct Job {

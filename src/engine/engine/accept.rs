@@ -127,6 +127,12 @@ impl Engine {
     /// Accepts a connection without an event: the kernel may have woken another worker for
     /// it, which is busy. To be called before the worker sleeps. `true`: there was one.
     pub fn try_accept(&mut self) -> io::Result<bool> {
+        // Who looks only before it sleeps must not leave connections to others, and wake up
+        // for it again, when there are none.
+        let mut waiting: Vec<_> = self.listeners.iter().map(Listener::poll).collect();
+        if poll_now(&mut waiting)? == 0 {
+            return Ok(!self.ready.is_empty());
+        }
         let before = self.connections.len();
         for number in 0..self.listeners.len() {
             self.accept(number)?;
@@ -134,9 +140,9 @@ impl Engine {
         Ok(self.connections.len() > before || !self.ready.is_empty())
     }
 
-    /// Wakes another worker if connections wait, new ones or some that were given away. The kernel woke one worker for all that
-    /// came while it slept (`EPOLLEXCLUSIVE`); while that one is busy with the first, the
-    /// others would wait.
+    /// Wakes another worker if connections wait, new ones or some that were given away. The
+    /// kernel woke one worker for all that came while it slept (`EPOLLEXCLUSIVE`); while that
+    /// one is busy with the first, the others would wait.
     pub fn wake_another(&self) -> io::Result<()> {
         let Some(wake_fd) = &self.wake_fd else {
             return Ok(());
@@ -200,14 +206,20 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether the master lets this worker accept and take connections at this moment.
+    pub(super) fn may_accept(&self) -> bool {
+        let neighbours = self.neighbours.as_ref();
+        neighbours.is_none_or(|all| all.may_accept())
+    }
+
     fn fewest_connections_idle(&self) -> Option<usize> {
         let neighbours = self.neighbours.as_ref();
         neighbours.and_then(|all| all.fewest_connections_idle())
     }
 
     /// Accepts one connection. A worker with an order from the master leaves it to the
-    /// others; one with requests, or with more connections than a worker that sleeps, does
-    /// so a few times, as the others may have to do as much.
+    /// others; one with requests, or with more connections than an idle worker, does so once,
+    /// as the others may have to do as much.
     pub(super) fn accept(&mut self, index: usize) -> io::Result<()> {
         let is_paused = self.is_intake_suspended || self.resume_accepting_ms.is_some();
         if self.has_left_listeners || is_paused {
@@ -236,10 +248,11 @@ impl Engine {
                 return Ok(());
             }
         }
+        let Some(listener) = self.listeners.get(index) else {
+            return Ok(());
+        };
+        let number = listener.number;
         if self.connections.len() >= self.parts.settings.connections {
-            let Some(listener) = self.listeners.get(index) else {
-                return Ok(());
-            };
             // None is closed unless another one really waits.
             if poll_now(&mut [listener.poll()])? == 0 {
                 return Ok(());
@@ -251,11 +264,7 @@ impl Engine {
         let Some(listener) = self.listeners.get(index) else {
             return Ok(());
         };
-        if self
-            .neighbours
-            .as_ref()
-            .is_some_and(|all| !all.may_accept())
-        {
+        if !self.may_accept() {
             return Ok(());
         }
         match listener.accept()? {
@@ -266,10 +275,6 @@ impl Engine {
                     // The kernel wakes the worker that registered first.
                     self.watch_listeners_last()?;
                 }
-                let number = self
-                    .listeners
-                    .get(index)
-                    .map_or(0, |listener| listener.number);
                 self.adopt(socket, peer, number);
                 Ok(())
             }

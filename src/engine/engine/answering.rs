@@ -128,17 +128,14 @@ impl Engine {
         let Some(outgoing) = responder.outgoing.take() else {
             return;
         };
-        let (id, now_ms) = (responder.id, self.clock.now_ms());
-        match find(&mut self.connections, id.connection) {
-            Some(connection) if connection.is_answering(id) => {
-                connection.set_response(outgoing, now_ms);
-                if connection.is_served() {
-                    self.held.push(id.connection);
-                } else {
-                    self.progress(id.connection);
-                }
+        let token = responder.id.connection;
+        if self.set_response(responder.id, outgoing) {
+            let is_served = find(&mut self.connections, token).is_some_and(|it| it.is_served());
+            if is_served {
+                self.held.push(token);
+            } else {
+                self.progress(token);
             }
-            _ => self.pools.outgoing.put_back(outgoing),
         }
     }
 
@@ -170,13 +167,23 @@ impl Engine {
     }
 
     fn take_response(&mut self, id: RequestId, outgoing: Box<Outgoing>) {
+        if self.set_response(id, outgoing) {
+            self.progress(id.connection);
+        }
+    }
+
+    /// `false`: nobody waits for the response any more.
+    fn set_response(&mut self, id: RequestId, outgoing: Box<Outgoing>) -> bool {
         let now_ms = self.clock.now_ms();
         match find(&mut self.connections, id.connection) {
             Some(connection) if connection.is_answering(id) => {
                 connection.set_response(outgoing, now_ms);
-                self.progress(id.connection);
+                true
             }
-            _ => self.pools.outgoing.put_back(outgoing),
+            _ => {
+                self.pools.outgoing.put_back(outgoing);
+                false
+            }
         }
     }
 

@@ -158,11 +158,7 @@ impl Engine {
                 self.accept_state.more_waiting = true;
                 return Ok(());
             }
-            if self
-                .neighbours
-                .as_ref()
-                .is_some_and(|all| !all.may_accept())
-            {
+            if !self.may_accept() {
                 return Ok(());
             }
             let Some(handover) = &mut self.handover else {
