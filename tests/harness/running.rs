@@ -226,6 +226,17 @@ impl Running {
         self.connect().send(bytes).receive()
     }
 
+    /// A connection whose request is in the application, which does not answer before the
+    /// test makes a file with this name.
+    #[track_caller]
+    pub fn begin_until(&self, name: &str) -> Connection {
+        let mut connection = self.connect();
+        connection.send(format!("GET /until/{name} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let started = format!("{name}.started");
+        self.wait_until("the request runs", || !self.read(&started).is_empty());
+        connection
+    }
+
     /// A GET that another thread waits for.
     pub fn get_in_background(
         &self,

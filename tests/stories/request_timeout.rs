@@ -1,7 +1,7 @@
 //! Requests that take longer than `request_timeout`, before the application sees them or
 //! in it.
 
-use crate::harness::{Broken, Connection, Running, Server, let_pass};
+use crate::harness::{Broken, Server, let_pass};
 use std::time::Duration;
 
 /// Of both classes, with one request at a time.
@@ -15,20 +15,12 @@ fn limited(class: &str, seconds: i64) -> Server {
         .setting("request_timeout", seconds)
 }
 
-fn begin_until(server: &Running, name: &str) -> Connection {
-    let mut connection = server.connect();
-    connection.send(format!("GET /until/{name} HTTP/1.1\r\nHost: a\r\n\r\n"));
-    let started = format!("{name}.started");
-    server.wait_until("the request runs", || !server.read(&started).is_empty());
-    connection
-}
-
 #[test]
 fn a_request_that_the_application_does_not_answer_in_time_is_answered_503() {
     for class in CLASSES {
         let server = limited(class, 1).start();
         let workers = server.worker_pids();
-        let mut slow = begin_until(&server, "go");
+        let mut slow = server.begin_until("go");
 
         let response = slow.receive();
 
@@ -91,7 +83,7 @@ fn a_response_that_was_begun_is_broken_off_when_it_takes_too_long() {
 fn requests_that_wait_too_long_for_the_application_are_answered_503() {
     for class in CLASSES {
         let server = limited(class, 2).start();
-        let mut slow = begin_until(&server, "go");
+        let mut slow = server.begin_until("go");
         let waiting: Vec<_> = (0..5).map(|_| server.get_in_background("/")).collect();
 
         for request in waiting {
@@ -116,7 +108,7 @@ fn a_request_whose_client_is_gone_does_not_reach_the_application() {
             connection.get("/pid");
         }
         let [mut gone, mut half_closed, mut patient] = known.try_into().ok().unwrap();
-        let mut slow = begin_until(&server, "go");
+        let mut slow = server.begin_until("go");
         gone.send("GET /until/gone HTTP/1.1\r\nHost: a\r\n\r\n");
         half_closed.send("GET /until/half HTTP/1.1\r\nHost: a\r\n\r\n");
         half_closed.finish_sending();

@@ -13,15 +13,6 @@ fn threaded(threads: i64) -> Server {
         .setting("threads", threads)
 }
 
-/// Sends a request that the application does not answer before the test makes a file.
-fn begin_until(server: &Running, name: &str) -> Connection {
-    let mut connection = server.connect();
-    connection.send(format!("GET /until/{name} HTTP/1.1\r\nHost: a\r\n\r\n"));
-    let started = format!("{name}.started");
-    server.wait_until("the request runs", || !server.read(&started).is_empty());
-    connection
-}
-
 fn begin_stuck(server: &Running, count: usize) -> Vec<Connection> {
     let stuck = (0..count)
         .map(|_| {
@@ -89,8 +80,8 @@ fn a_thread_has_a_name_and_keeps_its_thread_locals() {
 #[test]
 fn a_request_that_waits_for_a_thread_is_answered_when_one_is_free() {
     let server = threaded(2).start();
-    let mut first = begin_until(&server, "go");
-    let mut second = begin_until(&server, "later");
+    let mut first = server.begin_until("go");
+    let mut second = server.begin_until("later");
     let waiting: Vec<_> = (0..5).map(|_| server.get_in_background("/")).collect();
 
     server.write("go", "");
@@ -150,7 +141,7 @@ fn requests_that_find_no_free_thread_go_to_another_worker() {
 fn a_stuck_request_is_reported_with_its_stack_and_the_others_go_on() {
     let server = threaded(2).setting("timeout", 1).start();
     let worker = *server.worker_pids().first().unwrap();
-    let mut slow = begin_until(&server, "go");
+    let mut slow = server.begin_until("go");
 
     server.wait_for_log("The request GET /until/go has run for");
     server.wait_for_log("in until");
@@ -234,7 +225,7 @@ fn a_stop_under_load_loses_no_request_that_was_begun() {
         one_shot: 4,
         ..Load::default()
     });
-    let mut running = begin_until(&server, "go");
+    let mut running = server.begin_until("go");
     assert_eq!(traffic.finish(), Vec::<String>::new());
 
     server.signal(Signal::SIGTERM);
@@ -248,7 +239,7 @@ fn a_stop_under_load_loses_no_request_that_was_begun() {
 fn a_request_that_runs_during_a_reload_is_answered_by_the_old_worker() {
     let server = threaded(2).start();
     let old = *server.worker_pids().first().unwrap();
-    let mut running = begin_until(&server, "go");
+    let mut running = server.begin_until("go");
 
     server.reload();
     assert_ne!(server.get("/").text(), old.to_string());
@@ -390,7 +381,7 @@ fn flask_runs_in_threads() {
 fn threads_without_a_master_finish_and_leave() {
     let server = threaded(2).start();
     let worker = *server.worker_pids().first().unwrap();
-    let mut running = begin_until(&server, "go");
+    let mut running = server.begin_until("go");
 
     processes::signal(server.pid(), Signal::SIGKILL);
     server.write("go", "");
