@@ -1,6 +1,10 @@
 //! Flask.
 
-use super::pair::{Pair, multipart, noise, request};
+use super::{
+    pair::{Pair, multipart, noise, request},
+    venv,
+};
+use crate::harness::Server;
 
 #[test]
 fn a_flask_application_answers_as_under_gunicorn() {
@@ -132,4 +136,27 @@ fn flask_sees_the_headers_that_gunicorn_shows_it() {
     ))
     .assert_status(200)
     .assert_same();
+}
+
+#[test]
+fn flask_keeps_the_requests_of_its_threads_apart() {
+    let server = Server::running("flask_app:app")
+        .workers(1)
+        .setting("threads", 4)
+        .setting("python", venv().join("bin/python").to_str().unwrap())
+        .file(
+            "flask_app.py",
+            "import flask, time\napp = flask.Flask(__name__)\n\
+             @app.route('/<name>')\ndef show(name):\n    time.sleep(0.01)\n    \
+             return flask.request.path + ' ' + name\n",
+        )
+        .start();
+    let requests: Vec<_> = (0..20)
+        .map(|number| (number, server.get_in_background(&format!("/{number}"))))
+        .collect();
+
+    for (number, request) in requests {
+        let text = request.join().unwrap().unwrap().text();
+        assert_eq!(text, format!("/{number} {number}"));
+    }
 }

@@ -1,5 +1,5 @@
-//! Real applications from `PyPI`: their answers here are the same as under
-//! Gunicorn.
+//! Real applications from `PyPI`, nearly always beside Gunicorn: their answers
+//! are the same.
 
 mod django;
 mod flask;

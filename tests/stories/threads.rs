@@ -356,28 +356,6 @@ fn write_works_in_threads() {
 }
 
 #[test]
-fn flask_runs_in_threads() {
-    let server = Server::running("flask_app:app")
-        .workers(1)
-        .setting("threads", 4)
-        .file(
-            "flask_app.py",
-            "import flask, time\napp = flask.Flask(__name__)\n\
-             @app.route('/<name>')\ndef show(name):\n    time.sleep(0.01)\n    \
-             return flask.request.path + ' ' + name\n",
-        )
-        .start();
-    let requests: Vec<_> = (0..20)
-        .map(|number| (number, server.get_in_background(&format!("/{number}"))))
-        .collect();
-
-    for (number, request) in requests {
-        let text = request.join().unwrap().unwrap().text();
-        assert_eq!(text, format!("/{number} {number}"));
-    }
-}
-
-#[test]
 fn threads_without_a_master_finish_and_leave() {
     let server = threaded(2).start();
     let worker = *server.worker_pids().first().unwrap();
