@@ -5,11 +5,12 @@ use crate::completions::Completions;
 use crate::connection::{Connection, Next};
 use crate::responder::{Claim, Client, EngineParts};
 use crate::transport::Transport;
-use crate::{Engine, HandoverSockets, Neighbours, Peer, Request, Responder, Settings};
+use crate::{Engine, HandoverSockets, Neighbours, Peer, Settings};
 use rgunicorn_http::Status;
 use rustix::event::{EventfdFlags, eventfd};
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use server::{REQUEST, TestServer, answer_ok, is_answered, next_request};
+use std::io::{ErrorKind, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,79 +18,10 @@ use std::time::{Duration, Instant};
 mod asynchronous;
 mod handover;
 mod random;
+mod server;
+mod streamed_body;
 mod time_out;
-
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-
-struct TestServer {
-    engine: Engine,
-    address: SocketAddr,
-}
-
-impl TestServer {
-    fn new(settings: Settings) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut engine = Engine::new(settings).unwrap();
-        engine.listen(listener.into(), 0).unwrap();
-        Self { engine, address }
-    }
-
-    fn client(&self) -> TcpStream {
-        let client = TcpStream::connect(self.address).unwrap();
-        client.set_nonblocking(true).unwrap();
-        client
-    }
-
-    /// One turn, and a response to each complete request.
-    fn turn(&mut self) {
-        self.engine.turn(Duration::from_millis(20)).unwrap();
-        while let Some((request, mut responder)) = self.engine.next_request() {
-            answer_ok(&mut responder, self.engine.clock().date());
-            self.engine.finish(responder);
-            self.engine.recycle(request);
-        }
-    }
-
-    /// Serves until this client has a whole response, or its connection is closed.
-    fn answer(&mut self, client: &mut TcpStream) -> String {
-        let mut text = Vec::new();
-        for _ in 0..500 {
-            let mut bytes = [0; 4096];
-            match client.read(&mut bytes) {
-                Ok(0) => break,
-                Ok(count) => text.extend_from_slice(&bytes[..count]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.turn(),
-                Err(error) => panic!("{error}"),
-            }
-            if text.ends_with(b"\r\n\r\nok") {
-                break;
-            }
-        }
-        String::from_utf8(text).unwrap()
-    }
-
-    /// Lets time pass without a turn.
-    fn block_for(&mut self, millis: u64) {
-        let until = self.engine.clock().now_ms() + millis;
-        while self.engine.clock().now_ms() < until {
-            std::thread::yield_now();
-            self.engine.update_clock();
-        }
-    }
-}
-
-fn answer_ok(responder: &mut Responder, date: &[u8; 29]) {
-    let head = responder.head(b"200 OK").unwrap();
-    head.finish(Some(2), date);
-    responder.push(b"ok").unwrap();
-    responder.end();
-}
-
-fn is_answered(text: &str) -> bool {
-    text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\nok")
-}
+mod upgrade;
 
 #[test]
 fn a_request_that_came_in_time_is_answered_although_the_engine_was_busy() {
@@ -314,16 +246,6 @@ fn a_discarded_response_leaves_nothing_behind() {
     let text = server.answer(&mut client);
     assert!(text.starts_with("HTTP/1.1 500 "), "{text}");
     assert!(!text.contains("not for anybody"), "{text}");
-}
-
-/// The next complete request; waits for it.
-fn next_request(server: &mut TestServer) -> (Request, Responder) {
-    loop {
-        server.engine.turn(Duration::from_millis(20)).unwrap();
-        if let Some(handed_out) = server.engine.next_request() {
-            return handed_out;
-        }
-    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Connections that go from one engine to another, in each of their states.
 
-use super::{REQUEST, answer_ok, is_answered};
+use super::server::{REQUEST, answer_ok, is_answered};
 use crate::{Engine, HandoverSockets, Neighbours, Notice, Peer, RequestBody, Settings};
 use rustix::event::{EventfdFlags, eventfd};
 use std::io::{ErrorKind, Read, Write};

@@ -1,6 +1,6 @@
 //! Requests that wait too long, or whose response does.
 
-use super::{REQUEST, TestServer, answer_ok, is_answered, next_request};
+use super::server::{REQUEST, TestServer, answer_ok, is_answered, next_request};
 use crate::{Flow, SendError, Settings, TimeOut, Unserved};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};

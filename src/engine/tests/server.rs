@@ -1,0 +1,134 @@
+//! A server for the tests: an engine with a listener and an application that answers `ok`,
+//! and what a client receives from it.
+
+use crate::{Engine, Request, RequestEvent, Responder, Settings};
+use std::io::{ErrorKind, Read};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+pub(super) const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+pub(super) struct TestServer {
+    pub(super) engine: Engine,
+    address: SocketAddr,
+}
+
+impl TestServer {
+    pub(super) fn new(settings: Settings) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut engine = Engine::new(settings).unwrap();
+        engine.listen(listener.into(), 0).unwrap();
+        Self { engine, address }
+    }
+
+    pub(super) fn client(&self) -> TcpStream {
+        let client = TcpStream::connect(self.address).unwrap();
+        client.set_nonblocking(true).unwrap();
+        client
+    }
+
+    /// One turn, and a response to each complete request.
+    pub(super) fn turn(&mut self) {
+        self.engine.turn(Duration::from_millis(20)).unwrap();
+        while let Some((request, mut responder)) = self.engine.next_request() {
+            answer_ok(&mut responder, self.engine.clock().date());
+            self.engine.finish(responder);
+            self.engine.recycle(request);
+        }
+    }
+
+    /// Serves until this client has a whole response, or its connection is closed.
+    pub(super) fn answer(&mut self, client: &mut TcpStream) -> String {
+        let mut text = Vec::new();
+        for _ in 0..500 {
+            let mut bytes = [0; 4096];
+            match client.read(&mut bytes) {
+                Ok(0) => break,
+                Ok(count) => text.extend_from_slice(&bytes[..count]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.turn(),
+                Err(error) => panic!("{error}"),
+            }
+            if text.ends_with(b"\r\n\r\nok") {
+                break;
+            }
+        }
+        String::from_utf8(text).unwrap()
+    }
+
+    pub(super) fn turn_until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
+        for _ in 0..2000 {
+            if done(self) {
+                return;
+            }
+            self.engine.turn(Duration::from_millis(5)).unwrap();
+        }
+        panic!("it did not come to that");
+    }
+
+    /// Turns until this event of a request comes. Others are ignored.
+    pub(super) fn await_event(&mut self, event: RequestEvent) {
+        self.turn_until(|server| server.engine.take_request_events().contains(&event));
+    }
+
+    /// Lets time pass without a turn.
+    pub(super) fn block_for(&mut self, millis: u64) {
+        let until = self.engine.clock().now_ms() + millis;
+        while self.engine.clock().now_ms() < until {
+            std::thread::yield_now();
+            self.engine.update_clock();
+        }
+    }
+}
+
+pub(super) fn answer_ok(responder: &mut Responder, date: &[u8; 29]) {
+    let head = responder.head(b"200 OK").unwrap();
+    head.finish(Some(2), date);
+    responder.push(b"ok").unwrap();
+    responder.end();
+}
+
+pub(super) fn is_answered(text: &str) -> bool {
+    text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\nok")
+}
+
+/// The next complete request; waits for it.
+pub(super) fn next_request(server: &mut TestServer) -> (Request, Responder) {
+    loop {
+        server.engine.turn(Duration::from_millis(20)).unwrap();
+        if let Some(handed_out) = server.engine.next_request() {
+            return handed_out;
+        }
+    }
+}
+
+pub(super) fn across_turns() -> Settings {
+    Settings {
+        across_turns: true,
+        keepalive: Duration::from_secs(60),
+        ..Settings::default()
+    }
+}
+
+pub(super) fn answer_with(responder: &mut Responder, body: &[u8]) {
+    let head = responder.head(b"200 OK").unwrap();
+    head.finish(Some(body.len() as u64), &[b' '; 29]);
+    responder.push(body).unwrap();
+    responder.end();
+}
+
+/// Reads what has come, without waiting. The second: the connection is closed.
+pub(super) fn received(client: &mut TcpStream) -> (Vec<u8>, bool) {
+    let mut all = Vec::new();
+    let mut bytes = [0; 16384];
+    loop {
+        match client.read(&mut bytes) {
+            Ok(0) => return (all, true),
+            Ok(count) => all.extend_from_slice(&bytes[..count]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return (all, false),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return (all, true),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
