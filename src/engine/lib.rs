@@ -22,7 +22,7 @@
 //! | `engine/accept.rs`                        | new connections, and which worker takes them|
 //! | `engine/answering.rs`                     | requests handed out and given back          |
 //! | `engine/moving.rs`, `handover.rs`         | connections that go to other workers        |
-//! | `connection.rs`                           | the states of one connection                |
+//! | `connection.rs`, `connection/`            | the states of one connection                |
 //! | `transport.rs`                            | the only calls that receive and send        |
 //! | `request.rs`, `responder.rs`              | what the application gets                   |
 //! | `completions.rs`                          | what other threads give back                |

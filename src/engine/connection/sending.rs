@@ -1,0 +1,131 @@
+//! How a response is sent, be it the application's or a refusal, and what follows it: the
+//! next request, or the end of the connection.
+
+use super::{Connection, MAX_READS_PER_TURN, Next, State, millis};
+use crate::buffers::{Outgoing, Pools};
+use crate::notice::RequestError;
+use crate::transport::Moved;
+use rgunicorn_http::{ResponseContext, write_error_page};
+
+/// The most bytes that are read and discarded while a connection lingers (RFC 9112,
+/// section 9.6).
+const MAX_LINGER_BYTES: u32 = 64 * 1024 * 1024;
+
+/// The longest time a connection lingers, in milliseconds.
+const MAX_LINGER_MS: u64 = 2000;
+
+/// What follows the response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AfterResponse {
+    KeepAlive,
+    /// Close when the client does: it may still be sending.
+    Linger,
+    /// Close: the client asked for it and sends nothing more.
+    Close,
+    /// Close without sending the rest: the response cannot be completed, and the client
+    /// has to see that.
+    Abort,
+}
+
+impl Connection {
+    /// Takes the response of the request that is being answered.
+    pub(crate) fn set_response(&mut self, outgoing: Box<Outgoing>, now_ms: u64) {
+        let is_body_left = self.is_body_left();
+        self.streamed_body = None;
+        self.after = match outgoing.complete_body() {
+            Some(_) if is_body_left => AfterResponse::Linger,
+            Some(body) if body.keep_alive => AfterResponse::KeepAlive,
+            Some(_) if self.answering.client_closes => AfterResponse::Close,
+            Some(_) => AfterResponse::Linger,
+            None => AfterResponse::Abort,
+        };
+        self.outgoing = Some(outgoing);
+        self.state = State::Sending;
+        self.deadline_ms = now_ms + millis(self.client.engine.settings.client_timeout);
+    }
+
+    /// Makes an error page the response, and closes the connection after it.
+    pub(crate) fn refuse(
+        &mut self,
+        error: &RequestError,
+        now_ms: u64,
+        date: &[u8; 29],
+        pools: &mut Pools,
+    ) {
+        let received = self.incoming.as_ref().map(|incoming| &incoming.input[..]);
+        let mut context = ResponseContext::of_refused(received.unwrap_or_default());
+        if self.state == State::Answering {
+            context.head_only = self.answering.head_only;
+        }
+        let outgoing = self.outgoing.get_or_insert_with(|| pools.outgoing.take());
+        outgoing.discard();
+        let output = &mut outgoing.output.buffer;
+        self.after = match write_error_page(output, context, error.status(), date) {
+            Ok(_) => AfterResponse::Linger,
+            Err(_) => AfterResponse::Abort,
+        };
+        self.state = State::Sending;
+        self.deadline_ms = now_ms + millis(self.client.engine.settings.client_timeout);
+    }
+
+    /// Sends what is left of the response. `None`: all of it is sent.
+    pub(super) fn send(&mut self, now_ms: u64) -> Option<Next> {
+        if self.after == AfterResponse::Abort {
+            return Some(Next::Close);
+        }
+        let outgoing = self.outgoing.as_mut()?;
+        let before = outgoing.output.total();
+        match outgoing.output.flush(&self.client.transport) {
+            Ok(true) => None,
+            Ok(false) => {
+                if outgoing.output.total() > before {
+                    self.deadline_ms = now_ms + millis(self.client.engine.settings.client_timeout);
+                }
+                Some(Next::Wait)
+            }
+            Err(_) => Some(Next::Close),
+        }
+    }
+
+    /// Goes on as `after` says, now that the response is sent.
+    pub(super) fn finish_response(&mut self, now_ms: u64, pools: &mut Pools) -> Option<Next> {
+        match self.after {
+            AfterResponse::KeepAlive => {
+                if let Some(outgoing) = self.outgoing.take() {
+                    pools.outgoing.put_back(outgoing);
+                }
+                self.state = State::Idle;
+                self.is_served = true;
+                self.deadline_ms = now_ms + millis(self.client.engine.settings.keepalive);
+                None
+            }
+            AfterResponse::Linger => {
+                self.client.transport.shutdown_write();
+                self.state = State::Lingering;
+                self.readiness.readable = true;
+                self.deadline_ms = now_ms + MAX_LINGER_MS;
+                None
+            }
+            AfterResponse::Close | AfterResponse::Abort => Some(Next::Close),
+        }
+    }
+
+    /// Discards what the client still sends: closing a socket with unread data resets
+    /// the connection, and the client would lose the response.
+    pub(super) fn linger(&mut self) -> Next {
+        for _ in 0..MAX_READS_PER_TURN {
+            if self.lingered >= MAX_LINGER_BYTES {
+                return Next::Close;
+            }
+            match self.client.transport.discard() {
+                Ok(Moved::Bytes(0)) | Err(_) => return Next::Close,
+                Ok(Moved::Bytes(count)) => {
+                    let count = u32::try_from(count).unwrap_or(u32::MAX);
+                    self.lingered = self.lingered.saturating_add(count);
+                }
+                Ok(Moved::WouldBlock) => return Next::Wait,
+            }
+        }
+        Next::Yield
+    }
+}
