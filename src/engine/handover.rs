@@ -13,16 +13,13 @@ use crate::close_on_fork::CloseOnFork;
 use crate::standard_streams;
 use crate::transport::Peer;
 use rgunicorn_http::BodyDecoder;
+use rgunicorn_link::{HandoverSockets, seqpacket};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
-    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut, Read, Seek, Write};
+use std::io::{self, IoSlice, Read, Seek, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -115,23 +112,7 @@ pub(crate) struct Arrival {
     pub(crate) body_file: Option<File>,
 }
 
-/// The two ends of the pair that all workers share.
-#[derive(Debug)]
-pub struct HandoverSockets {
-    pub give: OwnedFd,
-    pub take: OwnedFd,
-}
-
-impl HandoverSockets {
-    pub fn pair() -> io::Result<Self> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let (give, take) =
-            rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-        Ok(Self { give, take })
-    }
-}
-
-/// A worker's copies of them.
+/// A worker's copies of the [`HandoverSockets`].
 #[derive(Debug)]
 pub(crate) struct Handover {
     give: CloseOnFork,
@@ -184,18 +165,10 @@ impl Handover {
         let files = body_file.into_iter().chain(&bytes_file).map(AsFd::as_fd);
         let fds: Vec<BorrowedFd<'_>> = [socket].into_iter().chain(files).collect();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        ancillary.push(SendAncillaryMessage::ScmRights(&fds));
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        loop {
-            match rustix::net::sendmsg(&self.give, &parts, &mut ancillary, flags) {
-                Ok(_) => return Ok(true),
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM | Errno::TOOMANYREFS) => {
-                    return Ok(false);
-                }
-                Err(error) => return Err(error.into()),
-            }
+        match seqpacket::send(&self.give, &parts, &fds, &mut space) {
+            Ok(()) => Ok(true),
+            Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM | Errno::TOOMANYREFS) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -208,32 +181,11 @@ impl Handover {
     pub(crate) fn take(&mut self) -> io::Result<Option<(OwnedFd, Arrival)>> {
         self.message.resize(MAX_MESSAGE, 0);
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-        let received = loop {
-            let buffers = &mut [IoSliceMut::new(&mut self.message)];
-            match rustix::net::recvmsg(&self.take, buffers, &mut ancillary, flags) {
-                Ok(received) => break received,
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(None),
-                Err(error) => return Err(error.into()),
-            }
+        let Some(received) = seqpacket::receive(&self.take, &mut self.message, &mut space)? else {
+            return Ok(None);
         };
-        // Owned before anything can fail, so that an early return closes them.
-        let fds: Vec<OwnedFd> = ancillary
-            .drain()
-            .filter_map(|message| match message {
-                RecvAncillaryMessage::ScmRights(fds) => Some(fds),
-                _ => None,
-            })
-            .flatten()
-            .collect();
-        let cut = ReturnFlags::TRUNC | ReturnFlags::CTRUNC;
-        if received.flags.intersects(cut) {
-            return Err(invalid("the message was cut short"));
-        }
         // An error concerns this message only.
-        unpack(&self.message[..received.bytes], fds)
+        unpack(&self.message[..received.length], received.fds)
             .map(Some)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }

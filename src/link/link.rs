@@ -1,12 +1,9 @@
 //! A link: a `SOCK_SEQPACKET` pair that carries messages and descriptors.
 
+use crate::seqpacket;
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
-    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-};
 use serde::{Serialize, de::DeserializeOwned};
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -42,12 +39,7 @@ pub enum Received<M> {
 impl Link {
     /// Two ends that are connected. Both are close-on-exec and non-blocking.
     pub fn pair() -> io::Result<(Self, Self)> {
-        let (one, other) = rustix::net::socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-            None,
-        )?;
+        let (one, other) = seqpacket::pair()?;
         Ok((Self(one), Self(other)))
     }
 
@@ -66,59 +58,23 @@ impl Link {
             ));
         }
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        if !fds.is_empty() {
-            ancillary.push(SendAncillaryMessage::ScmRights(fds));
-        }
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        loop {
-            match rustix::net::sendmsg(&self.0, &[IoSlice::new(&bytes)], &mut ancillary, flags) {
-                Ok(_) => return Ok(()),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        seqpacket::send(&self.0, &[IoSlice::new(&bytes)], fds, &mut space)?;
+        Ok(())
     }
 
     /// Takes the next message, if there is one.
     pub fn receive<M: DeserializeOwned>(&self) -> io::Result<Received<M>> {
         let mut bytes = vec![0; LONGEST];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-        let received = loop {
-            let buffers = &mut [IoSliceMut::new(&mut bytes)];
-            match rustix::net::recvmsg(&self.0, buffers, &mut ancillary, flags) {
-                Ok(received) => break received,
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(Received::Nothing),
-                Err(Errno::CONNRESET | Errno::PIPE) => return Ok(Received::Closed),
-                Err(error) => return Err(error.into()),
-            }
+        let message = match seqpacket::receive(&self.0, &mut bytes, &mut space) {
+            Ok(Some(message)) if message.length > 0 => message,
+            Ok(Some(_)) => return Ok(Received::Closed),
+            Ok(None) => return Ok(Received::Nothing),
+            Err(error) if is_closed(&error) => return Ok(Received::Closed),
+            Err(error) => return Err(error),
         };
-        // Owned before anything can fail, so that an early return closes them.
-        let fds: Vec<OwnedFd> = ancillary
-            .drain()
-            .filter_map(|message| match message {
-                RecvAncillaryMessage::ScmRights(fds) => Some(fds),
-                _ => None,
-            })
-            .flatten()
-            .collect();
-        if received.bytes == 0 {
-            return Ok(Received::Closed);
-        }
-        if received
-            .flags
-            .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
-        {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "message was cut short",
-            ));
-        }
-        let message = serde_json::from_slice(&bytes[..received.bytes])?;
-        Ok(Received::Message(message, fds))
+        let value = serde_json::from_slice(&bytes[..message.length])?;
+        Ok(Received::Message(value, message.fds))
     }
 
     /// Waits for the next message.
@@ -138,6 +94,11 @@ impl Link {
             }
         }
     }
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::CONNRESET | Errno::PIPE))
 }
 
 impl AsFd for Link {

@@ -2,8 +2,9 @@
 
 use super::{Engine, HANDOVER, find, index};
 use crate::connection::State;
-use crate::handover::{Arrival, Handover, HandoverSockets};
+use crate::handover::{Arrival, Handover};
 use crate::notice::Notice;
+use rgunicorn_link::HandoverSockets;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use std::io;
 use std::os::fd::OwnedFd;

@@ -9,12 +9,11 @@ use crate::pool::{ExitStatus, GenerationId, Heartbeat, WorkerId};
 use crate::process::{ForkServerProcess, Launch, OomKills, WorkerProcess};
 use crate::status::Totals;
 use crate::wakeups::{Source, Wakeups};
-use rgunicorn_link::Scoreboard;
 use rgunicorn_link::protocol::{Idle, ListenerInfo, ToWorker};
 use rgunicorn_link::scoreboard::{ROWS, Reading, Row, now_ms};
+use rgunicorn_link::{HandoverSockets, Scoreboard};
 use rustix::event::EventfdFlags;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::io;
@@ -29,9 +28,9 @@ pub(super) struct Processes {
     listeners: Vec<Listener>,
     /// By this eventfd workers wake each other when connections wait.
     nudge: OwnedFd,
-    /// By these they give connections to each other: written to, then read from. Here as
-    /// well, so that those on their way outlive the workers.
-    handover: (OwnedFd, OwnedFd),
+    /// By these they give connections to each other. Here as well, so that those on their
+    /// way outlive the workers.
+    handover: HandoverSockets,
     /// Whether the application's output is read through pipes.
     read_output: bool,
     pub(super) outliving: Outliving,
@@ -59,12 +58,7 @@ impl Processes {
             scoreboard: Scoreboard::create()?,
             listeners,
             nudge: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
-            handover: rustix::net::socketpair(
-                AddressFamily::UNIX,
-                SocketType::SEQPACKET,
-                SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-                None,
-            )?,
+            handover: HandoverSockets::pair()?,
             read_output,
             outliving: Outliving::default(),
             past_requests: 0,
@@ -153,7 +147,7 @@ impl Processes {
             })
             .collect();
         let listeners = self.listeners.iter().map(|listener| listener.fd.as_fd());
-        let (give, take) = &self.handover;
+        let HandoverSockets { give, take } = &self.handover;
         let shared = [self.nudge.as_fd(), give.as_fd(), take.as_fd()];
         let fds: Vec<_> = listeners.chain(shared).collect();
         let Some(worker) = self.workers.get(&id) else {
