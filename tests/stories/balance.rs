@@ -2,7 +2,7 @@
 //! those that can answer.
 
 use crate::harness::processes::Pid;
-use crate::harness::{Server, processes};
+use crate::harness::{Connection, Running, Server, processes};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -59,21 +59,27 @@ fn sockets_of(pid: Pid) -> usize {
     descriptors.iter().filter(is_socket).count()
 }
 
+/// Of eight connections that are kept alive, one whose request runs until the test makes a
+/// file `name`, and the seven others: some of them are with the same worker.
+fn begin_among_kept_alive(server: &Running, name: &str) -> (Connection, Vec<Connection>) {
+    let mut kept: Vec<_> = (0..8).map(|_| server.connect()).collect();
+    for connection in &mut kept {
+        connection.get("/");
+    }
+    let mut slow = kept.pop().unwrap();
+    slow.send(format!("GET /until/{name} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    let started = format!("{name}.started");
+    server.wait_until("the request runs", || !server.read(&started).is_empty());
+    (slow, kept)
+}
+
 #[test]
 fn one_slow_call_does_not_delay_the_other_connections_of_its_worker() {
     let server = Server::running("work:app")
         .workers(2)
         .setting("keepalive", 60)
         .start();
-    let mut kept: Vec<_> = (0..8).map(|_| server.connect()).collect();
-    for connection in &mut kept {
-        connection.get("/");
-    }
-    let mut slow = kept.pop().unwrap();
-    slow.send("GET /until/go HTTP/1.1\r\nHost: a\r\n\r\n");
-    server.wait_until("one worker is busy", || {
-        !server.read("go.started").is_empty()
-    });
+    let (mut slow, mut kept) = begin_among_kept_alive(&server, "go");
     let busy = server.read("go.started");
 
     for connection in &mut kept {
@@ -95,11 +101,7 @@ fn a_request_half_sent_to_a_worker_in_a_slow_call_is_answered_elsewhere() {
     for connection in &mut kept {
         connection.send(&REQUEST[..10]);
     }
-    let mut slow = server.connect();
-    slow.send("GET /until/go HTTP/1.1\r\nHost: a\r\n\r\n");
-    server.wait_until("one worker is busy", || {
-        !server.read("go.started").is_empty()
-    });
+    let mut slow = server.begin_until("go");
     let busy = server.read("go.started");
 
     for connection in &mut kept {
@@ -160,15 +162,7 @@ fn a_stuck_call_is_ended_although_other_connections_of_its_worker_are_busy() {
         .setting("timeout", 2)
         .setting("keepalive", 60)
         .start();
-    let mut kept: Vec<_> = (0..8).map(|_| server.connect()).collect();
-    for connection in &mut kept {
-        connection.get("/");
-    }
-    let mut slow = kept.pop().unwrap();
-    slow.send("GET /until/never HTTP/1.1\r\nHost: a\r\n\r\n");
-    server.wait_until("a worker is stuck", || {
-        !server.read("never.started").is_empty()
-    });
+    let (mut slow, mut kept) = begin_among_kept_alive(&server, "never");
     let stuck = processes::pid_in(&server.read("never.started"));
 
     let since = Instant::now();
