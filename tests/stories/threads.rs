@@ -218,7 +218,7 @@ fn a_reload_under_load_closes_no_connection_of_threads() {
 }
 
 #[test]
-fn a_stop_under_load_loses_no_request_that_was_begun() {
+fn a_stop_after_load_waits_for_the_request_that_runs() {
     let server = threaded(3).start();
     let traffic = server.under(Load {
         kept_alive: 0,
