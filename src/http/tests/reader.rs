@@ -36,16 +36,27 @@ pub fn read(bytes: &[u8], ends: &[usize], limits: &Limits) -> Outcome {
     }
 }
 
+/// Parses the first bytes up to each of `ends` until the head is complete. Returns the end
+/// at which it is.
+pub fn parse_head(
+    head: &mut Head,
+    bytes: &[u8],
+    ends: impl IntoIterator<Item = usize>,
+    limits: &Limits,
+) -> Result<Option<usize>, Refusal> {
+    for end in ends {
+        if head.parse(&bytes[..end], limits)? {
+            return Ok(Some(end));
+        }
+    }
+    Ok(None)
+}
+
 fn try_read(bytes: &[u8], ends: &[usize], limits: &Limits) -> Result<Option<Reading>, Refusal> {
     let mut ends = ends.iter().copied().chain([bytes.len()]);
     let mut head = Head::new();
-    let end = loop {
-        let Some(end) = ends.next() else {
-            return Ok(None);
-        };
-        if head.parse(&bytes[..end], limits)? {
-            break end;
-        }
+    let Some(end) = parse_head(&mut head, bytes, &mut ends, limits)? else {
+        return Ok(None);
     };
     let mut body = BodyDecoder::new(head.framing, limits);
     let mut data = Vec::new();
