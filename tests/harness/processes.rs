@@ -113,6 +113,11 @@ pub fn holds_socket(pid: Pid, inode: u64) -> bool {
     descriptors(pid).contains(&wanted)
 }
 
+/// The program that a process runs.
+pub fn executable(pid: Pid) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/exe")).ok()
+}
+
 /// What a process is called in a process listing.
 pub fn command_line(pid: Pid) -> String {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();

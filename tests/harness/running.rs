@@ -268,8 +268,11 @@ impl Running {
         let Some(inode) = self.listener_inode() else {
             return BTreeSet::new();
         };
+        let master = processes::executable(self.pid());
         self.children()
             .into_iter()
+            // A fork server has copies of all descriptors until it runs Python.
+            .filter(|pid| processes::executable(*pid) != master)
             .filter(|pid| processes::holds_socket(*pid, inode))
             .collect()
     }
