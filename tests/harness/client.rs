@@ -136,6 +136,7 @@ pub struct Connection {
     stream: Box<dyn Stream>,
     /// Bytes that were read and not used yet.
     buffer: Vec<u8>,
+    local_port: Option<u16>,
 }
 
 impl Connection {
@@ -143,10 +144,12 @@ impl Connection {
     const TIMEOUT: Duration = Duration::from_secs(30);
 
     pub fn open(address: &Address) -> io::Result<Self> {
+        let mut local_port = None;
         let stream: Box<dyn Stream> = match address {
             Address::Tcp(address) => {
                 let stream = TcpStream::connect_timeout(address, Self::TIMEOUT)?;
                 stream.set_nodelay(true)?;
+                local_port = Some(stream.local_addr()?.port());
                 Box::new(stream)
             }
             Address::Unix(path) => Box::new(UnixStream::connect(path)?),
@@ -155,7 +158,13 @@ impl Connection {
         Ok(Self {
             stream,
             buffer: Vec::new(),
+            local_port,
         })
+    }
+
+    /// The client's port, if this is TCP.
+    pub fn local_port(&self) -> Option<u16> {
+        self.local_port
     }
 
     /// Sends bytes as they are.

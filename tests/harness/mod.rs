@@ -5,6 +5,7 @@
 //! with a long deadline, and shows what the server said when it is exceeded.
 
 pub mod client;
+pub mod exchange;
 pub mod files;
 pub mod notices;
 pub mod pause;
@@ -21,5 +22,5 @@ pub use pause::let_pass;
 pub use program::{Outcome, Program};
 pub use running::Running;
 pub use server::Server;
-pub use traffic::Load;
+pub use traffic::{Closing, Failure, Load};
 pub use wait::{holds_within, wait_until};

@@ -56,6 +56,18 @@ pub fn runs(pid: Pid) -> bool {
     state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
+/// Whether no thread of a process runs until SIGCONT comes.
+pub fn is_stopped(pid: Pid) -> bool {
+    fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|mut threads| {
+        threads.all(|thread| {
+            let id = thread
+                .ok()
+                .and_then(|entry| entry.file_name().to_str()?.parse().ok());
+            id.is_some_and(|id| state(id) == Some('T'))
+        })
+    })
+}
+
 /// The children of a process that run.
 pub fn children(pid: Pid) -> BTreeSet<Pid> {
     all()
@@ -113,6 +125,26 @@ pub fn holds_socket(pid: Pid, inode: u64) -> bool {
     descriptors(pid).contains(&wanted)
 }
 
+/// The ports of the clients whose connections to a TCP port a process has open.
+pub fn clients_of(pid: Pid, port: u16) -> BTreeSet<u16> {
+    let open = descriptors(pid);
+    let text = fs::read_to_string("/proc/net/tcp").unwrap();
+    text.lines()
+        .skip(1)
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let socket = PathBuf::from(format!("socket:[{}]", fields[9]));
+            (port_in(fields[1])? == port && open.contains(&socket)).then(|| port_in(fields[2]))?
+        })
+        .filter(|client| *client != 0)
+        .collect()
+}
+
+/// The port of an address as `/proc/net/tcp` shows it.
+fn port_in(address: &str) -> Option<u16> {
+    u16::from_str_radix(address.rsplit(':').next()?, 16).ok()
+}
+
 /// The program that a process runs.
 pub fn executable(pid: Pid) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/exe")).ok()
@@ -141,6 +173,18 @@ pub fn memory(pid: Pid) -> io::Result<u64> {
         .ok_or_else(|| io::Error::other("no Pss in smaps_rollup"))
 }
 
+/// Memory of its own, in KiB: the pages that are in no file.
+pub fn own_memory(pid: Pid) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    ["RssAnon:", "RssShmem:"]
+        .iter()
+        .map(|name| {
+            let value = text.lines().find_map(|line| line.strip_prefix(name))?;
+            value.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+        })
+        .sum()
+}
+
 /// The inode of the socket that listens on a TCP port of this machine.
 pub fn listening_on_port(port: u16) -> Option<u64> {
     ["/proc/net/tcp", "/proc/net/tcp6"]
@@ -149,7 +193,7 @@ pub fn listening_on_port(port: u16) -> Option<u64> {
             let text = fs::read_to_string(table).ok()?;
             text.lines().skip(1).find_map(|line| {
                 let fields: Vec<&str> = line.split_whitespace().collect();
-                let here = u16::from_str_radix(fields[1].rsplit(':').next()?, 16).ok()?;
+                let here = port_in(fields[1])?;
                 (here == port && fields[3] == "0A").then(|| fields[9].parse().ok())?
             })
         })

@@ -365,8 +365,18 @@ impl Running {
     /// SIGHUP; returns when the reload is over, whether it worked or not.
     #[track_caller]
     pub fn reload(&self) {
+        self.begin_reload();
+        self.wait_for_reload();
+    }
+
+    pub fn begin_reload(&self) {
         self.forget_notices();
         self.signal(Signal::SIGHUP);
+    }
+
+    /// Returns when the reload that was begun is over, whether it worked or not.
+    #[track_caller]
+    pub fn wait_for_reload(&self) {
         self.wait_until("the reload is over", || {
             self.assert_runs();
             self.notices() == ["RELOADING=1", "READY=1"]

@@ -11,8 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Held by the story with a bound on time and by the one that starts hundreds of
-/// processes: on a small machine the second would slow down the first.
+/// Held by the story with a bound on time and by those that start hundreds of
+/// processes: on a small machine they would slow down the first.
 pub(super) static MACHINE: Mutex<()> = Mutex::new(());
 
 /// `/crash` ends the worker.

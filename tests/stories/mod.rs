@@ -19,6 +19,7 @@ mod listening;
 mod loading;
 mod loading_failures;
 mod logs;
+mod many_reloads;
 mod notifying;
 mod orders;
 mod reload_connections;

@@ -20,6 +20,9 @@ mod units;
 #[expect(dead_code, reason = "shared with the stories")]
 #[path = "../harness/client.rs"]
 mod client;
+#[path = "../harness/exchange.rs"]
+mod exchange;
+#[expect(dead_code, reason = "shared with the stories")]
 #[path = "../harness/traffic.rs"]
 mod traffic;
 #[path = "../harness/wait.rs"]
