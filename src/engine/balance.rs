@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 /// It is worth to move requests if the last one would wait longer than this.
-const MAX_WAIT: Duration = Duration::from_micros(250);
+const MAX_WAIT: Duration = Duration::from_micros(500);
 
 /// A worker that was awake for this long is not just a little ahead.
 const MAX_AWAKE: Duration = Duration::from_millis(3);
