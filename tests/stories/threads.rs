@@ -111,7 +111,8 @@ fn requests_that_find_no_free_thread_go_to_another_worker() {
     let mut held = Vec::new();
     let mut others = Vec::new();
     for number in 0.. {
-        assert!(number < 20, "no two connections are with the same worker");
+        // It gets none until the other one holds as many, and that may hold none yet.
+        assert!(number < 60, "the worker gets no new connections");
         let mut connection = server.connect();
         if connection.get("/").text() == busy {
             let name = format!("go{}", held.len());
