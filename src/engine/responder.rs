@@ -61,6 +61,11 @@ impl Claim {
         self.take(stream, Self::ENGINE)
     }
 
+    /// Nobody has begun to answer.
+    pub(crate) fn is_open(&self, stream: u32) -> bool {
+        self.0.load(Acquire) == Self::value(stream, Self::OPEN)
+    }
+
     fn take(&self, stream: u32, owner: u64) -> bool {
         let (open, mine) = (Self::value(stream, Self::OPEN), Self::value(stream, owner));
         match self.0.compare_exchange(open, mine, AcqRel, Acquire) {

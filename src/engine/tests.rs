@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 mod asynchronous;
 mod handover;
+mod put_back;
 mod random;
 mod server;
 mod streamed_body;

@@ -73,6 +73,26 @@ impl Connection {
         Some((request, responder))
     }
 
+    /// Takes a request back that was handed out, if nobody has begun to answer it: it is
+    /// complete and waits, as before.
+    pub(crate) fn take_back(&mut self, request: Request, pools: &mut Pools) -> Result<(), Request> {
+        let is_untouched = self.is_answering(request.id)
+            && self.client.claim.is_open(self.stream)
+            && self.streamed_body.is_none();
+        if !is_untouched {
+            return Err(request);
+        }
+        let mut incoming = request.incoming;
+        if let Some(rest) = self.incoming.take() {
+            incoming.input.extend_from_slice(&rest.input);
+            pools.incoming.put_back(rest);
+        }
+        let since_ms = incoming.ready_since_ms;
+        self.incoming = Some(incoming);
+        self.set_ready(since_ms);
+        Ok(())
+    }
+
     /// Whether this request is being answered.
     pub(crate) fn is_answering(&self, id: RequestId) -> bool {
         self.state == State::Answering && self.request_id() == id

@@ -139,6 +139,29 @@ impl Engine {
         }
     }
 
+    /// Takes a request back that the application has not seen, and that was handed out whole:
+    /// it is the next one again, and can go to another worker.
+    pub fn put_back(&mut self, request: Request, mut responder: Responder) {
+        let token = request.id.connection;
+        let result = match find(&mut self.connections, token) {
+            Some(connection) => connection.take_back(request, &mut self.pools),
+            None => Err(request),
+        };
+        match result {
+            Ok(()) => {
+                if let Some(outgoing) = responder.outgoing.take() {
+                    self.pools.outgoing.put_back(outgoing);
+                }
+                self.ready.push_front(token);
+                if let Some(connection) = find(&mut self.connections, token) {
+                    self.next_deadline_ms = self.next_deadline_ms.min(connection.deadline_ms);
+                }
+            }
+            // The engine has answered in its place; the handle that is dropped frees its place.
+            Err(request) => self.recycle(request),
+        }
+    }
+
     /// Sends the responses that were held back.
     pub fn send_held(&mut self) {
         if self.held.is_empty() {

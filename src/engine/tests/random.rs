@@ -6,8 +6,8 @@
 //! whole, unless the script explains why not.
 
 use crate::{
-    BodyEnd, Engine, HandoverSockets, Notice, Request, RequestBody, RequestEvent, RequestId,
-    Responder, Settings,
+    BodyDelivery, BodyEnd, Engine, HandoverSockets, Notice, Request, RequestBody, RequestEvent,
+    RequestId, Responder, Settings,
 };
 use client::{Client, request_body, response_body};
 use proptest::collection::vec;
@@ -48,6 +48,8 @@ struct Pool {
     settings: Settings,
     clients: Vec<Client>,
     pending: Vec<Pending>,
+    /// Taken from an engine, and not looked at.
+    borrowed: Vec<(usize, Request, Responder)>,
 }
 
 impl Pool {
@@ -73,6 +75,7 @@ impl Pool {
             settings: settings.clone(),
             clients,
             pending: Vec::new(),
+            borrowed: Vec::new(),
         }
     }
 
@@ -96,6 +99,8 @@ impl Pool {
             Step::Leave(client) => self.client(client).socket = None,
             Step::Turn(engine) => self.turn(engine),
             Step::TakeRequests(engine) => self.take_requests(engine),
+            Step::Borrow(engine) => self.borrow(engine),
+            Step::PutBack => self.put_back(),
             Step::Answer(which, answer) => {
                 if which < self.pending.len() {
                     self.answer(which, answer);
@@ -128,6 +133,21 @@ impl Pool {
         }
         for notice in engine.take_notices().0 {
             assert!(matches!(notice, Notice::NotAnswered(_)), "{notice:?}");
+        }
+    }
+
+    fn borrow(&mut self, engine: usize) {
+        // Others cannot be put back.
+        if self.settings.body_delivery == BodyDelivery::Whole {
+            let request = self.engines[engine].next_request();
+            self.borrowed
+                .extend(request.map(|(request, responder)| (engine, request, responder)));
+        }
+    }
+
+    fn put_back(&mut self) {
+        if let Some((engine, request, responder)) = self.borrowed.pop() {
+            self.engines[engine].put_back(request, responder);
         }
     }
 
@@ -279,6 +299,9 @@ impl Pool {
 
     /// All do what is left to do.
     fn settle(&mut self) {
+        while !self.borrowed.is_empty() {
+            self.put_back();
+        }
         for _ in 0..MAX_TURNS {
             for engine in [0, 1] {
                 self.turn(engine);

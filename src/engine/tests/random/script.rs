@@ -37,6 +37,9 @@ pub(super) enum Step {
     Turn(usize),
     /// The application takes the requests that are complete.
     TakeRequests(usize),
+    /// It takes one, and may put it back.
+    Borrow(usize),
+    PutBack,
     Answer(usize, Answer),
     GiveRequests(usize, usize),
     GiveConnections(usize, bool),
@@ -83,6 +86,8 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         1 => client.prop_map(Step::Leave),
         10 => engine.clone().prop_map(Step::Turn),
         8 => engine.clone().prop_map(Step::TakeRequests),
+        2 => engine.clone().prop_map(Step::Borrow),
+        2 => Just(Step::PutBack),
         10 => (0..6_usize, answer()).prop_map(|(which, answer)| Step::Answer(which, answer)),
         2 => (engine.clone(), 1..4_usize).prop_map(|(who, count)| Step::GiveRequests(who, count)),
         3 => (engine, any::<bool>()).prop_map(|(who, too)| Step::GiveConnections(who, too)),
