@@ -83,6 +83,7 @@ fn no_package_depends_on_what_it_must_do_without() {
         ),
         ("rgunicorn-http", &["rustix", "nix", "libc"]),
         ("rgunicorn-engine", &["pyo3", "pyo3-ffi"]),
+        ("rgunicorn-serving", &["pyo3", "pyo3-ffi"]),
     ] {
         let below = packages.below(room);
         for name in without {

@@ -3,7 +3,6 @@
 //! connections.
 
 use crate::forking::{self, ForkingWorker};
-use crate::reporter::{Reporter, Sender};
 use crate::signals::{self, BlockedSignals};
 use crate::worker::Worker;
 use crate::{application, process};
@@ -13,6 +12,7 @@ use pyo3::prelude::*;
 use rgunicorn_engine::close_on_fork::{self, Listing};
 use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure, Site, Spawn, ToForkServer};
 use rgunicorn_link::{FORK_SERVER_FD, Link, Received, Scoreboard};
+use rgunicorn_serving::{Reporter, Sender};
 use rustix::io::FdFlags;
 use rustix::net::SocketType;
 use std::os::fd::{FromRawFd, OwnedFd};

@@ -9,7 +9,6 @@
 //! signal handlers is corrected by Python's own hook, which runs only for forks made
 //! by Python.
 
-use crate::companion;
 use crate::signals;
 use nix::libc;
 use nix::sys::signal::SigSet;
@@ -17,6 +16,7 @@ use pyo3::exceptions::{PyOSError, PySystemExit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt};
 use rgunicorn_engine::close_on_fork;
+use rgunicorn_serving::stop_companion;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::DupFlags;
 use std::cell::Cell;
@@ -123,7 +123,7 @@ fn replace_with_null(fd: RawFd, null: Option<&OwnedFd>) {
 #[pyfunction]
 fn before_python_forks(py: Python<'_>) -> PyResult<()> {
     if !IS_CHILD.load(Relaxed) {
-        companion::stop();
+        stop_companion();
     }
     signals::note_handlers(py)
 }

@@ -1,21 +1,22 @@
 //! The `gthread` class: the application is called in several Python threads. The main
-//! thread turns the engine; it takes the GIL only where Python is needed (signals, the
-//! stacks of stuck threads), so the connections never wait for the application.
+//! thread turns the engine, unless requests are so quick that one thread can do all of it
+//! (`lending`). It takes the GIL only where Python is needed (signals, the stacks of stuck
+//! threads), so the connections never wait for the application.
 
 use crate::application;
-use crate::companion::lock;
 use crate::forking;
-use crate::reporter::Reporter;
-use crate::serving::{self, Serving};
+use crate::pool_thread::PoolThread;
 use crate::signals::Signals;
-use crate::thread_pool::{Activity, Ended, Job, Late, Overdue, ThreadPool};
-use crate::wsgi::{Answered, Wsgi};
+use crate::wsgi::Wsgi;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict};
 use rgunicorn_engine::Balance;
 use rgunicorn_link::protocol::{Level, Site};
-use rgunicorn_link::scoreboard::Outcome;
+use rgunicorn_serving::{
+    Activity, Back, Job, Lending, MAX_HOLD, Overdue, Pause, Reporter, Serving, ThreadPool,
+    consequence, lock, request_timeout, send_held,
+};
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -26,21 +27,23 @@ const TICK: Duration = Duration::from_millis(1);
 /// How long no thread may finish a request before those that wait go to other workers.
 const MAX_STALL: Duration = Duration::from_millis(2);
 
-/// One thread after the other takes requests that are quicker than this: several would only
-/// wait for each other, and each hand-over of the GIL costs as much as a request.
-const QUICK: Duration = Duration::from_micros(200);
+/// How long no thread may come for a request before it goes to another worker. A thread that
+/// computes gives the GIL to others that want it every 5 ms.
+const MAX_GIL_WAIT: Duration = Duration::from_millis(10);
 
-/// A request that runs for longer than this, by the engine's coarse clock, is not quick.
-const MAX_QUICK_MS: u64 = 4;
-
-/// How many quick requests wait for the thread that is awake.
-const MAX_QUEUED: usize = 16;
+/// How often the worker looks whether threads get the GIL again.
+const RETRY: Duration = Duration::from_millis(10);
 
 /// How long threads may take to end that are in no request.
 const MAX_STOP: Duration = Duration::from_secs(1);
 
 pub struct Gthread {
-    serving: Serving,
+    serving: Arc<Mutex<Serving>>,
+    /// While one of the threads has `serving`.
+    lending: Arc<Lending>,
+    /// Until then the engine is not lent.
+    lend_from: Instant,
+    pause: Pause,
     /// Not called: each thread has its own. It logs what they left out.
     wsgi: Wsgi,
     signals: Signals,
@@ -55,10 +58,10 @@ pub struct Gthread {
     /// After which a request is logged with its stack.
     report_limit: Option<Duration>,
     request_timeout: Option<Duration>,
-    /// How long a request takes, averaged over the last ones.
-    mean: Duration,
-    /// Since when requests wait and no thread has finished one.
+    /// Since when requests wait and no thread has finished or taken one.
     stalled_since: Option<Instant>,
+    /// Threads were woken for requests and have not come for them.
+    is_gil_kept: bool,
     /// It sends a heartbeat at least this often.
     heartbeat_interval: Duration,
 }
@@ -78,9 +81,18 @@ struct Limits {
     time_out_ms: Option<u64>,
 }
 
+/// What the threads have done since the last look.
+#[derive(Debug, Clone, Copy)]
+struct Progress {
+    /// They have answered a request.
+    has_finished: bool,
+    /// They have looked for one, so they get the GIL.
+    has_looked: bool,
+}
+
 /// What the main thread needs Python for.
 enum Need {
-    Signals,
+    Python,
     ReportOverdue,
     Leave,
 }
@@ -93,26 +105,29 @@ impl Gthread {
         site: &Arc<Site>,
         threads: usize,
         reporter: Reporter,
-    ) -> Self {
-        let request_timeout = serving::request_timeout(site);
+    ) -> io::Result<Self> {
+        let request_timeout = request_timeout(site);
         let timeout = (site.timeout_ms > 0).then(|| Duration::from_millis(site.timeout_ms));
-        Self {
-            serving,
+        Ok(Self {
+            serving: Arc::new(Mutex::new(serving)),
+            lending: Arc::new(Lending::new()?),
+            lend_from: Instant::now(),
+            pause: Pause::default(),
             wsgi,
             signals,
             site: Arc::clone(site),
             reporter,
-            pool: Arc::new(ThreadPool::new(threads)),
+            pool: Arc::new(ThreadPool::new(threads, MAX_HOLD)),
             thread_count: threads,
             threads: Vec::new(),
             balance: Balance::default(),
             start: Instant::now(),
             report_limit: [timeout, request_timeout].into_iter().flatten().min(),
             request_timeout,
-            mean: TICK,
             stalled_since: None,
+            is_gil_kept: false,
             heartbeat_interval: Duration::from_millis(site.beat_ms.max(10)),
-        }
+        })
     }
 
     /// Serves until the worker has left.
@@ -120,7 +135,7 @@ impl Gthread {
         let served = self.start_threads(py).and_then(|()| self.run(py));
         let left = self.stop_threads(py);
         self.wsgi.log_all_suppressed(&self.reporter);
-        self.serving.log_unserved();
+        lock(&self.serving).log_unserved();
         match served {
             // A signal's exception found no application to interrupt.
             Err(_) if self.signals.quit() => left,
@@ -137,13 +152,15 @@ impl Gthread {
     fn start_threads(&mut self, py: Python<'_>) -> PyResult<()> {
         let threading = py.import("threading")?;
         for index in 0..self.thread_count {
-            let thread = Thread {
+            let thread = PoolThread::new(
                 index,
-                wsgi: self.wsgi.for_thread(py, &self.site)?,
-                pool: Arc::clone(&self.pool),
-                reporter: self.reporter.clone(),
-                listeners: 0,
-            };
+                self.wsgi.for_thread(py, &self.site)?,
+                &self.pool,
+                &self.serving,
+                &self.lending,
+                self.heartbeat_interval,
+                &self.reporter,
+            );
             let thread = Mutex::new(Some(thread));
             let target = PyCFunction::new_closure(py, None, None, move |arguments, _| {
                 let thread = lock(&thread).take();
@@ -181,7 +198,7 @@ impl Gthread {
                 return Err(PyRuntimeError::new_err(failure));
             }
             match need {
-                Need::Signals => py.check_signals()?,
+                Need::Python => py.check_signals()?,
                 Need::ReportOverdue => self.report_overdue(py),
                 Need::Leave => return Ok(()),
             }
@@ -195,25 +212,44 @@ impl Gthread {
 
     /// Serves until Python is needed.
     fn work(&mut self) -> io::Result<Need> {
+        let shared = Arc::clone(&self.serving);
+        let mut serving = lock(&shared);
         loop {
-            self.serving.handle_events()?;
-            if self.serving.take_signalled() {
-                return Ok(Need::Signals);
+            serving.handle_events()?;
+            if serving.take_signalled() {
+                return Ok(Need::Python);
             }
-            let infos = self.serving.take_new_listeners();
+            let infos = serving.take_new_listeners();
             if !infos.is_empty() {
                 self.pool.add_listeners(infos);
             }
-            self.serving.wake_another_if_needed()?;
-            let activity = self.hand_out()?;
-            if self.serving.is_done() {
+            serving.wake_another_if_needed()?;
+            let (activity, progress) = self.collect(&mut serving);
+            if self.may_lend(&serving, activity) {
+                serving.engine.resume_intake()?;
+                drop(serving);
+                let lent_since = Instant::now();
+                let back = self.lending.lend(&self.pool, || send_held(&shared))?;
+                if self.pool.has_failed() {
+                    return Ok(Need::Python);
+                }
+                serving = lock(&shared);
+                if back == Back::Taken {
+                    self.lend_from = Instant::now() + self.pause.next(lent_since.elapsed());
+                    serving.engine.update_clock();
+                    serving.engine.send_held();
+                }
+                continue;
+            }
+            let activity = self.hand_out(&mut serving, activity, progress)?;
+            if serving.is_done() {
                 return Ok(Need::Leave);
             }
-            let now_ms = self.serving.engine.clock().now_ms();
+            let now_ms = serving.engine.clock().now_ms();
             let limits = self.limits(activity);
             if let (Some(due_ms), Some(limit)) = (limits.time_out_ms, self.request_timeout) {
                 if due_ms <= now_ms {
-                    let engine = &mut self.serving.engine;
+                    let engine = &mut serving.engine;
                     self.pool.time_out(now_ms, limit, |id| engine.time_out(id));
                     return Ok(Need::ReportOverdue);
                 }
@@ -221,25 +257,36 @@ impl Gthread {
             if limits.report_ms.is_some_and(|due_ms| due_ms <= now_ms) {
                 return Ok(Need::ReportOverdue);
             }
-            self.turn(activity)?;
+            self.turn(&mut serving, activity)?;
         }
     }
 
-    /// Takes what the threads have finished, and gives them requests.
-    fn hand_out(&mut self) -> io::Result<Activity> {
-        let (finished, mut activity) = self.pool.collect();
-        let engine = &mut self.serving.engine;
-        let now_ms = engine.clock().now_ms();
+    /// Whether one of the threads can have the engine.
+    fn may_lend(&self, serving: &Serving, activity: Activity) -> bool {
+        activity.busy + activity.queued + activity.held == 0
+            && self.lending.pace.is_quick()
+            && !self.lending.is_borrowed()
+            && !serving.needs_main_thread()
+            && Instant::now() >= self.lend_from
+    }
+
+    /// Takes what the threads have finished.
+    fn collect(&mut self, serving: &mut Serving) -> (Activity, Progress) {
+        let (finished, activity) = self.pool.collect();
+        let engine = &mut serving.engine;
         if forking::has_forked() {
             engine.share_sockets();
         }
-        let has_finished = finished.counts.requests > 0;
-        if has_finished {
+        let progress = Progress {
+            has_finished: finished.counts.requests > 0,
+            has_looked: finished.looks > 0,
+        };
+        self.is_gil_kept &= !progress.has_looked;
+        if progress.has_finished {
             let count = u32::try_from(finished.counts.requests).unwrap_or(u32::MAX);
             let threads = u32::try_from(self.thread_count).unwrap_or(u32::MAX);
             self.balance.add(count, finished.time / threads.max(1));
-            // The last ones have the weight of a quarter.
-            self.mean = (self.mean * 3 + finished.time / count) / 4;
+            self.lending.pace.add(finished.time / count);
         }
         for responder in finished.responders {
             engine.finish(responder);
@@ -247,14 +294,23 @@ impl Gthread {
         for request in finished.requests {
             engine.recycle(request);
         }
-        let is_quick = self.mean < QUICK
-            && activity
-                .oldest_ms
-                .is_none_or(|since_ms| now_ms <= since_ms + MAX_QUICK_MS);
-        let idle = activity.free + activity.queued;
-        let max_queued = if is_quick { idle.max(MAX_QUEUED) } else { idle };
-        let mut has_begun = false;
-        while activity.queued < max_queued {
+        if let Some(row) = serving.scoreboard.row(serving.row) {
+            row.count(finished.counts);
+        }
+        (activity, progress)
+    }
+
+    /// Gives requests to the threads that are in none.
+    fn hand_out(
+        &mut self,
+        serving: &mut Serving,
+        mut activity: Activity,
+        progress: Progress,
+    ) -> io::Result<Activity> {
+        let engine = &mut serving.engine;
+        let now_ms = engine.clock().now_ms();
+        let is_gil_kept = self.is_gil_kept && serving.scoreboard.others_serve(serving.row);
+        while activity.free > 0 && !is_gil_kept {
             let Some((request, responder)) = engine.next_request() else {
                 break;
             };
@@ -264,42 +320,38 @@ impl Gthread {
                 responder,
                 clock,
             });
+            activity.free -= 1;
             activity.queued += 1;
             activity.oldest_ms = activity.oldest_ms.or(Some(now_ms));
             activity.oldest_unreported_ms = activity.oldest_unreported_ms.or(Some(now_ms));
             activity.oldest_untimed_ms = activity.oldest_untimed_ms.or(Some(now_ms));
-            has_begun = true;
         }
-        activity.free = idle.saturating_sub(activity.queued);
-        self.note_stall(activity, has_finished);
+        self.note_stall(activity, serving.engine.ready(), progress);
         if activity.queued > 0 {
-            let is_enough = is_quick && self.stalled() < TICK;
-            let wanted = if is_enough {
-                1
-            } else {
-                activity.busy + activity.queued
-            };
-            self.pool.wake(wanted);
+            self.pool.wake(activity.busy + activity.queued);
         }
-        self.share(activity, has_finished)?;
+        let activity = self.recall_if_gil_is_kept(serving, activity);
+        self.share(serving, activity, progress.has_finished)?;
         self.wsgi.log_suppressed(now_ms, &self.reporter);
-        let connections = self.serving.engine.connections() as u64;
-        if let Some(row) = self.serving.scoreboard.row(self.serving.row) {
-            row.count(finished.counts);
+        let connections = serving.engine.connections() as u64;
+        if let Some(row) = serving.scoreboard.row(serving.row) {
             row.set_load(activity.oldest_ms.unwrap_or(0), connections);
         }
-        // While all threads stay in the same requests, nothing says that the worker is of any
-        // use: if that lasts for `timeout`, the master replaces it.
-        if activity.free > 0 || has_finished || has_begun {
-            self.serving.beat(now_ms);
+        // While all threads stay in the same requests, or none takes those that wait for one
+        // (another keeps the GIL), nothing says that the worker is of any use: if that lasts
+        // for `timeout`, the master replaces it.
+        let is_waiting_for_requests =
+            activity.free > 0 && activity.queued == 0 && !self.is_gil_kept;
+        if is_waiting_for_requests || progress.has_finished || progress.has_looked {
+            serving.beat(now_ms);
         }
         Ok(activity)
     }
 
-    /// Notes since when requests wait and no thread has finished one.
-    fn note_stall(&mut self, activity: Activity, has_finished: bool) {
-        let waits = activity.queued + self.serving.engine.ready() > 0;
-        if has_finished || !waits {
+    /// Notes since when requests wait and no thread has finished or taken one.
+    fn note_stall(&mut self, activity: Activity, ready: usize, progress: Progress) {
+        let waits = activity.queued + ready > 0;
+        if progress.has_finished || progress.has_looked || !waits {
             self.stalled_since = None;
         }
         if waits {
@@ -312,12 +364,36 @@ impl Gthread {
             .map_or(Duration::ZERO, |since| since.elapsed())
     }
 
+    /// Takes requests back that were given to threads which do not come: code of the
+    /// application's keeps the GIL. Other workers can have them.
+    fn recall_if_gil_is_kept(&mut self, serving: &mut Serving, activity: Activity) -> Activity {
+        if activity.queued == 0
+            || self.stalled() < MAX_GIL_WAIT
+            || !serving.scoreboard.others_serve(serving.row)
+        {
+            return activity;
+        }
+        for job in self.pool.recall() {
+            serving.engine.put_back(job.request, job.responder);
+        }
+        self.is_gil_kept = true;
+        Activity {
+            free: 0,
+            queued: 0,
+            ..activity
+        }
+    }
+
     /// Gives requests that find no free thread to other workers, if that is worth it.
-    fn share(&mut self, activity: Activity, has_finished: bool) -> io::Result<()> {
+    fn share(
+        &mut self,
+        serving: &mut Serving,
+        activity: Activity,
+        has_finished: bool,
+    ) -> io::Result<()> {
         let stalled = self.stalled();
-        let serving = &mut self.serving;
         let now = self.start.elapsed();
-        if activity.free > 0 {
+        if activity.free > 0 && !self.is_gil_kept {
             self.balance.woke(now);
             return serving.engine.resume_intake();
         }
@@ -348,15 +424,16 @@ impl Gthread {
     }
 
     /// Waits for events, and lets the engine handle them.
-    fn turn(&mut self, activity: Activity) -> io::Result<()> {
+    fn turn(&self, serving: &mut Serving, activity: Activity) -> io::Result<()> {
         let limits = self.limits(activity);
-        let serving = &mut self.serving;
         let is_idle = activity.busy + activity.queued == 0;
         if is_idle && serving.engine.turn(Duration::ZERO)? > 0 {
             return Ok(());
         }
         let max = if serving.engine.ready() + activity.queued + activity.held > 0 {
             TICK
+        } else if self.is_gil_kept {
+            RETRY
         } else {
             self.heartbeat_interval
         };
@@ -398,7 +475,7 @@ impl Gthread {
         let Some(limit) = self.report_limit else {
             return;
         };
-        let now_ms = self.serving.engine.clock().now_ms();
+        let now_ms = lock(&self.serving).engine.clock().now_ms();
         for overdue in self.pool.take_overdue(now_ms, limit) {
             let Overdue {
                 ident,
@@ -407,7 +484,7 @@ impl Gthread {
                 age,
                 timed_out,
             } = overdue;
-            let consequence = timed_out.map_or("", serving::consequence);
+            let consequence = timed_out.map_or("", consequence);
             let stack = stack(py, ident).unwrap_or_else(|error| format!("unknown: {error}"));
             let text = format!(
                 "The request {target} has run for {} s in the thread rgunicorn-{thread}\
@@ -428,72 +505,4 @@ fn stack(py: Python<'_>, ident: u64) -> PyResult<String> {
         .call_method1("format_stack", (frame,))?
         .extract()?;
     Ok(lines.concat().trim_end().to_owned())
-}
-
-/// What one of the threads needs.
-struct Thread {
-    index: usize,
-    wsgi: Wsgi,
-    pool: Arc<ThreadPool>,
-    reporter: Reporter,
-    /// How many listeners its `wsgi` knows.
-    listeners: usize,
-}
-
-impl Thread {
-    fn run(&mut self, py: Python<'_>) {
-        let answered = self.answer_all(py);
-        let failure = answered
-            .as_ref()
-            .err()
-            .map(|error| format!("a thread ended: {error}"));
-        self.pool.exit(failure);
-    }
-
-    fn answer_all(&mut self, py: Python<'_>) -> PyResult<()> {
-        let ident = py.import("threading")?.call_method0("get_ident")?;
-        self.pool.start(self.index, ident.extract()?);
-        loop {
-            let Some((job, infos)) = self.pool.take(self.index, self.listeners) else {
-                // The GIL is released only here: application code that waits for something
-                // does that itself.
-                let pool = &self.pool;
-                if py.detach(|| pool.wait()) {
-                    continue;
-                }
-                return Ok(());
-            };
-            for info in infos {
-                self.wsgi.add_listener(py, &info)?;
-                self.listeners += 1;
-            }
-            self.answer(py, job);
-        }
-    }
-
-    fn answer(&mut self, py: Python<'_>, job: Job) {
-        let Job {
-            request,
-            responder,
-            clock,
-        } = job;
-        // No signal ends the application in this thread: its `SystemExit` is its own.
-        let is_quitting = || false;
-        let reporter = &self.reporter;
-        let answered = self
-            .wsgi
-            .answer(py, &request, responder, &clock, reporter, is_quitting);
-        let (responder, outcome) = match answered {
-            Answered::Complete(responder, outcome) => (Some(responder), outcome),
-            Answered::Kept => (None, Outcome::Error),
-        };
-        let Ended { responders, late } = self.pool.end(self.index, request, responder, outcome);
-        if let Some(Late { target, time }) = late {
-            let text = format!("The request {target} ended after {} s", time.as_secs());
-            reporter.log(Level::Warning, text);
-        }
-        for responder in responders {
-            responder.finish();
-        }
-    }
 }

@@ -3,30 +3,25 @@
 //!
 //! ```text
 //! __main__.py ─▶ main() ─▶ fork_server ─ fork ─▶ worker ─▶ sync, gthread ─▶ wsgi ─▶ the application
-//!                                                             │   │
-//!                                            companion, serving ─┘   └─ thread_pool, serving
-//!                                                     └──▶ engine ◀──────────────┘
+//!                                                             └────┴─▶ in_line ─┘
 //! ```
 //!
-//! `serving`, `companion`, `thread_pool` and the engine know no Python.
+//! What a worker does without Python is in the crate `serving`.
 //!
 //! There is no test binary of this crate (no interpreter could be linked to
-//! it), so it is thin: what can be decided without Python is decided in the
-//! engine, and the rest is tested by the stories that run the real thing.
+//! it), so it is thin: what can be decided without Python is decided in `serving`
+//! and the engine, and the rest is tested by the stories that run the real thing.
 
 mod application;
-mod companion;
 mod fork_server;
 mod forking;
 mod gthread;
-mod notices;
+mod in_line;
+mod pool_thread;
 mod process;
-mod reporter;
 mod retire_flag;
-mod serving;
 mod signals;
 mod sync;
-mod thread_pool;
 mod worker;
 mod wsgi;
 

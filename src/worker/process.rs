@@ -1,9 +1,9 @@
 //! What the process is called in a listing, and how many descriptors it may have.
 
-use crate::reporter::Reporter;
 use pyo3::prelude::*;
 use rgunicorn_link::descriptors;
 use rgunicorn_link::protocol::{Level, Site};
+use rgunicorn_serving::Reporter;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 

@@ -14,8 +14,9 @@ use pyo3::exceptions::{PyRuntimeError, PySystemExit};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rgunicorn_engine::close_on_fork;
+use rgunicorn_serving::SignalWatch;
 use rustix::pipe::PipeFlags;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering::Relaxed};
 
@@ -118,7 +119,7 @@ fn dump_signal() -> i32 {
     unsafe_code,
     reason = "no safe function takes the number of a real-time signal"
 )]
-pub fn dump_stacks() {
+fn dump_stacks() {
     if CAN_DUMP.load(Relaxed) {
         // SAFETY: it takes numbers only, and the signal has a handler, which is safe at any
         // point of the program.
@@ -211,37 +212,7 @@ impl Signals {
 
     /// What can be known of signals in any thread.
     pub fn watch(&self) -> SignalWatch {
-        SignalWatch {
-            retire: Arc::clone(&self.retire),
-            wake: self.wake,
-        }
-    }
-}
-
-/// Tells any thread of signals; the handlers run in the main thread alone.
-#[derive(Debug)]
-pub struct SignalWatch {
-    retire: Arc<AtomicBool>,
-    wake: &'static OwnedFd,
-}
-
-impl SignalWatch {
-    /// TERM came.
-    pub fn retire(&self) -> bool {
-        self.retire.load(Relaxed)
-    }
-
-    /// Takes what made the descriptor readable.
-    pub fn drain(&self) {
-        let mut discarded = [0; 64];
-        while matches!(rustix::io::read(self.wake, &mut discarded), Ok(count) if count > 0) {}
-    }
-}
-
-impl AsFd for SignalWatch {
-    /// Readable when a signal came.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.wake.as_fd()
+        SignalWatch::new(Arc::clone(&self.retire), self.wake, dump_stacks)
     }
 }
 

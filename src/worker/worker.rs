@@ -3,9 +3,7 @@
 use crate::application;
 use crate::gthread::{Gthread, Left};
 use crate::process;
-use crate::reporter::{Reporter, Sender};
 use crate::retire_flag::RetireFlag;
-use crate::serving::Serving;
 use crate::signals::{self, BlockedSignals, Signals};
 use crate::sync::Sync;
 use crate::wsgi::Wsgi;
@@ -15,6 +13,7 @@ use rgunicorn_engine::close_on_fork;
 use rgunicorn_link::protocol::{FromWorker, Level, LoadFailure, Site, WorkerClass};
 use rgunicorn_link::scoreboard::now_ms;
 use rgunicorn_link::{Link, Scoreboard};
+use rgunicorn_serving::{Reporter, Sender, Serving};
 use std::sync::Arc;
 
 pub struct Worker {
@@ -86,7 +85,7 @@ impl Worker {
                 .serve(py)
                 .map(|()| Left::Cleanly),
             WorkerClass::Gthread { threads } => {
-                Gthread::new(serving, wsgi, signals, &site, threads, reporter.clone()).serve(py)
+                Gthread::new(serving, wsgi, signals, &site, threads, reporter.clone())?.serve(py)
             }
         };
         match served {

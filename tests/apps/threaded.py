@@ -2,11 +2,13 @@
 
 `/together/COUNT` answers when so many requests are in it at once; `/until/NAME` leaves a
 file `NAME.started` and answers when the test has made a file `NAME`; `/stuck` never
-answers, `/spin` neither. `/local` counts the requests of its thread. `/fork` answers with
+answers, `/spin` neither, nor `/hold`, which keeps the GIL; `/hold_later` does that in
+another thread when there is a file `hold`. `/local` counts the requests of its thread. `/fork` answers with
 what a child wrote. `/stream` makes a body without end. `/write` uses `write()`.
 """
 
 import atexit
+import ctypes
 import os
 import sys
 import threading
@@ -44,6 +46,24 @@ def stuck():
 
 def stuck_here():
     time.sleep(3600)
+
+
+def hold():
+    """Keeps the interpreter's lock, as a C extension may."""
+    mark("hold.started")
+    ctypes.PyDLL(None).sleep(3600)
+
+
+def hold_later():
+    """The same in a thread that has nothing to do with a request, once a file `hold` is there."""
+
+    def wait_and_hold():
+        while not os.path.exists("hold"):
+            time.sleep(0.01)
+        hold()
+
+    threading.Thread(target=wait_and_hold, daemon=True).start()
+    return "%d" % os.getpid()
 
 
 def sleep(seconds):

@@ -15,6 +15,7 @@ mod header_names;
 mod heartbeats;
 mod interpreters;
 mod leaving;
+mod lending;
 mod listening;
 mod loading;
 mod loading_failures;

@@ -190,6 +190,37 @@ fn when_the_master_is_killed_a_running_request_is_answered() {
 }
 
 #[test]
+fn when_the_master_is_killed_a_worker_that_is_stuck_leaves_too() {
+    let servers = [
+        ("sync", "stuck"),
+        ("sync", "hold"),
+        ("gthread", "stuck"),
+        ("gthread", "hold"),
+    ]
+    .map(|(class, path)| {
+        let server = Server::running("threaded:app")
+            .workers(1)
+            .setting("worker_class", class)
+            .setting("timeout", 300)
+            .start();
+        let mut stuck = server.connect();
+        stuck.send(format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        server.wait_until("the request runs", || {
+            !server.read(&format!("{path}.started")).is_empty()
+        });
+        server.signal(Signal::SIGKILL);
+        (server, stuck)
+    });
+
+    for (server, _stuck) in &servers {
+        server.wait_for_exit();
+        server.wait_until("every process has left", || {
+            processes::started_for(server.folder()).is_empty()
+        });
+    }
+}
+
+#[test]
 fn a_master_that_is_killed_under_load_loses_no_waiting_client() {
     let server = Server::running("hello:app").workers(2).start();
     let traffic = server.under(crate::harness::Load {

@@ -1,9 +1,9 @@
 //! Bodies that do not have the length that their Content-Length says, and what the log
 //! says of them.
 
-use crate::reporter::Reporter;
 use rgunicorn_engine::Request;
 use rgunicorn_link::protocol::Level;
+use rgunicorn_serving::Reporter;
 
 /// A body that is not what its Content-Length says.
 #[derive(Debug, Clone, Copy)]

@@ -5,9 +5,7 @@ use super::body_length::{BodyLength, WrongLengths};
 use super::environ::{EnvironBuilder, EnvironError};
 use super::start_response::{Failure, StartResponse};
 use crate::application;
-use crate::companion::lock;
 use crate::forking;
-use crate::reporter::Reporter;
 use crate::retire_flag::RetireFlag;
 use pyo3::exceptions::{PyConnectionResetError, PySystemExit};
 use pyo3::prelude::*;
@@ -15,6 +13,7 @@ use rgunicorn_engine::http::Status;
 use rgunicorn_engine::{Clock, Request, Responder};
 use rgunicorn_link::protocol::{Level, ListenerInfo, Site};
 use rgunicorn_link::scoreboard::Outcome;
+use rgunicorn_serving::{Reporter, lock};
 use std::sync::{Arc, Mutex};
 
 /// Calls the application, in one thread at a time.

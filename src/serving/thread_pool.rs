@@ -14,13 +14,12 @@
 //! A thread counts as free before its response is given back to the engine: that wakes the
 //! main thread, which then finds it free.
 
-use crate::companion::lock;
-use crate::serving::MAX_HOLD;
+use crate::lock;
 use rgunicorn_engine::{Clock, Request, RequestId, Responder, TimeOut};
 use rgunicorn_link::protocol::ListenerInfo;
 use rgunicorn_link::scoreboard::{Counts, Outcome};
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A request for a thread.
@@ -32,7 +31,7 @@ pub struct Job {
 
 pub struct ThreadPool {
     state: Mutex<State>,
-    /// A job is in the queue, or the pool is stopped.
+    /// A job is in the queue, the engine is to be borrowed, or the pool is stopped.
     work: Condvar,
     /// A thread has ended.
     ended: Condvar,
@@ -49,6 +48,8 @@ struct State {
     asleep: usize,
     /// Threads that were woken, and still have to notice.
     woken: usize,
+    /// The engine is for the first thread that comes.
+    is_engine_lent: bool,
     is_stopped: bool,
     listeners: Vec<ListenerInfo>,
     finished: Finished,
@@ -57,6 +58,7 @@ struct State {
     held: Vec<Responder>,
     /// When the first of them was completed.
     held_since: Option<Instant>,
+    max_hold: Duration,
     /// A thread ended because of this.
     failure: Option<String>,
 }
@@ -79,13 +81,16 @@ struct Running {
     timed_out: Option<TimeOut>,
 }
 
-/// Requests that were answered since the last look.
+/// What the threads have done since the last look.
 #[derive(Default)]
 pub struct Finished {
+    /// Requests that were answered.
     pub requests: Vec<Request>,
     pub counts: Counts,
     /// How long they took together.
     pub time: Duration,
+    /// How often threads have looked for a request, which they do under the GIL.
+    pub looks: usize,
     /// Responses that were held back for long enough.
     pub responders: Vec<Responder>,
 }
@@ -125,6 +130,16 @@ pub struct Activity {
     pub oldest_untimed_ms: Option<u64>,
 }
 
+/// What a thread is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Requests are in the queue.
+    Requests,
+    /// Borrow the engine.
+    Engine,
+    End,
+}
+
 /// A request that takes long.
 pub struct Overdue {
     /// Python's number for its thread.
@@ -139,8 +154,9 @@ pub struct Overdue {
 }
 
 impl ThreadPool {
-    /// For this number of threads, which are about to start.
-    pub fn new(threads: usize) -> Self {
+    /// For this number of threads, which are about to start. A response that is complete
+    /// waits at most `max_hold` for others.
+    pub fn new(threads: usize, max_hold: Duration) -> Self {
         Self {
             state: Mutex::new(State {
                 queue: VecDeque::new(),
@@ -149,11 +165,13 @@ impl ThreadPool {
                 alive: 0,
                 asleep: 0,
                 woken: 0,
+                is_engine_lent: false,
                 is_stopped: false,
                 listeners: Vec::new(),
                 finished: Finished::default(),
                 held: Vec::new(),
                 held_since: None,
+                max_hold,
                 failure: None,
             }),
             work: Condvar::new(),
@@ -172,10 +190,30 @@ impl ThreadPool {
         lock(&self.state).queue.push_back(job);
     }
 
+    /// Takes back what no thread has taken, the last one first.
+    pub fn recall(&self) -> Vec<Job> {
+        lock(&self.state).queue.drain(..).rev().collect()
+    }
+
     /// Wakes threads until `count` are awake.
     pub fn wake(&self, count: usize) {
+        self.wake_in(lock(&self.state), count);
+    }
+
+    /// Lets a thread borrow the engine.
+    pub fn lend_engine(&self) {
         let mut state = lock(&self.state);
-        let awake = state.alive - state.asleep;
+        state.is_engine_lent = true;
+        self.wake_in(state, 1);
+    }
+
+    /// `true`: no thread had come for it.
+    pub fn withdraw_engine(&self) -> bool {
+        std::mem::take(&mut lock(&self.state).is_engine_lent)
+    }
+
+    fn wake_in(&self, mut state: MutexGuard<'_, State>, count: usize) {
+        let awake = state.alive.saturating_sub(state.asleep);
         let more = count.saturating_sub(awake).min(state.asleep);
         state.asleep -= more;
         state.woken += more;
@@ -261,6 +299,10 @@ impl ThreadPool {
         lock(&self.state).failure.take()
     }
 
+    pub fn has_failed(&self) -> bool {
+        lock(&self.state).failure.is_some()
+    }
+
     /// Lets each thread end that is in no request. Returns how many have not ended within
     /// `timeout`, or as soon as those that are left are all in a request.
     pub fn stop(&self, timeout: Duration) -> usize {
@@ -289,21 +331,23 @@ impl ThreadPool {
         }
     }
 
-    /// The next request, if there is one. With it come the listeners that the thread does
-    /// not know, if it knows the first `known`.
-    pub fn take(&self, thread: usize, known: usize) -> Option<(Job, Vec<ListenerInfo>)> {
-        let mut state = lock(&self.state);
-        let job = state.begin(thread)?;
-        let unknown = state.listeners.get(known..).unwrap_or_default().to_vec();
-        Some((job, unknown))
+    /// The next request, if there is one.
+    pub fn take(&self, thread: usize) -> Option<Job> {
+        lock(&self.state).begin(thread)
     }
 
-    /// Waits for requests. `false`: the thread has to end.
-    pub fn wait(&self) -> bool {
+    /// Waits for something to do.
+    pub fn wait(&self) -> Task {
         let mut state = lock(&self.state);
-        while state.queue.is_empty() {
+        loop {
+            if !state.queue.is_empty() {
+                return Task::Requests;
+            }
+            if std::mem::take(&mut state.is_engine_lent) {
+                return Task::Engine;
+            }
             if state.is_stopped {
-                return false;
+                return Task::End;
             }
             state.asleep += 1;
             while state.woken == 0 && !state.is_stopped {
@@ -316,7 +360,26 @@ impl ThreadPool {
                 state.asleep -= 1;
             }
         }
-        true
+    }
+
+    /// The listeners that a thread does not know which knows the first `known`.
+    pub fn new_listeners(&self, known: usize) -> Vec<ListenerInfo> {
+        let state = lock(&self.state);
+        state.listeners.get(known..).unwrap_or_default().to_vec()
+    }
+
+    /// A thread that has borrowed the engine begins with a request.
+    pub fn begin_in_line(&self, thread: usize, request: &Request, now_ms: u64) {
+        lock(&self.state).note_begin(thread, request, now_ms);
+    }
+
+    /// It has answered that, and still has the engine. Returns how long it took.
+    pub fn end_in_line(&self, thread: usize) -> Duration {
+        let mut state = lock(&self.state);
+        state.idle += 1;
+        let thread = state.threads.get_mut(thread);
+        let running = thread.and_then(|thread| thread.running.take());
+        running.map_or(Duration::ZERO, |running| running.start.elapsed())
     }
 
     /// A thread has answered its request.
@@ -360,7 +423,7 @@ impl State {
 
     fn is_held_for_long(&self) -> bool {
         self.held_since
-            .is_some_and(|since| since.elapsed() >= MAX_HOLD)
+            .is_some_and(|since| since.elapsed() >= self.max_hold)
     }
 
     fn take_held(&mut self) -> Vec<Responder> {
@@ -398,20 +461,30 @@ impl State {
 
     /// The next request, which now runs in this thread.
     fn begin(&mut self, thread: usize) -> Option<Job> {
-        let thread = self.threads.get_mut(thread)?;
+        self.finished.looks += 1;
         let job = self.queue.pop_front()?;
+        self.note_begin(thread, &job.request, job.clock.now_ms());
+        Some(job)
+    }
+
+    fn note_begin(&mut self, thread: usize, request: &Request, since_ms: u64) {
         self.idle = self.idle.saturating_sub(1);
+        let Some(thread) = self.threads.get_mut(thread) else {
+            return;
+        };
         thread.target.clear();
-        thread.target.extend_from_slice(job.request.method());
+        thread.target.extend_from_slice(request.method());
         thread.target.push(b' ');
-        thread.target.extend_from_slice(job.request.path());
+        thread.target.extend_from_slice(request.path());
         thread.running = Some(Running {
             start: Instant::now(),
-            since_ms: job.clock.now_ms(),
-            id: job.request.id(),
+            since_ms,
+            id: request.id(),
             is_reported: false,
             timed_out: None,
         });
-        Some(job)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,11 @@
 
 use crate::notices::{self, UnservedLog};
 use crate::reporter::Reporter;
-use crate::signals::{self, SignalWatch};
+use crate::signal_watch::SignalWatch;
+use nix::sys::signal::{SigEvent, SigevNotify, Signal};
+use nix::sys::time::TimeSpec;
+use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
+use nix::time::ClockId;
 use rgunicorn_engine::http::Limits;
 use rgunicorn_engine::{
     Balance, Engine, HandoverSockets, Neighbours, Request, RequestId, Settings, TimeOut, Token,
@@ -74,8 +78,6 @@ struct Leave {
     /// When it leaves, finished or not.
     at_ms: u64,
     idle: Idle,
-    /// There is no master to kill it.
-    is_orphan: bool,
 }
 
 impl Serving {
@@ -176,7 +178,7 @@ impl Serving {
             consequence(timed_out),
         );
         self.reporter.log(Level::Warning, text);
-        signals::dump_stacks();
+        self.signals.dump_stacks();
         Ok(())
     }
 
@@ -231,7 +233,7 @@ impl Serving {
             }
         }
         if self.signals.retire() && self.leave.is_none() {
-            self.retire(ORPHAN_MS, Idle::HandOver, false)?;
+            self.retire(ORPHAN_MS, Idle::HandOver)?;
         }
         let (notices, dropped) = self.engine.take_notices();
         if !notices.is_empty() {
@@ -246,13 +248,14 @@ impl Serving {
             match self.link.receive()? {
                 Received::Message(ToWorker::Listen(infos), fds) => self.listen(infos, fds)?,
                 Received::Message(ToWorker::Retire { within_ms, idle }, _) => {
-                    self.retire(within_ms, idle, false)?;
+                    self.retire(within_ms, idle)?;
                 }
                 Received::Nothing => return Ok(()),
                 // Without a master there is nobody to reload, restart or stop it.
                 Received::Closed => {
                     self.engine.unwatch(&*self.link)?;
-                    return self.retire(ORPHAN_MS, Idle::HandOver, true);
+                    kill_after(Duration::from_millis(ORPHAN_MS))?;
+                    return self.retire(ORPHAN_MS, Idle::HandOver);
                 }
             }
         }
@@ -273,13 +276,12 @@ impl Serving {
         Ok(())
     }
 
-    fn retire(&mut self, within_ms: u64, idle: Idle, is_orphan: bool) -> io::Result<()> {
+    fn retire(&mut self, within_ms: u64, idle: Idle) -> io::Result<()> {
         let at_ms = now_ms() + within_ms.saturating_sub(MARGIN_MS);
         let before = self.leave;
         self.leave = Some(Leave {
             at_ms: before.map_or(at_ms, |before| before.at_ms.min(at_ms)),
             idle,
-            is_orphan: is_orphan || before.is_some_and(|before| before.is_orphan),
         });
         self.scoreboard.retire(self.row, idle);
         match idle {
@@ -303,6 +305,11 @@ impl Serving {
         }
     }
 
+    /// Whether there is something that only the main thread can do.
+    pub fn needs_main_thread(&self) -> bool {
+        self.is_signalled || self.leave.is_some() || !self.new_listeners.is_empty()
+    }
+
     /// Whether a signal came since the last call: its handler is called when the main thread
     /// runs Python code.
     pub fn take_signalled(&mut self) -> bool {
@@ -313,12 +320,6 @@ impl Serving {
     pub fn is_done(&self) -> bool {
         self.leave
             .is_some_and(|leave| self.engine.connections() == 0 || self.is_late(leave))
-    }
-
-    /// Whether it should have left, and there is no master to see to it.
-    pub fn is_late_orphan(&self) -> bool {
-        self.leave
-            .is_some_and(|leave| leave.is_orphan && self.is_late(leave))
     }
 
     fn is_late(&self, leave: Leave) -> bool {
@@ -380,6 +381,21 @@ impl Serving {
             self.engine.give_requests_away(surplus);
         }
     }
+}
+
+/// Lets the kernel kill this process after `delay`, as the master would that is gone: a call
+/// of the application may last for ever, and keep the interpreter's lock.
+fn kill_after(delay: Duration) -> io::Result<()> {
+    let kill = SigevNotify::SigevSignal {
+        signal: Signal::SIGKILL,
+        si_value: 0,
+    };
+    let mut timer = Timer::new(ClockId::CLOCK_MONOTONIC, SigEvent::new(kill))?;
+    let expiration = Expiration::OneShot(TimeSpec::from_duration(delay));
+    timer.set(expiration, TimerSetTimeFlags::empty())?;
+    // Dropped, it would be gone.
+    std::mem::forget(timer);
+    Ok(())
 }
 
 /// The other workers, by the scoreboard.

@@ -1,0 +1,47 @@
+//! What can be known of signals in any thread; the handlers run in the main thread alone.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+#[derive(Debug)]
+pub struct SignalWatch {
+    retire: Arc<AtomicBool>,
+    wake: &'static OwnedFd,
+    dump_stacks: fn(),
+}
+
+impl SignalWatch {
+    /// `retire` is set when TERM comes; `wake` is a nonblocking pipe that each signal makes
+    /// readable; `dump_stacks` writes the stacks of all threads to standard error, from any
+    /// of them.
+    pub fn new(retire: Arc<AtomicBool>, wake: &'static OwnedFd, dump_stacks: fn()) -> Self {
+        Self {
+            retire,
+            wake,
+            dump_stacks,
+        }
+    }
+
+    /// TERM came.
+    pub fn retire(&self) -> bool {
+        self.retire.load(Relaxed)
+    }
+
+    /// Takes what made the descriptor readable.
+    pub fn drain(&self) {
+        let mut discarded = [0; 64];
+        while matches!(rustix::io::read(self.wake, &mut discarded), Ok(count) if count > 0) {}
+    }
+
+    pub fn dump_stacks(&self) {
+        (self.dump_stacks)();
+    }
+}
+
+impl AsFd for SignalWatch {
+    /// Readable when a signal came.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+}
