@@ -2,7 +2,7 @@
 
 use nix::sys::signal::{Signal, kill};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
     process::{Child, Command},
@@ -218,6 +218,21 @@ pub fn processor_ticks(pid: Pid) -> u64 {
         .iter()
         .filter_map(|field| stat(pid, *field)?.parse::<u64>().ok())
         .sum()
+}
+
+/// How often each thread of a process has gone to sleep, by its id; the main thread has the
+/// process's.
+pub fn sleeps(pid: Pid) -> BTreeMap<Pid, u64> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let count = |task: fs::DirEntry| {
+        // It may have ended.
+        let status = fs::read_to_string(task.path().join("status")).ok()?;
+        let mut lines = status.lines();
+        let count = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        let id = task.file_name().to_str()?.parse().ok()?;
+        Some((id, count.trim().parse().ok()?))
+    };
+    tasks.filter_map(|task| count(task.ok()?)).collect()
 }
 
 /// The signals that this process was started to ignore, as a mask.

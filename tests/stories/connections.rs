@@ -1,6 +1,6 @@
 //! Keep-alive, pipelining, limits, and which worker accepts a connection.
 
-use crate::harness::{Broken, Connection, Server, let_pass};
+use crate::harness::{Broken, Connection, Server, let_pass, processes};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -226,19 +226,57 @@ fn more_clients_than_a_worker_may_hold_wait_and_are_served() {
 }
 
 #[test]
-fn an_idle_worker_uses_no_processor_time() {
+fn a_request_of_a_lone_connection_wakes_one_thread() {
+    const REQUESTS: u64 = 50;
+    for class in ["sync", "gthread"] {
+        let server = Server::running("hello:app")
+            .workers(3)
+            .setting("worker_class", class)
+            .setting("threads", if class == "sync" { 1 } else { 4 })
+            .setting("keepalive", 300)
+            .start();
+        let workers = server.wait_for_workers(3);
+        let sleeps = || -> u64 {
+            let of = |&worker| processes::sleeps(worker).into_values().sum::<u64>();
+            workers.iter().map(of).sum()
+        };
+        let mut connection = server.connect();
+
+        // On a busy machine a request may take so long that another thread has a look.
+        server.wait_until("each request wakes one thread", || {
+            let before = sleeps();
+            for _ in 0..REQUESTS {
+                connection.get("/");
+            }
+            sleeps() - before < REQUESTS + REQUESTS / 4
+        });
+    }
+}
+
+#[test]
+fn idle_workers_use_no_processor_time() {
+    for class in ["sync", "gthread"] {
+        assert_idle(class);
+    }
+}
+
+fn assert_idle(class: &str) {
     let server = Server::running("hello:app")
         .workers(2)
+        .setting("worker_class", class)
+        .setting("threads", if class == "sync" { 1 } else { 4 })
         .setting("keepalive", 30)
         .start();
     let mut connection = server.connect();
-    connection.get("/");
+    for _ in 0..100 {
+        connection.get("/");
+    }
     let ticks = || -> u64 {
         server
             .children()
             .into_iter()
             .chain([server.pid()])
-            .map(crate::harness::processes::processor_ticks)
+            .map(processes::processor_ticks)
             .sum()
     };
 

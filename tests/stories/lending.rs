@@ -3,10 +3,7 @@
 
 use crate::harness::{Connection, Running, Server, holds_within, processes};
 use nix::sys::signal::Signal;
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// Requests of one round.
 const ROUND: u64 = 20;
@@ -18,26 +15,14 @@ fn threaded(threads: i64) -> Server {
         .setting("keepalive", 300)
 }
 
-/// How often the main thread of a process has gone to sleep.
-fn sleeps(pid: processes::Pid) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/task/{pid}/status")).unwrap();
-    let mut lines = status.lines();
-    lines
-        .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))
-        .unwrap()
-        .trim()
-        .parse()
-        .unwrap()
-}
-
 /// Whether the main thread sleeps through a round of requests: one of the others has the
 /// engine.
 fn is_lent(worker: processes::Pid, connection: &mut Connection) -> bool {
-    let before = sleeps(worker);
+    let before = processes::sleeps(worker)[&worker];
     for _ in 0..ROUND {
         assert_eq!(connection.get("/").status, 200);
     }
-    sleeps(worker) - before < ROUND / 4
+    processes::sleeps(worker)[&worker] - before < ROUND / 4
 }
 
 /// Sends quick requests until a thread has the engine. On a machine that is busy with other
