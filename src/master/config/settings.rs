@@ -438,8 +438,8 @@ settings! {
 
         /// The folder with the worker's Python files and extension module.
         worker_dir: Option<Directory> = None, ["--worker-dir"], "DIRECTORY", Reload,
-            otherwise "next to the program, or /usr/lib/rgunicorn/worker",
-            example r#""/usr/lib/rgunicorn/worker""#;
+            otherwise "next to the program, or /usr/lib/rgunicorn/VERSION/worker",
+            example r#""/opt/rgunicorn/worker""#;
     }
 }
 

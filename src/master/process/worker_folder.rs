@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-/// Where packages put it.
-const INSTALLED: &str = "/usr/lib/rgunicorn/worker";
+/// Where packages put it, below the prefix of the program. The version is part of
+/// it: a master that still runs when another version is installed must not start
+/// that version's workers, which it may not understand.
+const INSTALLED: &str = concat!("lib/rgunicorn/", env!("CARGO_PKG_VERSION"), "/worker");
 
 /// A folder that a Python interpreter can be given to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +22,8 @@ impl WorkerFolder {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "no worker folder (one with __main__.py and rgunicorn/_worker.abi3.so): looked in {}; \
-     name it with worker_dir, or build it with `cargo build`",
+     restart the service if rgunicorn was upgraded, build it with `cargo build`, \
+     or name it with worker_dir",
     looked_in(tried)
 )]
 pub struct NoWorkerFolder {
@@ -53,10 +56,10 @@ fn candidates(configured: Option<&Path>, program: &Path) -> Vec<PathBuf> {
     if let Some(directory) = program.parent() {
         folders.push(directory.join("worker"));
         if let Some(prefix) = directory.parent() {
-            folders.push(prefix.join("lib/rgunicorn/worker"));
+            folders.push(prefix.join(INSTALLED));
         }
     }
-    let installed = PathBuf::from(INSTALLED);
+    let installed = Path::new("/usr").join(INSTALLED);
     if !folders.contains(&installed) {
         folders.push(installed);
     }
@@ -85,7 +88,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let program = root.path().join("bin/rgunicorn");
 
-        let installed = folder_in(root.path(), "lib/rgunicorn/worker");
+        let installed = folder_in(root.path(), INSTALLED);
         assert_eq!(find(None, &program).unwrap().as_path(), installed);
         let built = folder_in(root.path(), "bin/worker");
         assert_eq!(find(None, &program).unwrap().as_path(), built);
@@ -101,8 +104,23 @@ mod tests {
 
         let text = error.to_string();
         assert!(
-            text.contains("looked in /nowhere; name it with worker_dir"),
+            text.contains("looked in /nowhere; restart the service if"),
             "{text}"
+        );
+    }
+
+    /// As after an upgrade, when the files of the running version are gone.
+    #[test]
+    fn the_folder_of_another_version_is_not_used() {
+        let root = tempfile::tempdir().unwrap();
+        folder_in(root.path(), "lib/rgunicorn/worker");
+        folder_in(root.path(), "lib/rgunicorn/99.0.0/worker");
+        let program = root.path().join("bin/rgunicorn");
+
+        assert!(
+            !candidates(None, &program)
+                .iter()
+                .any(|place| is_complete(place) && place.starts_with(root.path()))
         );
     }
 
@@ -114,8 +132,8 @@ mod tests {
             text,
             [
                 Path::new("/opt/x/bin/worker"),
-                Path::new("/opt/x/lib/rgunicorn/worker"),
-                Path::new("/usr/lib/rgunicorn/worker"),
+                &Path::new("/opt/x").join(INSTALLED),
+                &Path::new("/usr").join(INSTALLED),
             ]
         );
     }
