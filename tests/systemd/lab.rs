@@ -59,9 +59,18 @@ impl Lab {
     /// Boots a lab of that Debian release with the built files installed.
     #[track_caller]
     pub fn boot(suite: &str) -> Self {
+        let lab = Self::boot_bare(suite);
+        lab.push(installed(), "/");
+        lab.must("journalctl --update-catalog");
+        lab.must("systemctl daemon-reload");
+        lab
+    }
+
+    /// Boots a lab of that Debian release without rgunicorn.
+    #[track_caller]
+    pub fn boot_bare(suite: &str) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("test-{}-{}", id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let installed = installed();
         let mut process = Command::new(source("tests/systemd/lab"))
             .args(["boot", &name, suite, "--attached"])
             .stdin(Stdio::piped())
@@ -75,16 +84,11 @@ impl Lab {
         let pid1 = pid1
             .parse()
             .expect("the lab did not boot, it says why on stderr");
-        let lab = Self {
+        Self {
             name,
             pid1,
             process,
-        };
-
-        lab.push(installed, "/");
-        lab.must("journalctl --update-catalog");
-        lab.must("systemctl daemon-reload");
-        lab
+        }
     }
 
     /// Runs a command in the lab.
@@ -214,7 +218,7 @@ pub fn test_packages() -> PathBuf {
 }
 
 /// Where cargo builds.
-fn target() -> &'static Path {
+pub fn target() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap()
 }
 
@@ -224,20 +228,28 @@ fn installed() -> &'static Path {
     INSTALLED.get_or_init(|| {
         let root = target().join("tmp/installed");
         let _ = std::fs::remove_dir_all(&root);
-        let built = output_of(
-            Command::new(source("tests/systemd/build")).env("CARGO_TARGET_DIR", target()),
-        );
         output_of(
             Command::new(source("packaging/install"))
-                .env("CARGO_TARGET_DIR", built.trim_end())
+                .env("CARGO_TARGET_DIR", build())
                 .env("DESTDIR", &root),
         );
         root
     })
 }
 
+/// The folder with the release build, made once.
+pub fn build() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let built = output_of(
+            Command::new(source("tests/systemd/build")).env("CARGO_TARGET_DIR", target()),
+        );
+        PathBuf::from(built.trim_end())
+    })
+}
+
 /// What a script that has to succeed writes to its standard output.
-fn output_of(command: &mut Command) -> String {
+pub fn output_of(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(
         output.status.success(),

@@ -12,6 +12,7 @@ mod journal;
 mod lab;
 mod lifetime;
 mod output;
+mod packages;
 mod reloads;
 mod sandbox;
 mod site;
@@ -28,26 +29,39 @@ mod traffic;
 #[path = "../harness/wait.rs"]
 mod wait;
 
-/// Makes each function a test under each systemd.
+/// Makes each function a test under each systemd, in the module that is named, on
+/// what the function of `Lab` boots.
 macro_rules! stories {
-    ($($module:ident: $($story:ident)+;)+) => {
-        mod debian_12 {
+    (
+        $debian_12:ident $debian_13:ident $boot:ident;
+        $($module:ident: $($story:ident)+;)+
+    ) => {
+        mod $debian_12 {
             $($(#[test]
             fn $story() {
-                crate::$module::$story(&crate::lab::Lab::boot("bookworm"));
+                crate::$module::$story(&crate::lab::Lab::$boot("bookworm"));
             })+)+
         }
 
-        mod debian_13 {
+        mod $debian_13 {
             $($(#[test]
             fn $story() {
-                crate::$module::$story(&crate::lab::Lab::boot("trixie"));
+                crate::$module::$story(&crate::lab::Lab::$boot("trixie"));
             })+)+
         }
     };
 }
 
 stories! {
+    debian_12_bare debian_13_bare boot_bare;
+    packages:
+        an_upgrade_under_load_loses_no_request_and_a_purge_leaves_nothing
+        a_purge_of_a_package_that_was_never_used_leaves_nothing
+        a_site_that_does_not_start_again_does_not_fail_the_upgrade;
+}
+
+stories! {
+    debian_12 debian_13 boot;
     lifetime:
         the_first_request_starts_the_service
         the_service_is_ready_only_when_the_application_is_loaded

@@ -1,0 +1,140 @@
+//! The Debian package: installed, upgraded and removed with dpkg.
+
+use crate::{
+    lab::{Lab, build, output_of, source, target},
+    site::APP,
+    wait::wait_until,
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+/// What the package and its sites leave behind, by its name.
+const FIND_LEFT: &str = "find / /run /tmp -xdev ( -name *rgunicorn* -o -name rg-* ) \
+                         -not -path /proc/* -not -path /sys/*";
+
+pub fn an_upgrade_under_load_loses_no_request_and_a_purge_leaves_nothing(lab: &Lab) {
+    install(lab, old_package());
+    let site = lab.site("shop", APP);
+    lab.must("systemctl enable --now rgunicorn@shop.socket");
+    assert_eq!(
+        lab.must("curl --silent --unix-socket /run/rgunicorn/shop.sock http://shop/"),
+        "1"
+    );
+    // One that waits for its first request, and one that is stopped.
+    let waiting = lab.site("waiting", APP).listen();
+    let stopped = lab.site("stopped", APP).start();
+    lab.must("systemctl stop rgunicorn@stopped.socket rgunicorn@stopped.service");
+
+    // The first request is answered before the service is ready.
+    site.wait_for_state("active");
+    let traffic = site.traffic();
+    let (master, socket) = (site.master(), site.show_socket("InvocationID"));
+    install(lab, new_package());
+    traffic.wait_for_answers(300);
+
+    assert_eq!(traffic.finish(), [""; 0]);
+    assert_ne!(site.master(), master, "the old master still runs");
+    assert_eq!(site.show_socket("InvocationID"), socket);
+    assert_eq!(waiting.show("ActiveState"), "inactive");
+    assert_eq!(waiting.show_socket("ActiveState"), "active");
+    assert_eq!(stopped.show_socket("ActiveState"), "inactive");
+
+    // Its data stays, and so do the files that the administrator has written.
+    lab.write("/var/lib/rgunicorn/shop/orders", "1");
+    lab.must("dpkg --remove rgunicorn");
+    wait_until("systemd has forgotten the sites", || {
+        lab.must("systemctl list-units --all --plain --no-legend rgunicorn@*") == ""
+    });
+    assert_eq!(lab.must("find /etc/systemd/system -xtype l"), "");
+    lab.must("dpkg --purge rgunicorn");
+    assert!(lab.has("/var/lib/rgunicorn/shop/orders"));
+    assert!(lab.has("/etc/rgunicorn/shop.toml"));
+
+    lab.must("rm -r /etc/rgunicorn /var/lib/rgunicorn /var/lib/private/rgunicorn");
+    assert_eq!(lab.must(FIND_LEFT), "");
+    assert_eq!(lab.run(&["dpkg", "--status", "rgunicorn"]).status, Some(1));
+}
+
+pub fn a_purge_of_a_package_that_was_never_used_leaves_nothing(lab: &Lab) {
+    install(lab, old_package());
+
+    lab.must("dpkg --purge rgunicorn");
+
+    assert_eq!(lab.must(FIND_LEFT), "");
+}
+
+pub fn a_site_that_does_not_start_again_does_not_fail_the_upgrade(lab: &Lab) {
+    install(lab, old_package());
+    let broken = lab.site("broken", APP).start();
+    let sound = lab.site("sound", APP).start();
+    let master = sound.master();
+    broken.write_app("raise RuntimeError");
+
+    let output = install(lab, new_package());
+
+    assert!(output.contains("not all sites were restarted"), "{output}");
+    assert_ne!(sound.master(), master);
+    assert_eq!(sound.text("/"), "1");
+    let status = lab.must("dpkg-query --show --showformat=${Status}/${Version} rgunicorn");
+    assert!(status.starts_with("install ok installed/"), "{status}");
+    assert!(status.ends_with(&format!("-{NEW_REVISION}")), "{status}");
+}
+
+#[test]
+fn lintian_reports_no_errors_and_no_warnings() {
+    let package = new_package();
+    let symbols = package.to_str().unwrap();
+    let symbols = symbols.replace("/rgunicorn_", "/rgunicorn-dbgsym_");
+
+    output_of(
+        Command::new("lintian")
+            .args(["--allow-root", "--fail-on", "error,warning"])
+            .arg(package)
+            .arg(symbols),
+    );
+}
+
+#[test]
+fn the_same_programs_are_packaged_into_the_same_bytes() {
+    let package = old_package();
+
+    let again = make_package("again", &[]);
+
+    assert!(fs::read(package).unwrap() == fs::read(again).unwrap());
+}
+
+const NEW_REVISION: &str = "99";
+
+/// Returns what dpkg has written.
+#[track_caller]
+fn install(lab: &Lab, package: &Path) -> String {
+    lab.push(package, "/root/package.deb");
+    lab.must("dpkg --install /root/package.deb")
+}
+
+fn old_package() -> &'static Path {
+    static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
+    PACKAGE.get_or_init(|| make_package("old", &[]))
+}
+
+fn new_package() -> &'static Path {
+    static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
+    PACKAGE.get_or_init(|| make_package("new", &["--revision", NEW_REVISION]))
+}
+
+/// Packages the programs that all tests use, in a folder of that name.
+fn make_package(name: &str, options: &[&str]) -> PathBuf {
+    let packages = output_of(
+        Command::new(source("packaging/deb"))
+            .env("CARGO_TARGET_DIR", target().join("tmp/deb").join(name))
+            .arg("--built")
+            .arg(build())
+            .args(options),
+    );
+    let package = packages.lines().find(|path| path.contains("/rgunicorn_"));
+    PathBuf::from(package.expect("packaging/deb names what it has made"))
+}
