@@ -61,6 +61,7 @@ pub fn an_upgrade_under_load_loses_no_request_and_a_purge_leaves_nothing(lab: &L
 
 pub fn a_purge_of_a_package_that_was_never_used_leaves_nothing(lab: &Lab) {
     install(lab, old_package());
+    assert!(lab.must(FIND_LEFT).contains("/usr/bin/rgunicorn"));
 
     lab.must("dpkg --purge rgunicorn");
 
