@@ -254,7 +254,8 @@ impl Serving {
                 // Without a master there is nobody to reload, restart or stop it.
                 Received::Closed => {
                     self.engine.unwatch(&*self.link)?;
-                    kill_after(Duration::from_millis(ORPHAN_MS))?;
+                    // If it fails, only a call that lasts for ever does so.
+                    let _ = kill_after(Duration::from_millis(ORPHAN_MS));
                     return self.retire(ORPHAN_MS, Idle::HandOver);
                 }
             }
