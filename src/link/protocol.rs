@@ -1,9 +1,13 @@
 //! The messages on the links: reports in the past tense, orders in the imperative.
-//! A master talks only to fork servers that it started itself, from its own release,
-//! so the messages carry no version.
+//! A master talks only to fork servers that it started itself, and those of another release
+//! refuse to start ([`MASTER_VERSION`]): so the messages carry no version. Only
+//! [`FromForkServer::LoadFailed`], by which they refuse, has to stay as it is.
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+
+/// The environment variable in which the master tells a fork server its own version.
+pub const MASTER_VERSION: &str = "RGUNICORN_MASTER_VERSION";
 
 /// The master's orders to a fork server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -199,3 +199,34 @@ for node in ast.walk(tree):
 
     assert!(output.status.success(), "{output:?}");
 }
+
+/// What an upgrade does to a master that goes on running: the worker files are another
+/// release's. Here the version that the master tells is changed on its way.
+const UPGRADED: &str = "import os\n\
+    if os.path.exists('upgraded') and 'RGUNICORN_MASTER_VERSION' in os.environ:\n    \
+    os.environ['RGUNICORN_MASTER_VERSION'] = '0.0.1'\n";
+
+const SHOWS_ITS_VARIABLES: &str = "import os\ndef app(environ, start_response):\n    \
+    start_response('200 OK', [])\n    return [repr(os.environ).encode()]\n";
+
+#[test]
+fn worker_files_of_another_release_are_not_started() {
+    let server = Server::running("shop:app")
+        .file("shop.py", SHOWS_ITS_VARIABLES)
+        .file("pose/sitecustomize.py", UPGRADED);
+    let folder = server.path("pose");
+    let server = server.env("PYTHONPATH", &folder).start();
+    assert!(!server.get("/").text().contains("RGUNICORN_MASTER_VERSION"));
+    server.write("upgraded", "");
+
+    let reload = server.ctl(&["reload"]);
+
+    assert_eq!(reload.status, 1, "{reload:?}");
+    for words in [
+        "are of rgunicorn ",
+        "the master is 0.0.1: restart the service",
+    ] {
+        assert!(reload.stderr.contains(words), "{reload:?}");
+    }
+    assert_eq!(server.get("/").status, 200);
+}

@@ -7,7 +7,7 @@ use crate::log::events::AppProcess;
 use crate::pool::{ExitStatus, GenerationId};
 use crate::systemd::PRIVATE_VARIABLES;
 use command_fds::{CommandFdExt, FdMapping};
-use rgunicorn_link::protocol::{self, Site, ToForkServer};
+use rgunicorn_link::protocol::{self, MASTER_VERSION, Site, ToForkServer};
 use rgunicorn_link::{FORK_SERVER_FD, Link, Scoreboard};
 use std::io;
 use std::os::fd::AsFd;
@@ -77,6 +77,7 @@ impl ForkServerProcess {
         for variable in PRIVATE_VARIABLES {
             command.env_remove(variable);
         }
+        command.env(MASTER_VERSION, env!("CARGO_PKG_VERSION"));
         let mut pipes = None;
         if read_output {
             let (ends, [stdout, stderr]) = output::pipes()?;

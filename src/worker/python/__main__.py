@@ -4,6 +4,7 @@ Any Python has to understand this file, however old: it is what says that the
 interpreter is too old.
 """
 
+import os
 import sys
 
 
@@ -18,6 +19,13 @@ def main():
 
     from rgunicorn import _worker
 
+    master = os.environ.pop("RGUNICORN_MASTER_VERSION", None)
+    if master not in (None, _worker.__version__):
+        return refuse(
+            "the worker files in %s are of rgunicorn %s and the master is %s: restart the service"
+            % (sys.path[0], _worker.__version__, master)
+        )
+
     # Python put this folder first. The application must not find anything here,
     # but `import rgunicorn` goes on to work: the package is loaded.
     del sys.path[0]
@@ -27,7 +35,6 @@ def main():
 def refuse(summary):
     """Tells the master, as `FromForkServer::LoadFailed`, why the fork server cannot start."""
     import json
-    import os
     import select
 
     link = 3
