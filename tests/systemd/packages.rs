@@ -47,7 +47,8 @@ pub fn an_upgrade_under_load_loses_no_request_and_a_purge_leaves_nothing(lab: &L
     lab.write("/var/lib/rgunicorn/shop/orders", "1");
     lab.must("dpkg --remove rgunicorn");
     wait_until("systemd has forgotten the sites", || {
-        lab.must("systemctl list-units --all --plain --no-legend rgunicorn@*") == ""
+        lab.must("systemctl list-units --all --plain --no-legend rgunicorn@*")
+            .is_empty()
     });
     assert_eq!(lab.must("find /etc/systemd/system -xtype l"), "");
     lab.must("dpkg --purge rgunicorn");
