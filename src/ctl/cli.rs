@@ -44,10 +44,19 @@ impl fmt::Display for Target {
 pub struct CommandLine {
     pub target: Target,
     pub request: Request,
+    pub format: Format,
+}
+
+/// How a result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    /// One line, with names that do not change.
+    Json,
 }
 
 /// Each command, its request, and its help.
-const COMMANDS: [(&str, Request, &str); 2] = [
+const COMMANDS: [(&str, Request, &str); 4] = [
     (
         "reload",
         Request::Reload,
@@ -57,6 +66,16 @@ const COMMANDS: [(&str, Request, &str); 2] = [
         "status",
         Request::Status,
         "Print one line about the state of the server",
+    ),
+    (
+        "workers",
+        Request::Workers { from: 0 },
+        "List the workers, with state, load and memory",
+    ),
+    (
+        "listeners",
+        Request::Listeners { from: 0 },
+        "List the sockets the server listens on",
     ),
 ];
 
@@ -69,7 +88,6 @@ where
     let matches = command()
         .try_get_matches_from(words)
         .map_err(|error| one_line(&error, unknown_flag, "COMMAND"))?;
-    let names = || COMMANDS.map(|(name, ..)| name).join(" or ");
     let (name, request) = match matches.get_one::<String>("command") {
         None => {
             return Err(Stop::usage_error(format!(
@@ -85,6 +103,16 @@ where
                 Stop::usage_error(format!("unknown command {word:?}; use {}", names()))
             })?,
     };
+    let (request, format) = match (request, matches.get_flag("json")) {
+        (request, false) => (request, Format::Text),
+        (Request::Status, true) => (Request::Summary, Format::Json),
+        (Request::Summary | Request::Workers { .. } | Request::Listeners { .. }, true) => {
+            (request, Format::Json)
+        }
+        (Request::Reload, true) => {
+            return Err(Stop::usage_error(format!("{name} has no --json")));
+        }
+    };
     let socket = matches.get_one::<PathBuf>("socket");
     let instance = matches.get_one::<String>("instance");
     let target = match (socket, instance, &start.runtime_directory) {
@@ -99,7 +127,20 @@ where
             )));
         }
     };
-    Ok(CommandLine { target, request })
+    Ok(CommandLine {
+        target,
+        request,
+        format,
+    })
+}
+
+/// `a, b or c`.
+fn names() -> String {
+    let names = COMMANDS.map(|(name, ..)| name);
+    match names.split_last() {
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    }
 }
 
 /// `site` from `site`, `rgunicorn@site` and `rgunicorn@site.service`.
@@ -120,13 +161,15 @@ fn unknown_flag(flag: &str) -> String {
 
 /// The command line as clap knows it.
 pub fn command() -> Command {
+    let width = COMMANDS.map(|(name, ..)| name.len()).into_iter().max();
+    let width = width.unwrap_or(0);
     let commands = COMMANDS
-        .map(|(name, _, help)| format!("  {name}  {help}\n"))
+        .map(|(name, _, help)| format!("  {name:width$}  {help}\n"))
         .concat();
     Command::new("rgunicornctl")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Sends a command to a running rgunicorn and waits for the result.")
-        .override_usage("rgunicornctl [-s PATH | -i NAME] COMMAND")
+        .override_usage("rgunicornctl [-s PATH | -i NAME] [-j] COMMAND")
         .after_help(format!(
             "Commands:\n{commands}\n\
              Exit status: 0 success, 1 failure, 64 usage error, 69 no server answers.\n\
@@ -153,6 +196,11 @@ pub fn command() -> Command {
                 .value_name("PATH")
                 .value_parser(clap::value_parser!(PathBuf))
                 .help("The server with this control socket [default: $RUNTIME_DIRECTORY/control]"),
+            Arg::new("json")
+                .short('j')
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("Print JSON: for status, workers and listeners"),
             Arg::new("version")
                 .short('V')
                 .long("version")
@@ -223,12 +271,27 @@ mod tests {
     }
 
     #[test]
+    fn json_is_asked_for_by_an_option_anywhere() {
+        for words in ["-i site -j status", "-i site status --json"] {
+            let line = parsed(words, None).unwrap();
+            assert_eq!(line.request, Request::Summary);
+            assert_eq!(line.format, Format::Json);
+        }
+        let line = parsed("-i site workers", None).unwrap();
+        assert_eq!(line.request, Request::Workers { from: 0 });
+        assert_eq!(line.format, Format::Text);
+    }
+
+    #[test]
     fn a_usage_error_is_one_line() {
         for (words, says) in [
-            ("-i site", "no command given; use reload or status"),
+            (
+                "-i site",
+                "no command given; use reload, status, workers or listeners",
+            ),
             (
                 "-i site dance",
-                "unknown command \"dance\"; use reload or status",
+                "unknown command \"dance\"; use reload, status, workers or listeners",
             ),
             (
                 "reload",
@@ -250,6 +313,7 @@ mod tests {
                 "reload reload",
                 "unexpected argument \"reload\": only one COMMAND can be given, and a value with spaces needs quotes",
             ),
+            ("-i site reload --json", "reload has no --json"),
             ("--wait reload", "unknown option --wait; see --help"),
         ] {
             assert_eq!(refusal(words), says);
@@ -262,7 +326,11 @@ mod tests {
             panic!("no help")
         };
         for (name, _, does) in COMMANDS {
-            assert!(help.contains(&format!("  {name}  {does}\n")), "{help}");
+            let is_there = (help.lines()).any(|line| {
+                let words = line.split_once("  ").map(|(_, words)| words);
+                words.is_some_and(|words| words.starts_with(name) && words.ends_with(does))
+            });
+            assert!(is_there, "{name} is not in {help}");
         }
     }
 

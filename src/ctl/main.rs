@@ -3,6 +3,9 @@
 
 mod cli;
 mod client;
+mod json;
+mod memory;
+mod tables;
 
 fn main() -> std::process::ExitCode {
     client::run()

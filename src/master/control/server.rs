@@ -213,8 +213,7 @@ impl Server {
         client.state = State::Asked;
         let credentials = rustix::net::sockopt::socket_peercred(&client.stream).ok();
         let Ok(request) = protocol::parse(&line) else {
-            let reason = format!("this version of rgunicorn does not know the request {line:?}");
-            self.fail(number, &reason);
+            self.fail(number, &not_known(&line));
             return None;
         };
         Some(Asked {
@@ -277,6 +276,20 @@ impl Client {
         let line = protocol::line(&answer.shortened());
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         while rustix::net::send(&self.stream, line.as_bytes(), flags) == Err(Errno::INTR) {}
+    }
+}
+
+/// Why a request is refused that this version cannot read.
+fn not_known(line: &str) -> String {
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    match Request::command_in(line) {
+        Some(command) => format!(
+            "the running rgunicorn, version {VERSION}, does not know the command {command:?} in \
+             this form; if it was upgraded meanwhile, restart the service"
+        ),
+        None => {
+            format!("the running rgunicorn, version {VERSION}, cannot read the request {line:?}")
+        }
     }
 }
 
@@ -395,6 +408,29 @@ mod tests {
 
         let (_, asked) = fixture.next().unwrap();
         assert_eq!(asked.request, Request::Status);
+    }
+
+    #[test]
+    fn a_command_of_another_version_is_refused_by_its_name() {
+        let mut fixture = Fixture::new();
+        let mut client = fixture.client();
+        client
+            .write_all(b"{\"command\":\"dance\",\"times\":3}\n")
+            .unwrap();
+
+        assert!(fixture.next().is_none());
+
+        let line = answer(client);
+        let Ok(Answer::Failed(reason)) = protocol::parse(&line) else {
+            panic!("{line}");
+        };
+        for word in [
+            "\"dance\"",
+            env!("CARGO_PKG_VERSION"),
+            "restart the service",
+        ] {
+            assert!(reason.contains(word), "{reason}");
+        }
     }
 
     #[test]

@@ -1,0 +1,156 @@
+//! What clients of the control socket ask is answered.
+
+use super::Master;
+use crate::control::Asked;
+use crate::control::protocol::{self, Answer, Request};
+use crate::listeners::{Listener, Origin};
+use crate::log::events;
+use crate::pool::{Event, Order, Phase, Reason, Requester, State, Worker, WorkerId};
+use rgunicorn_link::protocol::ListenAddress;
+use rgunicorn_link::scoreboard::now_ms;
+use std::time::{Duration, Instant};
+
+impl Master {
+    pub(super) fn handle_request(&mut self, number: u32, asked: &Asked) {
+        match asked.request {
+            Request::Reload => {
+                events::control_request("reload", asked.pid, asked.uid);
+                self.ordering_client = Some(number);
+                let by = Requester::Control { pid: asked.pid };
+                self.dispatch(Event::Ordered(Order::Reload, by));
+                if self.ordering_client.take().is_some() {
+                    // The arbiter has stopped and accepts no order.
+                    let reason = Reason::Stopping.to_string();
+                    self.answer(number, &Answer::Failed(reason));
+                }
+            }
+            Request::Status => {
+                let text = self.status(Instant::now());
+                self.answer(number, &Answer::Done(text));
+            }
+            Request::Summary => {
+                let summary = self.summary(Instant::now());
+                self.answer(number, &Answer::Summary(summary));
+            }
+            Request::Workers { from } => {
+                let workers = self.workers_from(from, Instant::now());
+                self.answer(number, &Answer::Workers(workers));
+            }
+            Request::Listeners { from } => {
+                let listeners = self.listeners_from(from);
+                self.answer(number, &Answer::Listeners(listeners));
+            }
+        }
+    }
+
+    fn answer(&mut self, number: u32, answer: &Answer) {
+        if let Some(control) = &mut self.control {
+            control.answer(number, answer);
+        }
+    }
+
+    fn summary(&mut self, now: Instant) -> protocol::Summary {
+        let totals = self.processes.totals();
+        let summary = self.arbiter.summary();
+        protocol::Summary {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_ms: millis(now.saturating_duration_since(self.started)),
+            state: phase(summary.phase).to_owned(),
+            generation: summary.generation.0,
+            workers_wanted: summary.wanted as u64,
+            workers_ready: summary.ready as u64,
+            workers_starting: summary.starting as u64,
+            workers_retiring: summary.retiring as u64,
+            workers_busy: totals.busy as u64,
+            requests: totals.requests,
+            requests_per_second: self.notifications.request_rate(totals.requests, now),
+            last_reload_failure: self.reload.failure.clone(),
+        }
+    }
+
+    /// As many workers as fit into an answer, from the one with this number.
+    fn workers_from(&self, from: u32, now: Instant) -> protocol::Workers {
+        let wanted = self.arbiter.workers().filter(|(id, _)| id.0 >= from);
+        let rows = wanted.map(|(id, worker)| (id.0, self.worker_row(id, worker, now)));
+        let (workers, next) = protocol::fitting(rows);
+        protocol::Workers {
+            master_pid: std::process::id(),
+            workers,
+            next,
+        }
+    }
+
+    fn worker_row(&self, id: WorkerId, worker: &Worker, now: Instant) -> protocol::Worker {
+        let process = self.processes.workers.get(&id);
+        let pid = process.and_then(|process| Some(process.handle.as_ref()?.pid));
+        let age = process.map(|process| now.saturating_duration_since(process.since));
+        let reading = self.processes.reading(id).unwrap_or_default();
+        let busy_ms = match reading.busy_since_ms {
+            0 => None,
+            since => Some(now_ms().saturating_sub(since)),
+        };
+        protocol::Worker {
+            worker: id.0,
+            pid,
+            generation: worker.generation.0,
+            state: worker_state(worker.state, busy_ms.is_some()).to_owned(),
+            age_ms: millis(age.unwrap_or_default()),
+            busy_ms,
+            connections: reading.connections,
+            requests: reading.requests,
+            errors: reading.errors,
+            sent_bytes: reading.bytes,
+        }
+    }
+
+    /// As many listeners as fit into an answer, without the first `from`.
+    fn listeners_from(&self, from: u32) -> protocol::Listeners {
+        let rows = (0..).zip(self.processes.listeners().iter().map(listener_row));
+        let (listeners, next) = protocol::fitting(rows.filter(|(number, _)| *number >= from));
+        protocol::Listeners { listeners, next }
+    }
+}
+
+fn listener_row(listener: &Listener) -> protocol::Listener {
+    let kind = match listener.address {
+        ListenAddress::Tcp { .. } => "tcp",
+        ListenAddress::Unix(_) => "unix",
+    };
+    let opened_by = match listener.origin {
+        Origin::Systemd => "systemd",
+        Origin::Inherited => "parent",
+        Origin::Own(_) => "rgunicorn",
+    };
+    protocol::Listener {
+        name: listener.name.clone(),
+        address: events::shown(&listener.address),
+        kind: kind.to_owned(),
+        opened_by: opened_by.to_owned(),
+    }
+}
+
+fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Starting => "starting",
+        Phase::Serving => "serving",
+        Phase::Reloading => "reloading",
+        Phase::Stopping => "stopping",
+    }
+}
+
+fn worker_state(state: State, is_busy: bool) -> &'static str {
+    match state {
+        State::Ordered { .. } | State::Starting { .. } => "starting",
+        State::Serving { .. } if is_busy => "busy",
+        State::Serving { .. } => "idle",
+        State::Retiring { .. } => "retiring",
+        State::Leaving { .. } => "leaving",
+        State::Aborted { .. } => "aborted",
+        State::Killed { .. } => "killed",
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
