@@ -55,29 +55,104 @@ pub enum Format {
     Json,
 }
 
-/// Each command, its request, and its help.
-const COMMANDS: [(&str, Request, &str); 4] = [
-    (
-        "reload",
-        Request::Reload,
-        "Load code and configuration anew; returns when the new workers serve",
-    ),
-    (
-        "status",
-        Request::Status,
-        "Print one line about the state of the server",
-    ),
-    (
-        "workers",
-        Request::Workers { from: 0 },
-        "List the workers, with state, load and memory",
-    ),
-    (
-        "listeners",
-        Request::Listeners { from: 0 },
-        "List the sockets the server listens on",
-    ),
+/// A command of the command line.
+struct Verb {
+    name: &'static str,
+    request: Make,
+    help: &'static str,
+}
+
+/// How a command's request is made.
+#[derive(Clone, Copy)]
+enum Make {
+    Alone(Request),
+    /// Of an operand, which the help calls so; or what is wrong with it.
+    Of(&'static str, fn(&str) -> Result<Request, String>),
+}
+
+const COMMANDS: [Verb; 6] = [
+    Verb {
+        name: "reload",
+        request: Make::Alone(Request::Reload),
+        help: "Load code and configuration anew; returns when the new workers serve",
+    },
+    Verb {
+        name: "status",
+        request: Make::Alone(Request::Status),
+        help: "Print one line about the state of the server",
+    },
+    Verb {
+        name: "workers",
+        request: Make::Alone(Request::Workers { from: 0 }),
+        help: "List the workers, with state, load and memory",
+    },
+    Verb {
+        name: "listeners",
+        request: Make::Alone(Request::Listeners { from: 0 }),
+        help: "List the sockets the server listens on",
+    },
+    Verb {
+        name: "scale",
+        request: Make::Of("N|+N|-N", scale),
+        help: "Run N workers, N more or N fewer, until the next reload",
+    },
+    Verb {
+        name: "stop",
+        request: Make::Alone(Request::Stop),
+        help: "Let running requests finish, and stop; returns when the server has ended",
+    },
 ];
+
+impl Verb {
+    /// With its operand.
+    fn usage(&self) -> String {
+        match self.request {
+            Make::Alone(_) => self.name.to_owned(),
+            Make::Of(operand, _) => format!("{} {operand}", self.name),
+        }
+    }
+
+    fn request(&self, operand: Option<&str>) -> Result<Request, String> {
+        let name = self.name;
+        match (self.request, operand) {
+            (Make::Alone(request), None) => Ok(request),
+            (Make::Alone(_), Some(word)) => {
+                Err(format!("{name} takes no argument, but {word:?} was given"))
+            }
+            (Make::Of(..), None) => Err(format!("usage: rgunicornctl {}", self.usage())),
+            (Make::Of(_, make), Some(word)) => {
+                make(word).map_err(|mistake| format!("{name}: {mistake}"))
+            }
+        }
+    }
+}
+
+fn scale(word: &str) -> Result<Request, String> {
+    let (sign, digits) = match word.strip_prefix(['+', '-']) {
+        Some(digits) => (word.chars().next(), digits),
+        None => (None, word),
+    };
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let number = digits.parse::<u16>().ok().filter(|_| is_number);
+    match (sign, number) {
+        (_, None) => Err(format!(
+            "{word:?} is not a number of workers; write 4 for four, +1 for one more, -1 for one fewer"
+        )),
+        (None, Some(0)) => {
+            Err("one worker at least has to run; `rgunicornctl stop` ends the server".to_owned())
+        }
+        (Some(_), Some(0)) => Err(format!("{word} changes nothing")),
+        (None, Some(workers)) => Ok(Request::Scale {
+            workers: workers.into(),
+        }),
+        (Some('-'), Some(workers)) => Ok(Request::ScaleBy {
+            workers: -i32::from(workers),
+        }),
+        (Some(_), Some(workers)) => Ok(Request::ScaleBy {
+            workers: workers.into(),
+        }),
+    }
+}
 
 /// Reads `words`, the first of which is the program's name.
 pub fn parse_from<I>(words: I, start: &Start) -> Result<CommandLine, Stop>
@@ -88,30 +163,28 @@ where
     let matches = command()
         .try_get_matches_from(words)
         .map_err(|error| one_line(&error, unknown_flag, "COMMAND"))?;
-    let (name, request) = match matches.get_one::<String>("command") {
-        None => {
-            return Err(Stop::usage_error(format!(
-                "no command given; use {}",
-                names()
-            )));
-        }
-        Some(word) => COMMANDS
-            .into_iter()
-            .find(|(name, ..)| name == word)
-            .map(|(name, request, _)| (name, request))
-            .ok_or_else(|| {
-                Stop::usage_error(format!("unknown command {word:?}; use {}", names()))
-            })?,
+    let Some(word) = matches.get_one::<String>("command") else {
+        return Err(Stop::usage_error(format!(
+            "no command given; use {}",
+            names()
+        )));
     };
+    let verb = (COMMANDS.iter())
+        .find(|verb| verb.name == word)
+        .ok_or_else(|| Stop::usage_error(format!("unknown command {word:?}; use {}", names())))?;
+    let name = verb.name;
+    let operand = matches.get_one::<String>("operand").map(String::as_str);
+    let request = verb.request(operand).map_err(Stop::usage_error)?;
     let (request, format) = match (request, matches.get_flag("json")) {
         (request, false) => (request, Format::Text),
         (Request::Status, true) => (Request::Summary, Format::Json),
         (Request::Summary | Request::Workers { .. } | Request::Listeners { .. }, true) => {
             (request, Format::Json)
         }
-        (Request::Reload, true) => {
-            return Err(Stop::usage_error(format!("{name} has no --json")));
-        }
+        (
+            Request::Reload | Request::Scale { .. } | Request::ScaleBy { .. } | Request::Stop,
+            true,
+        ) => return Err(Stop::usage_error(format!("{name} has no --json"))),
     };
     let socket = matches.get_one::<PathBuf>("socket");
     let instance = matches.get_one::<String>("instance");
@@ -136,7 +209,7 @@ where
 
 /// `a, b or c`.
 fn names() -> String {
-    let names = COMMANDS.map(|(name, ..)| name);
+    let names: Vec<&str> = COMMANDS.iter().map(|verb| verb.name).collect();
     match names.split_last() {
         Some((last, others)) => format!("{} or {last}", others.join(", ")),
         None => String::new(),
@@ -161,10 +234,10 @@ fn unknown_flag(flag: &str) -> String {
 
 /// The command line as clap knows it.
 pub fn command() -> Command {
-    let width = COMMANDS.map(|(name, ..)| name.len()).into_iter().max();
+    let width = COMMANDS.iter().map(|verb| verb.usage().len()).max();
     let width = width.unwrap_or(0);
     let commands = COMMANDS
-        .map(|(name, _, help)| format!("  {name:width$}  {help}\n"))
+        .map(|verb| format!("  {:width$}  {}\n", verb.usage(), verb.help))
         .concat();
     Command::new("rgunicornctl")
         .version(env!("CARGO_PKG_VERSION"))
@@ -184,6 +257,10 @@ pub fn command() -> Command {
             Arg::new("command")
                 .value_name("COMMAND")
                 .help("The command, see below"),
+            Arg::new("operand")
+                .value_name("OPERAND")
+                .allow_negative_numbers(true)
+                .hide(true),
             Arg::new("instance")
                 .short('i')
                 .long("instance")
@@ -283,15 +360,40 @@ mod tests {
     }
 
     #[test]
+    fn workers_are_counted_absolutely_or_from_how_many_there_are() {
+        for (word, request) in [
+            ("4", Request::Scale { workers: 4 }),
+            ("+2", Request::ScaleBy { workers: 2 }),
+            ("-3", Request::ScaleBy { workers: -3 }),
+        ] {
+            for words in [
+                format!("-i site scale {word}"),
+                format!("scale {word} -i site"),
+            ] {
+                assert_eq!(parsed(&words, None).unwrap().request, request, "{words}");
+            }
+        }
+        for word in [
+            "++1", "+-1", "+", "1.5", "4x", "65536", "-65536", "0x10", "⁴",
+        ] {
+            let mistake = refusal(&format!("-i site scale {word}"));
+            assert!(
+                mistake.contains("number") || mistake.contains("option"),
+                "{mistake}"
+            );
+        }
+    }
+
+    #[test]
     fn a_usage_error_is_one_line() {
         for (words, says) in [
             (
                 "-i site",
-                "no command given; use reload, status, workers or listeners",
+                "no command given; use reload, status, workers, listeners, scale or stop",
             ),
             (
                 "-i site dance",
-                "unknown command \"dance\"; use reload, status, workers or listeners",
+                "unknown command \"dance\"; use reload, status, workers, listeners, scale or stop",
             ),
             (
                 "reload",
@@ -310,9 +412,24 @@ mod tests {
                 "--instance <NAME> cannot be used with --socket <PATH>",
             ),
             (
-                "reload reload",
-                "unexpected argument \"reload\": only one COMMAND can be given, and a value with spaces needs quotes",
+                "-i site reload reload",
+                "reload takes no argument, but \"reload\" was given",
             ),
+            (
+                "-i site scale 2 3",
+                "unexpected argument \"3\": only one COMMAND can be given, and a value with spaces needs quotes",
+            ),
+            ("-i site scale", "usage: rgunicornctl scale N|+N|-N"),
+            (
+                "-i site scale 0",
+                "scale: one worker at least has to run; `rgunicornctl stop` ends the server",
+            ),
+            ("-i site scale -0", "scale: -0 changes nothing"),
+            (
+                "-i site scale two",
+                "scale: \"two\" is not a number of workers; write 4 for four, +1 for one more, -1 for one fewer",
+            ),
+            ("-i site scale 2 --json", "scale has no --json"),
             ("-i site reload --json", "reload has no --json"),
             ("--wait reload", "unknown option --wait; see --help"),
         ] {
@@ -325,12 +442,12 @@ mod tests {
         let Err(Stop::Print(help)) = parsed("--help", None) else {
             panic!("no help")
         };
-        for (name, _, does) in COMMANDS {
+        for verb in COMMANDS {
             let is_there = (help.lines()).any(|line| {
-                let words = line.split_once("  ").map(|(_, words)| words);
-                words.is_some_and(|words| words.starts_with(name) && words.ends_with(does))
+                let words = line.trim_start();
+                words.starts_with(&verb.usage()) && words.ends_with(verb.help)
             });
-            assert!(is_there, "{name} is not in {help}");
+            assert!(is_there, "{} is not in {help}", verb.name);
         }
     }
 
@@ -363,8 +480,8 @@ mod tests {
             let entry = format!(".TP -{short}, --{long}{value} {help}.");
             assert!(page.contains(&entry), "{entry:?} is not in {page}");
         }
-        for (name, _, help) in COMMANDS {
-            let entry = format!(".TP .B {name} {help}.");
+        for verb in COMMANDS {
+            let entry = format!(".TP .B {} {}.", verb.usage(), verb.help);
             assert!(page.contains(&entry), "{entry:?} is not in {page}");
         }
     }

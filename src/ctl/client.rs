@@ -74,7 +74,10 @@ pub fn run() -> ExitCode {
                 Request::Status
                 | Request::Summary
                 | Request::Workers { .. }
-                | Request::Listeners { .. } => true,
+                | Request::Listeners { .. }
+                | Request::Scale { .. }
+                | Request::ScaleBy { .. }
+                | Request::Stop => true,
             };
             if is_wanted {
                 let _ = writeln!(io::stdout(), "{}", printable(&result));
@@ -94,7 +97,11 @@ pub fn run() -> ExitCode {
 fn carry_out(line: &CommandLine) -> Result<String, ControlError> {
     let target = &line.target;
     match line.request {
-        Request::Reload | Request::Status => match ask(target, line.request)? {
+        Request::Reload
+        | Request::Status
+        | Request::Scale { .. }
+        | Request::ScaleBy { .. }
+        | Request::Stop => match ask(target, line.request)? {
             Answer::Done(result) => Ok(result),
             other => Err(ControlError::not_understood(&other)),
         },
@@ -180,9 +187,12 @@ fn request(mut stream: &UnixStream, request: Request) -> Result<Answer, ControlE
     let _ = stream.write_all(protocol::line(&request).as_bytes());
     let mut bytes = Vec::new();
     let longest = u64::try_from(LONGEST_LINE).unwrap_or(u64::MAX);
-    let read = BufReader::new(stream)
-        .take(longest)
-        .read_until(b'\n', &mut bytes);
+    let mut reader = BufReader::new(stream).take(longest);
+    let read = reader.read_until(b'\n', &mut bytes);
+    if request == Request::Stop {
+        // The connection closes when the master's process has ended.
+        let _ = io::copy(&mut reader, &mut io::sink());
+    }
     if read.is_err() || !bytes.ends_with(b"\n") {
         return Err(ControlError::Closed);
     }

@@ -278,7 +278,8 @@ fn try_application(
             }
             Some((
                 _,
-                Meaning::Order(Order::OneWorkerMore | Order::OneWorkerFewer) | Meaning::Nothing,
+                Meaning::Order(Order::OneWorkerMore | Order::OneWorkerFewer | Order::Scale(_))
+                | Meaning::Nothing,
             )) => {}
             Some((_, Meaning::ChildEnded)) => {
                 while let Some(reaped) = process::reap()

@@ -37,6 +37,13 @@ pub enum Request {
         #[serde(default)]
         from: u32,
     },
+    /// Run this many workers until the next reload. Answered with how many are wanted now.
+    Scale { workers: u32 },
+    /// The same, from how many there are wanted now.
+    ScaleBy { workers: i32 },
+    /// Let running requests finish, then exit. Answered when every other process is gone;
+    /// then the connection closes with the end of the master.
+    Stop,
 }
 
 impl Request {
@@ -217,6 +224,15 @@ mod tests {
     fn messages_are_as_documented() {
         assert_eq!(line(&Request::Reload), "{\"command\":\"reload\"}\n");
         assert_eq!(line(&Request::Status), "{\"command\":\"status\"}\n");
+        assert_eq!(
+            line(&Request::Scale { workers: 3 }),
+            "{\"command\":\"scale\",\"workers\":3}\n"
+        );
+        assert_eq!(
+            line(&Request::ScaleBy { workers: -1 }),
+            "{\"command\":\"scale-by\",\"workers\":-1}\n"
+        );
+        assert_eq!(line(&Request::Stop), "{\"command\":\"stop\"}\n");
         assert_eq!(
             line(&Answer::Failed("a\nb".into())),
             "{\"failed\":\"a\\nb\"}\n"

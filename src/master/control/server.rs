@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// oldest of them.
 const MOST_SILENT: usize = 32;
 
-/// The most clients that wait for the end of a reload. They are never displaced;
+/// The most clients that wait for the end of something. They are never displaced;
 /// a further one is refused.
 const MOST_WAITING: usize = 256;
 
@@ -68,8 +68,17 @@ enum State {
     Silent { received: Vec<u8>, until: Instant },
     /// Its request is being carried out by the caller.
     Asked,
-    /// It gets its answer when this reload ends.
-    Waiting(ReloadId),
+    /// It gets its answer when this happens.
+    Waiting(Awaited),
+}
+
+/// What a client may wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaited {
+    /// The end of this reload.
+    Reload(ReloadId),
+    /// The end of the server.
+    Stop,
 }
 
 /// A complete request, and who sent it.
@@ -234,28 +243,45 @@ impl Server {
         self.answer(number, &Answer::Failed(reason.to_owned()));
     }
 
-    /// Lets a client wait for the end of a reload.
-    pub fn wait_for(&mut self, number: u32, reload: ReloadId) {
+    /// Lets a client wait until something happens.
+    pub fn wait_for(&mut self, number: u32, awaited: Awaited) {
         let waiting = |client: &&Client| matches!(client.state, State::Waiting(_));
         if self.clients.values().filter(waiting).count() >= MOST_WAITING {
             self.fail(
                 number,
-                "too many clients are waiting for this reload; it continues, see the log",
+                "too many clients are waiting; what was asked for continues, see the log",
             );
         } else if let Some(client) = self.clients.get_mut(&number) {
-            client.state = State::Waiting(reload);
+            client.state = State::Waiting(awaited);
         }
     }
 
-    /// Answers all that wait for this reload.
-    pub fn reload_finished(&mut self, reload: ReloadId, answer: &Answer) {
-        self.clients.retain(|_, client| match client.state {
-            State::Waiting(awaited) if awaited == reload => {
-                client.send(answer);
-                false
-            }
-            State::Silent { .. } | State::Asked | State::Waiting(_) => true,
-        });
+    /// Answers all that wait for this, and closes their connections.
+    pub fn happened(&mut self, what: Awaited, answer: &Answer) {
+        for client in self.take_waiting(what) {
+            client.send(answer);
+        }
+    }
+
+    /// Answers all that wait for the end of the server. The kernel closes their connections
+    /// when this process has ended, which is what they wait for.
+    pub fn stopped(&mut self, answer: &Answer) {
+        for client in self.take_waiting(Awaited::Stop) {
+            client.send(answer);
+            std::mem::forget(client.stream);
+        }
+    }
+
+    fn take_waiting(&mut self, what: Awaited) -> Vec<Client> {
+        let waits =
+            |client: &Client| matches!(client.state, State::Waiting(awaited) if awaited == what);
+        let numbers: Vec<u32> = (self.clients.iter())
+            .filter(|(_, client)| waits(client))
+            .map(|(number, _)| *number)
+            .collect();
+        (numbers.into_iter())
+            .filter_map(|number| self.clients.remove(&number))
+            .collect()
     }
 }
 
@@ -366,10 +392,16 @@ mod tests {
         assert_eq!(asked.request, Request::Reload);
         assert_eq!(asked.pid, std::process::id());
 
-        fixture.server.wait_for(number, ReloadId(2));
+        fixture
+            .server
+            .wait_for(number, Awaited::Reload(ReloadId(2)));
         let done = |text: &str| Answer::Done(text.into());
-        fixture.server.reload_finished(ReloadId(1), &done("other"));
-        fixture.server.reload_finished(ReloadId(2), &done("own"));
+        fixture
+            .server
+            .happened(Awaited::Reload(ReloadId(1)), &done("other"));
+        fixture
+            .server
+            .happened(Awaited::Reload(ReloadId(2)), &done("own"));
 
         assert_eq!(answer(first), "{\"done\":\"own\"}\n");
     }
@@ -439,7 +471,9 @@ mod tests {
         let mut waiting = fixture.client();
         waiting.write_all(b"{\"command\":\"reload\"}\n").unwrap();
         let (number, _) = fixture.next().unwrap();
-        fixture.server.wait_for(number, ReloadId(1));
+        fixture
+            .server
+            .wait_for(number, Awaited::Reload(ReloadId(1)));
         let oldest = fixture.client();
         let others: Vec<_> = (0..MOST_SILENT).map(|_| fixture.client()).collect();
         let mut last = fixture.client();
@@ -452,7 +486,7 @@ mod tests {
         assert!(fixture.server.clients.len() <= MOST_SILENT + 2);
         fixture
             .server
-            .reload_finished(ReloadId(1), &Answer::Done("own".into()));
+            .happened(Awaited::Reload(ReloadId(1)), &Answer::Done("own".into()));
         assert_eq!(answer(waiting), "{\"done\":\"own\"}\n");
         drop(others);
     }
@@ -463,7 +497,9 @@ mod tests {
         let mut waiting = fixture.client();
         waiting.write_all(b"{\"command\":\"reload\"}\n").unwrap();
         let (number, _) = fixture.next().unwrap();
-        fixture.server.wait_for(number, ReloadId(1));
+        fixture
+            .server
+            .wait_for(number, Awaited::Reload(ReloadId(1)));
         assert_eq!(fixture.server.deadline(), None);
         let slow = fixture.client();
         fixture.server.accept(&fixture.wakeups).unwrap();

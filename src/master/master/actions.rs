@@ -42,7 +42,10 @@ impl Master {
                 }
                 self.report(report, now);
             }
-            Action::Exit(status) => self.exit = Some(status),
+            Action::Exit(status) => {
+                self.exit = Some(status);
+                self.answer_stop();
+            }
         }
     }
 

@@ -1,11 +1,11 @@
 //! What clients of the control socket ask is answered.
 
 use super::Master;
-use crate::control::Asked;
 use crate::control::protocol::{self, Answer, Request};
+use crate::control::{Asked, Awaited};
 use crate::listeners::{Listener, Origin};
 use crate::log::events;
-use crate::pool::{Event, Order, Phase, Reason, Requester, State, Worker, WorkerId};
+use crate::pool::{Event, MOST_WORKERS, Order, Phase, Reason, Requester, State, Worker, WorkerId};
 use rgunicorn_link::protocol::ListenAddress;
 use rgunicorn_link::scoreboard::now_ms;
 use std::time::{Duration, Instant};
@@ -40,6 +40,27 @@ impl Master {
                 let listeners = self.listeners_from(from);
                 self.answer(number, &Answer::Listeners(listeners));
             }
+            Request::Scale { workers } => {
+                let answer = self.scale(i64::from(workers), asked);
+                self.answer(number, &answer);
+            }
+            Request::ScaleBy { workers } => {
+                let before = self.arbiter.summary().wanted;
+                let wanted = i64::try_from(before).unwrap_or(i64::MAX);
+                let answer = self.scale(wanted.saturating_add(i64::from(workers)), asked);
+                self.answer(number, &answer);
+            }
+            Request::Stop => {
+                events::control_request("stop", asked.pid, asked.uid);
+                if let Some(control) = &mut self.control {
+                    control.wait_for(number, Awaited::Stop);
+                }
+                let by = Requester::Control { pid: asked.pid };
+                self.dispatch(Event::Ordered(Order::Stop, by));
+                if self.exit.is_some() {
+                    self.answer_stop();
+                }
+            }
         }
     }
 
@@ -47,6 +68,37 @@ impl Master {
         if let Some(control) = &mut self.control {
             control.answer(number, answer);
         }
+    }
+
+    /// Every other process is gone.
+    pub(super) fn answer_stop(&mut self) {
+        if let Some(control) = &mut self.control {
+            control.stopped(&Answer::Done("stopped".to_owned()));
+        }
+    }
+
+    fn scale(&mut self, to: i64, asked: &Asked) -> Answer {
+        let before = self.arbiter.summary();
+        if before.phase == Phase::Stopping {
+            return Answer::Failed(Reason::Stopping.to_string());
+        }
+        let possible = 1..=MOST_WORKERS;
+        let Some(to) = u16::try_from(to).ok().filter(|to| possible.contains(to)) else {
+            return Answer::Failed(format!(
+                "{to} workers are not possible, only 1 to {MOST_WORKERS}; wanted now: {}",
+                before.wanted
+            ));
+        };
+        events::control_request("scale", asked.pid, asked.uid);
+        let by = Requester::Control { pid: asked.pid };
+        self.dispatch(Event::Ordered(Order::Scale(to), by));
+        let now = counted_workers(to);
+        Answer::Done(if usize::from(to) == before.wanted {
+            format!("{now} wanted, as before")
+        } else {
+            let before = before.wanted;
+            format!("{now} wanted instead of {before}, until the next reload")
+        })
     }
 
     fn summary(&mut self, now: Instant) -> protocol::Summary {
@@ -149,6 +201,11 @@ fn worker_state(state: State, is_busy: bool) -> &'static str {
         State::Aborted { .. } => "aborted",
         State::Killed { .. } => "killed",
     }
+}
+
+fn counted_workers(count: u16) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} worker{s}")
 }
 
 fn millis(time: Duration) -> u64 {

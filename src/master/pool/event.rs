@@ -20,6 +20,8 @@ pub enum Order {
     OneWorkerMore,
     /// Run one worker fewer, until the next reload.
     OneWorkerFewer,
+    /// Run this many workers, until the next reload.
+    Scale(u16),
 }
 
 /// Who gave an order. Part of the order, since one may have to wait while others

@@ -93,7 +93,10 @@ impl Arbiter {
                 self.change_count((self.count + 1).min(usize::from(MOST_WORKERS)), by);
             }
             Order::OneWorkerFewer if !stopping => self.change_count((self.count - 1).max(1), by),
-            Order::Stop | Order::OneWorkerMore | Order::OneWorkerFewer => {}
+            Order::Scale(to) if !stopping => {
+                self.change_count(usize::from(to.clamp(1, MOST_WORKERS)), by);
+            }
+            Order::Stop | Order::OneWorkerMore | Order::OneWorkerFewer | Order::Scale(_) => {}
         }
     }
 

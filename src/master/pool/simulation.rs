@@ -53,6 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Order(Order::Reload)),
         2 => Just(Step::Order(Order::OneWorkerMore)),
         2 => Just(Step::Order(Order::OneWorkerFewer)),
+        1 => (0u16..8).prop_map(|workers| Step::Order(Order::Scale(workers))),
         2 => (0usize..8).prop_map(Step::WorkerDies),
         3 => (0usize..8).prop_map(Step::WorkerCrashes),
         1 => (0usize..8).prop_map(Step::WorkerHangs),

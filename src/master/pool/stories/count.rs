@@ -1,4 +1,4 @@
-//! One worker more, one worker fewer.
+//! One worker more, one worker fewer, or as many as are wanted.
 
 use super::fixture::*;
 
@@ -32,6 +32,39 @@ fn there_is_never_less_than_one_nor_more_than_the_limit() {
         ..WANTED
     });
     assert_eq!(pool.order(Order::OneWorkerMore), []);
+}
+
+#[test]
+fn a_number_is_reached_at_once_in_both_directions() {
+    let mut pool = Pool::serving(WANTED);
+
+    pool.order(Order::Scale(4));
+    assert_eq!(pool.commands(), [spawn(1, 3), spawn(1, 4)]);
+    pool.serves(3);
+    pool.serves(4);
+    pool.order(Order::Scale(1));
+
+    assert_eq!(
+        pool.reports(),
+        [Report::CountChanged {
+            from: 4,
+            to: 1,
+            by: BY
+        }]
+    );
+    assert_eq!(pool.commands(), [retire(1), retire(2), retire(3)]);
+    assert_eq!(pool.order(Order::Scale(1)), []);
+}
+
+#[test]
+fn a_number_beyond_the_limits_is_brought_within_them() {
+    let mut pool = Pool::serving(WANTED);
+
+    pool.order(Order::Scale(0));
+    assert_eq!(pool.arbiter.summary().wanted, 1);
+    pool.order(Order::Scale(u16::MAX));
+
+    assert_eq!(pool.arbiter.summary().wanted, usize::from(MOST_WORKERS));
 }
 
 #[test]
