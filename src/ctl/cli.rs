@@ -70,7 +70,7 @@ enum Make {
     Of(&'static str, fn(&str) -> Result<Request, String>),
 }
 
-const COMMANDS: [Verb; 6] = [
+const COMMANDS: [Verb; 7] = [
     Verb {
         name: "reload",
         request: Make::Alone(Request::Reload),
@@ -95,6 +95,11 @@ const COMMANDS: [Verb; 6] = [
         name: "scale",
         request: Make::Of("N|+N|-N", scale),
         help: "Run N workers, N more or N fewer, until the next reload",
+    },
+    Verb {
+        name: "restart-worker",
+        request: Make::Of("ID", restart_worker),
+        help: "Replace the worker with this number or pid; returns when another serves",
     },
     Verb {
         name: "stop",
@@ -125,6 +130,15 @@ impl Verb {
             }
         }
     }
+}
+
+fn restart_worker(word: &str) -> Result<Request, String> {
+    let number = word.parse().ok().filter(|number| *number > 0);
+    number.map(|id| Request::RestartWorker { id }).ok_or_else(|| {
+        format!(
+            "{word:?} is neither a number nor a pid of a worker; `rgunicornctl workers` lists them"
+        )
+    })
 }
 
 fn scale(word: &str) -> Result<Request, String> {
@@ -182,7 +196,11 @@ where
             (request, Format::Json)
         }
         (
-            Request::Reload | Request::Scale { .. } | Request::ScaleBy { .. } | Request::Stop,
+            Request::Reload
+            | Request::Scale { .. }
+            | Request::ScaleBy { .. }
+            | Request::RestartWorker { .. }
+            | Request::Stop,
             true,
         ) => return Err(Stop::usage_error(format!("{name} has no --json"))),
     };
@@ -389,11 +407,11 @@ mod tests {
         for (words, says) in [
             (
                 "-i site",
-                "no command given; use reload, status, workers, listeners, scale or stop",
+                "no command given; use reload, status, workers, listeners, scale, restart-worker or stop",
             ),
             (
                 "-i site dance",
-                "unknown command \"dance\"; use reload, status, workers, listeners, scale or stop",
+                "unknown command \"dance\"; use reload, status, workers, listeners, scale, restart-worker or stop",
             ),
             (
                 "reload",
@@ -430,6 +448,10 @@ mod tests {
                 "scale: \"two\" is not a number of workers; write 4 for four, +1 for one more, -1 for one fewer",
             ),
             ("-i site scale 2 --json", "scale has no --json"),
+            (
+                "-i site restart-worker all",
+                "restart-worker: \"all\" is neither a number nor a pid of a worker; `rgunicornctl workers` lists them",
+            ),
             ("-i site reload --json", "reload has no --json"),
             ("--wait reload", "unknown option --wait; see --help"),
         ] {

@@ -77,6 +77,7 @@ pub fn run() -> ExitCode {
                 | Request::Listeners { .. }
                 | Request::Scale { .. }
                 | Request::ScaleBy { .. }
+                | Request::RestartWorker { .. }
                 | Request::Stop => true,
             };
             if is_wanted {
@@ -101,6 +102,7 @@ fn carry_out(line: &CommandLine) -> Result<String, ControlError> {
         | Request::Status
         | Request::Scale { .. }
         | Request::ScaleBy { .. }
+        | Request::RestartWorker { .. }
         | Request::Stop => match ask(target, line.request)? {
             Answer::Done(result) => Ok(result),
             other => Err(ControlError::not_understood(&other)),

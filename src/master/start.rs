@@ -278,7 +278,12 @@ fn try_application(
             }
             Some((
                 _,
-                Meaning::Order(Order::OneWorkerMore | Order::OneWorkerFewer | Order::Scale(_))
+                Meaning::Order(
+                    Order::OneWorkerMore
+                    | Order::OneWorkerFewer
+                    | Order::Scale(_)
+                    | Order::Replace(_),
+                )
                 | Meaning::Nothing,
             )) => {}
             Some((_, Meaning::ChildEnded)) => {

@@ -179,3 +179,78 @@ fn a_stop_fails_when_the_master_is_killed_meanwhile() {
     server.write("go", "");
     let _ = running.join();
 }
+
+/// The numbers in the first column of `rgunicornctl workers`.
+fn worker_numbers(server: &Running) -> Vec<String> {
+    let outcome = server.ctl(&["workers"]);
+    let number = |line: &str| line.split_whitespace().next().unwrap().to_owned();
+    outcome.stdout.lines().skip(1).map(number).collect()
+}
+
+#[test]
+fn a_worker_is_replaced_by_its_number_or_pid_and_no_request_is_lost() {
+    let server = Server::running("hello:app").workers(2).start();
+    server.wait_for_workers(2);
+    let traffic = server.under_load();
+    traffic.wait_for_answers(10);
+
+    let by_number = server.ctl(&["restart-worker", "1"]);
+    assert_eq!(by_number.status, 0, "{by_number:?}");
+    assert_eq!(
+        by_number.stdout,
+        "worker 1 finishes its requests and leaves; 2 workers ready\n"
+    );
+    server.wait_until("it has left", || worker_numbers(&server) == ["2", "3"]);
+    let table = server.ctl(&["workers"]).stdout;
+    let pid = table.split_whitespace().nth(10).unwrap();
+    let by_pid = server.ctl(&["restart-worker", pid]);
+
+    assert_eq!(by_pid.status, 0, "{by_pid:?}");
+    server.wait_until("it has left", || worker_numbers(&server) == ["3", "4"]);
+    let answered = traffic.answered();
+    traffic.wait_for_answers(answered + 10);
+    assert_eq!(traffic.finish(), [] as [&str; 0]);
+    server.wait_for_log("Control client asked for restart-worker");
+}
+
+#[test]
+fn a_worker_serves_on_when_the_one_in_its_place_cannot_load_the_application() {
+    let server = Server::running("shop:app")
+        .file("shop.py", "from hello import app\n")
+        .start();
+    server.write("shop.py", "raise RuntimeError('not in stock')\n");
+    let before = server.worker_pids();
+
+    let outcome = server.ctl(&["restart-worker", "1"]);
+
+    assert_eq!(outcome.status, 1, "{outcome:?}");
+    assert!(outcome.stderr.contains("not in stock"), "{outcome:?}");
+    assert_eq!(server.worker_pids(), before);
+    assert_eq!(server.get("/").status, 200);
+    server.write("shop.py", "from hello import app\n");
+    server.wait_until("it is replaced after all", || {
+        let now = server.worker_pids();
+        now.len() == 1 && now != before
+    });
+}
+
+#[test]
+fn a_worker_that_does_not_exist_or_does_not_serve_is_not_replaced() {
+    let server = Server::running("slow:app").start();
+    let running = server.get_in_background("/until/go");
+    server.wait_until("the request runs", || !server.read("go.started").is_empty());
+
+    let unknown = server.ctl(&["restart-worker", "4000000000"]);
+    assert_eq!(unknown.status, 1, "{unknown:?}");
+    assert!(
+        unknown.stderr.contains("rgunicornctl workers"),
+        "{unknown:?}"
+    );
+    assert_eq!(server.ctl(&["restart-worker", "1"]).status, 0);
+    let retiring = server.ctl(&["restart-worker", "1"]);
+
+    assert_eq!(retiring.status, 1, "{retiring:?}");
+    assert!(retiring.stderr.contains("is retiring"), "{retiring:?}");
+    server.write("go", "");
+    assert_eq!(running.join().unwrap().unwrap().status, 200);
+}

@@ -41,6 +41,11 @@ pub enum Request {
     Scale { workers: u32 },
     /// The same, from how many there are wanted now.
     ScaleBy { workers: i32 },
+    /// Replace a worker. Answered when another serves in its place and it was asked to leave.
+    RestartWorker {
+        /// The worker's number, or else its pid.
+        id: u32,
+    },
     /// Let running requests finish, then exit. Answered when every other process is gone;
     /// then the connection closes with the end of the master.
     Stop,
@@ -231,6 +236,10 @@ mod tests {
         assert_eq!(
             line(&Request::ScaleBy { workers: -1 }),
             "{\"command\":\"scale-by\",\"workers\":-1}\n"
+        );
+        assert_eq!(
+            line(&Request::RestartWorker { id: 7 }),
+            "{\"command\":\"restart-worker\",\"id\":7}\n"
         );
         assert_eq!(line(&Request::Stop), "{\"command\":\"stop\"}\n");
         assert_eq!(

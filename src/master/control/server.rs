@@ -4,7 +4,7 @@
 
 use super::protocol::{self, Answer, LONGEST_LINE, Request};
 use crate::listeners::{NotListening, SocketFile};
-use crate::pool::ReloadId;
+use crate::pool::{ReloadId, WorkerId};
 use crate::wakeups::{Source, Wakeups};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
@@ -77,6 +77,8 @@ enum State {
 pub enum Awaited {
     /// The end of this reload.
     Reload(ReloadId),
+    /// This worker is asked to leave because another serves in its place.
+    Replaced(WorkerId),
     /// The end of the server.
     Stop,
 }
@@ -256,9 +258,23 @@ impl Server {
         }
     }
 
+    /// Whether anyone waits for this.
+    pub fn waits(&self, what: Awaited) -> bool {
+        let waits =
+            |client: &Client| matches!(client.state, State::Waiting(awaited) if awaited == what);
+        self.clients.values().any(waits)
+    }
+
     /// Answers all that wait for this, and closes their connections.
     pub fn happened(&mut self, what: Awaited, answer: &Answer) {
-        for client in self.take_waiting(what) {
+        for client in self.take_waiting(|awaited| awaited == what) {
+            client.send(answer);
+        }
+    }
+
+    /// Answers all that wait for a worker to be replaced: it is not for now.
+    pub fn not_replaced(&mut self, answer: &Answer) {
+        for client in self.take_waiting(|awaited| matches!(awaited, Awaited::Replaced(_))) {
             client.send(answer);
         }
     }
@@ -266,15 +282,17 @@ impl Server {
     /// Answers all that wait for the end of the server. The kernel closes their connections
     /// when this process has ended, which is what they wait for.
     pub fn stopped(&mut self, answer: &Answer) {
-        for client in self.take_waiting(Awaited::Stop) {
+        for client in self.take_waiting(|awaited| awaited == Awaited::Stop) {
             client.send(answer);
             std::mem::forget(client.stream);
         }
     }
 
-    fn take_waiting(&mut self, what: Awaited) -> Vec<Client> {
-        let waits =
-            |client: &Client| matches!(client.state, State::Waiting(awaited) if awaited == what);
+    fn take_waiting(&mut self, for_this: impl Fn(Awaited) -> bool) -> Vec<Client> {
+        let waits = |client: &Client| match client.state {
+            State::Waiting(awaited) => for_this(awaited),
+            State::Silent { .. } | State::Asked => false,
+        };
         let numbers: Vec<u32> = (self.clients.iter())
             .filter(|(_, client)| waits(client))
             .map(|(number, _)| *number)

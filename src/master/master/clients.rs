@@ -50,6 +50,17 @@ impl Master {
                 let answer = self.scale(wanted.saturating_add(i64::from(workers)), asked);
                 self.answer(number, &answer);
             }
+            Request::RestartWorker { id } => match self.worker_to_replace(id) {
+                Ok(worker) => {
+                    events::control_request("restart-worker", asked.pid, asked.uid);
+                    if let Some(control) = &mut self.control {
+                        control.wait_for(number, Awaited::Replaced(worker));
+                    }
+                    let by = Requester::Control { pid: asked.pid };
+                    self.dispatch(Event::Ordered(Order::Replace(worker), by));
+                }
+                Err(reason) => self.answer(number, &Answer::Failed(reason)),
+            },
             Request::Stop => {
                 events::control_request("stop", asked.pid, asked.uid);
                 if let Some(control) = &mut self.control {
@@ -77,6 +88,53 @@ impl Master {
         }
     }
 
+    /// The worker with this number, or else this pid; or why it cannot be replaced.
+    fn worker_to_replace(&self, id: u32) -> Result<WorkerId, String> {
+        if self.arbiter.summary().phase == Phase::Stopping {
+            return Err(Reason::Stopping.to_string());
+        }
+        let numbered = Some(WorkerId(id)).filter(|id| self.arbiter.worker(*id).is_some());
+        let found = match (numbered, self.processes.worker_with_pid(id)) {
+            (Some(one), Some(other)) if one != other => {
+                return Err(format!(
+                    "{id} is the number of one worker and the pid of worker {other}: for the \
+                     one give its pid, for the other its number"
+                ));
+            }
+            (Some(found), _) | (None, Some(found)) => found,
+            (None, None) => {
+                return Err(format!(
+                    "no worker has the number or pid {id}; `rgunicornctl workers` lists them"
+                ));
+            }
+        };
+        match self.arbiter.worker(found) {
+            Some(worker) if worker.serves() => Ok(found),
+            Some(worker) => Err(format!(
+                "worker {found} is {}; only one that serves can be replaced",
+                worker_state(worker.state, false)
+            )),
+            None => Err(format!("worker {found} has left")),
+        }
+    }
+
+    /// Answers those who wait for a worker to be replaced, if any do. `what` it does now.
+    pub(super) fn answer_replaced(&mut self, id: WorkerId, what: &str) {
+        let awaited = Awaited::Replaced(id);
+        if let Some(control) = (self.control.as_mut()).filter(|control| control.waits(awaited)) {
+            let workers = counted_workers(self.arbiter.summary().ready);
+            let result = format!("worker {id} {what}; {workers} ready");
+            control.happened(awaited, &Answer::Done(result));
+        }
+    }
+
+    /// No worker is replaced for now.
+    pub(super) fn answer_not_replaced(&mut self, reason: &str) {
+        if let Some(control) = &mut self.control {
+            control.not_replaced(&Answer::Failed(reason.to_owned()));
+        }
+    }
+
     fn scale(&mut self, to: i64, asked: &Asked) -> Answer {
         let before = self.arbiter.summary();
         if before.phase == Phase::Stopping {
@@ -92,7 +150,7 @@ impl Master {
         events::control_request("scale", asked.pid, asked.uid);
         let by = Requester::Control { pid: asked.pid };
         self.dispatch(Event::Ordered(Order::Scale(to), by));
-        let now = counted_workers(to);
+        let now = counted_workers(to.into());
         Answer::Done(if usize::from(to) == before.wanted {
             format!("{now} wanted, as before")
         } else {
@@ -203,7 +261,7 @@ fn worker_state(state: State, is_busy: bool) -> &'static str {
     }
 }
 
-fn counted_workers(count: u16) -> String {
+fn counted_workers(count: usize) -> String {
     let s = if count == 1 { "" } else { "s" };
     format!("{count} worker{s}")
 }

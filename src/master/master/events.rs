@@ -174,6 +174,7 @@ impl Master {
 
     /// What it wrote is logged to the end, and its row is free again.
     pub(super) fn forget_worker(&mut self, id: WorkerId) {
+        self.answer_replaced(id, "has left");
         if let Some(mut worker) = self.processes.remove_worker(id) {
             let process = worker.app_process();
             let pipes = worker.pipes.take();

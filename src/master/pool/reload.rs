@@ -96,7 +96,16 @@ impl Arbiter {
             Order::Scale(to) if !stopping => {
                 self.change_count(usize::from(to.clamp(1, MOST_WORKERS)), by);
             }
-            Order::Stop | Order::OneWorkerMore | Order::OneWorkerFewer | Order::Scale(_) => {}
+            Order::Replace(id) if !stopping => {
+                if let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.serves()) {
+                    worker.to_be_replaced = true;
+                }
+            }
+            Order::Stop
+            | Order::OneWorkerMore
+            | Order::OneWorkerFewer
+            | Order::Scale(_)
+            | Order::Replace(_) => {}
         }
     }
 
