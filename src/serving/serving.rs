@@ -254,7 +254,8 @@ impl Serving {
                 // Without a master there is nobody to reload, restart or stop it.
                 Received::Closed => {
                     self.engine.unwatch(&*self.link)?;
-                    kill_after(Duration::from_millis(ORPHAN_MS))?;
+                    // If it fails, only a call that lasts for ever does so.
+                    let _ = kill_after(Duration::from_millis(ORPHAN_MS));
                     return self.retire(ORPHAN_MS, Idle::HandOver);
                 }
             }
@@ -298,9 +299,12 @@ impl Serving {
                 self.engine.give_connections_away(true);
                 Ok(())
             }
-            // Nobody will take them: each gets one more response.
-            Some(Idle::HandOver) => self.engine.retire(Duration::MAX),
-            // What others gave away before the order came may be for nobody else.
+            // Nobody will take them: each gets one more response, and so do those that others
+            // gave away before.
+            Some(Idle::HandOver) => {
+                self.engine.retire(Duration::MAX)?;
+                self.engine.take_all()
+            }
             Some(Idle::CloseSoon) => self.engine.take_all(),
         }
     }

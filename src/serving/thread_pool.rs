@@ -50,6 +50,8 @@ struct State {
     woken: usize,
     /// The engine is for the first thread that comes.
     is_engine_lent: bool,
+    /// A thread is to show that it gets the GIL, by looking for a request.
+    is_look_wanted: bool,
     is_stopped: bool,
     listeners: Vec<ListenerInfo>,
     finished: Finished,
@@ -166,6 +168,7 @@ impl ThreadPool {
                 asleep: 0,
                 woken: 0,
                 is_engine_lent: false,
+                is_look_wanted: false,
                 is_stopped: false,
                 listeners: Vec::new(),
                 finished: Finished::default(),
@@ -190,9 +193,15 @@ impl ThreadPool {
         lock(&self.state).queue.push_back(job);
     }
 
-    /// Takes back what no thread has taken, the last one first.
+    /// Takes back what no thread has taken, the last one first. One of them will look all the
+    /// same as soon as it gets the GIL.
     pub fn recall(&self) -> Vec<Job> {
-        lock(&self.state).queue.drain(..).rev().collect()
+        let mut state = lock(&self.state);
+        let jobs = state.queue.drain(..).rev().collect();
+        state.is_look_wanted = true;
+        let busy = state.threads.len() - state.idle;
+        self.wake_in(state, busy + 1);
+        jobs
     }
 
     /// Wakes threads until `count` are awake.
@@ -340,7 +349,7 @@ impl ThreadPool {
     pub fn wait(&self) -> Task {
         let mut state = lock(&self.state);
         loop {
-            if !state.queue.is_empty() {
+            if !state.queue.is_empty() || state.is_look_wanted {
                 return Task::Requests;
             }
             if std::mem::take(&mut state.is_engine_lent) {
@@ -462,6 +471,7 @@ impl State {
     /// The next request, which now runs in this thread.
     fn begin(&mut self, thread: usize) -> Option<Job> {
         self.finished.looks += 1;
+        self.is_look_wanted = false;
         let job = self.queue.pop_front()?;
         self.note_begin(thread, &job.request, job.clock.now_ms());
         Some(job)

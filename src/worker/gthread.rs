@@ -14,8 +14,8 @@ use pyo3::types::{PyCFunction, PyDict};
 use rgunicorn_engine::Balance;
 use rgunicorn_link::protocol::{Level, Site};
 use rgunicorn_serving::{
-    Activity, Back, Job, Lending, MAX_HOLD, Overdue, Pause, Reporter, Serving, ThreadPool,
-    consequence, lock, request_timeout, send_held,
+    Activity, Back, CallWatch, Companion, Job, Lending, MAX_HOLD, Overdue, Pause, Reporter,
+    Serving, ThreadPool, consequence, lock, request_timeout, send_held,
 };
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -44,6 +44,10 @@ pub struct Gthread {
     /// Until then the engine is not lent.
     lend_from: Instant,
     pause: Pause,
+    /// Serves while the main thread waits for the GIL.
+    companion: Companion,
+    /// By which it notices that.
+    watch: Arc<CallWatch>,
     /// Not called: each thread has its own. It logs what they left out.
     wsgi: Wsgi,
     signals: Signals,
@@ -91,6 +95,7 @@ struct Progress {
 }
 
 /// What the main thread needs Python for.
+#[derive(Debug, Clone, Copy)]
 enum Need {
     Python,
     ReportOverdue,
@@ -108,8 +113,12 @@ impl Gthread {
     ) -> io::Result<Self> {
         let request_timeout = request_timeout(site);
         let timeout = (site.timeout_ms > 0).then(|| Duration::from_millis(site.timeout_ms));
+        let serving = Arc::new(Mutex::new(serving));
+        let watch = Arc::new(CallWatch::new()?);
         Ok(Self {
-            serving: Arc::new(Mutex::new(serving)),
+            companion: Companion::new(&serving, &watch, reporter.clone()),
+            watch,
+            serving,
             lending: Arc::new(Lending::new()?),
             lend_from: Instant::now(),
             pause: Pause::default(),
@@ -193,21 +202,46 @@ impl Gthread {
 
     fn run(&mut self, py: Python<'_>) -> PyResult<()> {
         loop {
-            let need = py.detach(|| self.work())?;
-            if let Some(failure) = self.pool.failure() {
-                return Err(PyRuntimeError::new_err(failure));
-            }
-            match need {
-                Need::Python => py.check_signals()?,
-                Need::ReportOverdue => self.report_overdue(py),
-                Need::Leave => return Ok(()),
-            }
-            // A handler of the application's may have forked.
-            forking::exit_if_child(py, &Ok(()));
-            if self.signals.quit() {
+            let need = py.detach(|| {
+                let need = self.work()?;
+                self.leave_connections_to_companion();
+                io::Result::Ok(need)
+            })?;
+            let handled = self.handle(py, need);
+            self.watch.call_ends();
+            self.watch.disarm();
+            self.companion.call_ended();
+            if !handled? {
                 return Ok(());
             }
         }
+    }
+
+    /// The main thread is about to take the GIL, for which it may have to wait.
+    fn leave_connections_to_companion(&mut self) {
+        let mut serving = lock(&self.serving);
+        for job in self.pool.recall() {
+            serving.engine.put_back(job.request, job.responder);
+        }
+        self.companion.ensure_running();
+        // If it fails, the connections wait as well.
+        let _ = self.watch.arm();
+        self.watch.call_begins();
+    }
+
+    /// Does what Python is needed for. `false`: the worker leaves.
+    fn handle(&mut self, py: Python<'_>, need: Need) -> PyResult<bool> {
+        if let Some(failure) = self.pool.failure() {
+            return Err(PyRuntimeError::new_err(failure));
+        }
+        match need {
+            Need::Python => py.check_signals()?,
+            Need::ReportOverdue => self.report_overdue(py),
+            Need::Leave => return Ok(false),
+        }
+        // A handler of the application's may have forked.
+        forking::exit_if_child(py, &Ok(()));
+        Ok(!self.signals.quit())
     }
 
     /// Serves until Python is needed.

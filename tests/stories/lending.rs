@@ -151,6 +151,40 @@ fn while_code_keeps_the_gil_another_worker_answers() {
 }
 
 #[test]
+fn a_main_thread_that_waits_for_the_gil_does_not_delay_the_connections() {
+    for need in ["a report", "a signal"] {
+        let server = threaded(2)
+            .workers(2)
+            .setting("timeout", 300)
+            .setting("request_timeout", 1)
+            .start();
+        let workers = server.wait_for_workers(2);
+        let mut kept: Vec<_> = (0..20).map(|_| server.connect()).collect();
+        for connection in &mut kept {
+            assert_eq!(connection.get("/").status, 200);
+        }
+        let mut held = server.connect();
+        held.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
+        server.wait_until("the request runs", || {
+            !server.read("hold.started").is_empty()
+        });
+
+        if need == "a signal" {
+            // Python's handler for it runs in the main thread.
+            for &worker in &workers {
+                processes::signal(worker, Signal::SIGUSR2);
+            }
+        } else {
+            assert_eq!(held.receive().status, 503);
+        }
+
+        for connection in &mut kept {
+            assert_eq!(connection.get("/").status, 200, "{need}");
+        }
+    }
+}
+
+#[test]
 fn a_worker_whose_gil_is_kept_is_replaced() {
     let server = threaded(2).setting("timeout", 2).start();
     let worker = *server.worker_pids().first().unwrap();

@@ -190,6 +190,31 @@ fn when_the_master_is_killed_a_running_request_is_answered() {
 }
 
 #[test]
+fn when_the_master_is_killed_idle_connections_get_one_more_response() {
+    for class in ["sync", "gthread"] {
+        let server = Server::running("hello:app")
+            .workers(2)
+            .setting("worker_class", class)
+            .setting("keepalive", 60)
+            .start();
+        let mut kept: Vec<_> = (0..16).map(|_| server.connect()).collect();
+        for connection in &mut kept {
+            assert_eq!(connection.get("/").status, 200);
+        }
+
+        server.signal(Signal::SIGKILL);
+        server.wait_for_exit();
+
+        for connection in &mut kept {
+            assert_eq!(connection.get("/").status, 200, "{class}");
+        }
+        server.wait_until("every process has left", || {
+            processes::started_for(server.folder()).is_empty()
+        });
+    }
+}
+
+#[test]
 fn when_the_master_is_killed_a_worker_that_is_stuck_leaves_too() {
     let servers = [
         ("sync", "stuck"),

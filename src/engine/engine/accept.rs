@@ -10,7 +10,7 @@ use crate::responder::{Claim, Client};
 use crate::transport::{Peer, Transport};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{PollFd, Timespec};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -20,10 +20,9 @@ const ACCEPT_PAUSE_MS: u64 = 200;
 
 /// How many of these are ready.
 fn poll_now(descriptors: &mut [PollFd<'_>]) -> io::Result<usize> {
-    Ok(rustix::event::poll(
-        descriptors,
-        Some(&Timespec::default()),
-    )?)
+    // A signal may interrupt it although it does not wait.
+    let poll = || rustix::event::poll(descriptors, Some(&Timespec::default()));
+    Ok(retry_on_intr(poll)?)
 }
 
 /// What is compared before a connection is accepted.

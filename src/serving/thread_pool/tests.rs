@@ -228,6 +228,35 @@ fn one_thread_gets_the_engine() {
 }
 
 #[test]
+fn after_a_recall_a_thread_looks_all_the_same() {
+    let (mut source, pool) = (Source::new(), pool(1));
+    source.submit(&pool, 2);
+
+    assert_eq!(pool.recall().len(), 2);
+
+    assert_eq!(pool.collect().0.looks, 0);
+    assert_eq!(pool.wait(), Task::Requests);
+    assert!(pool.take(0).is_none());
+    assert_eq!(pool.collect().0.looks, 1);
+}
+
+#[test]
+fn a_thread_that_sleeps_is_woken_by_a_recall() {
+    let pool = Arc::new(pool(1));
+    let thread = std::thread::spawn({
+        let pool = Arc::clone(&pool);
+        move || pool.wait()
+    });
+    while lock(&pool.state).asleep == 0 {
+        std::thread::yield_now();
+    }
+
+    assert!(pool.recall().is_empty());
+
+    assert_eq!(thread.join().unwrap(), Task::Requests);
+}
+
+#[test]
 fn a_stop_does_not_wait_for_threads_in_a_request() {
     let (mut source, pool) = (Source::new(), pool(2));
     source.submit(&pool, 1);
