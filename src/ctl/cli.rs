@@ -1,5 +1,6 @@
 //! The command line of `rgunicornctl`.
 
+use crate::commands::{COMMANDS, names};
 use clap::{Arg, ArgAction, Command};
 use rgunicorn::config::Start;
 use rgunicorn::control::protocol::Request;
@@ -55,119 +56,6 @@ pub enum Format {
     Json,
 }
 
-/// A command of the command line.
-struct Verb {
-    name: &'static str,
-    request: Make,
-    help: &'static str,
-}
-
-/// How a command's request is made.
-#[derive(Clone, Copy)]
-enum Make {
-    Alone(Request),
-    /// Of an operand, which the help calls so; or what is wrong with it.
-    Of(&'static str, fn(&str) -> Result<Request, String>),
-}
-
-const COMMANDS: [Verb; 7] = [
-    Verb {
-        name: "reload",
-        request: Make::Alone(Request::Reload),
-        help: "Load code and configuration anew; returns when the new workers serve",
-    },
-    Verb {
-        name: "status",
-        request: Make::Alone(Request::Status),
-        help: "Print one line about the state of the server",
-    },
-    Verb {
-        name: "workers",
-        request: Make::Alone(Request::Workers { from: 0 }),
-        help: "List the workers, with state, load and memory",
-    },
-    Verb {
-        name: "listeners",
-        request: Make::Alone(Request::Listeners { from: 0 }),
-        help: "List the sockets the server listens on",
-    },
-    Verb {
-        name: "scale",
-        request: Make::Of("N|+N|-N", scale),
-        help: "Run N workers, N more or N fewer, until the next reload",
-    },
-    Verb {
-        name: "restart-worker",
-        request: Make::Of("ID", restart_worker),
-        help: "Replace the worker with this number or pid; returns when another serves",
-    },
-    Verb {
-        name: "stop",
-        request: Make::Alone(Request::Stop),
-        help: "Let running requests finish, and stop; returns when the server has ended",
-    },
-];
-
-impl Verb {
-    /// With its operand.
-    fn usage(&self) -> String {
-        match self.request {
-            Make::Alone(_) => self.name.to_owned(),
-            Make::Of(operand, _) => format!("{} {operand}", self.name),
-        }
-    }
-
-    fn request(&self, operand: Option<&str>) -> Result<Request, String> {
-        let name = self.name;
-        match (self.request, operand) {
-            (Make::Alone(request), None) => Ok(request),
-            (Make::Alone(_), Some(word)) => {
-                Err(format!("{name} takes no argument, but {word:?} was given"))
-            }
-            (Make::Of(..), None) => Err(format!("usage: rgunicornctl {}", self.usage())),
-            (Make::Of(_, make), Some(word)) => {
-                make(word).map_err(|mistake| format!("{name}: {mistake}"))
-            }
-        }
-    }
-}
-
-fn restart_worker(word: &str) -> Result<Request, String> {
-    let number = word.parse().ok().filter(|number| *number > 0);
-    number.map(|id| Request::RestartWorker { id }).ok_or_else(|| {
-        format!(
-            "{word:?} is neither a number nor a pid of a worker; `rgunicornctl workers` lists them"
-        )
-    })
-}
-
-fn scale(word: &str) -> Result<Request, String> {
-    let (sign, digits) = match word.strip_prefix(['+', '-']) {
-        Some(digits) => (word.chars().next(), digits),
-        None => (None, word),
-    };
-    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let number = digits.parse::<u16>().ok().filter(|_| is_number);
-    match (sign, number) {
-        (_, None) => Err(format!(
-            "{word:?} is not a number of workers; write 4 for four, +1 for one more, -1 for one fewer"
-        )),
-        (None, Some(0)) => {
-            Err("one worker at least has to run; `rgunicornctl stop` ends the server".to_owned())
-        }
-        (Some(_), Some(0)) => Err(format!("{word} changes nothing")),
-        (None, Some(workers)) => Ok(Request::Scale {
-            workers: workers.into(),
-        }),
-        (Some('-'), Some(workers)) => Ok(Request::ScaleBy {
-            workers: -i32::from(workers),
-        }),
-        (Some(_), Some(workers)) => Ok(Request::ScaleBy {
-            workers: workers.into(),
-        }),
-    }
-}
-
 /// Reads `words`, the first of which is the program's name.
 pub fn parse_from<I>(words: I, start: &Start) -> Result<CommandLine, Stop>
 where
@@ -183,12 +71,12 @@ where
             names()
         )));
     };
-    let verb = (COMMANDS.iter())
-        .find(|verb| verb.name == word)
+    let entry = (COMMANDS.iter())
+        .find(|entry| entry.name == word)
         .ok_or_else(|| Stop::usage_error(format!("unknown command {word:?}; use {}", names())))?;
-    let name = verb.name;
+    let name = entry.name;
     let operand = matches.get_one::<String>("operand").map(String::as_str);
-    let request = verb.request(operand).map_err(Stop::usage_error)?;
+    let request = entry.request(operand).map_err(Stop::usage_error)?;
     let (request, format) = match (request, matches.get_flag("json")) {
         (request, false) => (request, Format::Text),
         (Request::Status, true) => (Request::Summary, Format::Json),
@@ -225,15 +113,6 @@ where
     })
 }
 
-/// `a, b or c`.
-fn names() -> String {
-    let names: Vec<&str> = COMMANDS.iter().map(|verb| verb.name).collect();
-    match names.split_last() {
-        Some((last, others)) => format!("{} or {last}", others.join(", ")),
-        None => String::new(),
-    }
-}
-
 /// `site` from `site`, `rgunicorn@site` and `rgunicorn@site.service`.
 fn instance_name(word: &str) -> Result<String, Stop> {
     let name = word.strip_suffix(".service").unwrap_or(word);
@@ -252,10 +131,10 @@ fn unknown_flag(flag: &str) -> String {
 
 /// The command line as clap knows it.
 pub fn command() -> Command {
-    let width = COMMANDS.iter().map(|verb| verb.usage().len()).max();
+    let width = COMMANDS.iter().map(|entry| entry.usage().len()).max();
     let width = width.unwrap_or(0);
     let commands = COMMANDS
-        .map(|verb| format!("  {:width$}  {}\n", verb.usage(), verb.help))
+        .map(|entry| format!("  {:width$}  {}\n", entry.usage(), entry.help))
         .concat();
     Command::new("rgunicornctl")
         .version(env!("CARGO_PKG_VERSION"))
@@ -464,12 +343,12 @@ mod tests {
         let Err(Stop::Print(help)) = parsed("--help", None) else {
             panic!("no help")
         };
-        for verb in COMMANDS {
+        for entry in COMMANDS {
             let is_there = (help.lines()).any(|line| {
                 let words = line.trim_start();
-                words.starts_with(&verb.usage()) && words.ends_with(verb.help)
+                words.starts_with(&entry.usage()) && words.ends_with(entry.help)
             });
-            assert!(is_there, "{} is not in {help}", verb.name);
+            assert!(is_there, "{} is not in {help}", entry.name);
         }
     }
 
@@ -502,8 +381,8 @@ mod tests {
             let entry = format!(".TP -{short}, --{long}{value} {help}.");
             assert!(page.contains(&entry), "{entry:?} is not in {page}");
         }
-        for verb in COMMANDS {
-            let entry = format!(".TP .B {} {}.", verb.usage(), verb.help);
+        for entry in COMMANDS {
+            let entry = format!(".TP .B {} {}.", entry.usage(), entry.help);
             assert!(page.contains(&entry), "{entry:?} is not in {page}");
         }
     }

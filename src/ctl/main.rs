@@ -3,6 +3,7 @@
 
 mod cli;
 mod client;
+mod commands;
 mod json;
 mod memory;
 mod tables;

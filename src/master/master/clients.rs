@@ -52,7 +52,8 @@ impl Master {
             }
             Request::RestartWorker { id } => match self.worker_to_replace(id) {
                 Ok(worker) => {
-                    events::control_request("restart-worker", asked.pid, asked.uid);
+                    let request = format!("restart-worker {worker}");
+                    events::control_request(&request, asked.pid, asked.uid);
                     if let Some(control) = &mut self.control {
                         control.wait_for(number, Awaited::Replaced(worker));
                     }
@@ -94,20 +95,7 @@ impl Master {
             return Err(Reason::Stopping.to_string());
         }
         let numbered = Some(WorkerId(id)).filter(|id| self.arbiter.worker(*id).is_some());
-        let found = match (numbered, self.processes.worker_with_pid(id)) {
-            (Some(one), Some(other)) if one != other => {
-                return Err(format!(
-                    "{id} is the number of one worker and the pid of worker {other}: for the \
-                     one give its pid, for the other its number"
-                ));
-            }
-            (Some(found), _) | (None, Some(found)) => found,
-            (None, None) => {
-                return Err(format!(
-                    "no worker has the number or pid {id}; `rgunicornctl workers` lists them"
-                ));
-            }
-        };
+        let found = the_one_meant(id, numbered, self.processes.worker_with_pid(id))?;
         match self.arbiter.worker(found) {
             Some(worker) if worker.serves() => Ok(found),
             Some(worker) => Err(format!(
@@ -147,7 +135,7 @@ impl Master {
                 before.wanted
             ));
         };
-        events::control_request("scale", asked.pid, asked.uid);
+        events::control_request(&format!("scale {to}"), asked.pid, asked.uid);
         let by = Requester::Control { pid: asked.pid };
         self.dispatch(Event::Ordered(Order::Scale(to), by));
         let now = counted_workers(to.into());
@@ -222,6 +210,24 @@ impl Master {
     }
 }
 
+/// The worker that `id` means: its number is that of `numbered`, its pid that of `with_pid`.
+fn the_one_meant(
+    id: u32,
+    numbered: Option<WorkerId>,
+    with_pid: Option<WorkerId>,
+) -> Result<WorkerId, String> {
+    match (numbered, with_pid) {
+        (Some(one), Some(other)) if one != other => Err(format!(
+            "{id} is the number of one worker and the pid of worker {other}: give the pid of \
+             the one, or the number of the other"
+        )),
+        (Some(found), _) | (None, Some(found)) => Ok(found),
+        (None, None) => Err(format!(
+            "no worker has the number or pid {id}; `rgunicornctl workers` lists them"
+        )),
+    }
+}
+
 fn listener_row(listener: &Listener) -> protocol::Listener {
     let kind = match listener.address {
         ListenAddress::Tcp { .. } => "tcp",
@@ -268,4 +274,23 @@ fn counted_workers(count: usize) -> String {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_meant_by_its_number_or_its_pid_but_not_two_workers_at_once() {
+        let (one, other) = (WorkerId(700), WorkerId(3));
+
+        assert_eq!(the_one_meant(700, Some(one), None), Ok(one));
+        assert_eq!(the_one_meant(700, None, Some(other)), Ok(other));
+        assert_eq!(the_one_meant(700, Some(one), Some(one)), Ok(one));
+        assert_eq!(
+            the_one_meant(700, Some(one), Some(other)),
+            Err("700 is the number of one worker and the pid of worker 3: give the pid of the one, or the number of the other".into())
+        );
+        assert!(the_one_meant(700, None, None).is_err());
+    }
 }
