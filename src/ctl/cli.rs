@@ -1,5 +1,6 @@
 //! The command line of `rgunicornctl`.
 
+use crate::commands::{COMMANDS, names};
 use clap::{Arg, ArgAction, Command};
 use rgunicorn::config::Start;
 use rgunicorn::control::protocol::Request;
@@ -44,21 +45,16 @@ impl fmt::Display for Target {
 pub struct CommandLine {
     pub target: Target,
     pub request: Request,
+    pub format: Format,
 }
 
-/// Each command, its request, and its help.
-const COMMANDS: [(&str, Request, &str); 2] = [
-    (
-        "reload",
-        Request::Reload,
-        "Load code and configuration anew; returns when the new workers serve",
-    ),
-    (
-        "status",
-        Request::Status,
-        "Print one line about the state of the server",
-    ),
-];
+/// How a result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    /// One line, with names that do not change.
+    Json,
+}
 
 /// Reads `words`, the first of which is the program's name.
 pub fn parse_from<I>(words: I, start: &Start) -> Result<CommandLine, Stop>
@@ -69,21 +65,32 @@ where
     let matches = command()
         .try_get_matches_from(words)
         .map_err(|error| one_line(&error, unknown_flag, "COMMAND"))?;
-    let names = || COMMANDS.map(|(name, ..)| name).join(" or ");
-    let (name, request) = match matches.get_one::<String>("command") {
-        None => {
-            return Err(Stop::usage_error(format!(
-                "no command given; use {}",
-                names()
-            )));
+    let Some(word) = matches.get_one::<String>("command") else {
+        return Err(Stop::usage_error(format!(
+            "no command given; use {}",
+            names()
+        )));
+    };
+    let entry = (COMMANDS.iter())
+        .find(|entry| entry.name == word)
+        .ok_or_else(|| Stop::usage_error(format!("unknown command {word:?}; use {}", names())))?;
+    let name = entry.name;
+    let operand = matches.get_one::<String>("operand").map(String::as_str);
+    let request = entry.request(operand).map_err(Stop::usage_error)?;
+    let (request, format) = match (request, matches.get_flag("json")) {
+        (request, false) => (request, Format::Text),
+        (Request::Status, true) => (Request::Summary, Format::Json),
+        (Request::Summary | Request::Workers { .. } | Request::Listeners { .. }, true) => {
+            (request, Format::Json)
         }
-        Some(word) => COMMANDS
-            .into_iter()
-            .find(|(name, ..)| name == word)
-            .map(|(name, request, _)| (name, request))
-            .ok_or_else(|| {
-                Stop::usage_error(format!("unknown command {word:?}; use {}", names()))
-            })?,
+        (
+            Request::Reload
+            | Request::Scale { .. }
+            | Request::ScaleBy { .. }
+            | Request::RestartWorker { .. }
+            | Request::Stop,
+            true,
+        ) => return Err(Stop::usage_error(format!("{name} has no --json"))),
     };
     let socket = matches.get_one::<PathBuf>("socket");
     let instance = matches.get_one::<String>("instance");
@@ -99,7 +106,11 @@ where
             )));
         }
     };
-    Ok(CommandLine { target, request })
+    Ok(CommandLine {
+        target,
+        request,
+        format,
+    })
 }
 
 /// `site` from `site`, `rgunicorn@site` and `rgunicorn@site.service`.
@@ -120,13 +131,15 @@ fn unknown_flag(flag: &str) -> String {
 
 /// The command line as clap knows it.
 pub fn command() -> Command {
+    let width = COMMANDS.iter().map(|entry| entry.usage().len()).max();
+    let width = width.unwrap_or(0);
     let commands = COMMANDS
-        .map(|(name, _, help)| format!("  {name}  {help}\n"))
+        .map(|entry| format!("  {:width$}  {}\n", entry.usage(), entry.help))
         .concat();
     Command::new("rgunicornctl")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Sends a command to a running rgunicorn and waits for the result.")
-        .override_usage("rgunicornctl [-s PATH | -i NAME] COMMAND")
+        .override_usage("rgunicornctl [-s PATH | -i NAME] [-j] COMMAND")
         .after_help(format!(
             "Commands:\n{commands}\n\
              Exit status: 0 success, 1 failure, 64 usage error, 69 no server answers.\n\
@@ -141,6 +154,10 @@ pub fn command() -> Command {
             Arg::new("command")
                 .value_name("COMMAND")
                 .help("The command, see below"),
+            Arg::new("operand")
+                .value_name("OPERAND")
+                .allow_negative_numbers(true)
+                .hide(true),
             Arg::new("instance")
                 .short('i')
                 .long("instance")
@@ -153,6 +170,11 @@ pub fn command() -> Command {
                 .value_name("PATH")
                 .value_parser(clap::value_parser!(PathBuf))
                 .help("The server with this control socket [default: $RUNTIME_DIRECTORY/control]"),
+            Arg::new("json")
+                .short('j')
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("Print JSON: for status, workers and listeners"),
             Arg::new("version")
                 .short('V')
                 .long("version")
@@ -223,12 +245,52 @@ mod tests {
     }
 
     #[test]
+    fn json_is_asked_for_by_an_option_anywhere() {
+        for words in ["-i site -j status", "-i site status --json"] {
+            let line = parsed(words, None).unwrap();
+            assert_eq!(line.request, Request::Summary);
+            assert_eq!(line.format, Format::Json);
+        }
+        let line = parsed("-i site workers", None).unwrap();
+        assert_eq!(line.request, Request::Workers { from: 0 });
+        assert_eq!(line.format, Format::Text);
+    }
+
+    #[test]
+    fn workers_are_counted_absolutely_or_from_how_many_there_are() {
+        for (word, request) in [
+            ("4", Request::Scale { workers: 4 }),
+            ("+2", Request::ScaleBy { workers: 2 }),
+            ("-3", Request::ScaleBy { workers: -3 }),
+        ] {
+            for words in [
+                format!("-i site scale {word}"),
+                format!("scale {word} -i site"),
+            ] {
+                assert_eq!(parsed(&words, None).unwrap().request, request, "{words}");
+            }
+        }
+        for word in [
+            "++1", "+-1", "+", "1.5", "4x", "65536", "-65536", "0x10", "⁴",
+        ] {
+            let mistake = refusal(&format!("-i site scale {word}"));
+            assert!(
+                mistake.contains("number") || mistake.contains("option"),
+                "{mistake}"
+            );
+        }
+    }
+
+    #[test]
     fn a_usage_error_is_one_line() {
         for (words, says) in [
-            ("-i site", "no command given; use reload or status"),
+            (
+                "-i site",
+                "no command given; use reload, status, workers, listeners, scale, restart-worker or stop",
+            ),
             (
                 "-i site dance",
-                "unknown command \"dance\"; use reload or status",
+                "unknown command \"dance\"; use reload, status, workers, listeners, scale, restart-worker or stop",
             ),
             (
                 "reload",
@@ -247,9 +309,29 @@ mod tests {
                 "--instance <NAME> cannot be used with --socket <PATH>",
             ),
             (
-                "reload reload",
-                "unexpected argument \"reload\": only one COMMAND can be given, and a value with spaces needs quotes",
+                "-i site reload reload",
+                "reload takes no argument, but \"reload\" was given",
             ),
+            (
+                "-i site scale 2 3",
+                "unexpected argument \"3\": only one COMMAND can be given, and a value with spaces needs quotes",
+            ),
+            ("-i site scale", "usage: rgunicornctl scale N|+N|-N"),
+            (
+                "-i site scale 0",
+                "scale: one worker at least has to run; `rgunicornctl stop` ends the server",
+            ),
+            ("-i site scale -0", "scale: -0 changes nothing"),
+            (
+                "-i site scale two",
+                "scale: \"two\" is not a number of workers; write 4 for four, +1 for one more, -1 for one fewer",
+            ),
+            ("-i site scale 2 --json", "scale has no --json"),
+            (
+                "-i site restart-worker all",
+                "restart-worker: \"all\" is neither a number nor a pid of a worker; `rgunicornctl workers` lists them",
+            ),
+            ("-i site reload --json", "reload has no --json"),
             ("--wait reload", "unknown option --wait; see --help"),
         ] {
             assert_eq!(refusal(words), says);
@@ -261,8 +343,12 @@ mod tests {
         let Err(Stop::Print(help)) = parsed("--help", None) else {
             panic!("no help")
         };
-        for (name, _, does) in COMMANDS {
-            assert!(help.contains(&format!("  {name}  {does}\n")), "{help}");
+        for entry in COMMANDS {
+            let is_there = (help.lines()).any(|line| {
+                let words = line.trim_start();
+                words.starts_with(&entry.usage()) && words.ends_with(entry.help)
+            });
+            assert!(is_there, "{} is not in {help}", entry.name);
         }
     }
 
@@ -295,8 +381,8 @@ mod tests {
             let entry = format!(".TP -{short}, --{long}{value} {help}.");
             assert!(page.contains(&entry), "{entry:?} is not in {page}");
         }
-        for (name, _, help) in COMMANDS {
-            let entry = format!(".TP .B {name} {help}.");
+        for entry in COMMANDS {
+            let entry = format!(".TP .B {} {}.", entry.usage(), entry.help);
             assert!(page.contains(&entry), "{entry:?} is not in {page}");
         }
     }

@@ -1,11 +1,13 @@
-//! The connection to the master: one request, one answer.
+//! The commands, and the connection to the master: one request, one answer.
 //!
 //! There is no time-out: how long a reload may take is decided by the master, with
 //! the setting `boot_timeout`.
 
-use crate::cli::{CommandLine, parse_from};
+use crate::cli::{CommandLine, Format, Target, parse_from};
+use crate::memory::Memory;
+use crate::{json, tables};
 use rgunicorn::config::{self, Start};
-use rgunicorn::control::protocol::{self, Answer, LONGEST_LINE, Request};
+use rgunicorn::control::protocol::{self, Answer, LONGEST_LINE, Listener, Request, Worker};
 use std::env;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -39,6 +41,14 @@ enum ControlError {
 }
 
 impl ControlError {
+    /// An answer to another question.
+    fn not_understood(answer: &Answer) -> Self {
+        let line = protocol::line(answer);
+        Self::NotUnderstood {
+            line: line.trim_end().to_owned(),
+        }
+    }
+
     fn exit_code(&self) -> ExitCode {
         const UNAVAILABLE: u8 = 69;
         match self {
@@ -56,12 +66,19 @@ pub fn run() -> ExitCode {
         Err(stop) => return stop.finish(PROGRAM),
     };
     let mut stderr = io::stderr();
-    match ask(&line) {
+    match carry_out(&line) {
         Ok(result) => {
             // A unit's log has the outcome of a reload from rgunicorn itself.
             let is_wanted = match line.request {
                 Request::Reload => stderr.is_terminal(),
-                Request::Status => true,
+                Request::Status
+                | Request::Summary
+                | Request::Workers { .. }
+                | Request::Listeners { .. }
+                | Request::Scale { .. }
+                | Request::ScaleBy { .. }
+                | Request::RestartWorker { .. }
+                | Request::Stop => true,
             };
             if is_wanted {
                 let _ = writeln!(io::stdout(), "{}", printable(&result));
@@ -77,8 +94,81 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn ask(line: &CommandLine) -> Result<String, ControlError> {
-    let path = line.target.socket();
+/// What a command prints.
+fn carry_out(line: &CommandLine) -> Result<String, ControlError> {
+    let target = &line.target;
+    match line.request {
+        Request::Reload
+        | Request::Status
+        | Request::Scale { .. }
+        | Request::ScaleBy { .. }
+        | Request::RestartWorker { .. }
+        | Request::Stop => match ask(target, line.request)? {
+            Answer::Done(result) => Ok(result),
+            other => Err(ControlError::not_understood(&other)),
+        },
+        Request::Summary => match ask(target, line.request)? {
+            Answer::Summary(summary) => Ok(json::status(&summary)),
+            other => Err(ControlError::not_understood(&other)),
+        },
+        Request::Workers { .. } => {
+            let workers = workers(target)?;
+            Ok(match line.format {
+                Format::Text => tables::workers(&workers),
+                Format::Json => json::workers(&workers),
+            })
+        }
+        Request::Listeners { .. } => {
+            let listeners = listeners(target)?;
+            Ok(match line.format {
+                Format::Text => tables::listeners(&listeners),
+                Format::Json => json::listeners(&listeners),
+            })
+        }
+    }
+}
+
+fn workers(target: &Target) -> Result<Vec<(Worker, Memory)>, ControlError> {
+    in_parts(|from| match ask(target, Request::Workers { from })? {
+        Answer::Workers(part) => {
+            let with_memory = |worker: Worker| {
+                let memory = worker.pid.map(|pid| Memory::of(pid, part.master_pid));
+                (worker, memory.unwrap_or_default())
+            };
+            let workers = part.workers.into_iter().map(with_memory).collect();
+            Ok((workers, part.next))
+        }
+        other => Err(ControlError::not_understood(&other)),
+    })
+}
+
+fn listeners(target: &Target) -> Result<Vec<Listener>, ControlError> {
+    in_parts(|from| match ask(target, Request::Listeners { from })? {
+        Answer::Listeners(part) => Ok((part.listeners, part.next)),
+        other => Err(ControlError::not_understood(&other)),
+    })
+}
+
+/// A list that takes one question or several: `part` gives what comes `from` a number on,
+/// and from which number the next part is.
+fn in_parts<T>(
+    mut part: impl FnMut(u32) -> Result<(Vec<T>, Option<u32>), ControlError>,
+) -> Result<Vec<T>, ControlError> {
+    let mut rows = Vec::new();
+    let mut from = 0;
+    loop {
+        let (more, next) = part(from)?;
+        rows.extend(more);
+        match next {
+            // It must not be asked for ever.
+            Some(next) if next > from => from = next,
+            Some(_) | None => return Ok(rows),
+        }
+    }
+}
+
+fn ask(target: &Target, what: Request) -> Result<Answer, ControlError> {
+    let path = target.socket();
     let stream = UnixStream::connect(&path).map_err(|cause| {
         let socket = path.display().to_string();
         match cause.kind() {
@@ -86,29 +176,32 @@ fn ask(line: &CommandLine) -> Result<String, ControlError> {
             _ => ControlError::NotRunning {
                 socket,
                 reason: config::reason(&cause),
-                target: line.target.to_string(),
+                target: target.to_string(),
             },
         }
     })?;
-    request(&stream, line.request)
+    request(&stream, what)
 }
 
-fn request(mut stream: &UnixStream, request: Request) -> Result<String, ControlError> {
+fn request(mut stream: &UnixStream, request: Request) -> Result<Answer, ControlError> {
     // A master that refuses the client answers without reading the request: then
     // this write fails, and the answer is there all the same.
     let _ = stream.write_all(protocol::line(&request).as_bytes());
     let mut bytes = Vec::new();
     let longest = u64::try_from(LONGEST_LINE).unwrap_or(u64::MAX);
-    let read = BufReader::new(stream)
-        .take(longest)
-        .read_until(b'\n', &mut bytes);
+    let mut reader = BufReader::new(stream).take(longest);
+    let read = reader.read_until(b'\n', &mut bytes);
+    if request == Request::Stop {
+        // The connection closes when the master's process has ended.
+        let _ = io::copy(&mut reader, &mut io::sink());
+    }
     if read.is_err() || !bytes.ends_with(b"\n") {
         return Err(ControlError::Closed);
     }
     let line = String::from_utf8_lossy(&bytes);
     match protocol::parse(&line) {
-        Ok(Answer::Done(result)) => Ok(result),
         Ok(Answer::Failed(reason)) => Err(ControlError::Failed(reason)),
+        Ok(answer) => Ok(answer),
         Err(_) => Err(ControlError::NotUnderstood {
             line: line.trim_end().to_owned(),
         }),
@@ -133,12 +226,11 @@ fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::Target;
     use std::os::unix::net::UnixListener;
     use std::thread;
 
-    /// The result of a reload when the other side sends `answer`.
-    fn reload(answer: &str) -> Result<String, String> {
+    /// The answer to a reload when the other side sends `answer`.
+    fn reload(answer: &str) -> Result<Answer, String> {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         theirs.write_all(answer.as_bytes()).unwrap();
         theirs.shutdown(std::net::Shutdown::Write).unwrap();
@@ -155,7 +247,7 @@ mod tests {
     fn a_success_has_its_result_and_a_failure_its_reason() {
         assert_eq!(
             reload("{\"done\":\"generation 2 serves\"}\n"),
-            Ok("generation 2 serves".into())
+            Ok(Answer::Done("generation 2 serves".into()))
         );
         assert_eq!(
             reload("{\"failed\":\"site.toml:1:1: unknown setting\"}\n"),
@@ -186,11 +278,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control");
         let refused = |target: Target| {
-            let line = CommandLine {
-                target,
-                request: Request::Status,
-            };
-            let error = ask(&line).unwrap_err();
+            let error = ask(&target, Request::Status).unwrap_err();
             assert_eq!(error.exit_code(), ExitCode::from(69));
             error.to_string()
         };
@@ -216,29 +304,75 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_master_is_asked_and_answers() {
+    /// What a command prints when the master gives these answers, and what it was asked.
+    fn told(
+        request: Request,
+        format: Format,
+        answers: &'static [&'static str],
+    ) -> (Result<String, String>, Vec<Request>) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control");
         let listener = UnixListener::bind(&path).unwrap();
         let master = thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut asked = String::new();
-            BufReader::new(&stream).read_line(&mut asked).unwrap();
-            stream
-                .write_all(b"{\"done\":\"2 workers ready\"}\n")
-                .unwrap();
-            protocol::parse::<Request>(&asked).unwrap()
+            let answered = answers.iter().map(|answer| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut asked = String::new();
+                BufReader::new(&stream).read_line(&mut asked).unwrap();
+                stream.write_all(answer.as_bytes()).unwrap();
+                protocol::parse::<Request>(&asked).unwrap()
+            });
+            answered.collect::<Vec<_>>()
         });
 
         let line = CommandLine {
             target: Target::Socket(path),
-            request: Request::Status,
+            request,
+            format,
         };
-        let outcome = ask(&line).map_err(|error| error.to_string());
+        let outcome = carry_out(&line).map_err(|error| error.to_string());
+
+        (outcome, master.join().unwrap())
+    }
+
+    #[test]
+    fn a_master_is_asked_and_answers() {
+        let (outcome, asked) = told(
+            Request::Status,
+            Format::Text,
+            &["{\"done\":\"2 workers ready\"}\n"],
+        );
 
         assert_eq!(outcome, Ok("2 workers ready".into()));
-        assert_eq!(master.join().unwrap(), Request::Status);
+        assert_eq!(asked, [Request::Status]);
+    }
+
+    #[test]
+    fn a_long_list_is_asked_for_in_parts() {
+        let (outcome, asked) = told(
+            Request::Listeners { from: 0 },
+            Format::Json,
+            &[
+                "{\"listeners\":{\"listeners\":[{\"address\":\":80\"}],\"next\":1}}\n",
+                "{\"listeners\":{\"listeners\":[{\"address\":\":81\"}],\"next\":1}}\n",
+            ],
+        );
+
+        let text = outcome.unwrap();
+        assert!(text.contains(":80") && text.contains(":81"), "{text}");
+        let parts = [0, 1].map(|from| Request::Listeners { from });
+        assert_eq!(asked, parts);
+    }
+
+    #[test]
+    fn an_answer_to_another_question_is_a_failure() {
+        let (outcome, _) = told(
+            Request::Workers { from: 0 },
+            Format::Text,
+            &["{\"done\":\"2 workers ready\"}\n"],
+        );
+
+        let reason = outcome.unwrap_err();
+        assert!(reason.contains("of different versions"), "{reason}");
     }
 
     #[test]

@@ -3,6 +3,10 @@
 
 mod cli;
 mod client;
+mod commands;
+mod json;
+mod memory;
+mod tables;
 
 fn main() -> std::process::ExitCode {
     client::run()

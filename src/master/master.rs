@@ -5,6 +5,7 @@
 //! | ------------------ | -------------------------------------------------------- |
 //! | `events.rs`        | signals, messages and exits become events of the arbiter |
 //! | `actions.rs`       | each action of the arbiter is carried out                |
+//! | `clients.rs`       | what clients of the control socket ask is answered       |
 //! | `reload.rs`        | the configuration is read again, and replaced or not     |
 //! | `processes.rs`     | the processes, and what they share with the master       |
 //! | `notifications.rs` | what is sent to systemd, and when                        |
@@ -31,6 +32,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 mod actions;
+mod clients;
 mod events;
 mod notifications;
 mod outputs;

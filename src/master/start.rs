@@ -278,7 +278,13 @@ fn try_application(
             }
             Some((
                 _,
-                Meaning::Order(Order::OneWorkerMore | Order::OneWorkerFewer) | Meaning::Nothing,
+                Meaning::Order(
+                    Order::OneWorkerMore
+                    | Order::OneWorkerFewer
+                    | Order::Scale(_)
+                    | Order::Replace(_),
+                )
+                | Meaning::Nothing,
             )) => {}
             Some((_, Meaning::ChildEnded)) => {
                 while let Some(reaped) = process::reap()

@@ -17,6 +17,7 @@ mod interpreters;
 mod leaving;
 mod lending;
 mod listening;
+mod listing;
 mod loading;
 mod loading_failures;
 mod logs;

@@ -3,4 +3,4 @@
 pub mod protocol;
 mod server;
 
-pub use server::{Asked, MOST_CLIENTS, Server};
+pub use server::{Asked, Awaited, MOST_CLIENTS, Server};

@@ -1,22 +1,65 @@
 //! What goes over the control socket: one request and one answer, each a line
 //! of JSON. `rgunicornctl` and the master may be of different versions
-//! for as long as an upgrade takes, so names here do not change.
+//! for as long as an upgrade takes, so names here do not change: a field that is
+//! added has a default, and one that is not known is ignored.
 //!
 //! ```text
 //! → {"command":"reload"}
 //! ← {"done":"generation 8 serves"}          or {"failed":"…"}
+//! → {"command":"workers"}
+//! ← {"workers":{"master_pid":70,"workers":[{"worker":1, …}],"next":null}}
 //! ```
+//!
+//! A list that is longer than a line is answered in parts: `next` is what to ask `from`
+//! for the following one, in a connection of its own.
 
 use rgunicorn_link::shorten;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "command", rename_all = "lowercase")]
+#[serde(tag = "command", rename_all = "kebab-case")]
 pub enum Request {
     /// Answered when the reload has ended.
     Reload,
     /// Answered with one line about the state of the server.
     Status,
+    /// The same in fields: answered with [`Answer::Summary`].
+    Summary,
+    /// Answered with [`Answer::Workers`].
+    Workers {
+        /// The number of the first worker that is wanted.
+        #[serde(default)]
+        from: u32,
+    },
+    /// Answered with [`Answer::Listeners`].
+    Listeners {
+        /// How many listeners are passed over.
+        #[serde(default)]
+        from: u32,
+    },
+    /// Run this many workers until the next reload. Answered with how many are wanted now.
+    Scale { workers: u32 },
+    /// The same, from how many there are wanted now.
+    ScaleBy { workers: i32 },
+    /// Replace a worker. Answered when another serves in its place and it was asked to leave.
+    RestartWorker {
+        /// The worker's number, or else its pid.
+        id: u32,
+    },
+    /// Let running requests finish, then exit. Answered when every other process is gone;
+    /// then the connection closes with the end of the master.
+    Stop,
+}
+
+impl Request {
+    /// What follows `"command":` in a request, whatever its other fields are.
+    pub fn command_in(line: &str) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Named {
+            command: String,
+        }
+        parse::<Named>(line).ok().map(|named| named.command)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,13 +69,118 @@ pub enum Answer {
     Done(String),
     /// With the reason.
     Failed(String),
+    Summary(Summary),
+    Workers(Workers),
+    Listeners(Listeners),
+}
+
+/// The state of the server. These names and units are also those of
+/// `rgunicornctl status --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Summary {
+    pub version: String,
+    /// Of the master.
+    pub pid: u32,
+    /// Since the master started.
+    pub uptime_ms: u64,
+    /// `starting`, `serving`, `reloading` or `stopping`.
+    pub state: String,
+    /// The generation that serves.
+    pub generation: u32,
+    pub workers_wanted: u64,
+    /// Those that serve, of any generation.
+    pub workers_ready: u64,
+    pub workers_starting: u64,
+    pub workers_retiring: u64,
+    /// Those that are in a request.
+    pub workers_busy: u64,
+    /// Answered since the master started.
+    pub requests: u64,
+    /// Over the last seconds.
+    pub requests_per_second: u64,
+    /// Why the last reload failed, if it did.
+    pub last_reload_failure: Option<String>,
+}
+
+/// Workers in the order of their numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Workers {
+    /// The parent of all workers.
+    pub master_pid: u32,
+    pub workers: Vec<Worker>,
+    pub next: Option<u32>,
+}
+
+/// One worker. These names and units are also those of `rgunicornctl workers --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Worker {
+    /// Its number, which counts up for as long as the master lives.
+    pub worker: u32,
+    /// `None` until its process exists.
+    pub pid: Option<u32>,
+    pub generation: u32,
+    /// `starting`, `idle`, `busy`, `retiring`, `leaving`, `aborted` or `killed`.
+    pub state: String,
+    /// Since it was ordered.
+    pub age_ms: u64,
+    /// How long its request has been under way, with several the oldest; `None` if
+    /// there is none.
+    pub busy_ms: Option<u64>,
+    /// Connections it held at its last heartbeat.
+    pub connections: u64,
+    /// Answered.
+    pub requests: u64,
+    /// Requests answered with a status of 500 or more, and those cut off.
+    pub errors: u64,
+    /// Sent to clients.
+    pub sent_bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Listeners {
+    pub listeners: Vec<Listener>,
+    pub next: Option<u32>,
+}
+
+/// One listening socket. These names are also those of `rgunicornctl listeners --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Listener {
+    /// `FileDescriptorName=` of the socket unit, or `http`.
+    pub name: String,
+    /// As it is written in a configuration.
+    pub address: String,
+    /// `tcp` or `unix`.
+    pub kind: String,
+    /// `systemd`, `parent` (the process that started rgunicorn) or `rgunicorn`.
+    pub opened_by: String,
 }
 
 /// The longest line that either side takes, in bytes.
 pub const LONGEST_LINE: usize = 64 * 1024;
 
-/// What an [`Answer`] takes in its line besides its text.
-const ENVELOPE: usize = 64;
+/// What an [`Answer`] takes in its line besides its text or its rows.
+const ENVELOPE: usize = 128;
+
+/// As many of `rows`, which are numbered, as fit into one answer, and the number of the
+/// first that does not.
+pub fn fitting<T: Serialize>(rows: impl Iterator<Item = (u32, T)>) -> (Vec<T>, Option<u32>) {
+    let mut room = LONGEST_LINE - ENVELOPE;
+    let mut taken = Vec::new();
+    for (number, row) in rows {
+        // Its line break stands for the comma behind it.
+        match room.checked_sub(line(&row).len()) {
+            Some(rest) => room = rest,
+            None => return (taken, Some(number)),
+        }
+        taken.push(row);
+    }
+    (taken, None)
+}
 
 impl Answer {
     /// This answer, cut so that its line is not longer than [`LONGEST_LINE`]: an error
@@ -43,6 +191,16 @@ impl Answer {
         match self {
             Self::Done(result) => Self::Done(fitting(result)),
             Self::Failed(reason) => Self::Failed(fitting(reason)),
+            Self::Summary(summary) => {
+                // The rest of it takes less than 1 KiB.
+                let shorter = |text: &String| shorten(text.clone(), LONGEST_LINE - 1024);
+                let last_reload_failure = summary.last_reload_failure.as_ref().map(shorter);
+                Self::Summary(Summary {
+                    last_reload_failure,
+                    ..summary.clone()
+                })
+            }
+            Self::Workers(_) | Self::Listeners(_) => self.clone(),
         }
     }
 }
@@ -72,6 +230,19 @@ mod tests {
         assert_eq!(line(&Request::Reload), "{\"command\":\"reload\"}\n");
         assert_eq!(line(&Request::Status), "{\"command\":\"status\"}\n");
         assert_eq!(
+            line(&Request::Scale { workers: 3 }),
+            "{\"command\":\"scale\",\"workers\":3}\n"
+        );
+        assert_eq!(
+            line(&Request::ScaleBy { workers: -1 }),
+            "{\"command\":\"scale-by\",\"workers\":-1}\n"
+        );
+        assert_eq!(
+            line(&Request::RestartWorker { id: 7 }),
+            "{\"command\":\"restart-worker\",\"id\":7}\n"
+        );
+        assert_eq!(line(&Request::Stop), "{\"command\":\"stop\"}\n");
+        assert_eq!(
             line(&Answer::Failed("a\nb".into())),
             "{\"failed\":\"a\\nb\"}\n"
         );
@@ -87,6 +258,71 @@ mod tests {
         );
         let answer = Answer::Failed("no".into());
         assert_eq!(parse::<Answer>(&line(&answer)).ok(), Some(answer));
+    }
+
+    #[test]
+    fn a_field_that_a_later_version_added_does_no_harm() {
+        let workers = parse::<Request>("{\"command\":\"workers\",\"of\":\"shop\"}\n").ok();
+        assert_eq!(workers, Some(Request::Workers { from: 0 }));
+
+        let answer =
+            "{\"listeners\":{\"listeners\":[{\"address\":\":80\",\"colour\":1}],\"more\":2}}";
+        let listener = Listener {
+            address: ":80".into(),
+            ..Listener::default()
+        };
+        assert_eq!(
+            parse::<Answer>(answer).ok(),
+            Some(Answer::Listeners(Listeners {
+                listeners: vec![listener],
+                next: None
+            }))
+        );
+    }
+
+    #[test]
+    fn a_long_list_is_answered_in_parts_that_fit_into_a_line() {
+        let worker = |number| Worker {
+            worker: number,
+            pid: Some(u32::MAX),
+            sent_bytes: u64::MAX,
+            ..Worker::default()
+        };
+        let mut from = Some(1);
+        let mut seen = Vec::new();
+
+        while let Some(first) = from {
+            let rows = (first..=2048).map(|number| (number, worker(number)));
+            let (workers, next) = fitting(rows);
+            seen.extend(workers.iter().map(|worker| worker.worker));
+            let answer = Answer::Workers(Workers {
+                master_pid: u32::MAX,
+                workers,
+                next,
+            });
+            assert!(line(&answer).len() <= LONGEST_LINE);
+            assert!(next > from || next.is_none());
+            from = next;
+        }
+
+        assert_eq!(seen, (1..=2048).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_summary_with_a_long_error_fits_into_a_line() {
+        let answer = Answer::Summary(Summary {
+            last_reload_failure: Some("\n".repeat(LONGEST_LINE)),
+            ..Summary::default()
+        });
+
+        assert!(line(&answer.shortened()).len() <= LONGEST_LINE);
+    }
+
+    #[test]
+    fn the_command_of_an_unknown_request_is_known() {
+        let command = Request::command_in("{\"command\":\"dance\",\"for\":3}");
+        assert_eq!(command.as_deref(), Some("dance"));
+        assert_eq!(Request::command_in("GET / HTTP/1.1"), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use super::protocol::{self, Answer, LONGEST_LINE, Request};
 use crate::listeners::{NotListening, SocketFile};
-use crate::pool::ReloadId;
+use crate::pool::{ReloadId, WorkerId};
 use crate::wakeups::{Source, Wakeups};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// oldest of them.
 const MOST_SILENT: usize = 32;
 
-/// The most clients that wait for the end of a reload. They are never displaced;
+/// The most clients that wait for the end of something. They are never displaced;
 /// a further one is refused.
 const MOST_WAITING: usize = 256;
 
@@ -68,8 +68,19 @@ enum State {
     Silent { received: Vec<u8>, until: Instant },
     /// Its request is being carried out by the caller.
     Asked,
-    /// It gets its answer when this reload ends.
-    Waiting(ReloadId),
+    /// It gets its answer when this happens.
+    Waiting(Awaited),
+}
+
+/// What a client may wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaited {
+    /// The end of this reload.
+    Reload(ReloadId),
+    /// This worker is asked to leave because another serves in its place.
+    Replaced(WorkerId),
+    /// The end of the server.
+    Stop,
 }
 
 /// A complete request, and who sent it.
@@ -213,8 +224,7 @@ impl Server {
         client.state = State::Asked;
         let credentials = rustix::net::sockopt::socket_peercred(&client.stream).ok();
         let Ok(request) = protocol::parse(&line) else {
-            let reason = format!("this version of rgunicorn does not know the request {line:?}");
-            self.fail(number, &reason);
+            self.fail(number, &not_known(&line));
             return None;
         };
         Some(Asked {
@@ -235,28 +245,61 @@ impl Server {
         self.answer(number, &Answer::Failed(reason.to_owned()));
     }
 
-    /// Lets a client wait for the end of a reload.
-    pub fn wait_for(&mut self, number: u32, reload: ReloadId) {
+    /// Lets a client wait until something happens.
+    pub fn wait_for(&mut self, number: u32, awaited: Awaited) {
         let waiting = |client: &&Client| matches!(client.state, State::Waiting(_));
         if self.clients.values().filter(waiting).count() >= MOST_WAITING {
             self.fail(
                 number,
-                "too many clients are waiting for this reload; it continues, see the log",
+                "too many clients are waiting; what was asked for continues, see the log",
             );
         } else if let Some(client) = self.clients.get_mut(&number) {
-            client.state = State::Waiting(reload);
+            client.state = State::Waiting(awaited);
         }
     }
 
-    /// Answers all that wait for this reload.
-    pub fn reload_finished(&mut self, reload: ReloadId, answer: &Answer) {
-        self.clients.retain(|_, client| match client.state {
-            State::Waiting(awaited) if awaited == reload => {
-                client.send(answer);
-                false
-            }
-            State::Silent { .. } | State::Asked | State::Waiting(_) => true,
-        });
+    /// Whether anyone waits for this.
+    pub fn waits(&self, what: Awaited) -> bool {
+        let waits =
+            |client: &Client| matches!(client.state, State::Waiting(awaited) if awaited == what);
+        self.clients.values().any(waits)
+    }
+
+    /// Answers all that wait for this, and closes their connections.
+    pub fn happened(&mut self, what: Awaited, answer: &Answer) {
+        for client in self.take_waiting(|awaited| awaited == what) {
+            client.send(answer);
+        }
+    }
+
+    /// Answers all that wait for a worker to be replaced: it is not for now.
+    pub fn not_replaced(&mut self, answer: &Answer) {
+        for client in self.take_waiting(|awaited| matches!(awaited, Awaited::Replaced(_))) {
+            client.send(answer);
+        }
+    }
+
+    /// Answers all that wait for the end of the server. The kernel closes their connections
+    /// when this process has ended, which is what they wait for.
+    pub fn stopped(&mut self, answer: &Answer) {
+        for client in self.take_waiting(|awaited| awaited == Awaited::Stop) {
+            client.send(answer);
+            std::mem::forget(client.stream);
+        }
+    }
+
+    fn take_waiting(&mut self, for_this: impl Fn(Awaited) -> bool) -> Vec<Client> {
+        let waits = |client: &Client| match client.state {
+            State::Waiting(awaited) => for_this(awaited),
+            State::Silent { .. } | State::Asked => false,
+        };
+        let numbers: Vec<u32> = (self.clients.iter())
+            .filter(|(_, client)| waits(client))
+            .map(|(number, _)| *number)
+            .collect();
+        (numbers.into_iter())
+            .filter_map(|number| self.clients.remove(&number))
+            .collect()
     }
 }
 
@@ -280,6 +323,20 @@ impl Client {
     }
 }
 
+/// Why a request is refused that this version cannot read.
+fn not_known(line: &str) -> String {
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    match Request::command_in(line) {
+        Some(command) => format!(
+            "the running rgunicorn, version {VERSION}, does not know the command {command:?} in \
+             this form; if it was upgraded meanwhile, restart the service"
+        ),
+        None => {
+            format!("the running rgunicorn, version {VERSION}, cannot read the request {line:?}")
+        }
+    }
+}
+
 fn is_passing(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -288,160 +345,4 @@ fn is_passing(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write;
-    use std::time::Duration;
-
-    struct Fixture {
-        server: Server,
-        wakeups: Wakeups,
-        folder: tempfile::TempDir,
-    }
-
-    impl Fixture {
-        fn new() -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let server = Server::bind(&folder.path().join("control")).unwrap();
-            let wakeups = Wakeups::new().unwrap();
-            server.register(&wakeups).unwrap();
-            Self {
-                server,
-                wakeups,
-                folder,
-            }
-        }
-
-        fn client(&self) -> UnixStream {
-            UnixStream::connect(self.folder.path().join("control")).unwrap()
-        }
-
-        /// Serves until a request is complete.
-        fn next(&mut self) -> Option<(u32, Asked)> {
-            for _ in 0..10 * MOST_SILENT {
-                for source in self.wakeups.wait(Some(Duration::from_millis(200))).unwrap() {
-                    match source {
-                        Source::Control => self.server.accept(&self.wakeups).unwrap(),
-                        Source::ControlClient(number) => {
-                            if let Some(asked) = self.server.read(number) {
-                                return Some((number, asked));
-                            }
-                        }
-                        other => panic!("{other:?}"),
-                    }
-                }
-                if self.server.clients.is_empty() {
-                    return None;
-                }
-            }
-            None
-        }
-    }
-
-    fn answer(mut client: UnixStream) -> String {
-        let mut text = String::new();
-        client.read_to_string(&mut text).unwrap();
-        text
-    }
-
-    #[test]
-    fn a_client_gets_the_outcome_of_its_own_reload() {
-        let mut fixture = Fixture::new();
-        let mut first = fixture.client();
-        first.write_all(b"{\"command\":\"reload\"}\n").unwrap();
-        let (number, asked) = fixture.next().unwrap();
-        assert_eq!(asked.request, Request::Reload);
-        assert_eq!(asked.pid, std::process::id());
-
-        fixture.server.wait_for(number, ReloadId(2));
-        let done = |text: &str| Answer::Done(text.into());
-        fixture.server.reload_finished(ReloadId(1), &done("other"));
-        fixture.server.reload_finished(ReloadId(2), &done("own"));
-
-        assert_eq!(answer(first), "{\"done\":\"own\"}\n");
-    }
-
-    #[test]
-    fn an_answer_of_any_length_is_read_as_one() {
-        let mut fixture = Fixture::new();
-        let mut client = fixture.client();
-        client.write_all(b"{\"command\":\"reload\"}\n").unwrap();
-        let (number, _) = fixture.next().unwrap();
-
-        let reason = format!("workers: must be a number, not {}", "\n".repeat(500_000));
-        fixture.server.answer(number, &Answer::Failed(reason));
-
-        let line = answer(client);
-        assert!(line.len() <= LONGEST_LINE, "{} bytes", line.len());
-        let Ok(Answer::Failed(reason)) = protocol::parse(&line) else {
-            panic!("{line}");
-        };
-        assert!(reason.starts_with("workers: must be a number"));
-    }
-
-    #[test]
-    fn an_unknown_request_is_refused_and_the_next_client_served() {
-        let mut fixture = Fixture::new();
-        let mut first = fixture.client();
-        first.write_all(b"GET / HTTP/1.1\n").unwrap();
-        assert!(fixture.next().is_none());
-        assert!(answer(first).starts_with("{\"failed\":"));
-
-        let mut endless = fixture.client();
-        endless.set_nonblocking(true).unwrap();
-        while fixture.server.clients.len() < 2 && endless.write(&[b'x'; 4096]).is_ok() {}
-        let mut second = fixture.client();
-        second.write_all(b"{\"command\":\"status\"}\n").unwrap();
-
-        let (_, asked) = fixture.next().unwrap();
-        assert_eq!(asked.request, Request::Status);
-    }
-
-    #[test]
-    fn the_oldest_silent_client_makes_room_for_a_new_one() {
-        let mut fixture = Fixture::new();
-        let mut waiting = fixture.client();
-        waiting.write_all(b"{\"command\":\"reload\"}\n").unwrap();
-        let (number, _) = fixture.next().unwrap();
-        fixture.server.wait_for(number, ReloadId(1));
-        let oldest = fixture.client();
-        let others: Vec<_> = (0..MOST_SILENT).map(|_| fixture.client()).collect();
-        let mut last = fixture.client();
-        last.write_all(b"{\"command\":\"status\"}\n").unwrap();
-
-        let (_, asked) = fixture.next().unwrap();
-
-        assert_eq!(asked.request, Request::Status);
-        assert!(answer(oldest).contains("too many clients"));
-        assert!(fixture.server.clients.len() <= MOST_SILENT + 2);
-        fixture
-            .server
-            .reload_finished(ReloadId(1), &Answer::Done("own".into()));
-        assert_eq!(answer(waiting), "{\"done\":\"own\"}\n");
-        drop(others);
-    }
-
-    #[test]
-    fn a_client_that_does_not_ask_in_time_is_dropped_and_one_that_waits_is_not() {
-        let mut fixture = Fixture::new();
-        let mut waiting = fixture.client();
-        waiting.write_all(b"{\"command\":\"reload\"}\n").unwrap();
-        let (number, _) = fixture.next().unwrap();
-        fixture.server.wait_for(number, ReloadId(1));
-        assert_eq!(fixture.server.deadline(), None);
-        let slow = fixture.client();
-        fixture.server.accept(&fixture.wakeups).unwrap();
-
-        let due = fixture.server.deadline().unwrap();
-        fixture.server.run_due(
-            due.checked_sub(Duration::from_millis(1)).unwrap(),
-            &fixture.wakeups,
-        );
-        assert_eq!(fixture.server.clients.len(), 2);
-        fixture.server.run_due(due, &fixture.wakeups);
-
-        assert!(answer(slow).contains("in time"));
-        assert_eq!(fixture.server.clients.len(), 1);
-        assert_eq!(fixture.server.deadline(), None);
-    }
-}
+mod tests;

@@ -2,7 +2,9 @@
 
 use super::Master;
 use super::processes::SpawnError;
-use crate::pool::{Action, Announcement, Event, ExitStatus, GenerationId, Phase, Report, WorkerId};
+use crate::pool::{
+    Action, Announcement, Event, ExitStatus, GenerationId, Phase, Reason, Report, WorkerId,
+};
 use crate::systemd::State;
 use rgunicorn_link::protocol::Idle;
 use rustix::process::Signal;
@@ -30,6 +32,7 @@ impl Master {
             Action::Lend(worker) => self.processes.lend(worker),
             Action::Retire { worker, within } => {
                 self.processes.retire(worker, within, self.idle());
+                self.answer_replaced(worker, "finishes its requests and leaves");
             }
             Action::Quit(worker) => self.signal_worker(worker, Signal::QUIT),
             Action::Abort(worker) => self.signal_worker(worker, Signal::ABORT),
@@ -40,9 +43,17 @@ impl Master {
                 if let Report::StartFailed(reason) = &report {
                     self.start_failure = Some(reason.to_string());
                 }
+                if let Report::WorkerFailed(_, reason) = &report {
+                    self.answer_not_replaced(&format!(
+                        "a new worker failed: {reason}; the old one serves until another is ready"
+                    ));
+                }
                 self.report(report, now);
             }
-            Action::Exit(status) => self.exit = Some(status),
+            Action::Exit(status) => {
+                self.exit = Some(status);
+                self.answer_stop();
+            }
         }
     }
 
@@ -102,6 +113,7 @@ impl Master {
                 .chain(State::monotonic_usec_now())
                 .collect(),
             Announcement::Stopping => {
+                self.answer_not_replaced(&Reason::Stopping.to_string());
                 self.hurry_retiring_workers(self.current.config.graceful_timeout.get());
                 vec![State::Stopping]
             }

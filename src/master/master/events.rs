@@ -2,17 +2,14 @@
 
 use super::Master;
 use super::outputs::{finish_outputs, read_output};
-use crate::control::Asked;
-use crate::control::protocol::{Answer, Request};
 use crate::log::events::{self, AppProcess};
-use crate::pool::{Event, ExitStatus, GenerationId, Order, Reason, Requester, Worker, WorkerId};
+use crate::pool::{Event, ExitStatus, GenerationId, Requester, Worker, WorkerId};
 use crate::process::{self, Handle};
 use crate::signals::Meaning;
 use crate::wakeups::Source;
 use rgunicorn_link::Received;
 use rgunicorn_link::protocol::{FromForkServer, FromWorker, LoadFailure};
 use std::io;
-use std::time::Instant;
 use tracing::{error, info, warn};
 
 impl Master {
@@ -77,32 +74,6 @@ impl Master {
                     return;
                 }
             }
-        }
-    }
-
-    pub(super) fn handle_request(&mut self, number: u32, asked: &Asked) {
-        match asked.request {
-            Request::Reload => {
-                events::control_request("reload", asked.pid, asked.uid);
-                self.ordering_client = Some(number);
-                let by = Requester::Control { pid: asked.pid };
-                self.dispatch(Event::Ordered(Order::Reload, by));
-                if self.ordering_client.take().is_some() {
-                    // The arbiter has stopped and accepts no order.
-                    let reason = Reason::Stopping.to_string();
-                    self.answer(number, &Answer::Failed(reason));
-                }
-            }
-            Request::Status => {
-                let text = self.status(Instant::now());
-                self.answer(number, &Answer::Done(text));
-            }
-        }
-    }
-
-    pub(super) fn answer(&mut self, number: u32, answer: &Answer) {
-        if let Some(control) = &mut self.control {
-            control.answer(number, answer);
         }
     }
 
@@ -203,6 +174,7 @@ impl Master {
 
     /// What it wrote is logged to the end, and its row is free again.
     pub(super) fn forget_worker(&mut self, id: WorkerId) {
+        self.answer_replaced(id, "has left");
         if let Some(mut worker) = self.processes.remove_worker(id) {
             let process = worker.app_process();
             let pipes = worker.pipes.take();

@@ -280,6 +280,10 @@ impl Processes {
             .collect()
     }
 
+    pub(super) fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
     pub(super) fn totals(&self) -> Totals {
         let mut totals = Totals {
             busy: 0,

@@ -4,6 +4,7 @@
 
 use super::{Master, wanted};
 use crate::config::{self, Config};
+use crate::control::Awaited;
 use crate::control::protocol::Answer;
 use crate::log::events;
 use crate::pool::{Event, GenerationId, Reason, ReloadId};
@@ -43,7 +44,7 @@ impl Master {
     /// The order that was just given belongs to this reload.
     pub(super) fn reload_accepted(&mut self, reload: ReloadId) {
         if let (Some(control), Some(client)) = (&mut self.control, self.ordering_client.take()) {
-            control.wait_for(client, reload);
+            control.wait_for(client, Awaited::Reload(reload));
         }
     }
 
@@ -107,7 +108,7 @@ impl Master {
             Err(reason) => Answer::Failed(reason.to_string()),
         };
         if let Some(control) = &mut self.control {
-            control.reload_finished(reload, &answer);
+            control.happened(Awaited::Reload(reload), &answer);
         }
     }
 }

@@ -333,6 +333,7 @@ impl Arbiter {
             generation,
             state: State::ordered(now),
             cause,
+            to_be_replaced: false,
         };
         self.workers.insert(id, worker);
         self.actions.push(Action::Spawn {

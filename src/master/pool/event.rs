@@ -20,6 +20,10 @@ pub enum Order {
     OneWorkerMore,
     /// Run one worker fewer, until the next reload.
     OneWorkerFewer,
+    /// Run this many workers, until the next reload.
+    Scale(u16),
+    /// Replace this worker, which serves until another does in its place.
+    Replace(WorkerId),
 }
 
 /// Who gave an order. Part of the order, since one may have to wait while others

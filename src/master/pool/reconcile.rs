@@ -27,8 +27,17 @@ struct Counts {
     starting: usize,
     /// Of the current generation, serving.
     serving: usize,
+    /// The same, and each is to be replaced.
+    replaced: usize,
     /// Of an earlier generation, serving.
     old: usize,
+}
+
+impl Counts {
+    /// Those that serve, and those that are meant to.
+    fn all(self) -> usize {
+        self.old + self.replaced + self.serving + self.starting
+    }
 }
 
 impl Arbiter {
@@ -129,7 +138,7 @@ impl Arbiter {
 
     /// Asks workers to leave that are not wanted: first those that are starting and
     /// are of another generation or too many, then those that serve and are more
-    /// than wanted, the oldest first.
+    /// than wanted: those to be replaced first, then the oldest.
     fn retire_surplus(&mut self, now: Instant) {
         let retire = Input::Retire(self.wanted.graceful_timeout);
         let probe = self.candidate().and_then(|candidate| candidate.probe);
@@ -159,14 +168,14 @@ impl Arbiter {
             }
         }
 
-        let spare = (counts.old + counts.serving).saturating_sub(self.count);
-        // Numbers count up, so the lowest is the oldest.
-        let oldest: Vec<WorkerId> = (self.workers.iter())
+        let spare = self.ready().saturating_sub(self.count);
+        let mut serving: Vec<(bool, WorkerId)> = (self.workers.iter())
             .filter(|(_, worker)| worker.state.role() == Role::Serving)
-            .map(|(&id, _)| id)
-            .take(spare)
+            .map(|(&id, worker)| (!worker.to_be_replaced, id))
             .collect();
-        for id in oldest {
+        // Numbers count up, so the lowest is the oldest.
+        serving.sort_unstable();
+        for (_, id) in serving.into_iter().take(spare) {
             self.step_worker(id, retire, now);
         }
     }
@@ -212,7 +221,7 @@ impl Arbiter {
             Some(ForkServer::Ready { .. }) if self.spawn_after.is_none() => {
                 let counts = self.counts();
                 let most = self.count + self.wanted.surge();
-                most.saturating_sub(counts.old + counts.serving + counts.starting)
+                most.saturating_sub(counts.all())
                     .min(MOST_ORDERED.saturating_sub(self.ordered()))
                     .min(self.free_rows())
             }
@@ -450,8 +459,9 @@ impl Arbiter {
         for worker in self.workers.values() {
             match worker.state.role() {
                 Role::Starting if worker.generation == self.current => counts.starting += 1,
-                Role::Serving if worker.generation == self.current => counts.serving += 1,
-                Role::Serving => counts.old += 1,
+                Role::Serving if worker.generation != self.current => counts.old += 1,
+                Role::Serving if worker.to_be_replaced => counts.replaced += 1,
+                Role::Serving => counts.serving += 1,
                 Role::Starting | Role::Leaving => {}
             }
         }

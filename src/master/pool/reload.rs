@@ -93,7 +93,19 @@ impl Arbiter {
                 self.change_count((self.count + 1).min(usize::from(MOST_WORKERS)), by);
             }
             Order::OneWorkerFewer if !stopping => self.change_count((self.count - 1).max(1), by),
-            Order::Stop | Order::OneWorkerMore | Order::OneWorkerFewer => {}
+            Order::Scale(to) if !stopping => {
+                self.change_count(usize::from(to.clamp(1, MOST_WORKERS)), by);
+            }
+            Order::Replace(id) if !stopping => {
+                if let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.serves()) {
+                    worker.to_be_replaced = true;
+                }
+            }
+            Order::Stop
+            | Order::OneWorkerMore
+            | Order::OneWorkerFewer
+            | Order::Scale(_)
+            | Order::Replace(_) => {}
         }
     }
 

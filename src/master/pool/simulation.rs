@@ -13,6 +13,7 @@ mod world;
 
 use super::*;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use world::{App, SECOND, Step, World};
@@ -53,6 +54,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Order(Order::Reload)),
         2 => Just(Step::Order(Order::OneWorkerMore)),
         2 => Just(Step::Order(Order::OneWorkerFewer)),
+        1 => (0u16..8).prop_map(|workers| Step::Order(Order::Scale(workers))),
+        2 => (0usize..8).prop_map(Step::Replace),
         2 => (0usize..8).prop_map(Step::WorkerDies),
         3 => (0usize..8).prop_map(Step::WorkerCrashes),
         1 => (0usize..8).prop_map(Step::WorkerHangs),
@@ -123,6 +126,28 @@ proptest! {
                 world.pass(60 * SECOND);
                 assert_eq!(world.exit, Some(0));
             }
+        })?;
+    }
+
+    #[test]
+    fn workers_that_are_to_be_replaced_are(
+        wanted in settings(),
+        which in prop::collection::vec(0usize..8, 1..8),
+        seed in any::<u64>(),
+    ) {
+        simulate(wanted, App::Loads(50), seed, |world| {
+            world.pass(30 * SECOND);
+            let old: BTreeSet<_> = (which.iter())
+                .filter_map(|which| world.some_worker(*which))
+                .collect();
+            for which in which {
+                world.step(&Step::Replace(which));
+            }
+            world.pass(60 * SECOND);
+
+            let serving: BTreeSet<_> = world.serving().map(|(id, _)| id).collect();
+            assert!(serving.is_disjoint(&old));
+            assert_eq!(serving.len(), world.arbiter.summary().wanted);
         })?;
     }
 

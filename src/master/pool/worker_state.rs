@@ -47,6 +47,8 @@ pub struct Worker {
     pub generation: GenerationId,
     pub state: State,
     pub(super) cause: Cause,
+    /// Another is ordered in its place; it serves until that one is ready.
+    pub(super) to_be_replaced: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +136,11 @@ impl Worker {
     /// Whether we have sent it SIGKILL.
     pub fn is_killed(&self) -> bool {
         matches!(self.state, State::Killed { .. })
+    }
+
+    /// Whether it accepts requests.
+    pub fn serves(&self) -> bool {
+        matches!(self.state, State::Serving { .. })
     }
 
     /// Whether it was asked to finish its requests and leave.

@@ -16,6 +16,8 @@ pub(super) enum Step {
     Order(Order),
     WorkerDies(usize),
     WorkerHangs(usize),
+    /// A worker is ordered to be replaced.
+    Replace(usize),
     ForkServerDies(usize),
     ForkServerHangs(usize),
     ForkServerClosesLink(usize),
@@ -316,6 +318,11 @@ impl World {
                 }
             }
             Step::WorkerCrashes(which) => self.crash(*which),
+            Step::Replace(which) => {
+                if let Some(id) = self.some_worker(*which) {
+                    self.deliver(Event::Ordered(Order::Replace(id), Requester::Signal("")));
+                }
+            }
             Step::ForkServerClosesLink(which) => {
                 if let Some(generation) = self.some_server(*which) {
                     if !self.servers[&generation].disconnected {

@@ -1,4 +1,4 @@
-//! One worker more, one worker fewer.
+//! One worker more, one worker fewer, as many as are wanted, or another in place of one.
 
 use super::fixture::*;
 
@@ -32,6 +32,39 @@ fn there_is_never_less_than_one_nor_more_than_the_limit() {
         ..WANTED
     });
     assert_eq!(pool.order(Order::OneWorkerMore), []);
+}
+
+#[test]
+fn a_number_is_reached_at_once_in_both_directions() {
+    let mut pool = Pool::serving(WANTED);
+
+    pool.order(Order::Scale(4));
+    assert_eq!(pool.commands(), [spawn(1, 3), spawn(1, 4)]);
+    pool.serves(3);
+    pool.serves(4);
+    pool.order(Order::Scale(1));
+
+    assert_eq!(
+        pool.reports(),
+        [Report::CountChanged {
+            from: 4,
+            to: 1,
+            by: BY
+        }]
+    );
+    assert_eq!(pool.commands(), [retire(1), retire(2), retire(3)]);
+    assert_eq!(pool.order(Order::Scale(1)), []);
+}
+
+#[test]
+fn a_number_beyond_the_limits_is_brought_within_them() {
+    let mut pool = Pool::serving(WANTED);
+
+    pool.order(Order::Scale(0));
+    assert_eq!(pool.arbiter.summary().wanted, 1);
+    pool.order(Order::Scale(u16::MAX));
+
+    assert_eq!(pool.arbiter.summary().wanted, usize::from(MOST_WORKERS));
 }
 
 #[test]
@@ -133,4 +166,68 @@ fn workers_added_one_by_one_boot_as_many_at_a_time_as_there_are_processors() {
         let next: Vec<Action> = (id <= 5).then(|| spawn(1, id + 2)).into_iter().collect();
         assert_eq!(pool.commands()[1..], next);
     }
+}
+
+#[test]
+fn a_worker_serves_until_another_does_in_its_place() {
+    let mut pool = Pool::serving(WANTED);
+
+    assert_eq!(pool.order(Order::Replace(worker(2))), [spawn(1, 3)]);
+    assert_eq!(pool.arbiter.summary().ready, 2);
+    assert_eq!(pool.order(Order::Replace(worker(2))), []);
+    pool.serves(3);
+
+    assert_eq!(pool.commands()[1..], [retire(2)]);
+    pool.dies(2);
+    assert_eq!(pool.commands(), []);
+}
+
+#[test]
+fn a_worker_is_not_replaced_while_the_next_cannot_load_the_application() {
+    let mut pool = Pool::serving(WITHOUT_TIMEOUT);
+    pool.order(Order::Replace(worker(1)));
+
+    pool.refuses(3);
+
+    assert!(!pool.commands().contains(&retire(1)));
+    assert_eq!(pool.arbiter.summary().ready, 2);
+    pool.dies(3);
+    pool.until_deadline();
+    assert_eq!(pool.commands(), [spawn(1, 4)]);
+    pool.serves(4);
+    assert_eq!(pool.commands()[1..], [retire(1)]);
+}
+
+#[test]
+fn all_workers_are_replaced_without_more_than_there_is_room_for() {
+    let mut pool = Pool::serving(WANTED);
+
+    assert_eq!(pool.order(Order::Replace(worker(1))), [spawn(1, 3)]);
+    assert_eq!(pool.order(Order::Replace(worker(2))), []);
+    pool.serves(3);
+    assert_eq!(pool.commands()[1..], [retire(1), spawn(1, 4)]);
+    pool.serves(4);
+
+    assert_eq!(pool.commands()[1..], [retire(2)]);
+}
+
+#[test]
+fn a_worker_that_is_to_be_replaced_is_the_first_that_is_too_many() {
+    let mut pool = Pool::serving(WANTED);
+    pool.order(Order::Replace(worker(2)));
+
+    pool.order(Order::OneWorkerFewer);
+
+    assert!(pool.commands().contains(&retire(2)), "{:?}", pool.actions);
+}
+
+#[test]
+fn only_a_worker_that_serves_is_replaced() {
+    let mut pool = Pool::serving(WANTED);
+    pool.order(Order::OneWorkerMore);
+
+    assert_eq!(pool.order(Order::Replace(worker(3))), []);
+    assert_eq!(pool.order(Order::Replace(worker(9))), []);
+    pool.order(Order::Stop);
+    assert_eq!(pool.order(Order::Replace(worker(1))), []);
 }

@@ -1,0 +1,125 @@
+//! The commands of `rgunicornctl`: each with its request, its operand and its help.
+
+use rgunicorn::control::protocol::Request;
+
+/// A command of the command line.
+pub struct ControlCommand {
+    pub name: &'static str,
+    request: Make,
+    pub help: &'static str,
+}
+
+/// How a command's request is made.
+#[derive(Clone, Copy)]
+pub enum Make {
+    Alone(Request),
+    /// Of an operand, which the help calls so; or what is wrong with it.
+    Of(&'static str, fn(&str) -> Result<Request, String>),
+}
+
+pub const COMMANDS: [ControlCommand; 7] = [
+    ControlCommand {
+        name: "reload",
+        request: Make::Alone(Request::Reload),
+        help: "Load code and configuration anew; returns when the new workers serve",
+    },
+    ControlCommand {
+        name: "status",
+        request: Make::Alone(Request::Status),
+        help: "Print one line about the state of the server",
+    },
+    ControlCommand {
+        name: "workers",
+        request: Make::Alone(Request::Workers { from: 0 }),
+        help: "List the workers, with state, load and memory",
+    },
+    ControlCommand {
+        name: "listeners",
+        request: Make::Alone(Request::Listeners { from: 0 }),
+        help: "List the sockets the server listens on",
+    },
+    ControlCommand {
+        name: "scale",
+        request: Make::Of("N|+N|-N", scale),
+        help: "Run N workers, N more or N fewer, until the next reload",
+    },
+    ControlCommand {
+        name: "restart-worker",
+        request: Make::Of("ID", restart_worker),
+        help: "Replace the worker with this number or pid; returns when another serves",
+    },
+    ControlCommand {
+        name: "stop",
+        request: Make::Alone(Request::Stop),
+        help: "Let running requests finish, and stop; returns when the server has ended",
+    },
+];
+
+impl ControlCommand {
+    /// With its operand.
+    pub fn usage(&self) -> String {
+        match self.request {
+            Make::Alone(_) => self.name.to_owned(),
+            Make::Of(operand, _) => format!("{} {operand}", self.name),
+        }
+    }
+
+    pub fn request(&self, operand: Option<&str>) -> Result<Request, String> {
+        let name = self.name;
+        match (self.request, operand) {
+            (Make::Alone(request), None) => Ok(request),
+            (Make::Alone(_), Some(word)) => {
+                Err(format!("{name} takes no argument, but {word:?} was given"))
+            }
+            (Make::Of(..), None) => Err(format!("usage: rgunicornctl {}", self.usage())),
+            (Make::Of(_, make), Some(word)) => {
+                make(word).map_err(|mistake| format!("{name}: {mistake}"))
+            }
+        }
+    }
+}
+
+fn restart_worker(word: &str) -> Result<Request, String> {
+    let number = word.parse().ok().filter(|number| *number > 0);
+    number.map(|id| Request::RestartWorker { id }).ok_or_else(|| {
+        format!(
+            "{word:?} is neither a number nor a pid of a worker; `rgunicornctl workers` lists them"
+        )
+    })
+}
+
+fn scale(word: &str) -> Result<Request, String> {
+    let (sign, digits) = match word.strip_prefix(['+', '-']) {
+        Some(digits) => (word.chars().next(), digits),
+        None => (None, word),
+    };
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let number = digits.parse::<u16>().ok().filter(|_| is_number);
+    match (sign, number) {
+        (_, None) => Err(format!(
+            "{word:?} is not a number of workers; write 4 for four, +1 for one more, -1 for one fewer"
+        )),
+        (None, Some(0)) => {
+            Err("one worker at least has to run; `rgunicornctl stop` ends the server".to_owned())
+        }
+        (Some(_), Some(0)) => Err(format!("{word} changes nothing")),
+        (None, Some(workers)) => Ok(Request::Scale {
+            workers: workers.into(),
+        }),
+        (Some('-'), Some(workers)) => Ok(Request::ScaleBy {
+            workers: -i32::from(workers),
+        }),
+        (Some(_), Some(workers)) => Ok(Request::ScaleBy {
+            workers: workers.into(),
+        }),
+    }
+}
+
+/// `a, b or c`.
+pub fn names() -> String {
+    let names: Vec<&str> = COMMANDS.iter().map(|command| command.name).collect();
+    match names.split_last() {
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    }
+}

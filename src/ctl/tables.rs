@@ -1,0 +1,243 @@
+//! Lists as tables: a line for each row, in 80 columns. No cell but those of the last
+//! column has a space in it, so that other programs can take a line apart.
+
+use crate::memory::Memory;
+use rgunicorn::control::protocol::{Listener, Worker};
+
+/// How a column is aligned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Align {
+    Left,
+    Right,
+}
+
+/// What is known of workers, of each with its memory.
+pub fn workers(workers: &[(Worker, Memory)]) -> String {
+    use Align::{Left, Right};
+    let (size, bytes): (_, fn(&Memory) -> Option<u64>) =
+        if workers.iter().any(|(_, memory)| memory.pss.is_some()) {
+            ("PSS", |memory| memory.pss)
+        } else {
+            ("RSS", |memory| memory.rss)
+        };
+    let columns = [
+        ("WORKER", Right),
+        ("PID", Right),
+        ("GEN", Right),
+        ("STATE", Left),
+        ("BUSY", Right),
+        ("CONNS", Right),
+        ("REQUESTS", Right),
+        ("ERRORS", Right),
+        (size, Right),
+    ];
+    let row = |(worker, memory): &(Worker, Memory)| {
+        [
+            worker.worker.to_string(),
+            or_dash(worker.pid.map(|pid| pid.to_string())),
+            worker.generation.to_string(),
+            worker.state.clone(),
+            or_dash(worker.busy_ms.map(span)),
+            worker.connections.to_string(),
+            worker.requests.to_string(),
+            worker.errors.to_string(),
+            or_dash(bytes(memory).map(mebibytes)),
+        ]
+    };
+    table(columns, workers.iter().map(row))
+}
+
+pub fn listeners(listeners: &[Listener]) -> String {
+    use Align::Left;
+    let columns = [
+        ("ADDRESS", Left),
+        ("KIND", Left),
+        ("NAME", Left),
+        ("OPENED BY", Left),
+    ];
+    let row = |listener: &Listener| {
+        [
+            listener.address.clone(),
+            listener.kind.clone(),
+            listener.name.clone(),
+            listener.opened_by.clone(),
+        ]
+    };
+    table(columns, listeners.iter().map(row))
+}
+
+/// Without a line break at its end.
+fn table<const N: usize>(
+    columns: [(&str, Align); N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> String {
+    let head = columns.map(|(title, _)| title.to_owned());
+    let lines: Vec<[String; N]> = std::iter::once(head).chain(rows).collect();
+    let length = |cell: &String| cell.chars().count();
+    let widths: [usize; N] = std::array::from_fn(|at| {
+        lines
+            .iter()
+            .map(|line| length(&line[at]))
+            .max()
+            .unwrap_or(0)
+    });
+    let line = |cells: &[String; N]| {
+        let padded: Vec<String> = (cells.iter().zip(columns).zip(widths))
+            .map(|((cell, (_, align)), width)| match align {
+                Align::Left => format!("{cell:<width$}"),
+                Align::Right => format!("{cell:>width$}"),
+            })
+            .collect();
+        padded.join("  ").trim_end().to_owned()
+    };
+    lines.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn or_dash(cell: Option<String>) -> String {
+    cell.unwrap_or_else(|| "-".to_owned())
+}
+
+/// A time in the unit that fits it.
+fn span(millis: u64) -> String {
+    let seconds = millis / 1000;
+    match seconds {
+        0..60 => format!("{seconds}.{}s", millis % 1000 / 100),
+        60..3600 => format!("{}min", seconds / 60),
+        3600.. => format!("{}h", seconds / 3600),
+    }
+}
+
+fn mebibytes(bytes: u64) -> String {
+    let tenths = bytes.saturating_mul(10) / (1024 * 1024);
+    format!("{}.{}MiB", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1024 * 1024;
+
+    fn idle() -> Worker {
+        Worker {
+            worker: 1,
+            pid: Some(4711),
+            generation: 1,
+            state: "idle".into(),
+            connections: 3,
+            requests: 1200,
+            ..Worker::default()
+        }
+    }
+
+    #[test]
+    fn workers_are_a_line_each() {
+        let busy = Worker {
+            worker: 12,
+            state: "busy".into(),
+            busy_ms: Some(3250),
+            errors: 2,
+            ..idle()
+        };
+        let ordered = Worker {
+            worker: 13,
+            pid: None,
+            state: "starting".into(),
+            ..Worker::default()
+        };
+        let memory = |pss| Memory {
+            pss,
+            rss: Some(30 * MIB),
+        };
+
+        let table = workers(&[
+            (idle(), memory(Some(9 * MIB))),
+            (busy, memory(None)),
+            (ordered, Memory::default()),
+        ]);
+
+        assert_eq!(
+            table,
+            "\
+WORKER   PID  GEN  STATE     BUSY  CONNS  REQUESTS  ERRORS     PSS
+     1  4711    1  idle         -      3      1200       0  9.0MiB
+    12  4711    1  busy      3.2s      3      1200       2       -
+    13     -    0  starting     -      0         0       0       -"
+        );
+    }
+
+    #[test]
+    fn where_the_proportional_size_is_not_known_the_resident_one_is_shown() {
+        let memory = Memory {
+            pss: None,
+            rss: Some(30 * MIB),
+        };
+
+        let table = workers(&[(idle(), memory)]);
+
+        assert!(table.lines().next().unwrap().ends_with("RSS"), "{table}");
+        assert!(table.ends_with("30.0MiB"), "{table}");
+    }
+
+    #[test]
+    fn workers_with_large_numbers_fit_into_80_columns() {
+        let worker = Worker {
+            worker: 123_456,
+            pid: Some(4_194_304),
+            generation: 12_345,
+            state: "retiring".into(),
+            busy_ms: Some(59 * 60 * 1000),
+            connections: 10_000,
+            requests: 9_999_999_999,
+            errors: 1_000_000,
+            ..Worker::default()
+        };
+        let memory = Memory {
+            pss: Some(9999 * MIB),
+            rss: None,
+        };
+
+        let table = workers(&[(worker, memory)]);
+
+        for line in table.lines() {
+            assert!(line.len() <= 80, "{} columns: {line}", line.len());
+        }
+    }
+
+    #[test]
+    fn listeners_are_a_line_each() {
+        let listener = |address: &str, kind: &str, opened_by: &str| Listener {
+            name: "http".into(),
+            address: address.into(),
+            kind: kind.into(),
+            opened_by: opened_by.into(),
+        };
+
+        let table = listeners(&[
+            listener("unix:/run/rgunicorn/shop.sock", "unix", "systemd"),
+            listener("[::1]:8000", "tcp", "rgunicorn"),
+        ]);
+
+        assert_eq!(
+            table,
+            "\
+ADDRESS                        KIND  NAME  OPENED BY
+unix:/run/rgunicorn/shop.sock  unix  http  systemd
+[::1]:8000                     tcp   http  rgunicorn"
+        );
+    }
+
+    #[test]
+    fn a_time_is_written_in_the_unit_that_fits() {
+        for (millis, text) in [
+            (0, "0.0s"),
+            (990, "0.9s"),
+            (59_999, "59.9s"),
+            (60_000, "1min"),
+            (3_599_999, "59min"),
+            (90_000_000, "25h"),
+        ] {
+            assert_eq!(span(millis), text);
+        }
+    }
+}

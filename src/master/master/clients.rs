@@ -1,0 +1,296 @@
+//! What clients of the control socket ask is answered.
+
+use super::Master;
+use crate::control::protocol::{self, Answer, Request};
+use crate::control::{Asked, Awaited};
+use crate::listeners::{Listener, Origin};
+use crate::log::events;
+use crate::pool::{Event, MOST_WORKERS, Order, Phase, Reason, Requester, State, Worker, WorkerId};
+use rgunicorn_link::protocol::ListenAddress;
+use rgunicorn_link::scoreboard::now_ms;
+use std::time::{Duration, Instant};
+
+impl Master {
+    pub(super) fn handle_request(&mut self, number: u32, asked: &Asked) {
+        match asked.request {
+            Request::Reload => {
+                events::control_request("reload", asked.pid, asked.uid);
+                self.ordering_client = Some(number);
+                let by = Requester::Control { pid: asked.pid };
+                self.dispatch(Event::Ordered(Order::Reload, by));
+                if self.ordering_client.take().is_some() {
+                    // The arbiter has stopped and accepts no order.
+                    let reason = Reason::Stopping.to_string();
+                    self.answer(number, &Answer::Failed(reason));
+                }
+            }
+            Request::Status => {
+                let text = self.status(Instant::now());
+                self.answer(number, &Answer::Done(text));
+            }
+            Request::Summary => {
+                let summary = self.summary(Instant::now());
+                self.answer(number, &Answer::Summary(summary));
+            }
+            Request::Workers { from } => {
+                let workers = self.workers_from(from, Instant::now());
+                self.answer(number, &Answer::Workers(workers));
+            }
+            Request::Listeners { from } => {
+                let listeners = self.listeners_from(from);
+                self.answer(number, &Answer::Listeners(listeners));
+            }
+            Request::Scale { workers } => {
+                let answer = self.scale(i64::from(workers), asked);
+                self.answer(number, &answer);
+            }
+            Request::ScaleBy { workers } => {
+                let before = self.arbiter.summary().wanted;
+                let wanted = i64::try_from(before).unwrap_or(i64::MAX);
+                let answer = self.scale(wanted.saturating_add(i64::from(workers)), asked);
+                self.answer(number, &answer);
+            }
+            Request::RestartWorker { id } => match self.worker_to_replace(id) {
+                Ok(worker) => {
+                    let request = format!("restart-worker {worker}");
+                    events::control_request(&request, asked.pid, asked.uid);
+                    if let Some(control) = &mut self.control {
+                        control.wait_for(number, Awaited::Replaced(worker));
+                    }
+                    let by = Requester::Control { pid: asked.pid };
+                    self.dispatch(Event::Ordered(Order::Replace(worker), by));
+                }
+                Err(reason) => self.answer(number, &Answer::Failed(reason)),
+            },
+            Request::Stop => {
+                events::control_request("stop", asked.pid, asked.uid);
+                if let Some(control) = &mut self.control {
+                    control.wait_for(number, Awaited::Stop);
+                }
+                let by = Requester::Control { pid: asked.pid };
+                self.dispatch(Event::Ordered(Order::Stop, by));
+                if self.exit.is_some() {
+                    self.answer_stop();
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, number: u32, answer: &Answer) {
+        if let Some(control) = &mut self.control {
+            control.answer(number, answer);
+        }
+    }
+
+    /// Every other process is gone.
+    pub(super) fn answer_stop(&mut self) {
+        if let Some(control) = &mut self.control {
+            control.stopped(&Answer::Done("stopped".to_owned()));
+        }
+    }
+
+    /// The worker with this number, or else this pid; or why it cannot be replaced.
+    fn worker_to_replace(&self, id: u32) -> Result<WorkerId, String> {
+        if self.arbiter.summary().phase == Phase::Stopping {
+            return Err(Reason::Stopping.to_string());
+        }
+        let numbered = Some(WorkerId(id)).filter(|id| self.arbiter.worker(*id).is_some());
+        let found = the_one_meant(id, numbered, self.processes.worker_with_pid(id))?;
+        match self.arbiter.worker(found) {
+            Some(worker) if worker.serves() => Ok(found),
+            Some(worker) => Err(format!(
+                "worker {found} is {}; only one that serves can be replaced",
+                worker_state(worker.state, false)
+            )),
+            None => Err(format!("worker {found} has left")),
+        }
+    }
+
+    /// Answers those who wait for a worker to be replaced, if any do. `what` it does now.
+    pub(super) fn answer_replaced(&mut self, id: WorkerId, what: &str) {
+        let awaited = Awaited::Replaced(id);
+        if let Some(control) = (self.control.as_mut()).filter(|control| control.waits(awaited)) {
+            let workers = counted_workers(self.arbiter.summary().ready);
+            let result = format!("worker {id} {what}; {workers} ready");
+            control.happened(awaited, &Answer::Done(result));
+        }
+    }
+
+    /// No worker is replaced for now.
+    pub(super) fn answer_not_replaced(&mut self, reason: &str) {
+        if let Some(control) = &mut self.control {
+            control.not_replaced(&Answer::Failed(reason.to_owned()));
+        }
+    }
+
+    fn scale(&mut self, to: i64, asked: &Asked) -> Answer {
+        let before = self.arbiter.summary();
+        if before.phase == Phase::Stopping {
+            return Answer::Failed(Reason::Stopping.to_string());
+        }
+        let possible = 1..=MOST_WORKERS;
+        let Some(to) = u16::try_from(to).ok().filter(|to| possible.contains(to)) else {
+            return Answer::Failed(format!(
+                "{to} workers are not possible, only 1 to {MOST_WORKERS}; wanted now: {}",
+                before.wanted
+            ));
+        };
+        events::control_request(&format!("scale {to}"), asked.pid, asked.uid);
+        let by = Requester::Control { pid: asked.pid };
+        self.dispatch(Event::Ordered(Order::Scale(to), by));
+        let now = counted_workers(to.into());
+        Answer::Done(if usize::from(to) == before.wanted {
+            format!("{now} wanted, as before")
+        } else {
+            let before = before.wanted;
+            format!("{now} wanted instead of {before}, until the next reload")
+        })
+    }
+
+    fn summary(&mut self, now: Instant) -> protocol::Summary {
+        let totals = self.processes.totals();
+        let summary = self.arbiter.summary();
+        protocol::Summary {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_ms: millis(now.saturating_duration_since(self.started)),
+            state: phase(summary.phase).to_owned(),
+            generation: summary.generation.0,
+            workers_wanted: summary.wanted as u64,
+            workers_ready: summary.ready as u64,
+            workers_starting: summary.starting as u64,
+            workers_retiring: summary.retiring as u64,
+            workers_busy: totals.busy as u64,
+            requests: totals.requests,
+            requests_per_second: self.notifications.request_rate(totals.requests, now),
+            last_reload_failure: self.reload.failure.clone(),
+        }
+    }
+
+    /// As many workers as fit into an answer, from the one with this number.
+    fn workers_from(&self, from: u32, now: Instant) -> protocol::Workers {
+        let wanted = self.arbiter.workers().filter(|(id, _)| id.0 >= from);
+        let rows = wanted.map(|(id, worker)| (id.0, self.worker_row(id, worker, now)));
+        let (workers, next) = protocol::fitting(rows);
+        protocol::Workers {
+            master_pid: std::process::id(),
+            workers,
+            next,
+        }
+    }
+
+    fn worker_row(&self, id: WorkerId, worker: &Worker, now: Instant) -> protocol::Worker {
+        let process = self.processes.workers.get(&id);
+        let pid = process.and_then(|process| Some(process.handle.as_ref()?.pid));
+        let age = process.map(|process| now.saturating_duration_since(process.since));
+        let reading = self.processes.reading(id).unwrap_or_default();
+        let busy_ms = match reading.busy_since_ms {
+            0 => None,
+            since => Some(now_ms().saturating_sub(since)),
+        };
+        protocol::Worker {
+            worker: id.0,
+            pid,
+            generation: worker.generation.0,
+            state: worker_state(worker.state, busy_ms.is_some()).to_owned(),
+            age_ms: millis(age.unwrap_or_default()),
+            busy_ms,
+            connections: reading.connections,
+            requests: reading.requests,
+            errors: reading.errors,
+            sent_bytes: reading.bytes,
+        }
+    }
+
+    /// As many listeners as fit into an answer, without the first `from`.
+    fn listeners_from(&self, from: u32) -> protocol::Listeners {
+        let rows = (0..).zip(self.processes.listeners().iter().map(listener_row));
+        let (listeners, next) = protocol::fitting(rows.filter(|(number, _)| *number >= from));
+        protocol::Listeners { listeners, next }
+    }
+}
+
+/// The worker that `id` means: its number is that of `numbered`, its pid that of `with_pid`.
+fn the_one_meant(
+    id: u32,
+    numbered: Option<WorkerId>,
+    with_pid: Option<WorkerId>,
+) -> Result<WorkerId, String> {
+    match (numbered, with_pid) {
+        (Some(one), Some(other)) if one != other => Err(format!(
+            "{id} is the number of one worker and the pid of worker {other}: give the pid of \
+             the one, or the number of the other"
+        )),
+        (Some(found), _) | (None, Some(found)) => Ok(found),
+        (None, None) => Err(format!(
+            "no worker has the number or pid {id}; `rgunicornctl workers` lists them"
+        )),
+    }
+}
+
+fn listener_row(listener: &Listener) -> protocol::Listener {
+    let kind = match listener.address {
+        ListenAddress::Tcp { .. } => "tcp",
+        ListenAddress::Unix(_) => "unix",
+    };
+    let opened_by = match listener.origin {
+        Origin::Systemd => "systemd",
+        Origin::Inherited => "parent",
+        Origin::Own(_) => "rgunicorn",
+    };
+    protocol::Listener {
+        name: listener.name.clone(),
+        address: events::shown(&listener.address),
+        kind: kind.to_owned(),
+        opened_by: opened_by.to_owned(),
+    }
+}
+
+fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Starting => "starting",
+        Phase::Serving => "serving",
+        Phase::Reloading => "reloading",
+        Phase::Stopping => "stopping",
+    }
+}
+
+fn worker_state(state: State, is_busy: bool) -> &'static str {
+    match state {
+        State::Ordered { .. } | State::Starting { .. } => "starting",
+        State::Serving { .. } if is_busy => "busy",
+        State::Serving { .. } => "idle",
+        State::Retiring { .. } => "retiring",
+        State::Leaving { .. } => "leaving",
+        State::Aborted { .. } => "aborted",
+        State::Killed { .. } => "killed",
+    }
+}
+
+fn counted_workers(count: usize) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} worker{s}")
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_meant_by_its_number_or_its_pid_but_not_two_workers_at_once() {
+        let (one, other) = (WorkerId(700), WorkerId(3));
+
+        assert_eq!(the_one_meant(700, Some(one), None), Ok(one));
+        assert_eq!(the_one_meant(700, None, Some(other)), Ok(other));
+        assert_eq!(the_one_meant(700, Some(one), Some(one)), Ok(one));
+        assert_eq!(
+            the_one_meant(700, Some(one), Some(other)),
+            Err("700 is the number of one worker and the pid of worker 3: give the pid of the one, or the number of the other".into())
+        );
+        assert!(the_one_meant(700, None, None).is_err());
+    }
+}
