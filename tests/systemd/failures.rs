@@ -72,11 +72,14 @@ pub fn a_killed_fork_server_is_replaced_and_costs_no_request(lab: &Lab) {
     let traffic = site.traffic();
 
     kill(lab, "KILL", fork_server);
-    wait_until("another process and its workers have taken its place", || {
-        let is_old = |pid: &u32| *pid == fork_server || workers_before.contains(pid);
-        let children = site.children();
-        children.len() == 3 && !children.iter().any(is_old)
-    });
+    wait_until(
+        "another process and its workers have taken its place",
+        || {
+            let is_old = |pid: &u32| *pid == fork_server || workers_before.contains(pid);
+            let children = site.children();
+            children.len() == 3 && !children.iter().any(is_old)
+        },
+    );
     traffic.wait_for_answers(200);
     assert_eq!(traffic.finish(), Vec::<String>::new());
 
