@@ -124,8 +124,9 @@ impl Serving {
         }
     }
 
-    /// A request goes to the application.
-    pub fn begin_request(&mut self, request: &Request) {
+    /// The request that the application is about to be in, and that `request_timeout` ends in
+    /// [`Self::work_without_application`].
+    pub fn note_current(&mut self, request: &Request) {
         if self.request_timeout.is_some() {
             let mut target = std::mem::take(&mut self.current.target);
             target.clear();
@@ -139,6 +140,10 @@ impl Serving {
                 timed_out: None,
             };
         }
+    }
+
+    /// A request goes to the application.
+    pub fn begin_request(&self) {
         if let Some(row) = self.scoreboard.row(self.row) {
             row.begin(self.engine.clock().now_ms());
         }

@@ -17,9 +17,7 @@ use std::time::{Duration, Instant};
 pub trait Class: Send {
     /// Requests are about to go to the application.
     fn expect(&mut self) {}
-    fn begin(&mut self, serving: &mut Serving, request: &Request) {
-        serving.begin_request(request);
-    }
+    fn begin(&mut self, serving: &mut Serving, request: &Request);
     /// The application's call is over.
     fn call_ended(&mut self) {}
     fn end(&mut self, serving: &mut Serving, bytes: u64, outcome: Outcome) {

@@ -176,7 +176,8 @@ impl Shared {
 
 impl Class for Shared {
     fn begin(&mut self, serving: &mut Serving, request: &Request) {
-        serving.begin_request(request);
+        // Not as the current one: the pool knows it, and may keep it beside others.
+        serving.begin_request();
         let now_ms = serving.engine.clock().now_ms();
         self.pool.begin_in_line(self.index, request, now_ms);
     }

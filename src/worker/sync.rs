@@ -6,6 +6,7 @@ use crate::in_line::{Class, InLine, Turned};
 use crate::signals::Signals;
 use crate::wsgi::Wsgi;
 use pyo3::prelude::*;
+use rgunicorn_engine::Request;
 use rgunicorn_link::protocol::Site;
 use rgunicorn_serving::{CallWatch, Companion, Reporter, Serving, lock};
 use std::io;
@@ -28,6 +29,11 @@ struct SyncClass {
 impl Class for SyncClass {
     fn expect(&mut self) {
         self.companion.ensure_running();
+    }
+
+    fn begin(&mut self, serving: &mut Serving, request: &Request) {
+        serving.note_current(request);
+        serving.begin_request();
     }
 
     fn call_ended(&mut self) {

@@ -181,6 +181,8 @@ fn a_main_thread_that_waits_for_the_gil_does_not_delay_the_connections() {
         for connection in &mut kept {
             assert_eq!(connection.get("/").status, 200, "{need}");
         }
+        // What sync says of a request, as it cannot show the stack itself.
+        assert_eq!(server.log_count("the stack follows"), 0);
     }
 }
 
