@@ -167,7 +167,7 @@ fn run(shared: &Shared, serving: &Mutex<Serving>, reporter: &Reporter) {
 /// Responses that are complete do not wait for the call that follows.
 pub fn send_held(serving: &Mutex<Serving>) {
     // The main thread has it when it is not in a call: then it sends them itself.
-    if let Ok(mut serving) = serving.try_lock() {
+    if let Some(mut serving) = try_lock(serving) {
         serving.engine.send_held();
     }
 }

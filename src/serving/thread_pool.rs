@@ -7,9 +7,7 @@
 //!  collect ◀─────────────── finished requests ◀── end, then Responder::finish
 //! ```
 //!
-//! A thread that is awake takes one request after the other: to wake another one is worth
-//! it only if requests take long, as the application's code runs in one thread at a time
-//! anyway.
+//! Or one of the threads borrows the engine and answers in line, with no queue (`lending`).
 //!
 //! A thread counts as free before its response is given back to the engine: that wakes the
 //! main thread, which then finds it free.

@@ -219,10 +219,7 @@ impl Gthread {
 
     /// The main thread is about to take the GIL, for which it may have to wait.
     fn leave_connections_to_companion(&mut self) {
-        let mut serving = lock(&self.serving);
-        for job in self.pool.recall() {
-            serving.engine.put_back(job.request, job.responder);
-        }
+        self.recall(&mut lock(&self.serving));
         self.companion.ensure_running();
         // If it fails, the connections wait as well.
         let _ = self.watch.arm();
@@ -398,6 +395,13 @@ impl Gthread {
             .map_or(Duration::ZERO, |since| since.elapsed())
     }
 
+    /// Takes the requests back that no thread has taken.
+    fn recall(&self, serving: &mut Serving) {
+        for job in self.pool.recall() {
+            serving.engine.put_back(job.request, job.responder);
+        }
+    }
+
     /// Takes requests back that were given to threads which do not come: code of the
     /// application's keeps the GIL. Other workers can have them.
     fn recall_if_gil_is_kept(&mut self, serving: &mut Serving, activity: Activity) -> Activity {
@@ -407,9 +411,7 @@ impl Gthread {
         {
             return activity;
         }
-        for job in self.pool.recall() {
-            serving.engine.put_back(job.request, job.responder);
-        }
+        self.recall(serving);
         self.is_gil_kept = true;
         Activity {
             free: 0,
