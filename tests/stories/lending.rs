@@ -1,6 +1,7 @@
 //! The `gthread` class while requests are quick: one thread has the engine and answers all
 //! of them. Nothing of that may be seen from outside, except that it costs less.
 
+use super::threads;
 use crate::harness::{Connection, Running, Server, holds_within, processes};
 use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
@@ -9,10 +10,7 @@ use std::time::{Duration, Instant};
 const ROUND: u64 = 20;
 
 fn threaded(threads: i64) -> Server {
-    Server::running("threaded:app")
-        .workers(1)
-        .setting("threads", threads)
-        .setting("keepalive", 300)
+    threads::threaded(threads).setting("keepalive", 300)
 }
 
 /// Whether the main thread sleeps through a round of requests: one of the others has the
@@ -107,7 +105,7 @@ fn a_stuck_request_is_reported_and_ended() {
 }
 
 #[test]
-fn code_that_computes_in_the_background_does_not_keep_the_worker_from_its_connections() {
+fn a_request_that_computes_does_not_keep_the_worker_from_its_connections() {
     let server = threaded(2).setting("timeout", 300).start();
     let mut quick = lend(&server);
     let _spinning = server.get_in_background("/spin");

@@ -7,7 +7,7 @@ use crate::harness::{
 use nix::sys::signal::Signal;
 use std::time::Duration;
 
-fn threaded(threads: i64) -> Server {
+pub fn threaded(threads: i64) -> Server {
     Server::running("threaded:app")
         .workers(1)
         .setting("threads", threads)
