@@ -8,6 +8,7 @@ use crate::log::events;
 use crate::pool::{Event, MOST_WORKERS, Order, Phase, Reason, Requester, State, Worker, WorkerId};
 use rgunicorn_link::protocol::ListenAddress;
 use rgunicorn_link::scoreboard::now_ms;
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 impl Master {
@@ -256,7 +257,9 @@ fn shown_request(bytes: &[u8]) -> String {
                 shown.push(' ');
             }
             b'!'..=b'~' => shown.push(char::from(*byte)),
-            other => shown.push_str(&format!("%{other:02X}")),
+            other => {
+                let _ = write!(shown, "%{other:02X}");
+            }
         }
     }
     shown
