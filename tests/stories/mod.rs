@@ -3,6 +3,7 @@
 mod answers;
 mod balance;
 mod commands;
+mod completions;
 mod configuration;
 mod connections;
 mod control;
