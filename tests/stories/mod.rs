@@ -7,6 +7,7 @@ mod configuration;
 mod connections;
 mod control;
 mod deaths;
+mod drain;
 mod file_wrapper;
 mod fork_servers;
 mod forking;

@@ -372,6 +372,15 @@ settings! {
         graceful_timeout: Seconds<0> = Seconds::nearest(30),
             ["--graceful-timeout"], "SECONDS", Reload;
 
+        /// Seconds to serve on after TERM before the stop begins.
+        ///
+        /// Meanwhile `health_path` is answered 503 and each response closes its
+        /// connection, so that a balancer turns to other servers before
+        /// connections are refused. `graceful_timeout` counts from the end.
+        /// Another TERM, INT or QUIT ends it. Not needed where systemd holds the
+        /// sockets.
+        drain_time: Seconds<0> = Seconds::nearest(0), ["--drain-time"], "SECONDS", Reload;
+
         /// Seconds a worker may take to load the application; 0 = no limit.
         boot_timeout: Timeout = Timeout::nearest(300), ["--boot-timeout"], "SECONDS", Reload;
 
