@@ -38,4 +38,5 @@ mod stopping;
 mod threads;
 mod uploads;
 mod validated;
+mod wheel;
 mod wsgi;
