@@ -40,4 +40,5 @@ mod stopping;
 mod threads;
 mod uploads;
 mod validated;
+mod wheel;
 mod wsgi;

@@ -261,7 +261,8 @@ settings! {
         /// For an application in a virtual environment, the one in there;
         /// nothing needs to be installed for rgunicorn. Python 3.10 or later.
         /// A name without a slash is looked for in PATH, a relative path
-        /// starts from `chdir`.
+        /// starts from `chdir`. If pip has installed rgunicorn into a
+        /// virtual environment, the default is the Python in there.
         python: Python = Python::python3(), ["--python"], "PROGRAM", Reload,
             example r#""/srv/shop/venv/bin/python""#;
 
@@ -455,7 +456,7 @@ settings! {
 
         /// The folder with the worker's Python files and extension module.
         worker_dir: Option<Directory> = None, ["--worker-dir"], "DIRECTORY", Reload,
-            otherwise "next to the program, or /usr/lib/rgunicorn/VERSION/worker",
+            otherwise "next to the program, /usr/lib/rgunicorn/VERSION/worker, or where pip has put it",
             example r#""/opt/rgunicorn/worker""#;
     }
 }
