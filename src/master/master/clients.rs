@@ -103,7 +103,7 @@ impl Master {
 
     /// The same; or why it cannot be replaced.
     fn worker_to_replace(&self, id: u32) -> Result<WorkerId, String> {
-        if self.arbiter.summary().phase == Phase::Stopping {
+        if self.is_stopping() {
             return Err(Reason::Stopping.to_string());
         }
         let found = self.worker_meant(id)?;
@@ -288,6 +288,7 @@ fn phase(phase: Phase) -> &'static str {
         Phase::Starting => "starting",
         Phase::Serving => "serving",
         Phase::Reloading => "reloading",
+        Phase::Draining => "draining",
         Phase::Stopping => "stopping",
     }
 }
