@@ -14,6 +14,7 @@ complete -c rgunicorn -l worker-connections -d 'The most connections that one wo
 complete -c rgunicorn -s t -l timeout -d 'Seconds after which a worker stuck in a request is killed; 0 = never [default: 30]' -r -f
 complete -c rgunicorn -l request-timeout -d 'Seconds after which a request is answered with 503; 0 = never [default: 0]' -r -f
 complete -c rgunicorn -l graceful-timeout -d 'Seconds that running requests have to finish before a worker exits [default: 30]' -r -f
+complete -c rgunicorn -l drain-time -d 'Seconds to serve on after TERM before the stop begins [default: 0]' -r -f
 complete -c rgunicorn -l boot-timeout -d 'Seconds a worker may take to load the application; 0 = no limit [default: 300]' -r -f
 complete -c rgunicorn -l surge -d 'How many additional workers may run during a reload [default: 1]' -r -f
 complete -c rgunicorn -l keep-alive -d 'Seconds a kept-alive connection may wait for its next request [default: 2]' -r -f
@@ -31,7 +32,7 @@ error\t''
 critical\t''"
 complete -c rgunicorn -s n -l name -d 'The name of the processes in a process listing [default: the name of the application]' -r -f
 complete -c rgunicorn -l control-socket -d 'The unix socket that rgunicornctl connects to [default: $RUNTIME_DIRECTORY/control under systemd, else none]' -r -F
-complete -c rgunicorn -l worker-dir -d 'The folder with the worker\'s Python files and extension module [default: next to the program, or /usr/lib/rgunicorn/VERSION/worker]' -r -f -a "(__fish_complete_directories)"
+complete -c rgunicorn -l worker-dir -d 'The folder with the worker\'s Python files and extension module [default: next to the program, /usr/lib/rgunicorn/VERSION/worker, or where pip has put it]' -r -f -a "(__fish_complete_directories)"
 complete -c rgunicorn -s c -l config -d 'File to read settings from [default: ./rgunicorn.toml if it exists]' -r -F
 complete -c rgunicorn -l preload -d 'Load the application once, before the workers are forked'
 complete -c rgunicorn -l check-config -d 'Load the configuration and the application, report mistakes, and exit'
