@@ -6,7 +6,7 @@
 
 use crate::cli;
 use crate::commands::COMMANDS;
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, Str};
 use clap::{Arg, Command, ValueHint};
 use clap_complete::{Generator, Shell, generate};
 use std::path::Path;
@@ -98,7 +98,7 @@ fn hinted(argument: Arg) -> Arg {
         return argument;
     }
     let name = argument.get_value_names().and_then(|names| names.first());
-    let hint = match name.map(|name| name.as_str()) {
+    let hint = match name.map(Str::as_str) {
         Some("PATH" | "FILE") => ValueHint::FilePath,
         Some("PROGRAM") => ValueHint::ExecutablePath,
         Some("DIRECTORY" | "DIRECTORIES") => ValueHint::DirPath,
@@ -112,10 +112,12 @@ fn completions(shell: Shell, mut command: Command) -> String {
     let mut bytes = Vec::new();
     generate(shell, &mut command, name, &mut bytes);
     let text = String::from_utf8(bytes).unwrap();
-    let text = text
-        .lines()
-        .map(|line| format!("{}\n", line.trim_end()))
-        .collect::<String>();
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    let text = lines.join(
+        "
+",
+    ) + "
+";
     if !text.contains(INSTANCES) {
         return text;
     }
