@@ -10,6 +10,7 @@ mod deaths;
 mod file_wrapper;
 mod fork_servers;
 mod forking;
+mod generator;
 mod handover;
 mod header_names;
 mod heartbeats;
