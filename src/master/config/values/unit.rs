@@ -153,8 +153,11 @@ impl Credentials {
                 "{name:?} cannot be the name of a credential; use letters, digits, \"_\", \"-\" and \".\""
             ));
         }
-        if !is_unit_path(path) {
-            return Err(format!("the path of {name} must be {A_PATH}, not {path:?}"));
+        // systemd 257 passes the path on to itself in a form that loses spaces.
+        if !is_unit_path(path) || path.contains(char::is_whitespace) {
+            return Err(format!(
+                "the path of {name} must be {A_PATH}, and without spaces, not {path:?}"
+            ));
         }
         self.0.insert(name.to_owned(), path.to_owned());
         Ok(())
@@ -385,6 +388,26 @@ mod tests {
             assert!(!taken::<UnitPaths>(path), "{path:?}");
         }
         assert!(!taken::<UnitPaths>(&format!("/{}", "a".repeat(4095))));
+    }
+
+    #[test]
+    fn a_credential_has_a_simple_name_and_a_path_without_spaces() {
+        let taken = |name, path| Credentials::default().add(name, path).is_ok();
+        assert!(taken("secret_key", "/etc/a:%i;#$HOME") && taken("a.b-C", "/x"));
+        for (name, path) in [
+            ("", "/x"),
+            ("..", "/x"),
+            ("a/b", "/x"),
+            ("a:b", "/x"),
+            ("a%", "/x"),
+            ("a\nb", "/x"),
+            ("a", "x"),
+            ("a", "/a b"),
+            ("a", "/a\nb"),
+            ("a", ""),
+        ] {
+            assert!(!taken(name, path), "{name:?} {path:?}");
+        }
     }
 
     #[test]
