@@ -6,6 +6,7 @@ use rgunicorn::units::Instance;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process;
 
 const KERNEL_LOG: &str = "/dev/kmsg";
@@ -25,11 +26,15 @@ pub(crate) struct Report(Target);
 
 impl Report {
     pub(crate) fn to_log() -> Self {
+        Self::to_first(Path::new(KERNEL_LOG), Path::new(JOURNAL))
+    }
+
+    fn to_first(kernel_log: &Path, journal_socket: &Path) -> Self {
         // Not created where it is missing.
-        if let Ok(kernel) = File::options().write(true).open(KERNEL_LOG) {
+        if let Ok(kernel) = File::options().write(true).open(kernel_log) {
             return Self(Target::Kernel(kernel));
         }
-        match journal() {
+        match journal(journal_socket) {
             Ok(journal) => Self(Target::Journal(journal)),
             Err(_) => Self(Target::Stderr),
         }
@@ -54,10 +59,10 @@ impl Report {
     }
 }
 
-fn journal() -> io::Result<UnixDatagram> {
+fn journal(path: &Path) -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;
-    socket.connect(JOURNAL)?;
+    socket.connect(path)?;
     Ok(socket)
 }
 
@@ -84,6 +89,44 @@ fn shortened(problem: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kernel_s_log_is_the_place_and_the_journal_where_there_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let (kernel, journal) = (folder.path().join("kmsg"), folder.path().join("socket"));
+        let received = UnixDatagram::bind(&journal).unwrap();
+        let shop = Instance::new("shop").unwrap();
+
+        Report::to_first(&kernel, &journal).error(Some(&shop), "bad\nline");
+
+        let mut record = [0; 500];
+        let length = received.recv(&mut record).unwrap();
+        let record = String::from_utf8_lossy(&record[..length]);
+        assert!(record.contains("\nOBJECT_SYSTEMD_UNIT=rgunicorn@shop.service\n"));
+        assert!(record.contains("\nMESSAGE=bad line\n"), "{record}");
+
+        std::fs::write(&kernel, "").unwrap();
+        Report::to_first(&kernel, &journal).error(Some(&shop), "bad\nline");
+
+        let pid = process::id();
+        assert_eq!(
+            std::fs::read_to_string(&kernel).unwrap(),
+            format!("<3>rgunicorn-generator[{pid}]: bad line\n")
+        );
+    }
+
+    #[test]
+    fn a_journal_that_does_not_read_delays_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = folder.path().join("socket");
+        let _silent = UnixDatagram::bind(&journal).unwrap();
+        let mut report = Report::to_first(Path::new("/nowhere"), &journal);
+
+        // More than its queue holds.
+        for _ in 0..5000 {
+            report.error(None, "bad");
+        }
+    }
 
     #[test]
     fn a_record_is_one_short_line_whatever_is_in_it() {

@@ -183,21 +183,6 @@ pub fn a_broken_file_leaves_the_others_alone_and_is_reported(lab: &Lab) {
         });
         assert!(reports(lab).iter().any(|report| report.contains(words)));
     }
-
-    // Where there is a log of the kernel, that is the place. A generator may write to no
-    // file here under systemd 257, but to a pipe as to a device.
-    lab.must("mkfifo /dev/kmsg");
-    let read = "exec cat /dev/kmsg >/tmp/kmsg";
-    lab.run(&["systemd-run", "--unit=reader", "sh", "-c", read]);
-    lab.must("systemctl daemon-reload");
-
-    wait_until("all is read", || {
-        lab.must("cat /tmp/kmsg").lines().count() == 4
-    });
-    let log = lab.must("cat /tmp/kmsg");
-    for line in log.lines() {
-        assert!(line.starts_with("<3>rgunicorn-generator["), "{line}");
-    }
 }
 
 pub fn a_file_that_others_can_write_changes_no_unit(lab: &Lab) {
