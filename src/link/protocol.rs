@@ -124,6 +124,9 @@ pub struct Record {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerInfo {
     pub address: ListenAddress,
+    /// When the service stops, what waits there is served, and then it is closed. Else it
+    /// is somebody else's, who keeps it open.
+    pub closes_at_stop: bool,
 }
 
 /// Where a listener listens.
@@ -194,6 +197,8 @@ pub struct Site {
     pub limit_request_body: u64,
     /// The most bytes of a response that wait for the client in a file.
     pub limit_response_buffer: u64,
+    /// The path that is answered without the application, for a balancer.
+    pub health_path: Option<String>,
     /// Peers (addresses or networks) whose forwarding headers are believed; `*` for all.
     pub forwarded_allow_ips: Vec<String>,
 }

@@ -13,6 +13,7 @@
 //! | `listeners/` | the listening sockets, taken over from systemd or bound        |
 //! | `systemd/`   | what systemd is told                                           |
 //! | `units/`     | what a configuration says about the units of its site             |
+//! | `installation` | where pip has put the program                                |
 //! | `control/`   | the control socket: the master's end and the protocol          |
 //! | `log/`       | where every record goes; `log::events` names the events            |
 //! | `sys/`       | the only unsafe code                                           |
@@ -21,6 +22,7 @@ mod account;
 pub mod cli;
 pub mod config;
 pub mod control;
+mod installation;
 pub mod listeners;
 pub mod log;
 mod master;

@@ -38,6 +38,10 @@ const MARGIN_MS: u64 = 500;
 /// A response that is complete waits at most this long for others that leave with it.
 pub const MAX_HOLD: Duration = Duration::from_millis(1);
 
+/// How often a busy worker looks for new connections if there is a `health_path`, in
+/// milliseconds: a balancer allows its check a second or more.
+const HEALTH_INTERVAL_MS: u64 = 100;
+
 /// How soon a worker tries again to give connections away that the others had no room for.
 const RETRY: Duration = Duration::from_millis(10);
 
@@ -60,6 +64,13 @@ pub struct Serving {
     /// at a time.
     current: Current,
     unserved: UnservedLog,
+    /// The listeners that are closed when the service stops and what waited there is
+    /// accepted, by their numbers.
+    closing: Vec<u32>,
+    /// All the application's threads are in requests: what came now would only wait here.
+    pub is_application_busy: bool,
+    /// When connections are looked for again while the application is busy.
+    health_due_ms: u64,
 }
 
 /// The request that the application is in.
@@ -114,6 +125,9 @@ impl Serving {
             request_timeout: request_timeout(site),
             current: Current::default(),
             unserved: UnservedLog::default(),
+            closing: Vec::new(),
+            is_application_busy: false,
+            health_due_ms: 0,
         })
     }
 
@@ -272,6 +286,11 @@ impl Serving {
         for (number, fd) in (0..).zip(fds.by_ref().take(infos.len())) {
             self.engine.listen(fd, number)?;
         }
+        self.closing = (0..)
+            .zip(&infos)
+            .filter(|(_, info)| info.closes_at_stop)
+            .map(|(number, _)| number)
+            .collect();
         if let Some(wake_fd) = fds.next() {
             self.engine.set_wake_fd(wake_fd)?;
         }
@@ -310,8 +329,31 @@ impl Serving {
                 self.engine.retire(Duration::MAX)?;
                 self.engine.take_all()
             }
-            Some(Idle::CloseSoon) => self.engine.take_all(),
+            Some(Idle::CloseSoon) => {
+                self.close_listeners()?;
+                self.engine.take_all()
+            }
         }
+    }
+
+    /// Accepts what still waits where nobody will accept it after us, and closes that. A
+    /// worker that is busy leaves it to others, and comes back to it when it is not.
+    fn close_listeners(&mut self) -> io::Result<()> {
+        if !self.is_application_busy {
+            while let Some(number) = self.closing.last() {
+                if !self.engine.close_listener(*number)? {
+                    break;
+                }
+                self.closing.pop();
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a listener has to be closed before it leaves.
+    fn has_to_close_listeners(&self) -> bool {
+        let idle = self.leave.map(|leave| leave.idle);
+        idle == Some(Idle::CloseSoon) && !self.closing.is_empty()
     }
 
     /// Whether there is something that only the main thread can do.
@@ -327,8 +369,9 @@ impl Serving {
 
     /// Whether there is nothing left to do, or no time.
     pub fn is_done(&self) -> bool {
+        let is_empty = self.engine.connections() == 0 && !self.has_to_close_listeners();
         self.leave
-            .is_some_and(|leave| self.engine.connections() == 0 || self.is_late(leave))
+            .is_some_and(|leave| is_empty || self.is_late(leave))
     }
 
     fn is_late(&self, leave: Leave) -> bool {
@@ -349,10 +392,17 @@ impl Serving {
     pub fn work_without_application(&mut self) -> io::Result<Duration> {
         self.engine.turn(Duration::ZERO)?;
         self.time_out_current()?;
-        self.handle_events()?;
+        self.is_application_busy = true;
+        let handled = self.handle_events();
+        self.is_application_busy = false;
+        handled?;
         // Only once the intake goes on again, see `time_out_current`.
         self.engine.accept_between_requests()?;
-        let max = Duration::from_secs(1).min(self.time_left());
+        self.accept_while_busy()?;
+        let mut max = Duration::from_secs(1).min(self.time_left());
+        if self.site.health_path.is_some() {
+            max = max.min(Duration::from_millis(HEALTH_INTERVAL_MS));
+        }
         if self.engine.ready() > 0 && self.scoreboard.others_serve(self.row) {
             self.engine.give_requests_away(usize::MAX);
             if self.engine.ready() > 0 {
@@ -360,6 +410,23 @@ impl Serving {
             }
         }
         Ok(self.sleep_time_while_busy(max))
+    }
+
+    /// Accepts the connections that nobody else does, as all workers are busy, if there is a
+    /// `health_path`: a balancer asks for it on a new connection, and takes a pool that only
+    /// has much to do for one that is down if it gets no answer. What else comes by these
+    /// connections waits for the application here as it would in the listener's queue.
+    pub fn accept_while_busy(&mut self) -> io::Result<()> {
+        let now_ms = self.engine.clock().now_ms();
+        if self.site.health_path.is_none() || now_ms < self.health_due_ms {
+            return Ok(());
+        }
+        self.health_due_ms = now_ms + HEALTH_INTERVAL_MS;
+        let is_leaving = self.leave.is_some();
+        if is_leaving || self.scoreboard.fewest_connections_idle(self.row).is_some() {
+            return Ok(());
+        }
+        self.engine.accept_all()
     }
 
     /// How long it may sleep, at most until `heartbeat` is due.
@@ -374,7 +441,8 @@ impl Serving {
     }
 
     fn longest_sleep(&self, heartbeat: Duration) -> Duration {
-        if self.leave.is_some() && self.engine.connections() > 0 {
+        let has_work = self.engine.connections() > 0 || self.has_to_close_listeners();
+        if self.leave.is_some() && has_work {
             heartbeat.min(RETRY)
         } else {
             heartbeat
@@ -430,6 +498,10 @@ impl Neighbours for OtherWorkers {
     fn have_room(&self) -> bool {
         self.scoreboard.others_have_room(self.row, self.limit)
     }
+
+    fn are_stopping(&self) -> bool {
+        self.scoreboard.is_stopping()
+    }
 }
 
 /// What the log says of a request that took too long.
@@ -461,6 +533,7 @@ fn settings(site: &Site) -> Settings {
             body: site.limit_request_body,
         },
         response_on_disk: site.limit_response_buffer,
+        health_path: site.health_path.clone(),
         ..Settings::default()
     }
 }

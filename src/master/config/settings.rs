@@ -4,9 +4,9 @@
 use super::origin::{Origin, Origins};
 use super::value::{Refusal, Takes, Value};
 use super::values::{
-    Account, App, Binds, BodyLimit, CpuQuota, Credentials, Directory, Environment, LogLevel,
-    MemoryLimit, Peers, ProcName, Python, PythonPath, Seconds, TasksLimit, Timeout, UnitPaths,
-    Within, WorkerClassChoice, Workers,
+    Account, App, Binds, BodyLimit, CpuQuota, Credentials, Directory, Environment, HealthPath,
+    LogLevel, MemoryLimit, Peers, ProcName, Python, PythonPath, Seconds, TasksLimit, Timeout,
+    UnitPaths, Within, WorkerClassChoice, Workers,
 };
 use toml::de::DeValue;
 
@@ -278,7 +278,8 @@ settings! {
         /// For an application in a virtual environment, the one in there;
         /// nothing needs to be installed for rgunicorn. Python 3.10 or later.
         /// A name without a slash is looked for in PATH, a relative path
-        /// starts from `chdir`.
+        /// starts from `chdir`. If pip has installed rgunicorn into a
+        /// virtual environment, the default is the Python in there.
         python: Python = Python::python3(), ["--python"], "PROGRAM", Reload,
             example r#""/srv/shop/venv/bin/python""#;
 
@@ -328,6 +329,14 @@ settings! {
         ///
         /// In a file of /etc/rgunicorn, this is `Backlog=` of the socket unit.
         backlog: Within<1, 65535> = Within::nearest(2048), ["--backlog"], "NUMBER", Restart;
+
+        /// A path that is answered without the application, for a balancer.
+        ///
+        /// GET and HEAD requests for it get 200 while the pool serves, also when
+        /// all workers are busy, and 503 as soon as it is told to stop. They do
+        /// not count as requests. A query is ignored.
+        health_path: Option<HealthPath> = None, ["--health-path"], "PATH", Reload,
+            otherwise "none", example r#""/health""#;
     }
 
     Workers {
@@ -381,6 +390,15 @@ settings! {
         /// At a reload and at a graceful stop. Longer requests are aborted.
         graceful_timeout: Seconds<0> = Seconds::nearest(30),
             ["--graceful-timeout"], "SECONDS", Reload;
+
+        /// Seconds to serve on after TERM before the stop begins.
+        ///
+        /// Meanwhile `health_path` is answered 503 and each response closes its
+        /// connection, so that a balancer turns to other servers before
+        /// connections are refused. `graceful_timeout` counts from the end.
+        /// Another TERM, INT or QUIT ends it. Not needed where systemd holds the
+        /// sockets.
+        drain_time: Seconds<0> = Seconds::nearest(0), ["--drain-time"], "SECONDS", Reload;
 
         /// Seconds a worker may take to load the application; 0 = no limit.
         boot_timeout: Timeout = Timeout::nearest(300), ["--boot-timeout"], "SECONDS", Reload;
@@ -456,7 +474,7 @@ settings! {
 
         /// The folder with the worker's Python files and extension module.
         worker_dir: Option<Directory> = None, ["--worker-dir"], "DIRECTORY", Reload,
-            otherwise "next to the program, or /usr/lib/rgunicorn/VERSION/worker",
+            otherwise "next to the program, /usr/lib/rgunicorn/VERSION/worker, or where pip has put it",
             example r#""/opt/rgunicorn/worker""#;
     }
 
