@@ -4,7 +4,7 @@ use super::error::{ConfigError, MAX_MISTAKES};
 use super::origin::{Origin, Place};
 use super::settings::{Partial, Setting};
 use super::unknown::{unknown_key, unknown_table};
-use rustix::fs::OFlags;
+use nix::fcntl::OFlag;
 use rustix::io::Errno;
 use std::fs::{self, Metadata};
 use std::io::{self, Read};
@@ -85,7 +85,7 @@ fn bytes_of(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
     is_file(&fs::metadata(path)?)?;
     let file = fs::File::options()
         .read(true)
-        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .custom_flags(OFlag::O_NONBLOCK.bits())
         .open(path)?;
     let metadata = file.metadata()?;
     is_file(&metadata)?;

@@ -4,7 +4,7 @@ use super::escape::{plain, word};
 use super::instance::{Instance, checksum};
 use super::listen;
 use super::site::Manager;
-use crate::config::{Config, Directory, Group, Partial, Setting, is_unit_path};
+use crate::config::{Config, Directory, Group, Partial, Python, Setting, is_unit_path};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -74,7 +74,7 @@ pub(super) fn make(
 /// The file systems that the application is on have to be mounted first.
 fn mounts(settings: &Partial) -> Vec<String> {
     let chdir = settings.chdir.as_ref().map(Directory::as_path);
-    let python = settings.python.as_ref().map(|python| python.as_path());
+    let python = settings.python.as_ref().map(Python::as_path);
     [chdir, python]
         .into_iter()
         .flatten()

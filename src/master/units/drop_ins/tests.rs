@@ -190,9 +190,10 @@ fn a_user_cannot_change_the_account_of_a_user_s_unit() {
 /// Reads a value of these directives as systemd does: `%%` is `%`, any other
 /// specifier something else. Words in double quotes are separated by white space.
 fn read_back(value: &str, is_list: bool) -> Option<String> {
-    let value = match is_list {
-        true => value.strip_prefix('"')?.strip_suffix('"')?,
-        false => value.trim(),
+    let value = if is_list {
+        value.strip_prefix('"')?.strip_suffix('"')?
+    } else {
+        value.trim()
     };
     if value.contains(['"', '\'', '\\']) {
         return None;
