@@ -47,9 +47,8 @@ impl Haproxy {
             assert_eq!(configuration.matches(from).count(), 1, "{from}");
             configuration = configuration.replace(from, to);
         }
-        configuration.push_str(&format!(
-            "\nfrontend stats\n    bind 127.0.0.1:{stats_port}\n    stats enable\n    stats uri /\n"
-        ));
+        let stats = format!("bind 127.0.0.1:{stats_port}\n    stats enable\n    stats uri /");
+        let configuration = format!("{configuration}\nfrontend stats\n    {stats}\n");
         folder.write("haproxy.cfg", &configuration);
         let log = fs::File::create(folder.join("log")).unwrap();
         let (program, libraries) = program();
