@@ -12,6 +12,7 @@ mod drain;
 mod file_wrapper;
 mod fork_servers;
 mod forking;
+mod generator;
 mod handover;
 mod header_names;
 mod health;
