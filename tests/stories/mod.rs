@@ -2,6 +2,7 @@
 
 mod answers;
 mod balance;
+mod balancer;
 mod commands;
 mod completions;
 mod configuration;
