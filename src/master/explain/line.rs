@@ -52,10 +52,7 @@ const OWN: &[&str] = &["--check-config", "--print-config", "--explain-unit"];
 pub(super) fn read(words: &[String]) -> Vec<Said> {
     let mut said = Vec::new();
     let mut rest = program(words, &mut said);
-    let apps = SETTINGS
-        .iter()
-        .filter(|row| row.is_argument() && row.flags.is_empty());
-    let app = apps.last();
+    let app = Setting::find("app");
     while let [word, after @ ..] = rest {
         rest = after;
         if word == "--" || OWN.contains(&word.as_str()) {

@@ -50,12 +50,8 @@ fn text(name: &str, translation: &Translation) -> String {
     let units = preview(name, &toml);
     let mut parts = vec![section(&format!("/etc/rgunicorn/{file}"), &toml)];
     if !translation.notes.is_empty() {
-        let notes: String = translation
-            .notes
-            .iter()
-            .map(|note| format!("#   {note}\n"))
-            .collect();
-        parts.push(format!("# Not taken over:\n{notes}"));
+        let notes = translation.notes.join("\n#   ");
+        parts.push(format!("# Not taken over:\n#   {notes}\n"));
     }
     if !translation.service.is_empty() {
         let place = format!("/etc/systemd/system/rgunicorn@{name}.service.d/override.conf");
@@ -90,9 +86,10 @@ fn section(place: &str, text: &str) -> String {
 
 /// The lines of a unit that are for systemd.
 fn without_comments(unit: &str) -> String {
+    let is_meant = |line: &&str| !line.is_empty() && !line.starts_with('#');
     unit.lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(|line| format!("{line}\n"))
+        .filter(is_meant)
+        .flat_map(|line| [line, "\n"])
         .collect()
 }
 

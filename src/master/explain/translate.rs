@@ -3,6 +3,7 @@
 
 use super::line::Said;
 use crate::config::{SETTINGS, Setting, Takes, foreign_flag};
+use std::path::Path;
 use toml::Value;
 
 /// What becomes of a command line.
@@ -66,14 +67,17 @@ pub(super) fn translate(line: &[Said]) -> Translation {
                     made.set("python", path.clone());
                 }
             }
-            Said::Config(file) if file.ends_with(".py") || file.is_empty() => {
+            Said::Config(file) => {
+                let is_python = Path::new(file).extension().is_some_and(|kind| kind == "py");
+                let what = if is_python {
+                    "a configuration in Python; "
+                } else {
+                    ""
+                };
                 made.notes.push(format!(
-                    "--config {file}: a configuration in Python; write its settings into this file"
-                ))
+                    "--config {file}: {what}write its settings into this file"
+                ));
             }
-            Said::Config(file) => made.notes.push(format!(
-                "--config {file}: write its settings into this file"
-            )),
             Said::Foreign(flag, value) => foreign(flag, value.as_deref(), &mut made),
             Said::Unknown(flag) => made.refuse(format!(
                 "{flag}: neither Gunicorn nor rgunicorn has this option"
