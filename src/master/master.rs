@@ -6,6 +6,7 @@
 //! | `events.rs`        | signals, messages and exits become events of the arbiter |
 //! | `actions.rs`       | each action of the arbiter is carried out                |
 //! | `clients.rs`       | what clients of the control socket ask is answered       |
+//! | `pool_watch.rs`    | whether the pool proves that it works                    |
 //! | `reload.rs`        | the configuration is read again, and replaced or not     |
 //! | `processes.rs`     | the processes, and what they share with the master       |
 //! | `notifications.rs` | what is sent to systemd, and when                        |
@@ -24,6 +25,7 @@ use crate::status;
 use crate::systemd::Notifier;
 use crate::wakeups::{Source, Wakeups};
 use notifications::Notifications;
+use pool_watch::PoolWatch;
 use processes::Processes;
 pub use reload::find_folder;
 use reload::{Deployment, ReloadState};
@@ -36,6 +38,7 @@ mod clients;
 mod events;
 mod notifications;
 mod outputs;
+mod pool_watch;
 mod processes;
 mod reload;
 mod report;
@@ -49,6 +52,8 @@ pub struct Master {
     reload: ReloadState,
     processes: Processes,
     notifications: Notifications,
+    /// `None` without a watchdog.
+    pool_watch: Option<PoolWatch>,
     log: log::Handle,
     wakeups: Wakeups,
     signals: Signals,
@@ -105,6 +110,7 @@ impl Master {
             reload: ReloadState::new(now),
             processes: Processes::new(parts.listeners, read_output, now)?,
             notifications: Notifications::new(parts.notifier, parts.watchdog, now),
+            pool_watch: (parts.watchdog).map(|period| PoolWatch::new(period, now)),
             log: parts.log,
             wakeups,
             signals: parts.signals,
@@ -147,6 +153,7 @@ impl Master {
             self.dispatch(Event::Tick(heartbeats));
             self.dispatch_pending();
         }
+        self.watch_pool(now);
         let in_transition = self.is_in_transition();
         self.notifications.send_due(in_transition, now);
         if self.notifications.is_status_due(now) {
@@ -168,6 +175,7 @@ impl Master {
         (self.arbiter.deadline().into_iter())
             .chain(outputs)
             .chain(self.notifications.next_due(self.is_in_transition(), now))
+            .chain(self.pool_watch.as_ref().and_then(PoolWatch::next_due))
             .chain(self.log.next_change())
             .chain([self.processes.next_refresh()])
             .chain(self.control.as_ref().and_then(Server::deadline))

@@ -97,6 +97,8 @@ stories! {
         a_killed_fork_server_is_replaced_and_costs_no_request
         a_killed_master_comes_back_and_the_socket_never_refuses
         a_frozen_master_is_restarted_by_the_watchdog
+        a_stopped_pool_logs_its_stacks_and_is_restarted_by_the_watchdog
+        a_busy_pool_is_left_alone_by_the_watchdog
         a_frozen_master_is_stopped
         a_master_that_hangs_at_the_start_is_restarted
         a_master_that_hangs_at_the_start_during_a_daemon_reload_is_restarted

@@ -93,6 +93,10 @@ pub enum Event {
         served: bool,
     },
 
+    /// No worker proves that it works ([`works`](super::works)), and the service
+    /// manager will end the service: they dump their stacks.
+    PoolStuck,
+
     /// The deadline has come. How long each worker of
     /// [`Arbiter::with_heartbeat`](super::Arbiter::with_heartbeat) has been
     /// silent, by the scoreboard.

@@ -5,6 +5,7 @@ mod fork_server_process;
 mod oom;
 mod output;
 mod reap;
+mod stopped;
 mod worker_folder;
 mod worker_process;
 
@@ -12,6 +13,7 @@ pub use fork_server_process::{ForkServerProcess, Launch};
 pub use oom::OomKills;
 pub use output::{Output, PipeState, Pipes};
 pub use reap::reap;
+pub use stopped::is_stopped;
 pub use worker_folder::{NoWorkerFolder, WorkerFolder, find};
 pub use worker_process::WorkerProcess;
 
