@@ -16,6 +16,7 @@ mod packages;
 mod reloads;
 mod sandbox;
 mod site;
+mod store;
 mod units;
 
 #[expect(dead_code, reason = "shared with the stories")]
@@ -120,6 +121,10 @@ stories! {
         a_stopped_journald_blocks_no_request
         a_journal_that_is_gone_stops_no_request
         the_service_stops_although_journald_does_not_read;
+    store:
+        listeners_of_its_own_survive_restarts_under_load
+        listeners_of_its_own_survive_a_crash
+        listeners_of_its_own_are_closed_when_they_are_not_wanted;
     units:
         the_units_pass_systemd_analyze_verify
         the_exposure_of_the_service_is_at_most_1_5
