@@ -6,7 +6,7 @@ use crate::control::{self, Server};
 use crate::listeners::{self, Activated, ListenerError, Origin as OpenedBy, Sockets};
 use crate::log::events;
 use crate::log::{self, Sink};
-use crate::master::{Master, Parts, find_folder};
+use crate::master::{Master, Parts, find_folder, idle_exit_allowed};
 use crate::pool::{ExitStatus, GenerationId, Order};
 use crate::process::{self, ForkServerProcess, Launch, NoWorkerFolder};
 use crate::signals::{Meaning, Signals};
@@ -328,6 +328,8 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Start
         .map_err(system("become the parent of workers"))?;
     make_room_for_descriptors(&config);
     let (sockets, control) = open_sockets(&config, fd_store_capacity(&notifier))?;
+    idle_exit_allowed(&config, &sockets.listeners)
+        .map_err(|error| StartError::Config(error.into()))?;
     // A thread, so not before: the environment was changed until here.
     log.start().map_err(system("start the log"))?;
     // Nothing is logged before this: a start that is refused prints its errors

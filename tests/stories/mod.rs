@@ -13,6 +13,7 @@ mod forking;
 mod handover;
 mod header_names;
 mod heartbeats;
+mod idle_exit;
 mod interpreters;
 mod leaving;
 mod lending;

@@ -70,6 +70,8 @@ stories! {
         a_daemon_reload_cuts_off_neither_a_start_nor_a_reload_nor_a_stop
         two_sites_live_side_by_side
         a_port_is_a_drop_in
+        an_idle_site_exits_and_the_next_request_starts_it_again
+        requests_around_the_moment_of_an_idle_exit_are_answered
         flask_runs_from_a_virtual_environment
         a_hello_takes_little_memory;
     accounts:

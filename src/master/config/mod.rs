@@ -24,7 +24,8 @@ pub use settings::{Applies, Config, Group, Partial, SETTINGS, Setting};
 pub use value::{Takes, Value};
 pub use values::{
     App, Binds, BodyLimit, Directory, Environment, LogLevel, Peer, Peers, ProcName, Python,
-    PythonPath, Seconds, Timeout, Within, WorkerClass, WorkerClassChoice, Workers, processors,
+    PythonPath, Seconds, TimeSpan, Timeout, Within, WorkerClass, WorkerClassChoice, Workers,
+    processors,
 };
 
 pub(crate) use unknown::unknown_flag;

@@ -7,6 +7,7 @@ mod loglevel;
 mod number;
 mod path;
 mod peers;
+mod span;
 mod worker_class;
 mod workers;
 
@@ -17,5 +18,6 @@ pub use loglevel::LogLevel;
 pub use number::{BodyLimit, Seconds, Timeout, Within};
 pub use path::{Directory, Python, PythonPath};
 pub use peers::{Peer, Peers};
+pub use span::TimeSpan;
 pub use worker_class::{WorkerClass, WorkerClassChoice};
 pub use workers::{Workers, processors};
