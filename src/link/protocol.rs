@@ -194,6 +194,8 @@ pub struct Site {
     pub limit_request_body: u64,
     /// The most bytes of a response that wait for the client in a file.
     pub limit_response_buffer: u64,
+    /// The path that is answered without the application, for a balancer.
+    pub health_path: Option<String>,
     /// Peers (addresses or networks) whose forwarding headers are believed; `*` for all.
     pub forwarded_allow_ips: Vec<String>,
 }

@@ -235,6 +235,17 @@ impl Scoreboard {
         self.roster().serving.insert(row);
     }
 
+    /// The master was told to stop the service: every worker knows at once, also those
+    /// that are asked to leave only later.
+    pub fn stop(&self) {
+        self.roster().stopping.store(1, Relaxed);
+    }
+
+    /// Whether the service was told to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.roster().stopping.load(Relaxed) != 0
+    }
+
     /// The master asks the worker of this row to leave.
     pub fn retire(&self, row: usize, idle: Idle) {
         self.roster().serving.remove(row);
@@ -413,6 +424,18 @@ mod tests {
         scoreboard.retire(2, Idle::CloseSoon);
         assert_eq!(scoreboard.row(2).unwrap().retired(), Some(Idle::CloseSoon));
         assert_eq!(scoreboard.row(1).unwrap().retired(), None);
+    }
+
+    #[test]
+    fn every_mapping_knows_that_the_service_stops() {
+        let master = Scoreboard::create().unwrap();
+        let worker = Scoreboard::open(master.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        assert!(!worker.is_stopping());
+
+        master.stop();
+
+        assert!(worker.is_stopping());
+        assert_eq!(worker.others_asleep(0), 0);
     }
 
     #[test]

@@ -456,7 +456,7 @@ impl Gthread {
                 serving.engine.suspend_intake()?;
             }
         }
-        Ok(())
+        serving.accept_while_busy()
     }
 
     /// Waits for events, and lets the engine handle them.

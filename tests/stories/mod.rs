@@ -12,6 +12,7 @@ mod fork_servers;
 mod forking;
 mod handover;
 mod header_names;
+mod health;
 mod heartbeats;
 mod idle_exit;
 mod interpreters;

@@ -3,6 +3,7 @@
 use crate::{
     lab::{Entry, Lab},
     site::APP,
+    wait::wait_until,
 };
 
 pub fn what_the_application_writes_is_in_the_journal(lab: &Lab) {
@@ -34,6 +35,54 @@ pub fn what_the_application_writes_is_in_the_journal(lab: &Lab) {
         assert_eq!(entry.field("GENERATION"), "1", "{entry:?}");
     }
     assert_eq!(raised.field("PRIORITY"), "3", "{raised:?}");
+}
+
+pub fn everything_about_a_worker_is_found_by_its_pid(lab: &Lab) {
+    let site = lab.site("shop", APP).start();
+    site.get("/print");
+    let printed = site.wait_for_entry("what was printed", |entry| {
+        entry.message() == "printed by the application"
+    });
+    let pid = printed.field("OBJECT_PID");
+    lab.must(&format!("kill -KILL {pid}"));
+    site.wait_for_entry("the death", |entry| {
+        entry.message().contains(&format!("(pid {pid}, after "))
+    });
+
+    let of_the_worker = lab.journal(&["--unit", &site.service(), &format!("OBJECT_PID={pid}")]);
+
+    let messages: Vec<_> = of_the_worker.iter().map(Entry::message).collect();
+    let worker = printed.field("WORKER_ID");
+    let [ready, output, died] = &messages[..] else {
+        panic!("{messages:#?}");
+    };
+    assert!(ready.starts_with(&format!("Worker {worker} is ready")));
+    assert_eq!(output, "printed by the application");
+    assert!(died.starts_with(&format!("Worker {worker} died: killed by SIGKILL")));
+}
+
+pub fn a_namespace_of_the_journal_has_all_records(lab: &Lab) {
+    let site = lab.site("shop", APP);
+    site.drop_in("[Service]\nLogNamespace=shop\n");
+    let site = site.start();
+    site.get("/print");
+
+    let service = site.service();
+    let messages = || -> Vec<String> {
+        let entries = lab.journal(&["--namespace=shop", "--unit", &service]);
+        entries.iter().map(Entry::message).collect()
+    };
+    wait_until("the namespace has what was printed", || {
+        messages().contains(&"printed by the application".to_owned())
+    });
+
+    let messages = messages();
+    assert!(
+        messages.iter().any(|text| text.starts_with("Ready ")),
+        "{messages:#?}"
+    );
+    let elsewhere = lab.journal(&["--unit", &service, "SYSLOG_IDENTIFIER=rgunicorn"]);
+    assert!(elsewhere.is_empty(), "{elsewhere:#?}");
 }
 
 pub fn the_events_of_the_master_have_fields(lab: &Lab) {

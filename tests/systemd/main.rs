@@ -109,6 +109,8 @@ stories! {
         a_stopped_journald_delays_no_request;
     journal:
         what_the_application_writes_is_in_the_journal
+        everything_about_a_worker_is_found_by_its_pid
+        a_namespace_of_the_journal_has_all_records
         the_events_of_the_master_have_fields
         the_status_says_why_a_start_failed
         the_status_of_a_failed_start_has_the_beginning_of_a_very_long_message

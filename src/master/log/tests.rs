@@ -133,7 +133,7 @@ fn an_event_has_its_fields() {
         ("level", "WARN"),
         ("message_id", events::WORKER_DIED),
         ("worker_id", "3"),
-        ("worker_pid", "1234"),
+        ("object_pid", "1234"),
         ("generation", "7"),
         ("exit", "killed by SIGSEGV"),
         ("requests", "17"),
@@ -174,7 +174,7 @@ fn what_an_application_writes_is_logged_whatever_the_level() {
 
     assert_eq!(record["message"], "hello");
     assert_eq!(record["STREAM"], "stdout");
-    assert_eq!(record["WORKER_PID"], "1234");
+    assert_eq!(record["OBJECT_PID"], "1234");
 }
 
 #[test]

@@ -167,6 +167,11 @@ impl Processes {
         }
     }
 
+    /// All workers know from here on that the service stops.
+    pub(super) fn note_stop(&self) {
+        self.scoreboard.stop();
+    }
+
     pub(super) fn retire(&self, id: WorkerId, within: Duration, idle: Idle) {
         let Some(worker) = self.workers.get(&id) else {
             return;

@@ -9,25 +9,21 @@ pub const LOG_RECORDS_DROPPED: &str = "d9d3fc9400404ca7bdc6830b5f68c0e4";
 
 /// The fields of what an application wrote, in the names that the journal has.
 pub fn output_fields(process: AppProcess, stream: Stream) -> Vec<(&'static str, String)> {
-    let mut fields = vec![
-        ("MESSAGE_ID", APP_OUTPUT.to_owned()),
-        ("STREAM", stream.name().to_owned()),
-    ];
-    match process {
+    let (worker, pid, generation) = match process {
         AppProcess::Worker(Worker {
             id,
             pid,
             generation,
-        }) => fields.extend([
-            ("WORKER_ID", id.to_string()),
-            ("WORKER_PID", pid.to_string()),
-            ("GENERATION", generation.to_string()),
-        ]),
-        AppProcess::ForkServer { pid, generation } => fields.extend([
-            ("FORK_SERVER_PID", pid.to_string()),
-            ("GENERATION", generation.to_string()),
-        ]),
-    }
+        }) => (Some(id), pid, generation),
+        AppProcess::ForkServer { pid, generation } => (None, pid, generation),
+    };
+    let mut fields = vec![
+        ("MESSAGE_ID", APP_OUTPUT.to_owned()),
+        ("STREAM", stream.name().to_owned()),
+        ("OBJECT_PID", pid.to_string()),
+        ("GENERATION", generation.to_string()),
+    ];
+    fields.extend(worker.map(|id| ("WORKER_ID", id.to_string())));
     fields
 }
 
@@ -72,12 +68,12 @@ pub fn relayed(process: AppProcess, record: &Record) {
             match process {
                 AppProcess::Worker(worker) => $level!(
                     worker_id = worker.id,
-                    worker_pid = worker.pid,
+                    object_pid = worker.pid,
                     generation = worker.generation,
                     "{text}",
                 ),
                 AppProcess::ForkServer { pid, generation } => {
-                    $level!(fork_server_pid = pid, generation, "{text}",)
+                    $level!(object_pid = pid, generation, "{text}",)
                 }
             }
         };

@@ -1,4 +1,7 @@
 //! Workers and fork servers: how they start, fail and end.
+//!
+//! Their pid is in `OBJECT_PID`, systemd.journal-fields(7)'s name for the process that a
+//! record is about: `_PID` is always the master, which alone writes to the journal.
 
 use super::naming::{AppProcess, Worker, counted, micros, seconds};
 use rgunicorn_link::protocol::LoadFailure;
@@ -27,7 +30,7 @@ pub fn worker_started(worker: Worker) {
     debug!(
         message_id = WORKER_STARTED,
         worker_id = id,
-        worker_pid = pid,
+        object_pid = pid,
         generation,
         "Worker {id} started (pid {pid}, generation {generation})",
     );
@@ -38,7 +41,7 @@ pub fn worker_ready(worker: Worker, after: Duration) {
     info!(
         message_id = WORKER_READY,
         worker_id = worker.id,
-        worker_pid = worker.pid,
+        object_pid = worker.pid,
         generation = worker.generation,
         after_usec = micros(after),
         "Worker {} is ready (pid {}, generation {}, loaded in {})",
@@ -54,7 +57,7 @@ pub fn worker_died(worker: Worker, exit: &str, requests: u64) {
     warn!(
         message_id = WORKER_DIED,
         worker_id = worker.id,
-        worker_pid = worker.pid,
+        object_pid = worker.pid,
         generation = worker.generation,
         exit,
         requests,
@@ -71,7 +74,7 @@ pub fn worker_timed_out(worker: Worker, busy: Duration, timeout: Duration) {
     error!(
         message_id = WORKER_TIMED_OUT,
         worker_id = worker.id,
-        worker_pid = worker.pid,
+        object_pid = worker.pid,
         generation = worker.generation,
         busy_usec = micros(busy),
         timeout_usec = micros(timeout),
@@ -100,7 +103,7 @@ pub fn worker_killed(worker: Worker, reason: &str) {
     warn!(
         message_id = WORKER_KILLED,
         worker_id = worker.id,
-        worker_pid = worker.pid,
+        object_pid = worker.pid,
         generation = worker.generation,
         reason,
         "Worker {} killed: {reason} (pid {})",
@@ -119,14 +122,14 @@ pub fn left_behind(process: AppProcess) {
         }) => error!(
             message_id = LEFT_BEHIND,
             worker_id = id,
-            worker_pid = pid,
+            object_pid = pid,
             generation,
             "Worker {id} (pid {pid}) has not ended after three SIGKILLs: it hangs in the kernel \
              and is left behind",
         ),
         AppProcess::ForkServer { pid, generation } => error!(
             message_id = LEFT_BEHIND,
-            fork_server_pid = pid,
+            object_pid = pid,
             generation,
             "The fork server of generation {generation} (pid {pid}) has not ended after three \
              SIGKILLs: it hangs in the kernel and is left behind",
@@ -138,7 +141,7 @@ pub fn worker_retired(worker: Worker, requests: u64) {
     info!(
         message_id = WORKER_RETIRED,
         worker_id = worker.id,
-        worker_pid = worker.pid,
+        object_pid = worker.pid,
         generation = worker.generation,
         requests,
         "Worker {} retired (pid {}, generation {}, after {})",
@@ -163,7 +166,7 @@ pub fn load_failed(process: AppProcess, failure: &LoadFailure) {
         }) => error!(
             message_id = LOAD_FAILED,
             worker_id = id,
-            worker_pid = pid,
+            object_pid = pid,
             generation,
             exit_status = status,
             reason = summary.as_str(),
@@ -171,7 +174,7 @@ pub fn load_failed(process: AppProcess, failure: &LoadFailure) {
         ),
         AppProcess::ForkServer { pid, generation } => error!(
             message_id = LOAD_FAILED,
-            fork_server_pid = pid,
+            object_pid = pid,
             generation,
             exit_status = status,
             reason = summary.as_str(),
@@ -222,7 +225,7 @@ pub fn fork_failed(worker: u32, generation: u32, reason: &str) {
 pub fn fork_server_died(pid: u32, generation: u32, exit: &str) {
     error!(
         message_id = FORK_SERVER_DIED,
-        fork_server_pid = pid,
+        object_pid = pid,
         generation,
         exit,
         "The fork server of generation {generation} is lost: {exit} (pid {pid})",
