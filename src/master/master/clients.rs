@@ -91,7 +91,7 @@ impl Master {
 
     /// The worker with this number, or else this pid; or why it cannot be replaced.
     fn worker_to_replace(&self, id: u32) -> Result<WorkerId, String> {
-        if self.arbiter.summary().phase == Phase::Stopping {
+        if self.is_stopping() {
             return Err(Reason::Stopping.to_string());
         }
         let numbered = Some(WorkerId(id)).filter(|id| self.arbiter.worker(*id).is_some());
@@ -251,6 +251,7 @@ fn phase(phase: Phase) -> &'static str {
         Phase::Starting => "starting",
         Phase::Serving => "serving",
         Phase::Reloading => "reloading",
+        Phase::Draining => "draining",
         Phase::Stopping => "stopping",
     }
 }

@@ -94,7 +94,7 @@ impl Master {
             return;
         };
         match self.arbiter.summary().phase {
-            Phase::Serving | Phase::Reloading => {}
+            Phase::Serving | Phase::Reloading | Phase::Draining => {}
             // The first has `boot_timeout`, the other `graceful_timeout`.
             Phase::Starting | Phase::Stopping => return,
         }

@@ -6,6 +6,7 @@ use super::{Master, wanted};
 use crate::config::{self, Config, ConfigError};
 use crate::control::Awaited;
 use crate::control::protocol::Answer;
+use crate::installation;
 use crate::listeners::{Listener, Origin};
 use crate::log::events;
 use crate::pool::{Event, GenerationId, Reason, ReloadId};
@@ -137,7 +138,5 @@ pub fn idle_exit_allowed(config: &Config, listeners: &[Listener]) -> Result<(), 
 /// The worker folder of a configuration.
 pub fn find_folder(config: &Config) -> Result<WorkerFolder, process::NoWorkerFolder> {
     let configured = config.worker_dir.as_ref().map(config::Directory::as_path);
-    // Where there is no /proc, the installed folder remains.
-    let program = std::env::current_exe().unwrap_or_default();
-    process::find(configured, &program)
+    process::find(configured, &installation::program())
 }
