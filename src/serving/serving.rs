@@ -157,9 +157,10 @@ impl Serving {
     }
 
     /// A request goes to the application.
-    pub fn begin_request(&self) {
+    pub fn begin_request(&self, request: &Request) {
         if let Some(row) = self.scoreboard.row(self.row) {
-            row.begin(self.engine.clock().now_ms());
+            let now_ms = self.engine.clock().now_ms();
+            row.begin(now_ms, request.method(), request.path());
         }
     }
 

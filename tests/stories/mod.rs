@@ -36,6 +36,7 @@ mod scripts;
 mod shop;
 mod slow_clients;
 mod sources;
+mod stacks;
 mod starting;
 mod stopping;
 mod threads;

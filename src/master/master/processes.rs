@@ -275,6 +275,12 @@ impl Processes {
         self.scoreboard.row(row).map(Row::read)
     }
 
+    /// The method and the path of the request that a worker is in, or else was in last.
+    pub(super) fn request_of(&self, worker: WorkerId) -> Option<Vec<u8>> {
+        let row = self.workers.get(&worker)?.row;
+        self.scoreboard.row(row).and_then(Row::request)
+    }
+
     /// Whether a worker has answered a request, or is in one.
     pub(super) fn has_served(&self, worker: WorkerId) -> bool {
         self.reading(worker)
