@@ -35,9 +35,9 @@ pub use notify::{Notifier, State};
 /// from version 254 on; before that, our unit does.
 pub const FDSTORE: &str = "FDSTORE";
 
-/// Variables that systemd sets for the main process alone. A child that
+/// Variables that systemd sets, or our units, for the main process alone. A child that
 /// inherited them would notify in the master's name.
-pub const PRIVATE_VARIABLES: [&str; 9] = [
+pub const PRIVATE_VARIABLES: [&str; 10] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
@@ -47,4 +47,5 @@ pub const PRIVATE_VARIABLES: [&str; 9] = [
     "LISTEN_FDNAMES",
     "LISTEN_FDS_FIRST_FD",
     FDSTORE,
+    crate::units::MARK,
 ];

@@ -9,6 +9,7 @@ mod number;
 mod path;
 mod peers;
 mod span;
+mod unit;
 mod worker_class;
 mod workers;
 
@@ -21,5 +22,6 @@ pub use number::{BodyLimit, Seconds, Timeout, Within};
 pub use path::{Directory, Python, PythonPath};
 pub use peers::{Peer, Peers};
 pub use span::TimeSpan;
+pub use unit::{Account, CpuQuota, Credentials, MemoryLimit, TasksLimit, UnitPaths, is_unit_path};
 pub use worker_class::{WorkerClass, WorkerClassChoice};
 pub use workers::{Workers, processors};
