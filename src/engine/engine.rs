@@ -23,6 +23,7 @@ use std::time::Duration;
 
 mod accept;
 mod answering;
+mod health;
 mod moving;
 
 use accept::AcceptState;
@@ -316,6 +317,9 @@ impl Engine {
 
     /// The request of a connection is complete.
     fn push_ready(&mut self, token: u64) {
+        if self.asks_for_health(token) {
+            return self.answer_health(token);
+        }
         self.ready.push_back(token);
         if let Some(connection) = find(&mut self.connections, token) {
             self.next_deadline_ms = self.next_deadline_ms.min(connection.deadline_ms);

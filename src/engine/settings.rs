@@ -16,6 +16,9 @@ pub struct Settings {
     /// The most connections at one time.
     pub connections: usize,
     pub limits: Limits,
+    /// GET and HEAD requests for this path are answered by the engine: 200, or 503 once the
+    /// pool stops. As in the request line, percent-encoded.
+    pub health_path: Option<String>,
     /// The application answers over several turns: what happens to its requests meanwhile
     /// is reported in [`Engine::take_request_events`](crate::Engine::take_request_events).
     pub across_turns: bool,
@@ -48,6 +51,7 @@ impl Default for Settings {
             request_timeout: None,
             connections: 1000,
             limits: Limits::default(),
+            health_path: None,
             across_turns: false,
             body_delivery: BodyDelivery::Whole,
             body_in_memory: 128 * 1024,

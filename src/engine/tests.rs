@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 mod asynchronous;
 mod handover;
+mod health;
 mod put_back;
 mod random;
 mod server;
@@ -101,6 +102,10 @@ impl Neighbours for OneEmpty {
 
     fn have_room(&self) -> bool {
         true
+    }
+
+    fn are_stopping(&self) -> bool {
+        false
     }
 }
 

@@ -73,9 +73,12 @@ pub enum Idle {
 /// What a worker tells the master.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromWorker {
-    /// The process exists. The application is not loaded yet.
+    /// The process exists. The application is not loaded yet. Carries a pipe into which the
+    /// worker writes the stacks of its threads, and a zero byte behind them.
     Started {
         pid: i32,
+        /// The number of the signal upon which it does.
+        stacks_signal: i32,
     },
     /// The application is loaded; the listeners may come.
     Ready,
@@ -205,6 +208,8 @@ pub struct Site {
     pub limit_request_body: u64,
     /// The most bytes of a response that wait for the client in a file.
     pub limit_response_buffer: u64,
+    /// The path that is answered without the application, for a balancer.
+    pub health_path: Option<String>,
     /// Peers (addresses or networks) whose forwarding headers are believed; `*` for all.
     pub forwarded_allow_ips: Vec<String>,
 }

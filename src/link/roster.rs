@@ -49,4 +49,6 @@ pub(crate) struct Roster {
     pub(crate) serving: RowSet,
     /// Those that have nothing to do.
     pub(crate) sleeping: RowSet,
+    /// Not 0 once the master was told to stop.
+    pub(crate) stopping: AtomicU64,
 }

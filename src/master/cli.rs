@@ -336,7 +336,7 @@ mod tests {
             let version = format!("rgunicorn {}\n", env!("CARGO_PKG_VERSION"));
             assert_eq!(parsed(words), Err(Stop::Print(version)));
         }
-        for words in ["-h", "--help", "--he"] {
+        for words in ["-h", "--help", "--hel"] {
             let Err(Stop::Print(help)) = parsed(words) else {
                 panic!("{words}")
             };

@@ -6,6 +6,8 @@
 //! | `events.rs`        | signals, messages and exits become events of the arbiter |
 //! | `actions.rs`       | each action of the arbiter is carried out                |
 //! | `clients.rs`       | what clients of the control socket ask is answered       |
+//! | `running_config.rs` | the settings that the master runs with are listed        |
+//! | `stacks.rs`        | what the threads of a worker do is asked of it           |
 //! | `reload.rs`        | the configuration is read again, and replaced or not     |
 //! | `processes.rs`     | the processes, and what they share with the master       |
 //! | `notifications.rs` | what is sent to systemd, and when                        |
@@ -39,11 +41,15 @@ mod outputs;
 mod processes;
 mod reload;
 mod report;
+mod running_config;
+mod stacks;
 
 /// The master and all it holds.
 pub struct Master {
     /// Where configurations are read from.
     sources: Sources,
+    /// What the master was started with: settings that need a restart are still those.
+    first_config: Config,
     /// What serves.
     current: Deployment,
     reload: ReloadState,
@@ -98,6 +104,7 @@ impl Master {
         let read_output = parts.log.has_fields();
         let mut master = Self {
             sources: parts.sources,
+            first_config: parts.config.clone(),
             current: Deployment {
                 config: parts.config,
                 folder: parts.folder,
@@ -156,6 +163,7 @@ impl Master {
         if let Some(control) = &mut self.control {
             control.run_due(now, &self.wakeups);
         }
+        self.give_up_late_stacks(now);
     }
 
     fn next_timeout(&self) -> Option<Duration> {
@@ -171,6 +179,7 @@ impl Master {
             .chain(self.log.next_change())
             .chain([self.processes.next_refresh()])
             .chain(self.control.as_ref().and_then(Server::deadline))
+            .chain(self.stacks_deadline())
             .min()
             .map(|due| due.saturating_duration_since(now) + Duration::from_millis(1))
     }

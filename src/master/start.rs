@@ -400,7 +400,7 @@ fn refused_control(origin: &Origin, path: &Path, error: &dyn Display) -> StartEr
     StartError::Control(origin.describe("control_socket", &problem))
 }
 
-/// Each worker costs the master a link, a pidfd and perhaps two pipes. The 256 are for
+/// Each worker costs the master a link, a pidfd, a pipe, and perhaps two more. The 256 are for
 /// everything else, among them streams that outlive their workers.
 fn descriptors_needed(config: &Config) -> u64 {
     let workers = config.workers.count() + usize::try_from(config.surge.get()).unwrap_or(0);

@@ -27,6 +27,8 @@ pub enum Source {
     ForkServer(GenerationId),
     /// A worker sent something, or closed its link.
     Worker(WorkerId),
+    /// A worker wrote the stacks of its threads.
+    WorkerStacks(WorkerId),
     /// The application wrote something in a fork server.
     ForkServerOutput(GenerationId, Stream),
     /// The application wrote something in a worker.
@@ -49,6 +51,7 @@ impl Source {
             Self::WorkerOutput(worker, Stream::Stdout) => (7, worker.0),
             Self::WorkerOutput(worker, Stream::Stderr) => (8, worker.0),
             Self::LogHasRoom => (9, 0),
+            Self::WorkerStacks(worker) => (10, worker.0),
         };
         (kind << 32) | u64::from(number)
     }
@@ -66,6 +69,7 @@ impl Source {
             7 => Self::WorkerOutput(WorkerId(number), Stream::Stdout),
             8 => Self::WorkerOutput(WorkerId(number), Stream::Stderr),
             9 => Self::LogHasRoom,
+            10 => Self::WorkerStacks(WorkerId(number)),
             _ => return None,
         })
     }
@@ -112,7 +116,8 @@ impl Wakeups {
             | Source::Control
             | Source::ControlClient(_)
             | Source::ForkServer(_)
-            | Source::Worker(_) => (&self.all, EventFlags::IN),
+            | Source::Worker(_)
+            | Source::WorkerStacks(_) => (&self.all, EventFlags::IN),
         };
         Ok(epoll::add(instance, fd, data, flags)?)
     }
@@ -176,6 +181,7 @@ mod tests {
             Source::WorkerOutput(WorkerId(8), Stream::Stdout),
             Source::WorkerOutput(WorkerId(8), Stream::Stderr),
             Source::LogHasRoom,
+            Source::WorkerStacks(WorkerId(8)),
         ] {
             assert_eq!(Source::decode(source.encode()), Some(source));
         }

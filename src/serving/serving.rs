@@ -38,6 +38,10 @@ const MARGIN_MS: u64 = 500;
 /// A response that is complete waits at most this long for others that leave with it.
 pub const MAX_HOLD: Duration = Duration::from_millis(1);
 
+/// How often a busy worker looks for new connections if there is a `health_path`, in
+/// milliseconds: a balancer allows its check a second or more.
+const HEALTH_INTERVAL_MS: u64 = 100;
+
 /// How soon a worker tries again to give connections away that the others had no room for.
 const RETRY: Duration = Duration::from_millis(10);
 
@@ -60,6 +64,8 @@ pub struct Serving {
     /// at a time.
     current: Current,
     unserved: UnservedLog,
+    /// When connections are looked for again while the application is busy.
+    health_due_ms: u64,
 }
 
 /// The request that the application is in.
@@ -114,6 +120,7 @@ impl Serving {
             request_timeout: request_timeout(site),
             current: Current::default(),
             unserved: UnservedLog::default(),
+            health_due_ms: 0,
         })
     }
 
@@ -143,9 +150,10 @@ impl Serving {
     }
 
     /// A request goes to the application.
-    pub fn begin_request(&self) {
+    pub fn begin_request(&self, request: &Request) {
         if let Some(row) = self.scoreboard.row(self.row) {
-            row.begin(self.engine.clock().now_ms());
+            let now_ms = self.engine.clock().now_ms();
+            row.begin(now_ms, request.method(), request.path());
         }
     }
 
@@ -352,7 +360,11 @@ impl Serving {
         self.handle_events()?;
         // Only once the intake goes on again, see `time_out_current`.
         self.engine.accept_between_requests()?;
-        let max = Duration::from_secs(1).min(self.time_left());
+        self.accept_while_busy()?;
+        let mut max = Duration::from_secs(1).min(self.time_left());
+        if self.site.health_path.is_some() {
+            max = max.min(Duration::from_millis(HEALTH_INTERVAL_MS));
+        }
         if self.engine.ready() > 0 && self.scoreboard.others_serve(self.row) {
             self.engine.give_requests_away(usize::MAX);
             if self.engine.ready() > 0 {
@@ -360,6 +372,23 @@ impl Serving {
             }
         }
         Ok(self.sleep_time_while_busy(max))
+    }
+
+    /// Accepts the connections that nobody else does, as all workers are busy, if there is a
+    /// `health_path`: a balancer asks for it on a new connection, and takes a pool that only
+    /// has much to do for one that is down if it gets no answer. What else comes by these
+    /// connections waits for the application here as it would in the listener's queue.
+    pub fn accept_while_busy(&mut self) -> io::Result<()> {
+        let now_ms = self.engine.clock().now_ms();
+        if self.site.health_path.is_none() || now_ms < self.health_due_ms {
+            return Ok(());
+        }
+        self.health_due_ms = now_ms + HEALTH_INTERVAL_MS;
+        let is_leaving = self.leave.is_some();
+        if is_leaving || self.scoreboard.fewest_connections_idle(self.row).is_some() {
+            return Ok(());
+        }
+        self.engine.accept_all()
     }
 
     /// How long it may sleep, at most until `heartbeat` is due.
@@ -430,6 +459,10 @@ impl Neighbours for OtherWorkers {
     fn have_room(&self) -> bool {
         self.scoreboard.others_have_room(self.row, self.limit)
     }
+
+    fn are_stopping(&self) -> bool {
+        self.scoreboard.is_stopping()
+    }
 }
 
 /// What the log says of a request that took too long.
@@ -461,6 +494,7 @@ fn settings(site: &Site) -> Settings {
             body: site.limit_request_body,
         },
         response_on_disk: site.limit_response_buffer,
+        health_path: site.health_path.clone(),
         ..Settings::default()
     }
 }

@@ -366,6 +366,10 @@ impl Gthread {
         self.wsgi.log_suppressed(now_ms, &self.reporter);
         let connections = serving.engine.connections() as u64;
         if let Some(row) = serving.scoreboard.row(serving.row) {
+            if activity.oldest_ms.is_some() {
+                self.pool
+                    .with_oldest(|method, path| row.set_request(method, path));
+            }
             row.set_load(activity.oldest_ms.unwrap_or(0), connections);
         }
         // While all threads stay in the same requests, or none takes those that wait for one
@@ -456,7 +460,7 @@ impl Gthread {
                 serving.engine.suspend_intake()?;
             }
         }
-        Ok(())
+        serving.accept_while_busy()
     }
 
     /// Waits for events, and lets the engine handle them.

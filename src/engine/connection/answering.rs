@@ -28,6 +28,15 @@ pub(crate) struct Answering {
 }
 
 impl Connection {
+    /// Whether its request is a GET or HEAD of exactly this path.
+    pub(crate) fn asks_for(&self, path: &str) -> bool {
+        self.incoming.as_ref().is_some_and(|incoming| {
+            let (head, bytes) = incoming.request();
+            head.path.of(bytes) == path.as_bytes()
+                && matches!(head.method.of(bytes), b"GET" | b"HEAD")
+        })
+    }
+
     /// The request and the handle to answer it, if it is complete and was not handed out
     /// yet. `is_last`: the connection is closed after the response.
     pub(crate) fn hand_out(

@@ -139,6 +139,28 @@ impl Engine {
         Ok(self.connections.len() > before || !self.ready.is_empty())
     }
 
+    /// Accepts all connections that wait, as far as there is room for them, although their
+    /// requests may have to wait here.
+    pub fn accept_all(&mut self) -> io::Result<()> {
+        for index in 0..self.listeners.len() {
+            while self.connections.len() < self.parts.settings.connections && self.may_accept() {
+                let Some(listener) = self.listeners.get(index) else {
+                    break;
+                };
+                let number = listener.number;
+                match listener.accept()? {
+                    Accepted::Connection(socket, peer) => self.adopt(socket, peer, number),
+                    Accepted::Nothing => break,
+                    Accepted::NoResources(error) => {
+                        self.note_full(Notice::CannotAccept(error));
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Wakes another worker if connections wait, new ones or some that were given away. The
     /// kernel woke one worker for all that came while it slept (`EPOLLEXCLUSIVE`); while that
     /// one is busy with the first, the others would wait.

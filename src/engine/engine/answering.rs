@@ -196,7 +196,7 @@ impl Engine {
     }
 
     /// `false`: nobody waits for the response any more.
-    fn set_response(&mut self, id: RequestId, outgoing: Box<Outgoing>) -> bool {
+    pub(super) fn set_response(&mut self, id: RequestId, outgoing: Box<Outgoing>) -> bool {
         let now_ms = self.clock.now_ms();
         match find(&mut self.connections, id.connection) {
             Some(connection) if connection.is_answering(id) => {

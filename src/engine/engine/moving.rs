@@ -24,6 +24,9 @@ pub trait Neighbours: Send {
 
     /// Whether another worker serves that can hold more connections.
     fn have_room(&self) -> bool;
+
+    /// Whether the whole pool was told to stop.
+    fn are_stopping(&self) -> bool;
 }
 
 impl Engine {

@@ -31,6 +31,10 @@ impl Neighbours for NeverAccepts {
     fn have_room(&self) -> bool {
         false
     }
+
+    fn are_stopping(&self) -> bool {
+        false
+    }
 }
 
 impl Pool {

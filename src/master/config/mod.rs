@@ -19,7 +19,7 @@ mod values;
 pub use error::{ConfigError, ConfigErrors, reason};
 pub use load::{Sources, Start, load};
 pub use origin::{Origin, Place};
-pub use print::print;
+pub use print::{print, print_setting};
 pub use settings::{Applies, Config, Group, Partial, SETTINGS, Setting};
 pub use value::{Takes, Value};
 pub use values::{

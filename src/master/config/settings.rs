@@ -4,8 +4,8 @@
 use super::origin::{Origin, Origins};
 use super::value::{Refusal, Takes, Value};
 use super::values::{
-    App, Binds, BodyLimit, Directory, Environment, LogLevel, Peers, ProcName, Python, PythonPath,
-    Seconds, Timeout, Within, WorkerClassChoice, Workers,
+    App, Binds, BodyLimit, Directory, Environment, HealthPath, LogLevel, Peers, ProcName, Python,
+    PythonPath, Seconds, Timeout, Within, WorkerClassChoice, Workers,
 };
 use toml::de::DeValue;
 
@@ -310,6 +310,14 @@ settings! {
         /// For sockets that rgunicorn opens. A socket unit of systemd has
         /// `Backlog=`.
         backlog: Within<1, 65535> = Within::nearest(2048), ["--backlog"], "NUMBER", Restart;
+
+        /// A path that is answered without the application, for a balancer.
+        ///
+        /// GET and HEAD requests for it get 200 while the pool serves, also when
+        /// all workers are busy, and 503 as soon as it is told to stop. They do
+        /// not count as requests. A query is ignored.
+        health_path: Option<HealthPath> = None, ["--health-path"], "PATH", Reload,
+            otherwise "none", example r#""/health""#;
     }
 
     Workers {

@@ -105,6 +105,10 @@ impl Master {
     }
 
     fn announce(&mut self, announcement: Announcement, now: Instant) {
+        if announcement == Announcement::Stopping {
+            // First of all, so that a balancer learns of it as early as possible.
+            self.processes.note_stop();
+        }
         let states = match announcement {
             Announcement::Ready => vec![State::Ready],
             // systemd compares this time with that of its own order to reload.

@@ -166,6 +166,11 @@ impl Processes {
         }
     }
 
+    /// All workers know from here on that the service stops.
+    pub(super) fn note_stop(&self) {
+        self.scoreboard.stop();
+    }
+
     pub(super) fn retire(&self, id: WorkerId, within: Duration, idle: Idle) {
         let Some(worker) = self.workers.get(&id) else {
             return;
@@ -260,6 +265,12 @@ impl Processes {
     pub(super) fn reading(&self, worker: WorkerId) -> Option<Reading> {
         let row = self.workers.get(&worker)?.row;
         self.scoreboard.row(row).map(Row::read)
+    }
+
+    /// The method and the path of the request that a worker is in, or else was in last.
+    pub(super) fn request_of(&self, worker: WorkerId) -> Option<Vec<u8>> {
+        let row = self.workers.get(&worker)?.row;
+        self.scoreboard.row(row).and_then(Row::request)
     }
 
     /// Whether a worker has answered a request, or is in one.

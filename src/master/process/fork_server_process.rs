@@ -168,6 +168,10 @@ fn site(generation: GenerationId, config: &Config, preload: bool) -> Site {
         limit_request_field_size: count(config.limit_request_field_size.get()),
         limit_request_body: config.limit_request_body.bytes(),
         limit_response_buffer: config.limit_response_buffer.bytes(),
+        health_path: config
+            .health_path
+            .as_ref()
+            .map(|path| path.as_str().to_owned()),
         forwarded_allow_ips: config
             .forwarded_allow_ips
             .all()

@@ -5,6 +5,7 @@ mod fork_server_process;
 mod oom;
 mod output;
 mod reap;
+mod stacks;
 mod worker_folder;
 mod worker_process;
 
@@ -12,12 +13,15 @@ pub use fork_server_process::{ForkServerProcess, Launch};
 pub use oom::OomKills;
 pub use output::{Output, PipeState, Pipes};
 pub use reap::reap;
+pub use stacks::{STACKS_TIMEOUT, Stacks, StacksPipe};
 pub use worker_folder::{NoWorkerFolder, WorkerFolder, find};
 pub use worker_process::WorkerProcess;
 
+use crate::sys::realtime_signal;
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// A child that can be signalled without ever hitting another process.
 #[derive(Debug)]
@@ -50,8 +54,19 @@ impl Handle {
             return Ok(());
         };
         match rustix::process::pidfd_send_signal(pidfd, signal) {
-            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The same with the real-time signal of this number.
+    pub fn signal_realtime(&self, number: i32) -> io::Result<()> {
+        let Some(pidfd) = &self.pidfd else {
+            return Ok(());
+        };
+        match realtime_signal::send(pidfd.as_fd(), number) {
+            Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(()),
+            sent => sent,
         }
     }
 }

@@ -3,6 +3,7 @@
 mod app;
 mod bind;
 mod environment;
+mod health_path;
 mod loglevel;
 mod number;
 mod path;
@@ -13,6 +14,7 @@ mod workers;
 pub use app::{App, ProcName};
 pub use bind::Binds;
 pub use environment::Environment;
+pub use health_path::HealthPath;
 pub use loglevel::LogLevel;
 pub use number::{BodyLimit, Seconds, Timeout, Within};
 pub use path::{Directory, Python, PythonPath};
