@@ -11,7 +11,7 @@ const LONGEST_ID: usize = 128;
 const LONGEST: usize = 2048;
 
 /// What a record says of a request. Used again for the next one, as it owns buffers.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct NamedRequest {
     number: Option<RequestId>,
     /// What the field `X-Request-ID` says.

@@ -101,9 +101,10 @@ pub fn the_records_about_a_request_have_its_id(lab: &Lab) {
         .enumerate()
         .map(|(before, path)| {
             connection.get(path);
-            let with_own =
-                || lab.journal(&["--unit", &site.service(), "HTTP_TARGET=/raise"]);
-            wait_until("the next error is in the journal", || with_own().len() > before);
+            let with_own = || lab.journal(&["--unit", &site.service(), "HTTP_TARGET=/raise"]);
+            wait_until("the next error is in the journal", || {
+                with_own().len() > before
+            });
             with_own()[before].field("REQUEST_ID")
         })
         .collect();
