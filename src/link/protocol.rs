@@ -138,6 +138,9 @@ pub struct RequestInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerInfo {
     pub address: ListenAddress,
+    /// When the service stops, what waits there is served, and then it is closed. Else it
+    /// is somebody else's, who keeps it open.
+    pub closes_at_stop: bool,
 }
 
 /// Where a listener listens.

@@ -11,6 +11,7 @@
 //! | `cli`        | the command line, made from the settings                       |
 //! | `listeners/` | the listening sockets, taken over from systemd or bound        |
 //! | `systemd/`   | what systemd is told                                           |
+//! | `installation` | where pip has put the program                                |
 //! | `control/`   | the control socket: the master's end and the protocol          |
 //! | `log/`       | where every record goes; `log::events` names the events            |
 //! | `sys/`       | the only unsafe code                                           |
@@ -18,6 +19,7 @@
 pub mod cli;
 pub mod config;
 pub mod control;
+mod installation;
 pub mod listeners;
 pub mod log;
 mod master;

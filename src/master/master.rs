@@ -208,8 +208,16 @@ impl Master {
 
     fn is_in_transition(&self) -> bool {
         match self.arbiter.summary().phase {
-            Phase::Starting | Phase::Reloading | Phase::Stopping => true,
+            Phase::Starting | Phase::Reloading | Phase::Draining | Phase::Stopping => true,
             Phase::Serving => false,
+        }
+    }
+
+    /// Whether the service was told to stop.
+    fn is_stopping(&self) -> bool {
+        match self.arbiter.summary().phase {
+            Phase::Draining | Phase::Stopping => true,
+            Phase::Starting | Phase::Serving | Phase::Reloading => false,
         }
     }
 
@@ -232,6 +240,7 @@ fn wanted(config: &Config) -> Wanted {
         workers: u16::try_from(config.workers.count().min(most)).unwrap_or(MOST_WORKERS),
         timeout: config.timeout.get(),
         graceful_timeout: config.graceful_timeout.get(),
+        drain_time: config.drain_time.get(),
         boot_timeout: config.boot_timeout.get(),
         surge: u16::try_from(config.surge.get()).unwrap_or(MOST_WORKERS),
         processors: config::processors(),

@@ -273,6 +273,7 @@ impl Gthread {
                 continue;
             }
             let activity = self.hand_out(&mut serving, activity, progress)?;
+            serving.is_application_busy = activity.free == 0;
             if serving.is_done() {
                 return Ok(Need::Leave);
             }

@@ -261,7 +261,8 @@ settings! {
         /// For an application in a virtual environment, the one in there;
         /// nothing needs to be installed for rgunicorn. Python 3.10 or later.
         /// A name without a slash is looked for in PATH, a relative path
-        /// starts from `chdir`.
+        /// starts from `chdir`. If pip has installed rgunicorn into a
+        /// virtual environment, the default is the Python in there.
         python: Python = Python::python3(), ["--python"], "PROGRAM", Reload,
             example r#""/srv/shop/venv/bin/python""#;
 
@@ -372,6 +373,15 @@ settings! {
         graceful_timeout: Seconds<0> = Seconds::nearest(30),
             ["--graceful-timeout"], "SECONDS", Reload;
 
+        /// Seconds to serve on after TERM before the stop begins.
+        ///
+        /// Meanwhile `health_path` is answered 503 and each response closes its
+        /// connection, so that a balancer turns to other servers before
+        /// connections are refused. `graceful_timeout` counts from the end.
+        /// Another TERM, INT or QUIT ends it. Not needed where systemd holds the
+        /// sockets.
+        drain_time: Seconds<0> = Seconds::nearest(0), ["--drain-time"], "SECONDS", Reload;
+
         /// Seconds a worker may take to load the application; 0 = no limit.
         boot_timeout: Timeout = Timeout::nearest(300), ["--boot-timeout"], "SECONDS", Reload;
 
@@ -446,7 +456,7 @@ settings! {
 
         /// The folder with the worker's Python files and extension module.
         worker_dir: Option<Directory> = None, ["--worker-dir"], "DIRECTORY", Reload,
-            otherwise "next to the program, or /usr/lib/rgunicorn/VERSION/worker",
+            otherwise "next to the program, /usr/lib/rgunicorn/VERSION/worker, or where pip has put it",
             example r#""/opt/rgunicorn/worker""#;
     }
 }

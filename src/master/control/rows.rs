@@ -12,7 +12,7 @@ pub struct Summary {
     pub pid: u32,
     /// Since the master started.
     pub uptime_ms: u64,
-    /// `starting`, `serving`, `reloading` or `stopping`.
+    /// `starting`, `serving`, `reloading`, `draining` or `stopping`.
     pub state: String,
     /// The generation that serves.
     pub generation: u32,

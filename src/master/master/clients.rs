@@ -8,6 +8,7 @@ use crate::log::events;
 use crate::pool::{Event, MOST_WORKERS, Order, Phase, Reason, Requester, State, Worker, WorkerId};
 use rgunicorn_link::protocol::ListenAddress;
 use rgunicorn_link::scoreboard::now_ms;
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 impl Master {
@@ -102,7 +103,7 @@ impl Master {
 
     /// The same; or why it cannot be replaced.
     fn worker_to_replace(&self, id: u32) -> Result<WorkerId, String> {
-        if self.arbiter.summary().phase == Phase::Stopping {
+        if self.is_stopping() {
             return Err(Reason::Stopping.to_string());
         }
         let found = self.worker_meant(id)?;
@@ -256,7 +257,9 @@ fn shown_request(bytes: &[u8]) -> String {
                 shown.push(' ');
             }
             b'!'..=b'~' => shown.push(char::from(*byte)),
-            other => shown.push_str(&format!("%{other:02X}")),
+            other => {
+                let _ = write!(shown, "%{other:02X}");
+            }
         }
     }
     shown
@@ -285,6 +288,7 @@ fn phase(phase: Phase) -> &'static str {
         Phase::Starting => "starting",
         Phase::Serving => "serving",
         Phase::Reloading => "reloading",
+        Phase::Draining => "draining",
         Phase::Stopping => "stopping",
     }
 }

@@ -137,6 +137,12 @@ impl Processes {
         Ok(())
     }
 
+    /// Closes what the workers close as well, once they have accepted what waits there:
+    /// from then on clients are refused, and turn to another server at once.
+    pub(super) fn close_own_listeners(&mut self) {
+        self.listeners.retain(|listener| !listener.closes_at_stop());
+    }
+
     /// Lends a worker the listeners: it accepts connections from here on.
     pub(super) fn lend(&self, id: WorkerId) {
         let infos = self
@@ -144,6 +150,7 @@ impl Processes {
             .iter()
             .map(|listener| ListenerInfo {
                 address: listener.address.clone(),
+                closes_at_stop: listener.closes_at_stop(),
             })
             .collect();
         let listeners = self.listeners.iter().map(|listener| listener.fd.as_fd());

@@ -6,6 +6,7 @@ use super::{Master, wanted};
 use crate::config::{self, Config};
 use crate::control::Awaited;
 use crate::control::protocol::Answer;
+use crate::installation;
 use crate::log::events;
 use crate::pool::{Event, GenerationId, Reason, ReloadId};
 use crate::process::{self, WorkerFolder};
@@ -116,7 +117,5 @@ impl Master {
 /// The worker folder of a configuration.
 pub fn find_folder(config: &Config) -> Result<WorkerFolder, process::NoWorkerFolder> {
     let configured = config.worker_dir.as_ref().map(config::Directory::as_path);
-    // Where there is no /proc, the installed folder remains.
-    let program = std::env::current_exe().unwrap_or_default();
-    process::find(configured, &program)
+    process::find(configured, &installation::program())
 }

@@ -14,6 +14,7 @@ pub const CONFIGURATION_REFUSED: &str = "66199c31a57e403ca1a29984187ce524";
 pub const START_FAILED: &str = "0f9d8a915246459894e3250dc4fb5799";
 pub const READY: &str = "c5efddd5be3e4308acd5eb1a3306a570";
 pub const STOPPING: &str = "cea67d2467d24f219dbf42990cee02ec";
+pub const DRAINING: &str = "c99c3367365141fa9717986281dc0473";
 pub const STOPPED: &str = "88899ad859b742219c50f69be83fb6e8";
 pub const CONTROL_REQUEST: &str = "5c00173a7f6d4c0493211e26a3de0f1e";
 pub const NOTIFY_FAILED: &str = "d929fd10dd7f45f7b8af0b3487ce215d";
@@ -68,6 +69,17 @@ pub fn ready(generation: u32, workers: usize, after: Duration) {
         "Ready after {}: {}",
         seconds(after),
         counted(workers, "worker"),
+    );
+}
+
+/// `time`: how long the service serves on.
+pub fn draining(reason: &str, time: Duration) {
+    info!(
+        message_id = DRAINING,
+        reason,
+        drain_usec = micros(time),
+        "Serving for another {} before the stop ({reason}), as drain_time says",
+        seconds(time),
     );
 }
 
