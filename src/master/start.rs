@@ -1,5 +1,6 @@
 //! From the command line to a running master, or to the reason why there is none.
 
+use crate::account;
 use crate::cli::{self, Task};
 use crate::config::{self, Binds, Config, ConfigError, ConfigErrors, Origin, Sources};
 use crate::control::{self, Server};
@@ -319,6 +320,7 @@ fn take_over_signals() -> Result<Signals, StartError> {
 
 fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, StartError> {
     log.set_level(config.loglevel.level());
+    account::check(&config).map_err(ConfigErrors::from)?;
     let folder = find_folder(&config)?;
     let notifier = Notifier::from_env().map_err(system("reach the service manager"))?;
     let signals = take_over_signals()?;
@@ -338,6 +340,9 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Start
     }
     if !sockets.ignored.is_empty() {
         events::bind_ignored(&sockets.ignored);
+    }
+    if let Some(unused) = account::unused(&config) {
+        events::unit_settings_unused(&unused.settings, unused.remedy);
     }
     let parts = Parts {
         sources,

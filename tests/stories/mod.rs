@@ -2,7 +2,9 @@
 
 mod answers;
 mod balance;
+mod balancer;
 mod commands;
+mod completions;
 mod configuration;
 mod connections;
 mod control;
@@ -11,6 +13,7 @@ mod drain;
 mod file_wrapper;
 mod fork_servers;
 mod forking;
+mod generator;
 mod handover;
 mod header_names;
 mod health;

@@ -23,8 +23,10 @@ pub use print::{print, print_setting};
 pub use settings::{Applies, Config, Group, Partial, SETTINGS, Setting};
 pub use value::{Takes, Value};
 pub use values::{
-    App, Binds, BodyLimit, Directory, Environment, LogLevel, Peer, Peers, ProcName, Python,
-    PythonPath, Seconds, Timeout, Within, WorkerClass, WorkerClassChoice, Workers, processors,
+    Account, App, Binds, BodyLimit, CpuQuota, Credentials, Directory, Environment, LogLevel,
+    MemoryLimit, Peer, Peers, ProcName, Python, PythonPath, Seconds, TasksLimit, Timeout,
+    UnitPaths, Within, WorkerClass, WorkerClassChoice, Workers, is_unit_path, processors,
 };
 
+pub(crate) use file::{Contents, read_contents};
 pub(crate) use unknown::unknown_flag;

@@ -3,7 +3,7 @@
 //! When that is, the arbiter decides (`pool/reload.rs`).
 
 use super::{Master, wanted};
-use crate::config::{self, Config};
+use crate::config::{self, Applies, Config};
 use crate::control::Awaited;
 use crate::control::protocol::Answer;
 use crate::installation;
@@ -77,9 +77,13 @@ impl Master {
     pub(super) fn adopt_config(&mut self) {
         if let Some(candidate) = self.reload.candidate.take() {
             for setting in self.current.config.needing_restart(&candidate.config) {
+                let when = match setting.applies {
+                    Applies::DaemonReload => "after `systemctl daemon-reload` and a restart",
+                    Applies::Reload | Applies::Restart => "at the next restart",
+                };
                 warn!(
                     setting = setting.key,
-                    "The new {} takes effect at the next restart", setting.key
+                    "The new {} takes effect {when}", setting.key
                 );
             }
             self.log.set_level(candidate.config.loglevel.level());

@@ -29,8 +29,10 @@ fn rows<'a>(
     settings.map(move |((setting, first_value), (_, current_value))| {
         let (config, value, at_restart) = match setting.applies {
             Applies::Reload => (current, current_value, None),
-            Applies::Restart if first_value == current_value => (current, current_value, None),
-            Applies::Restart => (first, first_value, current_value),
+            Applies::Restart | Applies::DaemonReload if first_value == current_value => {
+                (current, current_value, None)
+            }
+            Applies::Restart | Applies::DaemonReload => (first, first_value, current_value),
         };
         row(setting, config, value, at_restart)
     })

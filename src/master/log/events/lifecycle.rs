@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 pub const STARTED: &str = "86756631b0d848568e870207c94a6d14";
 pub const LISTENING: &str = "497ad73684d84ceaa7bdae4c8b5ca56f";
 pub const BIND_IGNORED: &str = "df27a035b90f438783d3f51bbb5ea83c";
+pub const UNIT_SETTINGS_UNUSED: &str = "cb7f2f74cebc45d1b43bbb4109b493dd";
 pub const CONFIGURATION_REFUSED: &str = "66199c31a57e403ca1a29984187ce524";
 pub const START_FAILED: &str = "0f9d8a915246459894e3250dc4fb5799";
 pub const READY: &str = "c5efddd5be3e4308acd5eb1a3306a570";
@@ -44,7 +45,16 @@ pub fn bind_ignored(addresses: &[impl Display]) {
     warn!(
         message_id = BIND_IGNORED,
         address = addresses.as_str(),
-        "Not listening on {addresses}: systemd opened the sockets, so bind is ignored",
+        "Not listening on {addresses}: systemd opened the sockets, and these were not among \
+         them; run `systemctl daemon-reload` and restart the socket unit",
+    );
+}
+
+/// `settings` are for units, but the units were not made of them as they are.
+pub fn unit_settings_unused(settings: &str, remedy: &str) {
+    warn!(
+        message_id = UNIT_SETTINGS_UNUSED,
+        settings, remedy, "Without effect as configured: {settings}; {remedy}",
     );
 }
 
