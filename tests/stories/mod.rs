@@ -44,6 +44,7 @@ mod stacks;
 mod starting;
 mod stopping;
 mod threads;
+mod top;
 mod uploads;
 mod validated;
 mod wheel;
