@@ -2,7 +2,9 @@
 
 mod answers;
 mod balance;
+mod balancer;
 mod commands;
+mod completions;
 mod configuration;
 mod connections;
 mod control;
