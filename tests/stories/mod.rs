@@ -18,6 +18,7 @@ mod handover;
 mod header_names;
 mod health;
 mod heartbeats;
+mod idle_exit;
 mod interpreters;
 mod leaving;
 mod lending;
