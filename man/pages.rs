@@ -410,9 +410,10 @@ fn man_and_mandoc_find_no_mistake_in_a_page() {
             let output = reader.env("LC_ALL", "C.UTF-8").arg(&page).output();
             let output = output.expect("tests/needs tests installs it");
             // man prints the page, mandoc what it finds.
-            let found = match reader.get_program() == "man" {
-                true => output.stderr,
-                false => [output.stdout, output.stderr].concat(),
+            let found = if reader.get_program() == "man" {
+                output.stderr
+            } else {
+                [output.stdout, output.stderr].concat()
             };
             assert_eq!(String::from_utf8_lossy(&found), "", "{}", page.display());
             assert!(output.status.success(), "{}", page.display());
