@@ -37,5 +37,6 @@ complete -c rgunicorn -s c -l config -d 'File to read settings from [default: ./
 complete -c rgunicorn -l preload -d 'Load the application once, before the workers are forked'
 complete -c rgunicorn -l check-config -d 'Load the configuration and the application, report mistakes, and exit'
 complete -c rgunicorn -l print-config -d 'Print the effective configuration as TOML, and exit'
+complete -c rgunicorn -l explain-unit -d 'Print the file and the units that this command line, or one of Gunicorn after --, becomes'
 complete -c rgunicorn -s V -l version -d 'Print the version'
 complete -c rgunicorn -s h -l help -d 'Print this help'

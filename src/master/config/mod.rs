@@ -29,5 +29,5 @@ pub use values::{
     UnitPaths, Within, WorkerClass, WorkerClassChoice, Workers, is_unit_path, processors,
 };
 
-pub(crate) use file::{Contents, read_contents};
-pub(crate) use unknown::unknown_flag;
+pub(crate) use file::{Contents, parse_contents, read_contents};
+pub(crate) use unknown::{foreign_flag, unknown_flag};

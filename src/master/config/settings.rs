@@ -79,6 +79,15 @@ impl Setting {
         self.group != Group::Units
     }
 
+    /// The value that these words of a command line give it.
+    pub(crate) fn value_of(&'static self, words: &[String]) -> Result<Option<toml::Value>, String> {
+        let mut partial = Partial::default();
+        partial.set_from_words(self, words, Origin::Default)?;
+        let mut values = partial.values().into_iter();
+        let own = values.find(|(setting, _)| setting.key == self.key);
+        Ok(own.and_then(|(_, value)| value))
+    }
+
     /// The name it has in messages about the command line.
     pub fn flag(&self) -> &'static str {
         self.long_flags().next().unwrap_or(self.value_name)
