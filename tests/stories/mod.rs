@@ -28,6 +28,7 @@ mod loading;
 mod loading_failures;
 mod logs;
 mod many_reloads;
+mod metrics;
 mod notifying;
 mod orders;
 mod reload_connections;
