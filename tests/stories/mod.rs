@@ -45,6 +45,7 @@ mod starting;
 mod stopping;
 mod threads;
 mod top;
+mod upgrading;
 mod uploads;
 mod validated;
 mod wheel;
