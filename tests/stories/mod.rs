@@ -6,6 +6,7 @@ mod balancer;
 mod commands;
 mod configuration;
 mod connections;
+mod containers;
 mod control;
 mod deaths;
 mod drain;
