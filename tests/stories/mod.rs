@@ -4,6 +4,7 @@ mod answers;
 mod balance;
 mod balancer;
 mod commands;
+mod completions;
 mod configuration;
 mod connections;
 mod containers;

@@ -113,6 +113,7 @@ stories! {
     journal:
         what_the_application_writes_is_in_the_journal
         everything_about_a_worker_is_found_by_its_pid
+        the_records_about_a_request_have_its_id
         a_namespace_of_the_journal_has_all_records
         the_events_of_the_master_have_fields
         the_status_says_why_a_start_failed
