@@ -126,7 +126,12 @@ fn completions_are_installed_where_the_shells_look_for_them_and_removed_again() 
         "usr/share/zsh/site-functions/_rgunicornctl",
     ];
     let folder = Folder::with_apps();
-    for name in ["rgunicorn", "rgunicornctl", "librgunicorn_worker.so"] {
+    for name in [
+        "rgunicorn",
+        "rgunicornctl",
+        "rgunicorn-generator",
+        "librgunicorn_worker.so",
+    ] {
         folder.write(&format!("built/release/{name}"), "");
     }
     let root = folder.join("root");
