@@ -54,6 +54,8 @@ pub enum Format {
     Text,
     /// One line, with names that do not change.
     Json,
+    /// Only for the command that has no other.
+    Prometheus,
 }
 
 /// Reads `words`, the first of which is the program's name.
@@ -78,7 +80,10 @@ where
     let operand = matches.get_one::<String>("operand").map(String::as_str);
     let request = entry.request(operand).map_err(Stop::usage_error)?;
     let (request, format) = match (request, matches.get_flag("json")) {
-        (request, false) => (request, Format::Text),
+        (request, false) => (request, entry.format()),
+        (_, true) if entry.format() == Format::Prometheus => {
+            return Err(Stop::usage_error(format!("{name} has no --json")));
+        }
         (Request::Status, true) => (Request::Summary, Format::Json),
         (
             Request::Summary
@@ -291,11 +296,11 @@ mod tests {
         for (words, says) in [
             (
                 "-i site",
-                "no command given; use reload, status, workers, listeners, config, stacks, scale, restart-worker or stop",
+                "no command given; use reload, status, workers, listeners, config, stacks, metrics, scale, restart-worker or stop",
             ),
             (
                 "-i site dance",
-                "unknown command \"dance\"; use reload, status, workers, listeners, config, stacks, scale, restart-worker or stop",
+                "unknown command \"dance\"; use reload, status, workers, listeners, config, stacks, metrics, scale, restart-worker or stop",
             ),
             (
                 "reload",
@@ -337,6 +342,7 @@ mod tests {
                 "restart-worker: \"all\" is neither a number nor a pid of a worker; `rgunicornctl workers` lists them",
             ),
             ("-i site reload --json", "reload has no --json"),
+            ("-i site metrics --json", "metrics has no --json"),
             ("--wait reload", "unknown option --wait; see --help"),
         ] {
             assert_eq!(refusal(words), says);

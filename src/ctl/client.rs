@@ -5,10 +5,10 @@
 
 use crate::cli::{CommandLine, Format, Target, parse_from};
 use crate::memory::Memory;
-use crate::{json, listing, tables};
+use crate::{json, listing, metrics, queue_length, tables};
 use rgunicorn::config::{self, Start};
 use rgunicorn::control::protocol::{
-    self, Answer, LONGEST_LINE, Listener, Request, Setting, Worker,
+    self, Answer, LONGEST_LINE, Listener, Request, Setting, Summary, Worker,
 };
 use std::env;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
@@ -111,39 +111,65 @@ fn carry_out(line: &CommandLine) -> Result<String, ControlError> {
             Answer::Done(result) => Ok(result),
             other => Err(ControlError::not_understood(&other)),
         },
-        Request::Summary => match ask(target, line.request)? {
-            Answer::Summary(summary) => Ok(json::status(&summary)),
-            other => Err(ControlError::not_understood(&other)),
+        Request::Summary => match line.format {
+            Format::Text | Format::Json => Ok(json::status(&summary(target)?)),
+            Format::Prometheus => Ok(metrics::text(&[scrape(target)?])),
         },
         Request::Workers { .. } => {
             let workers = workers(target)?;
             Ok(match line.format {
-                Format::Text => tables::workers(&workers, terminal_width()),
+                Format::Text | Format::Prometheus => tables::workers(&workers, terminal_width()),
                 Format::Json => json::workers(&workers),
             })
         }
         Request::Listeners { .. } => {
             let listeners = listeners(target)?;
             Ok(match line.format {
-                Format::Text => tables::listeners(&listeners),
+                Format::Text | Format::Prometheus => tables::listeners(&listeners),
                 Format::Json => json::listeners(&listeners),
             })
         }
         Request::Config { .. } => {
             let settings = settings(target)?;
             Ok(match line.format {
-                Format::Text => listing::settings(&settings),
+                Format::Text | Format::Prometheus => listing::settings(&settings),
                 Format::Json => json::settings(&settings),
             })
         }
         Request::Stacks { .. } => match ask(target, line.request)? {
             Answer::Stacks(stacks) => Ok(match line.format {
-                Format::Text => listing::stacks(&stacks),
+                Format::Text | Format::Prometheus => listing::stacks(&stacks),
                 Format::Json => json::stacks(&stacks),
             }),
             other => Err(ControlError::not_understood(&other)),
         },
     }
+}
+
+fn summary(target: &Target) -> Result<Summary, ControlError> {
+    match ask(target, Request::Summary)? {
+        Answer::Summary(summary) => Ok(summary),
+        other => Err(ControlError::not_understood(&other)),
+    }
+}
+
+/// All that a server says of itself for its metrics.
+fn scrape(target: &Target) -> Result<metrics::Scrape, ControlError> {
+    let queue = |listener: Listener| {
+        let length = queue_length::of(&listener.kind, listener.inode);
+        (listener.address, length)
+    };
+    let summary = summary(target)?;
+    Ok(metrics::Scrape {
+        site: match target {
+            Target::Instance(name) => Some(name.clone()),
+            Target::Socket(_) | Target::Unit(_) => None,
+        },
+        master: Memory::of_master(summary.pid),
+        workers: workers(target)?,
+        queues: listeners(target)?.into_iter().map(queue).collect(),
+        summary,
+    })
 }
 
 fn workers(target: &Target) -> Result<Vec<(Worker, Memory)>, ControlError> {

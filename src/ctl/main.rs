@@ -9,6 +9,8 @@ mod completions;
 mod json;
 mod listing;
 mod memory;
+mod metrics;
+mod queue_length;
 mod tables;
 
 fn main() -> std::process::ExitCode {

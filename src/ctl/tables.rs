@@ -53,7 +53,7 @@ pub fn workers(workers: &[(Worker, Memory)], width: Option<usize>) -> String {
     };
     let table = table(columns, workers.iter().map(row));
     let Some(width) = width else { return table };
-    let request_at = table.lines().next().and_then(|head| head.find("REQUEST"));
+    let request_at = table.lines().next().and_then(|head| head.rfind("REQUEST"));
     let width = width.max(request_at.unwrap_or_default() + SHORTEST_REQUEST);
     let lines: Vec<String> = table.lines().map(|line| cut(line, width)).collect();
     lines.join("\n")
@@ -227,6 +227,7 @@ WORKER   PID  GEN  STATE     BUSY  CONNS  REQUESTS  ERRORS     PSS  REQUEST
 
         for line in table.lines() {
             let line = line.strip_suffix("  REQUEST").unwrap_or(line);
+            let line = line.strip_suffix("  -").unwrap_or(line);
             assert!(line.len() <= 80, "{} columns: {line}", line.len());
         }
     }
@@ -257,6 +258,7 @@ WORKER   PID  GEN  STATE     BUSY  CONNS  REQUESTS  ERRORS     PSS  REQUEST
             address: address.into(),
             kind: kind.into(),
             opened_by: opened_by.into(),
+            inode: 1,
         };
 
         let table = listeners(&[

@@ -6,10 +6,13 @@
 //! | `events.rs`        | signals, messages and exits become events of the arbiter |
 //! | `actions.rs`       | each action of the arbiter is carried out                |
 //! | `clients.rs`       | what clients of the control socket ask is answered       |
+//! | `counters.rs`      | what is counted for as long as the master lives          |
+//! | `pool_watch.rs`    | whether the pool proves that it works                    |
 //! | `running_config.rs` | the settings that the master runs with are listed        |
 //! | `stacks.rs`        | what the threads of a worker do is asked of it           |
 //! | `reload.rs`        | the configuration is read again, and replaced or not     |
 //! | `processes.rs`     | the processes, and what they share with the master       |
+//! | `idle.rs`          | after a time without connections the service ends        |
 //! | `notifications.rs` | what is sent to systemd, and when                        |
 //! | `outputs.rs`       | what the application wrote                               |
 //! | `report.rs`        | what the arbiter reports is logged                       |
@@ -25,19 +28,25 @@ use crate::signals::Signals;
 use crate::status;
 use crate::systemd::Notifier;
 use crate::wakeups::{Source, Wakeups};
+use counters::Counters;
+use idle::IdleWatch;
 use notifications::Notifications;
+use pool_watch::PoolWatch;
 use processes::Processes;
-pub use reload::find_folder;
 use reload::{Deployment, ReloadState};
+pub use reload::{find_folder, idle_exit_allowed};
 use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
 mod actions;
 mod clients;
+mod counters;
 mod events;
+mod idle;
 mod notifications;
 mod outputs;
+mod pool_watch;
 mod processes;
 mod reload;
 mod report;
@@ -55,6 +64,9 @@ pub struct Master {
     reload: ReloadState,
     processes: Processes,
     notifications: Notifications,
+    /// `None` without a watchdog.
+    pool_watch: Option<PoolWatch>,
+    idle_watch: IdleWatch,
     log: log::Handle,
     wakeups: Wakeups,
     signals: Signals,
@@ -70,6 +82,7 @@ pub struct Master {
     /// that: its log record names it.
     refused_by: Option<AppProcess>,
     started: Instant,
+    counters: Counters,
     /// Why the start failed: the status line shows it to the end.
     start_failure: Option<String>,
     /// Set by the last action of all.
@@ -112,6 +125,8 @@ impl Master {
             reload: ReloadState::new(now),
             processes: Processes::new(parts.listeners, read_output, now)?,
             notifications: Notifications::new(parts.notifier, parts.watchdog, now),
+            pool_watch: (parts.watchdog).map(|period| PoolWatch::new(period, now)),
+            idle_watch: IdleWatch::new(now),
             log: parts.log,
             wakeups,
             signals: parts.signals,
@@ -122,6 +137,7 @@ impl Master {
             just_reaped: None,
             refused_by: None,
             started: now,
+            counters: Counters::new(),
             start_failure: None,
             exit: None,
         };
@@ -154,6 +170,8 @@ impl Master {
             self.dispatch(Event::Tick(heartbeats));
             self.dispatch_pending();
         }
+        self.watch_pool(now);
+        self.watch_idleness(now);
         let in_transition = self.is_in_transition();
         self.notifications.send_due(in_transition, now);
         if self.notifications.is_status_due(now) {
@@ -176,6 +194,8 @@ impl Master {
         (self.arbiter.deadline().into_iter())
             .chain(outputs)
             .chain(self.notifications.next_due(self.is_in_transition(), now))
+            .chain(self.pool_watch.as_ref().and_then(PoolWatch::next_due))
+            .chain(self.idle_check_due())
             .chain(self.log.next_change())
             .chain([self.processes.next_refresh()])
             .chain(self.control.as_ref().and_then(Server::deadline))

@@ -24,9 +24,9 @@ pub use settings::{Applies, Config, Group, Partial, SETTINGS, Setting};
 pub use value::{Takes, Value};
 pub use values::{
     Account, App, Binds, BodyLimit, CpuQuota, Credentials, Directory, Environment, LogLevel,
-    MemoryLimit, Peer, Peers, ProcName, Python, PythonPath, Seconds, TasksLimit, Timeout,
+    MemoryLimit, Peer, Peers, ProcName, Python, PythonPath, Seconds, TasksLimit, TimeSpan, Timeout,
     UnitPaths, Within, WorkerClass, WorkerClassChoice, Workers, is_unit_path, processors,
 };
 
-pub(crate) use file::{Contents, read_contents};
-pub(crate) use unknown::unknown_flag;
+pub(crate) use file::{Contents, parse_contents, read_contents};
+pub(crate) use unknown::{foreign_flag, unknown_flag};

@@ -5,8 +5,8 @@ use super::origin::{Origin, Origins};
 use super::value::{Refusal, Takes, Value};
 use super::values::{
     Account, App, Binds, BodyLimit, CpuQuota, Credentials, Directory, Environment, HealthPath,
-    LogLevel, MemoryLimit, Peers, ProcName, Python, PythonPath, Seconds, TasksLimit, Timeout,
-    UnitPaths, Within, WorkerClassChoice, Workers,
+    LogLevel, MemoryLimit, Peers, ProcName, Python, PythonPath, Seconds, TasksLimit, TimeSpan,
+    Timeout, UnitPaths, Within, WorkerClassChoice, Workers,
 };
 use toml::de::DeValue;
 
@@ -77,6 +77,15 @@ impl Setting {
     /// Whether it can be given on the command line.
     pub fn is_argument(&self) -> bool {
         self.group != Group::Units
+    }
+
+    /// The value that these words of a command line give it.
+    pub(crate) fn value_of(&'static self, words: &[String]) -> Result<Option<toml::Value>, String> {
+        let mut partial = Partial::default();
+        partial.set_from_words(self, words, Origin::Default)?;
+        let mut values = partial.values().into_iter();
+        let own = values.find(|(setting, _)| setting.key == self.key);
+        Ok(own.and_then(|(_, value)| value))
     }
 
     /// The name it has in messages about the command line.
@@ -477,6 +486,14 @@ settings! {
     Server {
         /// The lowest level to log: debug, info, warning, error or critical.
         loglevel: LogLevel = LogLevel::INFO, ["--log-level"], "LEVEL", Reload;
+
+        /// Exit when there was no connection for this long; 0 = never.
+        ///
+        /// A number of seconds, or a time such as `5min` or `1h 30min`. Only
+        /// with the sockets of a socket unit: the next connection starts the
+        /// service again, and none is lost. A connection that is kept alive
+        /// counts as long as it is open.
+        idle_exit: TimeSpan = TimeSpan::NEVER, ["--idle-exit"], "TIME", Reload;
 
         /// The name of the processes in a process listing.
         proc_name: Option<ProcName> = None, ["-n", "--name"], "NAME", Reload,

@@ -1,6 +1,7 @@
 //! The processes, and what they share with the master: links, listeners, the
 //! scoreboard.
 
+use super::idle::Activity;
 use super::outputs::Outliving;
 use super::reload::Deployment;
 use crate::config::Start;
@@ -12,7 +13,7 @@ use crate::wakeups::{Source, Wakeups};
 use rgunicorn_link::protocol::{Idle, ListenerInfo, ToWorker};
 use rgunicorn_link::scoreboard::{ROWS, Reading, Row, now_ms};
 use rgunicorn_link::{HandoverSockets, Scoreboard};
-use rustix::event::EventfdFlags;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
@@ -34,8 +35,8 @@ pub(super) struct Processes {
     /// Whether the application's output is read through pipes.
     read_output: bool,
     pub(super) outliving: Outliving,
-    /// Requests answered by workers that are gone.
-    past_requests: u64,
+    /// What workers that are gone have counted.
+    past: Totals,
     oom_kills: OomKills,
 }
 
@@ -61,7 +62,7 @@ impl Processes {
             handover: HandoverSockets::pair()?,
             read_output,
             outliving: Outliving::default(),
-            past_requests: 0,
+            past: Totals::default(),
             oom_kills: OomKills::new(now),
         })
     }
@@ -227,7 +228,7 @@ impl Processes {
     pub(super) fn remove_worker(&mut self, id: WorkerId) -> Option<WorkerProcess> {
         let worker = self.workers.remove(&id)?;
         if let Some(row) = self.scoreboard.row(worker.row) {
-            self.past_requests += row.read().requests;
+            add(&mut self.past, row.read());
         }
         self.scoreboard.clear(worker.row);
         Some(worker)
@@ -298,21 +299,44 @@ impl Processes {
             .collect()
     }
 
+    /// What the workers have done and hold.
+    pub(super) fn activity(&self) -> Activity {
+        let rows = || self.workers.keys().filter_map(|id| self.reading(*id));
+        Activity {
+            requests: self.totals().requests,
+            is_serving: rows().any(|row| row.connections > 0 || row.busy_since_ms > 0),
+        }
+    }
+
+    /// Whether a connection waits to be accepted. If that cannot be found out, one may.
+    pub(super) fn has_waiting_connections(&self) -> bool {
+        let mut listeners: Vec<_> = (self.listeners.iter())
+            .map(|listener| PollFd::new(&listener.fd, PollFlags::IN))
+            .collect();
+        !matches!(
+            rustix::event::poll(&mut listeners, Some(&Timespec::default())),
+            Ok(0)
+        )
+    }
+
     pub(super) fn listeners(&self) -> &[Listener] {
         &self.listeners
     }
 
     pub(super) fn totals(&self) -> Totals {
-        let mut totals = Totals {
-            busy: 0,
-            requests: self.past_requests,
-        };
+        let mut totals = self.past;
         for reading in self.workers.keys().filter_map(|id| self.reading(*id)) {
-            totals.requests += reading.requests;
+            add(&mut totals, reading);
             totals.busy += usize::from(reading.busy_since_ms > 0);
         }
         totals
     }
+}
+
+fn add(totals: &mut Totals, counted: Reading) {
+    totals.requests += counted.requests;
+    totals.errors += counted.errors;
+    totals.bytes += counted.bytes;
 }
 
 fn retire_order(within: Duration, idle: Idle) -> ToWorker {

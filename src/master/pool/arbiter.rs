@@ -177,6 +177,8 @@ impl Arbiter {
                 }
             }
 
+            Event::PoolStuck => self.abort_serving(now),
+
             Event::Tick(heartbeats) => {
                 let interval = self.heartbeat_check_interval();
                 // If the master was stopped, its workers probably were, too: they
@@ -308,6 +310,16 @@ impl Arbiter {
                 let reason = Reason::TimedOut(silent);
                 self.worker_lost_in_use(worker.generation, reason, now);
             }
+        }
+    }
+
+    fn abort_serving(&mut self, now: Instant) {
+        let serving: Vec<WorkerId> = (self.workers.iter())
+            .filter(|(_, worker)| worker.serves())
+            .map(|(&id, _)| id)
+            .collect();
+        for id in serving {
+            self.step_worker(id, Input::Stuck, now);
         }
     }
 

@@ -12,6 +12,7 @@ pub const WORKER_STARTED: &str = "3b01354a5a0a436e82cf921a05c405df";
 pub const WORKER_READY: &str = "89a4790595094b2ca68541a0f0288eac";
 pub const WORKER_DIED: &str = "7a69c9376dce4b5784a5b97f5361e868";
 pub const WORKER_TIMED_OUT: &str = "8ada9a7549bf40bd963cb152e47bc0d5";
+pub const POOL_STUCK: &str = "1f8cafd054d4475cbb0a263384817b82";
 pub const WORKER_KILLED: &str = "16907294d9344ac8bf0485d29148609f";
 pub const WORKER_RETIRED: &str = "0d5aa5c488354400a74dec68ce29b5e1";
 pub const LOAD_FAILED: &str = "a10d70f946f24e4cafa232aaca5bcc0c";
@@ -82,6 +83,19 @@ pub fn worker_timed_out(worker: Worker, busy: Duration, timeout: Duration) {
         seconds(busy),
         seconds(timeout),
         worker.pid,
+    );
+}
+
+/// None of the `workers` that serve has proved for `silent` that it works.
+pub fn pool_stuck(workers: usize, silent: Duration) {
+    error!(
+        message_id = POOL_STUCK,
+        workers,
+        silent_usec = micros(silent),
+        "No worker shows signs of life ({}, silent for {} or longer): aborting them to log \
+         their stacks, then systemd restarts the service",
+        counted(workers, "worker"),
+        seconds(silent),
     );
 }
 
