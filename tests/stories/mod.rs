@@ -45,6 +45,7 @@ mod stacks;
 mod starting;
 mod stopping;
 mod threads;
+mod upgrading;
 mod uploads;
 mod validated;
 mod wheel;

@@ -15,6 +15,7 @@ mod lifetime;
 mod output;
 mod packages;
 mod reloads;
+mod rpm;
 mod sandbox;
 mod site;
 mod store;
@@ -60,6 +61,9 @@ stories! {
         an_upgrade_under_load_loses_no_request_and_a_purge_leaves_nothing
         a_purge_of_a_package_that_was_never_used_leaves_nothing
         a_site_that_does_not_start_again_does_not_fail_the_upgrade;
+    rpm:
+        an_upgrade_of_the_rpm_loses_no_request_and_an_erasure_leaves_nothing
+        an_rpm_with_a_site_that_does_not_start_again_is_installed;
 }
 
 stories! {
