@@ -7,6 +7,7 @@ mod commands;
 mod completions;
 mod configuration;
 mod connections;
+mod containers;
 mod control;
 mod deaths;
 mod drain;

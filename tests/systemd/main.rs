@@ -72,6 +72,7 @@ stories! {
         the_first_request_starts_the_service
         the_service_is_ready_only_when_the_application_is_loaded
         a_running_request_is_answered_before_the_service_stops
+        a_drain_may_take_longer_than_the_unit_allows_for_a_stop
         a_daemon_reload_cuts_off_neither_a_start_nor_a_reload_nor_a_stop
         two_sites_live_side_by_side
         a_port_is_a_drop_in
