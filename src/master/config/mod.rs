@@ -17,6 +17,7 @@ mod value;
 mod values;
 
 pub use error::{ConfigError, ConfigErrors, reason};
+pub use gunicorn::{RENAMED, UNSUPPORTED, Unsupported};
 pub use load::{Sources, Start, load};
 pub use origin::{Origin, Place};
 pub use print::{print, print_setting};
