@@ -227,5 +227,6 @@ fn wanted(config: &Config) -> Wanted {
         surge: u16::try_from(config.surge.get()).unwrap_or(MOST_WORKERS),
         processors: config::processors(),
         preload: config.preload,
+        worker_memory_max: config.worker_memory_max.limit(),
     }
 }

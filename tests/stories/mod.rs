@@ -23,6 +23,7 @@ mod loading;
 mod loading_failures;
 mod logs;
 mod many_reloads;
+mod memory;
 mod notifying;
 mod orders;
 mod reload_connections;

@@ -29,6 +29,10 @@ impl Master {
             }
 
             Action::Spawn { generation, worker } => self.spawn(generation, worker, now),
+            Action::MeasureMemory { workers, above } => {
+                let uses = self.processes.measure_memory(&workers, above);
+                self.pending.push_back(Event::MemoryMeasured(uses));
+            }
             Action::Lend(worker) => self.processes.lend(worker),
             Action::Retire { worker, within } => {
                 self.processes.retire(worker, within, self.idle());

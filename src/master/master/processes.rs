@@ -5,8 +5,8 @@ use super::outputs::Outliving;
 use super::reload::Deployment;
 use crate::config::Start;
 use crate::listeners::Listener;
-use crate::pool::{ExitStatus, GenerationId, Heartbeat, WorkerId};
-use crate::process::{ForkServerProcess, Launch, OomKills, WorkerProcess};
+use crate::pool::{ExitStatus, GenerationId, Heartbeat, MemoryUse, WorkerId};
+use crate::process::{self, ForkServerProcess, Launch, OomKills, WorkerProcess};
 use crate::status::Totals;
 use crate::wakeups::{Source, Wakeups};
 use rgunicorn_link::protocol::{Idle, ListenerInfo, ToWorker};
@@ -37,6 +37,8 @@ pub(super) struct Processes {
     /// Requests answered by workers that are gone.
     past_requests: u64,
     oom_kills: OomKills,
+    /// A worker's memory could not be measured, which was logged.
+    is_memory_hidden: bool,
 }
 
 /// Why a worker was not ordered.
@@ -63,6 +65,7 @@ impl Processes {
             outliving: Outliving::default(),
             past_requests: 0,
             oom_kills: OomKills::new(now),
+            is_memory_hidden: false,
         })
     }
 
@@ -258,6 +261,32 @@ impl Processes {
 
     pub(super) fn next_refresh(&self) -> Instant {
         self.oom_kills.due()
+    }
+
+    /// The memory of these workers; exact where it is more than `above`.
+    pub(super) fn measure_memory(&mut self, workers: &[WorkerId], above: u64) -> Vec<MemoryUse> {
+        let mut uses = Vec::new();
+        for &worker in workers {
+            let process = self.workers.get(&worker);
+            let Some(handle) = process.and_then(|process| process.handle.as_ref()) else {
+                continue;
+            };
+            match process::own_memory(handle.pid, above) {
+                Ok(own) => uses.push(MemoryUse { worker, own }),
+                // It has just ended.
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::SRCH) => {}
+                Err(error) if !self.is_memory_hidden => {
+                    self.is_memory_hidden = true;
+                    let pid = handle.pid;
+                    error!(
+                        "worker_memory_max has no effect: the kernel does not tell the memory of \
+                         worker {worker} in /proc/{pid}/smaps_rollup: {error}"
+                    );
+                }
+                Err(_) => {}
+            }
+        }
+        uses
     }
 
     // What the scoreboard holds.

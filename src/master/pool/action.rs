@@ -39,6 +39,13 @@ pub enum Action {
         generation: GenerationId,
         worker: WorkerId,
     },
+    /// Measure the memory of these workers, and answer with
+    /// [`MemoryMeasured`](super::Event::MemoryMeasured).
+    MeasureMemory {
+        workers: Vec<WorkerId>,
+        /// Only more than these bytes have to be exact.
+        above: u64,
+    },
     /// Lend it the listeners.
     Lend(WorkerId),
     /// Ask it to leave the listeners, finish its requests and exit.
@@ -116,6 +123,16 @@ pub enum Report {
     /// A worker sent no heartbeat for this long and is aborted, so that it dumps its
     /// stacks.
     WorkerTimedOut(WorkerId, Duration),
+    /// A worker has more memory of its own than it may, and is replaced.
+    WorkerTooLarge {
+        worker: WorkerId,
+        /// Its own memory, in bytes.
+        own: u64,
+        /// What it may have.
+        max: u64,
+        /// Since it was ready.
+        age: Duration,
+    },
     /// A worker did not leave in time and is killed.
     WorkerKilled(WorkerId),
     /// The service stops without waiting for this killed worker any longer.

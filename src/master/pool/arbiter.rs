@@ -4,6 +4,7 @@
 //! and what is done about it all in `reconcile.rs`.
 
 use super::generation::{self, ForkServer, GenerationId};
+use super::memory::MemoryChecks;
 use super::pause::Pause;
 use super::reload::{Next, PendingReload, Rollout};
 use super::respawn::{Cause, Respawn};
@@ -44,6 +45,7 @@ pub struct Arbiter {
     pub(super) replace: Pause,
     /// When the heartbeats are checked again.
     pub(super) next_heartbeat_check: Instant,
+    pub(super) memory_checks: MemoryChecks,
     /// What was announced to the service manager last.
     pub(super) announced: Option<Announcement>,
     /// The last number of each kind that is in use. None is used twice.
@@ -95,6 +97,7 @@ impl Arbiter {
             spawn_after: None,
             replace: Pause::new(Duration::from_secs(1), Duration::from_secs(30)),
             next_heartbeat_check: now,
+            memory_checks: MemoryChecks::new(now),
             announced: None,
             last_generation: 0,
             last_worker: 0,
@@ -173,6 +176,8 @@ impl Arbiter {
                     self.worker_gone(id, &worker, exit, served, now);
                 }
             }
+
+            Event::MemoryMeasured(uses) => self.memory_measured(&uses, now),
 
             Event::Tick(heartbeats) => {
                 let interval = self.heartbeat_check_interval();

@@ -93,10 +93,22 @@ pub enum Event {
         served: bool,
     },
 
+    /// The answer to [`Action::MeasureMemory`](super::Action::MeasureMemory). One that
+    /// is gone or cannot be measured is left out.
+    MemoryMeasured(Vec<MemoryUse>),
+
     /// The deadline has come. How long each worker of
     /// [`Arbiter::with_heartbeat`](super::Arbiter::with_heartbeat) has been
     /// silent, by the scoreboard.
     Tick(Vec<Heartbeat>),
+}
+
+/// The memory of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryUse {
+    pub worker: WorkerId,
+    /// Its own, in bytes: what would be free without it.
+    pub own: u64,
 }
 
 /// How long a worker has been silent.

@@ -54,6 +54,7 @@ impl Arbiter {
                 self.begin_reload();
                 self.replace_fork_server(now);
                 self.spawn_probe(now);
+                self.order_measurement(now);
             }
             Lifecycle::Stopping(status, mode) => self.continue_stop(status, mode, now),
             Lifecycle::Stopped(..) => {}
@@ -435,6 +436,7 @@ impl Arbiter {
             .chain(self.spawn_after.filter(|_| !stopping))
             .chain(replace)
             .chain(heartbeat)
+            .chain(self.next_measurement())
             .min()
     }
 

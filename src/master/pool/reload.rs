@@ -2,6 +2,7 @@
 
 use super::arbiter::{Lifecycle, StopMode};
 use super::generation::{self, GenerationId};
+use super::memory::MemoryChecks;
 use super::respawn::Respawn;
 use super::wanted::{MOST_WORKERS, Wanted};
 use super::worker_state::WorkerId;
@@ -96,16 +97,19 @@ impl Arbiter {
             Order::Scale(to) if !stopping => {
                 self.change_count(usize::from(to.clamp(1, MOST_WORKERS)), by);
             }
-            Order::Replace(id) if !stopping => {
-                if let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.serves()) {
-                    worker.to_be_replaced = true;
-                }
-            }
+            Order::Replace(id) if !stopping => self.replace_worker(id),
             Order::Stop
             | Order::OneWorkerMore
             | Order::OneWorkerFewer
             | Order::Scale(_)
             | Order::Replace(_) => {}
+        }
+    }
+
+    /// Has a worker replaced that serves.
+    pub(super) fn replace_worker(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.serves()) {
+            worker.to_be_replaced = true;
         }
     }
 
@@ -184,6 +188,7 @@ impl Arbiter {
         }
         // Failures of the generation before say nothing about this one.
         self.respawn = Respawn::new();
+        self.memory_checks = MemoryChecks::new(now);
         let fork_servers: Vec<GenerationId> = self.fork_servers.keys().copied().collect();
         for generation in fork_servers {
             if generation != self.current {

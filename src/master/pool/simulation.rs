@@ -16,21 +16,24 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
-use world::{App, SECOND, Step, World};
+use world::{App, MAX, SECOND, Step, World};
 
 fn settings() -> impl Strategy<Value = Wanted> {
     let timeout = prop_oneof![1 => Just(None), 3 => (1u64..8).prop_map(Some)];
     let boot = prop_oneof![1 => Just(None), 3 => (1u64..20).prop_map(Some)];
-    let machine = (0usize..4, any::<bool>());
+    let machine = (0usize..4, any::<bool>(), prop::option::of(Just(MAX)));
     (1u16..6, timeout, 0u64..8, boot, 0u16..4, machine).prop_map(
-        |(workers, timeout, graceful, boot, surge, (processors, preload))| Wanted {
-            workers,
-            timeout: timeout.map(Duration::from_secs),
-            graceful_timeout: Duration::from_secs(graceful),
-            boot_timeout: boot.map(Duration::from_secs),
-            surge,
-            processors,
-            preload,
+        |(workers, timeout, graceful, boot, surge, (processors, preload, worker_memory_max))| {
+            Wanted {
+                workers,
+                timeout: timeout.map(Duration::from_secs),
+                graceful_timeout: Duration::from_secs(graceful),
+                boot_timeout: boot.map(Duration::from_secs),
+                surge,
+                processors,
+                preload,
+                worker_memory_max,
+            }
         },
     )
 }
@@ -56,6 +59,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Order(Order::OneWorkerFewer)),
         1 => (0u16..8).prop_map(|workers| Step::Order(Order::Scale(workers))),
         2 => (0usize..8).prop_map(Step::Replace),
+        2 => (0usize..8).prop_map(Step::WorkerGrows),
         2 => (0usize..8).prop_map(Step::WorkerDies),
         3 => (0usize..8).prop_map(Step::WorkerCrashes),
         1 => (0usize..8).prop_map(Step::WorkerHangs),
@@ -148,6 +152,43 @@ proptest! {
             let serving: BTreeSet<_> = world.serving().map(|(id, _)| id).collect();
             assert!(serving.is_disjoint(&old));
             assert_eq!(serving.len(), world.arbiter.summary().wanted);
+        })?;
+    }
+
+    #[test]
+    fn workers_that_are_too_large_are_replaced_one_at_a_time(
+        wanted in settings(),
+        seed in any::<u64>(),
+    ) {
+        let wanted = Wanted { worker_memory_max: Some(MAX), ..wanted };
+        simulate(wanted, App::Loads(50), seed, |world| {
+            world.pass(30 * SECOND);
+            for which in 0..8 {
+                world.step(&Step::WorkerGrows(which));
+            }
+            world.fewest_serving = usize::MAX;
+            // Each check finds one of at most five, and a young one waits for its turn.
+            world.pass(180 * SECOND);
+
+            assert!(world.serving().all(|(_, one)| one.memory <= MAX));
+            assert_eq!(world.serving().count(), world.arbiter.summary().wanted);
+            assert!(world.fewest_serving >= usize::from(wanted.workers));
+        })?;
+    }
+
+    #[test]
+    fn a_limit_below_what_each_worker_needs_does_not_replace_them_in_a_hot_loop(
+        workers in 1u16..6,
+        loads_ms in 0u64..100,
+        seed in any::<u64>(),
+    ) {
+        let wanted = Wanted { worker_memory_max: Some(MAX), ..pool_of(workers) };
+        simulate(wanted, App::Loads(loads_ms), seed, |world| {
+            world.memory_when_forked = MAX + 1;
+            world.pass(600 * SECOND);
+
+            // A young one after each pause, and each of the others once a minute.
+            assert!(world.spawned <= usize::from(workers) * 11 + 15, "{}", world.spawned);
         })?;
     }
 
@@ -261,7 +302,7 @@ proptest! {
             let before = world.arbiter.summary();
             assert_eq!((before.ready, before.starting), (0, 2));
 
-            for which in 0..11 {
+            for which in 0..12 {
                 world.step(&Step::StaleEvent(which));
                 assert_eq!(world.arbiter.summary(), before);
             }
@@ -293,5 +334,6 @@ fn pool_of(workers: u16) -> Wanted {
         surge: 1,
         processors: 2,
         preload: false,
+        worker_memory_max: None,
     }
 }

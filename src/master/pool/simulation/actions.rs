@@ -163,6 +163,17 @@ impl World {
                 self.spawned += 1;
                 self.order_worker(generation, worker);
             }
+            Action::MeasureMemory { workers, above } => {
+                assert_eq!(self.current.worker_memory_max, Some(above));
+                let uses = (workers.into_iter())
+                    .map(|worker| MemoryUse {
+                        worker,
+                        own: self.worker(worker).memory,
+                    })
+                    .collect();
+                let after = self.rng.below(100);
+                self.schedule(after, Scheduled::Event(Event::MemoryMeasured(uses)));
+            }
             Action::Lend(id) => {
                 let worker = self.worker(id);
                 assert!(!worker.lent && !worker.asked && !worker.aborted);

@@ -5,6 +5,7 @@ mod deaths;
 mod fixture;
 mod heartbeat;
 mod lost_fork_server;
+mod memory;
 mod reload;
 mod start;
 mod stop;
