@@ -21,7 +21,7 @@ use crate::pool::{Action, Arbiter, Event, MOST_WORKERS, Phase, Wanted};
 use crate::process::{Output, WorkerFolder};
 use crate::signals::Signals;
 use crate::status;
-use crate::systemd::Notifier;
+use crate::systemd::{Notifier, PressureWatch};
 use crate::wakeups::{Source, Wakeups};
 use notifications::Notifications;
 use processes::Processes;
@@ -53,6 +53,8 @@ pub struct Master {
     wakeups: Wakeups,
     signals: Signals,
     control: Option<Server>,
+    /// `None`: nobody tells of it.
+    pressure: Option<PressureWatch>,
     /// The control client whose order the arbiter is handling.
     ordering_client: Option<u32>,
     arbiter: Arbiter,
@@ -82,6 +84,7 @@ pub struct Parts {
     pub signals: Signals,
     pub listeners: Vec<Listener>,
     pub control: Option<Server>,
+    pub pressure: Option<PressureWatch>,
 }
 
 impl Master {
@@ -93,6 +96,9 @@ impl Master {
         wakeups.add(parts.log.resume(), Source::LogHasRoom)?;
         if let Some(control) = &parts.control {
             control.register(&wakeups)?;
+        }
+        if let Some(pressure) = &parts.pressure {
+            wakeups.add(pressure, Source::MemoryPressure(pressure.kind()))?;
         }
         let (arbiter, actions) = Arbiter::new(wanted(&parts.config), now);
         let read_output = parts.log.has_fields();
@@ -109,6 +115,7 @@ impl Master {
             wakeups,
             signals: parts.signals,
             control: parts.control,
+            pressure: parts.pressure,
             ordering_client: None,
             arbiter,
             pending: VecDeque::new(),

@@ -4,10 +4,13 @@
 file `NAME.started`, and answers when the test has made a file `NAME`.
 """
 
+import gc
 import os
 import time
 
 held = []
+# By itself it would find it at some time or other.
+gc.disable()
 
 
 def app(environ, start_response):
@@ -24,3 +27,10 @@ def app(environ, start_response):
     body = b"%d" % os.getpid()
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
+
+
+def litter(size):
+    """Makes garbage of so many MiB that only the garbage collector finds."""
+    # Many small pieces, so that the allocator does not give them back as whole mappings.
+    pieces = [bytes(1000) for _ in range(size << 10)]
+    pieces.append(pieces)

@@ -1,10 +1,16 @@
-//! Workers that have more memory than they may.
+//! Workers that have more memory than they may, and memory that is short.
 
 use crate::harness::{
-    Closing, Load, Server,
-    processes::{self, pid_in},
+    Closing, Load, Running, Server,
+    processes::{self, Pid, pid_in},
 };
-use std::time::Duration;
+use nix::{sys::stat::Mode, unistd::mkfifo};
+use std::{
+    fs,
+    io::Write,
+    os::unix::net::{UnixListener, UnixStream},
+    time::Duration,
+};
 
 fn limited(workers: u16) -> Server {
     Server::running("growing:app")
@@ -91,4 +97,108 @@ fn a_reload_brings_another_limit() {
 
     server.wait_for_log("more than worker_memory_max (120.0 MiB)");
     assert_eq!(server.log_count("(80.0 MiB)"), 0);
+}
+
+/// Starts `server` with a FIFO in place of the file by which the kernel tells of memory
+/// pressure.
+fn with_a_fifo(server: Server) -> Running {
+    let fifo = server.path("pressure");
+    mkfifo(fifo.as_str(), Mode::S_IRWXU).unwrap();
+    let server = server
+        .setting("loglevel", "debug")
+        .env("MEMORY_PRESSURE_WATCH", &fifo);
+    server.start()
+}
+
+/// Two workers, each of which has made garbage of 60 MiB as it loaded the application.
+fn littered(class: &str) -> Running {
+    let server = Server::running("shop:app")
+        .workers(2)
+        .setting("worker_class", class)
+        .setting("threads", if class == "sync" { 1 } else { 2 })
+        .file(
+            "shop.py",
+            "import growing\ngrowing.litter(60)\napp = growing.app\n",
+        );
+    let server = with_a_fifo(server);
+    for pid in server.wait_for_workers(2) {
+        assert!(own_mib(pid) > 60, "{} MiB", own_mib(pid));
+    }
+    server
+}
+
+/// The kernel would tell so of memory pressure.
+fn report_pressure(server: &Running) {
+    fs::write(server.folder().join("pressure"), "x").unwrap();
+}
+
+fn own_mib(pid: Pid) -> u64 {
+    processes::own_memory(pid).unwrap_or(0) / 1024
+}
+
+#[test]
+fn when_memory_is_short_the_workers_collect_their_garbage() {
+    for class in ["sync", "gthread"] {
+        let server = littered(class);
+
+        report_pressure(&server);
+
+        server.wait_for_log("Memory is short");
+        for pid in server.worker_pids() {
+            server.wait_until("the garbage is collected", || own_mib(pid) < 60);
+            server.wait_for_log(&format!("MiB (pid {pid})"));
+        }
+        assert_eq!(server.get("/").status, 200);
+    }
+}
+
+#[test]
+fn workers_collect_between_requests_and_no_request_is_lost() {
+    for class in ["sync", "gthread"] {
+        let server = littered(class);
+        let traffic = server.under(Load {
+            closing: Closing::Forbidden,
+            ..Load::default()
+        });
+        traffic.wait_for_answers(100);
+
+        report_pressure(&server);
+        for pid in server.worker_pids() {
+            server.wait_until("the garbage is collected", || own_mib(pid) < 60);
+        }
+        traffic.wait_for_answers(traffic.answered() + 100);
+
+        assert_eq!(traffic.finish(), [] as [String; 0]);
+    }
+}
+
+#[test]
+fn pressure_may_come_over_a_socket_which_may_end() {
+    let server = Server::running("growing:app").workers(1);
+    let path = server.path("pressure");
+    let listener = UnixListener::bind(&path).unwrap();
+    let server = server
+        .env("MEMORY_PRESSURE_WATCH", &path)
+        .env("MEMORY_PRESSURE_WRITE", "aGVsbG8=")
+        .start();
+    let (mut manager, _): (UnixStream, _) = listener.accept().unwrap();
+    server.wait_for_workers(1);
+
+    manager.write_all(b"x").unwrap();
+
+    server.wait_for_log("Memory is short");
+    drop(manager);
+    server.wait_for_log("Memory pressure is not watched any more");
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn a_service_that_cannot_be_told_of_pressure_serves_all_the_same() {
+    let server = Server::running("growing:app")
+        .workers(1)
+        .env("MEMORY_PRESSURE_WATCH", "/nowhere/pressure")
+        .start();
+
+    server.wait_for_log("Memory pressure is not watched: cannot watch /nowhere/pressure: No such");
+    assert_eq!(server.get("/").status, 200);
 }

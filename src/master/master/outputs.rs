@@ -76,7 +76,8 @@ impl Outlived {
                 | Source::ControlClient(_)
                 | Source::ForkServer(_)
                 | Source::Worker(_)
-                | Source::LogHasRoom,
+                | Source::LogHasRoom
+                | Source::MemoryPressure(_),
                 _,
             ) => false,
         }

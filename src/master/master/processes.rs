@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
-use tracing::error;
+use tracing::{debug, error};
 
 pub(super) struct Processes {
     pub(super) fork_servers: BTreeMap<GenerationId, ForkServerProcess>,
@@ -190,6 +190,21 @@ impl Processes {
         }
     }
 
+    /// Asks a worker to collect its garbage. One that does not read its link is asked again
+    /// when memory is short the next time.
+    pub(super) fn collect(&self, id: WorkerId) {
+        let link = self
+            .workers
+            .get(&id)
+            .and_then(|worker| worker.link.as_ref());
+        if let Some(Err(error)) = link.map(|link| link.send(&ToWorker::Collect, &[])) {
+            debug!(
+                worker_id = id.0,
+                "Cannot ask worker {id} to collect garbage: {error}"
+            );
+        }
+    }
+
     /// Lets a worker that is retiring close idle connections soon.
     pub(super) fn hurry(&self, id: WorkerId, within: Duration) {
         let Some(worker) = self.workers.get(&id) else {
@@ -272,15 +287,23 @@ impl Processes {
                 continue;
             };
             match process::own_memory(handle.pid, above) {
-                Ok(own) => uses.push(MemoryUse { worker, own }),
+                Ok(own) => {
+                    let reading = self.reading(worker);
+                    let is_idle = reading.is_some_and(|reading| reading.busy_since_ms == 0);
+                    uses.push(MemoryUse {
+                        worker,
+                        own,
+                        is_idle,
+                    });
+                }
                 // It has just ended.
                 Err(error) if Errno::from_io_error(&error) == Some(Errno::SRCH) => {}
                 Err(error) if !self.is_memory_hidden => {
                     self.is_memory_hidden = true;
                     let pid = handle.pid;
                     error!(
-                        "worker_memory_max has no effect: the kernel does not tell the memory of \
-                         worker {worker} in /proc/{pid}/smaps_rollup: {error}"
+                        "The memory of workers cannot be measured, and none is replaced for \
+                         having too much: worker {worker}, /proc/{pid}/smaps_rollup: {error}"
                     );
                 }
                 Err(_) => {}

@@ -62,6 +62,12 @@ impl Master {
                     events::worker_too_large(worker.named(), own, max, age);
                 }
             }
+            Report::MemoryPressure(reports) => events::memory_pressure(reports),
+            Report::WorkerRecycled(worker, own) => {
+                if let Some(worker) = self.processes.workers.get(&worker) {
+                    events::worker_recycled(worker.named(), own);
+                }
+            }
             Report::WorkerKilled(id) => {
                 if let Some(worker) = self.processes.workers.get(&id) {
                     events::worker_killed(worker.named(), "it did not leave in time");

@@ -1,6 +1,6 @@
 //! What the arbiter wants done, and the reasons it gives.
 
-use super::{ExitStatus, GenerationId, Requester, WorkerId};
+use super::{Check, ExitStatus, GenerationId, Requester, WorkerId};
 use rgunicorn_link::protocol::LoadFailure;
 use std::fmt;
 use std::time::Duration;
@@ -42,10 +42,14 @@ pub enum Action {
     /// Measure the memory of these workers, and answer with
     /// [`MemoryMeasured`](super::Event::MemoryMeasured).
     MeasureMemory {
+        check: Check,
         workers: Vec<WorkerId>,
         /// Only more than these bytes have to be exact.
         above: u64,
     },
+    /// Ask it to collect its garbage when it is in no request, and to give memory back
+    /// to the system.
+    Collect(WorkerId),
     /// Lend it the listeners.
     Lend(WorkerId),
     /// Ask it to leave the listeners, finish its requests and exit.
@@ -133,6 +137,10 @@ pub enum Report {
         /// Since it was ready.
         age: Duration,
     },
+    /// Memory is short. The kernel has reported it so often since this was reported last.
+    MemoryPressure(u32),
+    /// Memory stays short, and this worker is replaced, which has so much of its own.
+    WorkerRecycled(WorkerId, u64),
     /// A worker did not leave in time and is killed.
     WorkerKilled(WorkerId),
     /// The service stops without waiting for this killed worker any longer.

@@ -95,7 +95,11 @@ pub enum Event {
 
     /// The answer to [`Action::MeasureMemory`](super::Action::MeasureMemory). One that
     /// is gone or cannot be measured is left out.
-    MemoryMeasured(Vec<MemoryUse>),
+    MemoryMeasured(Check, Vec<MemoryUse>),
+    /// The kernel says that processes of the service wait for memory.
+    MemoryPressure,
+    /// A worker has collected its garbage.
+    Collected(WorkerId),
 
     /// The deadline has come. How long each worker of
     /// [`Arbiter::with_heartbeat`](super::Arbiter::with_heartbeat) has been
@@ -109,6 +113,17 @@ pub struct MemoryUse {
     pub worker: WorkerId,
     /// Its own, in bytes: what would be free without it.
     pub own: u64,
+    /// No request is under way.
+    pub is_idle: bool,
+}
+
+/// Why workers are measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// Each may have so much.
+    Limit,
+    /// Memory is short.
+    Pressure,
 }
 
 /// How long a worker has been silent.

@@ -12,7 +12,7 @@
 use super::arbiter::Lifecycle;
 use super::pause::Pause;
 use super::worker_state::{State, WorkerId};
-use super::{Action, Arbiter, MemoryUse, Report};
+use super::{Action, Arbiter, Check, MemoryUse, Report};
 use std::time::{Duration, Instant};
 
 /// How often the workers are measured.
@@ -48,7 +48,12 @@ impl Arbiter {
         if let Some(above) = self.wanted.worker_memory_max.filter(|_| is_due) {
             self.memory_checks.next = now + INTERVAL;
             let workers = self.measurable().map(|(id, _)| id).collect();
-            self.actions.push(Action::MeasureMemory { workers, above });
+            let check = Check::Limit;
+            self.actions.push(Action::MeasureMemory {
+                check,
+                workers,
+                above,
+            });
         }
     }
 
@@ -60,15 +65,22 @@ impl Arbiter {
         is_needed.then_some(self.memory_checks.next)
     }
 
-    /// Replaces the largest worker of those that are too large, if it is time.
-    pub(super) fn memory_measured(&mut self, uses: &[MemoryUse], now: Instant) {
-        let Some(max) = self.wanted.worker_memory_max else {
-            return;
-        };
+    pub(super) fn memory_measured(&mut self, check: Check, uses: &[MemoryUse], now: Instant) {
         // A reload replaces all of them.
         if self.lifecycle != Lifecycle::Serving || self.reloads() || self.is_one_replaced() {
             return;
         }
+        match check {
+            Check::Limit => self.replace_too_large(uses, now),
+            Check::Pressure => self.recycle_largest(uses, now),
+        }
+    }
+
+    /// Replaces the largest worker of those that are too large, if it is time.
+    fn replace_too_large(&mut self, uses: &[MemoryUse], now: Instant) {
+        let Some(max) = self.wanted.worker_memory_max else {
+            return;
+        };
         let may_be_young = self.memory_checks.young.is_over(now);
         let largest = (uses.iter().filter(|used| used.own > max))
             .filter_map(|used| {
@@ -94,7 +106,7 @@ impl Arbiter {
 
     /// The workers that may be replaced: those that serve, of the current generation, and
     /// since when they are ready. A new generation replaces all others.
-    fn measurable(&self) -> impl Iterator<Item = (WorkerId, Instant)> {
+    pub(super) fn measurable(&self) -> impl Iterator<Item = (WorkerId, Instant)> {
         (self.workers.iter()).filter_map(|(&id, worker)| match worker.state {
             State::Serving { since } if worker.generation == self.current => Some((id, since)),
             State::Serving { .. }

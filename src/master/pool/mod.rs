@@ -54,6 +54,10 @@
 //! (`memory.rs`), and has one at a time replaced that is too large: like one that an
 //! operator replaces, it serves until another does in its place.
 //!
+//! When the kernel reports memory pressure (`pressure.rs`), the workers collect their garbage
+//! one after the other. If it goes on, the largest idle one is replaced. The number of
+//! workers stays as it is wanted: to serve less is for whoever set it to decide.
+//!
 //! # A reload
 //!
 //! ```text
@@ -104,6 +108,7 @@ mod failure;
 mod generation;
 mod memory;
 mod pause;
+mod pressure;
 mod reconcile;
 mod reload;
 mod respawn;
@@ -117,7 +122,7 @@ mod worker_state;
 
 pub use action::{Action, Announcement, Reason, ReloadId, Report};
 pub use arbiter::Arbiter;
-pub use event::{Event, Heartbeat, MemoryUse, Order, Requester};
+pub use event::{Check, Event, Heartbeat, MemoryUse, Order, Requester};
 pub use exit_status::ExitStatus;
 pub use generation::{ForkServer, GenerationId};
 pub use summary::{Phase, Summary};

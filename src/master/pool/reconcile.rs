@@ -55,6 +55,7 @@ impl Arbiter {
                 self.replace_fork_server(now);
                 self.spawn_probe(now);
                 self.order_measurement(now);
+                self.continue_collecting(now);
             }
             Lifecycle::Stopping(status, mode) => self.continue_stop(status, mode, now),
             Lifecycle::Stopped(..) => {}
@@ -437,6 +438,7 @@ impl Arbiter {
             .chain(replace)
             .chain(heartbeat)
             .chain(self.next_measurement())
+            .chain(self.next_collection())
             .min()
     }
 

@@ -60,6 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0u16..8).prop_map(|workers| Step::Order(Order::Scale(workers))),
         2 => (0usize..8).prop_map(Step::Replace),
         2 => (0usize..8).prop_map(Step::WorkerGrows),
+        2 => Just(Step::MemoryPressure),
         2 => (0usize..8).prop_map(Step::WorkerDies),
         3 => (0usize..8).prop_map(Step::WorkerCrashes),
         1 => (0usize..8).prop_map(Step::WorkerHangs),
@@ -173,6 +174,31 @@ proptest! {
             assert!(world.serving().all(|(_, one)| one.memory <= MAX));
             assert_eq!(world.serving().count(), world.arbiter.summary().wanted);
             assert!(world.fewest_serving >= usize::from(wanted.workers));
+        })?;
+    }
+
+    #[test]
+    fn when_memory_is_short_every_worker_collects_and_none_is_lost(
+        wanted in settings(),
+        seconds in 1u64..20,
+        seed in any::<u64>(),
+    ) {
+        let wanted = Wanted { worker_memory_max: None, ..wanted };
+        simulate(wanted, App::Loads(50), seed, |world| {
+            world.pass(700 * SECOND);
+            let (before, spawned) = (world.serving().count(), world.spawned);
+            world.fewest_serving = usize::MAX;
+            for _ in 0..600 / seconds {
+                world.step(&Step::MemoryPressure);
+                world.pass(SECOND * u32::try_from(seconds).unwrap());
+            }
+            world.pass(60 * SECOND);
+
+            assert!(world.serving().all(|(_, one)| one.collections > 0));
+            assert!(world.fewest_serving >= before);
+            // The largest of those that are old is replaced, at most one in a minute.
+            assert!(world.spawned > spawned, "{}", world.spawned);
+            assert!(world.spawned <= spawned + 12, "{}", world.spawned);
         })?;
     }
 
@@ -302,7 +328,7 @@ proptest! {
             let before = world.arbiter.summary();
             assert_eq!((before.ready, before.starting), (0, 2));
 
-            for which in 0..12 {
+            for which in 0..13 {
                 world.step(&Step::StaleEvent(which));
                 assert_eq!(world.arbiter.summary(), before);
             }

@@ -20,6 +20,8 @@ pub(super) enum Step {
     WorkerHangs(usize),
     /// It gets more memory than it may have.
     WorkerGrows(usize),
+    /// The kernel reports that memory is short.
+    MemoryPressure,
     /// A worker is ordered to be replaced.
     Replace(usize),
     ForkServerDies(usize),
@@ -343,6 +345,7 @@ impl World {
                     self.worker(id).hangs_since.get_or_insert(now);
                 }
             }
+            Step::MemoryPressure => self.deliver(Event::MemoryPressure),
             Step::WorkerGrows(which) => {
                 if let Some(id) = self.some_worker(*which) {
                     self.worker(id).memory = MAX + 1;
@@ -401,7 +404,7 @@ impl World {
         let generation = (self.servers.iter())
             .find(|(_, one)| one.life == Life::Reaped)
             .map_or(GenerationId(1_000_000), |(&id, _)| id);
-        let event = match which % 12 {
+        let event = match which % 13 {
             0 => Event::WorkerReady(worker),
             1 => Event::WorkerStarted(worker),
             2 => Event::WorkerGone {
@@ -416,10 +419,17 @@ impl World {
             7 => Event::ForkServerRefused(generation, failure()),
             8 => Event::SpawnDeferred(worker),
             9 => Event::ForkServerLinkClosed(generation),
-            10 => Event::MemoryMeasured(vec![MemoryUse {
-                worker,
-                own: MAX + 1,
-            }]),
+            10 => {
+                let own = MAX + 1;
+                let is_idle = true;
+                let used = MemoryUse {
+                    worker,
+                    own,
+                    is_idle,
+                };
+                Event::MemoryMeasured(Check::Pressure, vec![used])
+            }
+            11 => Event::Collected(worker),
             _ => Event::Tick(vec![Heartbeat {
                 worker,
                 silent: 1000 * SECOND,

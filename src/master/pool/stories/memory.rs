@@ -17,13 +17,15 @@ fn measured(sizes: &[(u32, u64)]) -> Event {
         .map(|&(id, own)| MemoryUse {
             worker: worker(id),
             own,
+            is_idle: false,
         })
         .collect();
-    Event::MemoryMeasured(uses)
+    Event::MemoryMeasured(Check::Limit, uses)
 }
 
 fn measure(ids: &[u32]) -> Action {
     Action::MeasureMemory {
+        check: Check::Limit,
         workers: ids.iter().copied().map(worker).collect(),
         above: MAX,
     }
