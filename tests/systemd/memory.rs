@@ -36,3 +36,28 @@ pub fn a_worker_that_grows_too_large_is_replaced(lab: &Lab) {
         children.len() == 3 && !children.contains(&grown)
     });
 }
+
+/// With the units as they are, which say nothing about it, and their sandbox, which has the
+/// control groups read-only: systemd makes an exception for the one file.
+pub fn memory_pressure_is_watched_where_systemd_announces_it(lab: &Lab) {
+    let site = lab.site("shop", APP);
+    site.configure("loglevel = \"debug\"\n");
+    let site = site.start();
+    let version = lab.must("systemctl --version");
+    let version: u32 = (version.split_whitespace().nth(1))
+        .and_then(|version| version.split(['.', '~']).next()?.parse().ok())
+        .unwrap();
+
+    let open = lab.must(&format!("ls -l /proc/{}/fd", site.master()));
+    let watched = open.contains("rgunicorn@shop.service/memory.pressure");
+
+    assert_eq!(watched, version >= 254, "systemd {version}: {open}");
+    let says = |text: &str| {
+        let journal = site.journal();
+        journal
+            .iter()
+            .any(|entry| entry.message().starts_with(text))
+    };
+    assert_eq!(says("Memory pressure is watched"), version >= 254);
+    assert!(!says("Memory pressure is not watched"));
+}

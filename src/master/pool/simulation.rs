@@ -178,6 +178,34 @@ proptest! {
     }
 
     #[test]
+    fn a_stop_at_any_moment_finishes(
+        first in settings(),
+        app in app(),
+        before in prop::collection::vec(step(), 0..20),
+        stop in last_order(),
+        after in prop::collection::vec(step(), 0..5),
+        seed in any::<u64>(),
+    ) {
+        simulate(first, app, seed, |world| {
+            for step in &before {
+                world.step(step);
+            }
+            world.step(&Step::Order(stop));
+            for step in &after {
+                world.step(step);
+            }
+            world.pass(60 * SECOND);
+
+            assert!(world.exit.is_some());
+        })?;
+    }
+}
+
+proptest! {
+    // These take longer, and have fewer cases to try.
+    #![proptest_config(ProptestConfig { cases: (config().cases / 32).max(1), ..config() })]
+
+    #[test]
     fn when_memory_is_short_every_worker_collects_and_none_is_lost(
         wanted in settings(),
         seconds in 1u64..20,
@@ -217,34 +245,6 @@ proptest! {
             assert!(world.spawned <= usize::from(workers) * 11 + 15, "{}", world.spawned);
         })?;
     }
-
-    #[test]
-    fn a_stop_at_any_moment_finishes(
-        first in settings(),
-        app in app(),
-        before in prop::collection::vec(step(), 0..20),
-        stop in last_order(),
-        after in prop::collection::vec(step(), 0..5),
-        seed in any::<u64>(),
-    ) {
-        simulate(first, app, seed, |world| {
-            for step in &before {
-                world.step(step);
-            }
-            world.step(&Step::Order(stop));
-            for step in &after {
-                world.step(step);
-            }
-            world.pass(60 * SECOND);
-
-            assert!(world.exit.is_some());
-        })?;
-    }
-}
-
-proptest! {
-    // These take longer, and have fewer cases to try.
-    #![proptest_config(ProptestConfig { cases: (config().cases / 32).max(1), ..config() })]
 
     #[test]
     fn a_crash_every_half_second_never_leaves_the_pool_without_a_worker(
