@@ -86,6 +86,13 @@ fn default(setting: &Setting) -> String {
     }
 }
 
+/// What holds for all settings of units.
+const UNITS: &str = "These are for a site in /etc/rgunicorn that systemd runs. When systemd reads its \
+    units, at boot and at `systemctl daemon-reload`, rgunicorn-generator makes drop-ins of them for \
+    rgunicorn@NAME.service; of `bind` and `backlog`, for rgunicorn@NAME.socket. The file has to belong \
+    to root, and no other account may be able to write to it. Elsewhere, `user` and `group` are an \
+    error unless rgunicorn runs as these, and the others cause a warning.";
+
 /// All settings, in full.
 fn settings() -> String {
     let mut group: Option<Group> = None;
@@ -94,6 +101,9 @@ fn settings() -> String {
         if group != Some(setting.group) {
             group = Some(setting.group);
             pieces.push(format!(".SH {}\n", setting.group.heading().to_uppercase()));
+            if setting.group == Group::Units {
+                pieces.push(format!("{}\n.PP\n", prose(UNITS)));
+            }
         }
         pieces.push(format!(".TP\n.B {}\n", setting.key));
         pieces.push(format!(
@@ -106,6 +116,7 @@ fn settings() -> String {
                 .join("\n.IP\n")
         ));
         let flag = match setting.flags {
+            [] if !setting.is_argument() => "Not on the command line.".to_owned(),
             [] => format!("On the command line: {}.", setting.value_name),
             flags => format!(
                 "On the command line: {}.",
@@ -123,6 +134,9 @@ fn settings() -> String {
         let applies = match setting.applies {
             Applies::Reload => "",
             Applies::Restart => " A change needs a restart.",
+            Applies::DaemonReload => {
+                " A change needs \\fBsystemctl daemon\\-reload\\fR and a restart."
+            }
         };
         let must = format!("It must be {}.", (setting.expects)());
         pieces.push(format!(
@@ -168,6 +182,9 @@ fn example() -> String {
         if group != Some(setting.group) {
             group = Some(setting.group);
             pieces.push(format!("\n\n## {}\n", setting.group.heading()));
+            if setting.group == Group::Units {
+                pieces.push(format!("\n{}", comment(UNITS)));
+            }
         }
         let has_example = !setting.example.is_empty();
         let default = if has_example {

@@ -80,9 +80,14 @@ where
     let (request, format) = match (request, matches.get_flag("json")) {
         (request, false) => (request, Format::Text),
         (Request::Status, true) => (Request::Summary, Format::Json),
-        (Request::Summary | Request::Workers { .. } | Request::Listeners { .. }, true) => {
-            (request, Format::Json)
-        }
+        (
+            Request::Summary
+            | Request::Workers { .. }
+            | Request::Listeners { .. }
+            | Request::Config { .. }
+            | Request::Stacks { .. },
+            true,
+        ) => (request, Format::Json),
         (
             Request::Reload
             | Request::Scale { .. }
@@ -174,7 +179,7 @@ pub fn command() -> Command {
                 .short('j')
                 .long("json")
                 .action(ArgAction::SetTrue)
-                .help("Print JSON: for status, workers and listeners"),
+                .help("Print JSON: for status, workers, listeners, config and stacks"),
             Arg::new("version")
                 .short('V')
                 .long("version")
@@ -286,11 +291,11 @@ mod tests {
         for (words, says) in [
             (
                 "-i site",
-                "no command given; use reload, status, workers, listeners, scale, restart-worker or stop",
+                "no command given; use reload, status, workers, listeners, config, stacks, scale, restart-worker or stop",
             ),
             (
                 "-i site dance",
-                "unknown command \"dance\"; use reload, status, workers, listeners, scale, restart-worker or stop",
+                "unknown command \"dance\"; use reload, status, workers, listeners, config, stacks, scale, restart-worker or stop",
             ),
             (
                 "reload",

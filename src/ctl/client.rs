@@ -5,9 +5,11 @@
 
 use crate::cli::{CommandLine, Format, Target, parse_from};
 use crate::memory::Memory;
-use crate::{json, tables};
+use crate::{json, listing, tables};
 use rgunicorn::config::{self, Start};
-use rgunicorn::control::protocol::{self, Answer, LONGEST_LINE, Listener, Request, Worker};
+use rgunicorn::control::protocol::{
+    self, Answer, LONGEST_LINE, Listener, Request, Setting, Worker,
+};
 use std::env;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -75,6 +77,8 @@ pub fn run() -> ExitCode {
                 | Request::Summary
                 | Request::Workers { .. }
                 | Request::Listeners { .. }
+                | Request::Config { .. }
+                | Request::Stacks { .. }
                 | Request::Scale { .. }
                 | Request::ScaleBy { .. }
                 | Request::RestartWorker { .. }
@@ -114,7 +118,7 @@ fn carry_out(line: &CommandLine) -> Result<String, ControlError> {
         Request::Workers { .. } => {
             let workers = workers(target)?;
             Ok(match line.format {
-                Format::Text => tables::workers(&workers),
+                Format::Text => tables::workers(&workers, terminal_width()),
                 Format::Json => json::workers(&workers),
             })
         }
@@ -125,6 +129,20 @@ fn carry_out(line: &CommandLine) -> Result<String, ControlError> {
                 Format::Json => json::listeners(&listeners),
             })
         }
+        Request::Config { .. } => {
+            let settings = settings(target)?;
+            Ok(match line.format {
+                Format::Text => listing::settings(&settings),
+                Format::Json => json::settings(&settings),
+            })
+        }
+        Request::Stacks { .. } => match ask(target, line.request)? {
+            Answer::Stacks(stacks) => Ok(match line.format {
+                Format::Text => listing::stacks(&stacks),
+                Format::Json => json::stacks(&stacks),
+            }),
+            other => Err(ControlError::not_understood(&other)),
+        },
     }
 }
 
@@ -145,6 +163,13 @@ fn workers(target: &Target) -> Result<Vec<(Worker, Memory)>, ControlError> {
 fn listeners(target: &Target) -> Result<Vec<Listener>, ControlError> {
     in_parts(|from| match ask(target, Request::Listeners { from })? {
         Answer::Listeners(part) => Ok((part.listeners, part.next)),
+        other => Err(ControlError::not_understood(&other)),
+    })
+}
+
+fn settings(target: &Target) -> Result<Vec<Setting>, ControlError> {
+    in_parts(|from| match ask(target, Request::Config { from })? {
+        Answer::Settings(part) => Ok((part.settings, part.next)),
         other => Err(ControlError::not_understood(&other)),
     })
 }
@@ -206,6 +231,12 @@ fn request(mut stream: &UnixStream, request: Request) -> Result<Answer, ControlE
             line: line.trim_end().to_owned(),
         }),
     }
+}
+
+/// How many columns there are, if the result goes to a terminal.
+fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(size.ws_col.into()).filter(|columns| *columns > 0)
 }
 
 /// `text` without control characters: it may come from an application, and root

@@ -17,7 +17,7 @@ pub enum Make {
     Of(&'static str, fn(&str) -> Result<Request, String>),
 }
 
-pub const COMMANDS: [ControlCommand; 7] = [
+pub const COMMANDS: [ControlCommand; 9] = [
     ControlCommand {
         name: "reload",
         request: Make::Alone(Request::Reload),
@@ -37,6 +37,16 @@ pub const COMMANDS: [ControlCommand; 7] = [
         name: "listeners",
         request: Make::Alone(Request::Listeners { from: 0 }),
         help: "List the sockets the server listens on",
+    },
+    ControlCommand {
+        name: "config",
+        request: Make::Alone(Request::Config { from: 0 }),
+        help: "Print all settings the server runs with, and where each comes from",
+    },
+    ControlCommand {
+        name: "stacks",
+        request: Make::Of("ID", stacks),
+        help: "Print what the threads of the worker with this number or pid are doing",
     },
     ControlCommand {
         name: "scale",
@@ -80,8 +90,17 @@ impl ControlCommand {
 }
 
 fn restart_worker(word: &str) -> Result<Request, String> {
+    worker(word).map(|id| Request::RestartWorker { id })
+}
+
+fn stacks(word: &str) -> Result<Request, String> {
+    worker(word).map(|id| Request::Stacks { id })
+}
+
+/// The number or the pid of a worker.
+fn worker(word: &str) -> Result<u32, String> {
     let number = word.parse().ok().filter(|number| *number > 0);
-    number.map(|id| Request::RestartWorker { id }).ok_or_else(|| {
+    number.ok_or_else(|| {
         format!(
             "{word:?} is neither a number nor a pid of a worker; `rgunicornctl workers` lists them"
         )

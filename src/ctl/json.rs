@@ -2,7 +2,7 @@
 //! protocol, and do not change.
 
 use crate::memory::Memory;
-use rgunicorn::control::protocol::{self, Listener, Summary, Worker};
+use rgunicorn::control::protocol::{self, Listener, Setting, Stacks, Summary, Worker};
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]
@@ -23,6 +23,11 @@ struct Listeners<'a> {
     listeners: &'a [Listener],
 }
 
+#[derive(Debug, Serialize)]
+struct Settings<'a> {
+    settings: &'a [Setting],
+}
+
 pub fn status(summary: &Summary) -> String {
     one_line(summary)
 }
@@ -40,6 +45,14 @@ pub fn workers(workers: &[(Worker, Memory)]) -> String {
 
 pub fn listeners(listeners: &[Listener]) -> String {
     one_line(&Listeners { listeners })
+}
+
+pub fn settings(settings: &[Setting]) -> String {
+    one_line(&Settings { settings })
+}
+
+pub fn stacks(stacks: &Stacks) -> String {
+    one_line(stacks)
 }
 
 /// Without its line break.
@@ -62,6 +75,7 @@ mod tests {
             state: "busy".into(),
             age_ms: 5000,
             busy_ms: Some(12),
+            request: Some("GET /".into()),
             connections: 3,
             requests: 4,
             errors: 5,
@@ -74,13 +88,24 @@ mod tests {
         assert_eq!(
             workers(&[(worker, memory)]),
             "{\"workers\":[{\"worker\":1,\"pid\":70,\"generation\":2,\"state\":\"busy\",\
-             \"age_ms\":5000,\"busy_ms\":12,\"connections\":3,\"requests\":4,\"errors\":5,\
+             \"age_ms\":5000,\"busy_ms\":12,\"request\":\"GET /\",\"connections\":3,\"requests\":4,\"errors\":5,\
              \"sent_bytes\":6,\"pss_bytes\":7,\"rss_bytes\":null}]}"
         );
 
         assert_eq!(
             listeners(&[Listener::default()]),
             "{\"listeners\":[{\"name\":\"\",\"address\":\"\",\"kind\":\"\",\"opened_by\":\"\"}]}"
+        );
+
+        assert_eq!(
+            settings(&[Setting::default()]),
+            "{\"settings\":[{\"name\":\"\",\"value\":null,\"origin\":\"\",\"otherwise\":\"\",\
+             \"at_restart\":null,\"is_cut\":false}]}"
+        );
+
+        assert_eq!(
+            stacks(&Stacks::default()),
+            "{\"worker\":0,\"pid\":0,\"busy_ms\":null,\"request\":null,\"stacks\":\"\"}"
         );
 
         assert_eq!(
@@ -100,6 +125,8 @@ mod tests {
             workers(&[(Worker::default(), Memory::default())]),
             listeners(&[Listener::default()]),
             status(&Summary::default()),
+            settings(&[Setting::default()]),
+            stacks(&Stacks::default()),
         ]
         .concat();
         for name in text.split('"').filter(|name| {

@@ -5,6 +5,7 @@ mod cli;
 mod client;
 mod commands;
 mod json;
+mod listing;
 mod memory;
 mod tables;
 

@@ -1,5 +1,6 @@
-//! Lists as tables: a line for each row, in 80 columns. No cell but those of the last
-//! column has a space in it, so that other programs can take a line apart.
+//! Lists as tables: a line for each row, in 80 columns but for a request, which may be long.
+//! No cell but those of the last column has a space in it, so that other programs can take a
+//! line apart.
 
 use crate::memory::Memory;
 use rgunicorn::control::protocol::{Listener, Worker};
@@ -11,8 +12,12 @@ enum Align {
     Right,
 }
 
-/// What is known of workers, of each with its memory.
-pub fn workers(workers: &[(Worker, Memory)]) -> String {
+/// A terminal that is too narrow shows this much of a request all the same.
+const SHORTEST_REQUEST: usize = 12;
+
+/// What is known of workers, of each with its memory. No line is longer than `width`, if the
+/// rest of the table leaves some room for requests.
+pub fn workers(workers: &[(Worker, Memory)], width: Option<usize>) -> String {
     use Align::{Left, Right};
     let (size, bytes): (_, fn(&Memory) -> Option<u64>) =
         if workers.iter().any(|(_, memory)| memory.pss.is_some()) {
@@ -30,6 +35,7 @@ pub fn workers(workers: &[(Worker, Memory)]) -> String {
         ("REQUESTS", Right),
         ("ERRORS", Right),
         (size, Right),
+        ("REQUEST", Left),
     ];
     let row = |(worker, memory): &(Worker, Memory)| {
         [
@@ -42,9 +48,25 @@ pub fn workers(workers: &[(Worker, Memory)]) -> String {
             worker.requests.to_string(),
             worker.errors.to_string(),
             or_dash(bytes(memory).map(mebibytes)),
+            or_dash(worker.request.clone()),
         ]
     };
-    table(columns, workers.iter().map(row))
+    let table = table(columns, workers.iter().map(row));
+    let Some(width) = width else { return table };
+    let request_at = table.lines().next().and_then(|head| head.find("REQUEST"));
+    let width = width.max(request_at.unwrap_or_default() + SHORTEST_REQUEST);
+    let lines: Vec<String> = table.lines().map(|line| cut(line, width)).collect();
+    lines.join("\n")
+}
+
+/// As much of `line` as fits, with a mark if that is not all.
+fn cut(line: &str, width: usize) -> String {
+    const MARK: &str = "...";
+    if line.chars().count() <= width {
+        return line.to_owned();
+    }
+    let kept = width.saturating_sub(MARK.len());
+    line.chars().take(kept).chain(MARK.chars()).collect()
 }
 
 pub fn listeners(listeners: &[Listener]) -> String {
@@ -98,7 +120,7 @@ fn or_dash(cell: Option<String>) -> String {
 }
 
 /// A time in the unit that fits it.
-fn span(millis: u64) -> String {
+pub fn span(millis: u64) -> String {
     let seconds = millis / 1000;
     match seconds {
         0..60 => format!("{seconds}.{}s", millis % 1000 / 100),
@@ -136,6 +158,7 @@ mod tests {
             worker: 12,
             state: "busy".into(),
             busy_ms: Some(3250),
+            request: Some("GET /reports?".into()),
             errors: 2,
             ..idle()
         };
@@ -150,19 +173,22 @@ mod tests {
             rss: Some(30 * MIB),
         };
 
-        let table = workers(&[
-            (idle(), memory(Some(9 * MIB))),
-            (busy, memory(None)),
-            (ordered, Memory::default()),
-        ]);
+        let table = workers(
+            &[
+                (idle(), memory(Some(9 * MIB))),
+                (busy, memory(None)),
+                (ordered, Memory::default()),
+            ],
+            None,
+        );
 
         assert_eq!(
             table,
             "\
-WORKER   PID  GEN  STATE     BUSY  CONNS  REQUESTS  ERRORS     PSS
-     1  4711    1  idle         -      3      1200       0  9.0MiB
-    12  4711    1  busy      3.2s      3      1200       2       -
-    13     -    0  starting     -      0         0       0       -"
+WORKER   PID  GEN  STATE     BUSY  CONNS  REQUESTS  ERRORS     PSS  REQUEST
+     1  4711    1  idle         -      3      1200       0  9.0MiB  -
+    12  4711    1  busy      3.2s      3      1200       2       -  GET /reports?
+    13     -    0  starting     -      0         0       0       -  -"
         );
     }
 
@@ -173,10 +199,10 @@ WORKER   PID  GEN  STATE     BUSY  CONNS  REQUESTS  ERRORS     PSS
             rss: Some(30 * MIB),
         };
 
-        let table = workers(&[(idle(), memory)]);
+        let table = workers(&[(idle(), memory)], None);
 
-        assert!(table.lines().next().unwrap().ends_with("RSS"), "{table}");
-        assert!(table.ends_with("30.0MiB"), "{table}");
+        assert!(table.lines().next().unwrap().contains("  RSS  "), "{table}");
+        assert!(table.ends_with("30.0MiB  -"), "{table}");
     }
 
     #[test]
@@ -197,11 +223,31 @@ WORKER   PID  GEN  STATE     BUSY  CONNS  REQUESTS  ERRORS     PSS
             rss: None,
         };
 
-        let table = workers(&[(worker, memory)]);
+        let table = workers(&[(worker, memory)], None);
 
         for line in table.lines() {
+            let line = line.strip_suffix("  REQUEST").unwrap_or(line);
             assert!(line.len() <= 80, "{} columns: {line}", line.len());
         }
+    }
+
+    #[test]
+    fn a_request_is_cut_where_the_terminal_ends() {
+        let worker = Worker {
+            request: Some(format!("GET /{}", "x".repeat(180))),
+            ..idle()
+        };
+
+        let last = |width| {
+            let table = workers(&[(worker.clone(), Memory::default())], Some(width));
+            table.lines().last().unwrap().to_owned()
+        };
+
+        assert_eq!(last(100).len(), 100);
+        assert!(last(100).ends_with("x..."));
+        // The other columns are not cut.
+        assert!(last(10).ends_with("GET /xxxx..."), "{}", last(10));
+        assert!(last(1000).ends_with('x'));
     }
 
     #[test]

@@ -13,7 +13,8 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 /// A listening socket, shared with the other workers and the master.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    socket: CloseOnFork,
+    /// `None` once it is closed.
+    socket: Option<CloseOnFork>,
     /// The worker's number for it.
     pub(crate) number: u32,
     is_watched: bool,
@@ -32,7 +33,7 @@ pub(crate) enum Accepted {
 impl Listener {
     pub(crate) fn new(socket: OwnedFd, number: u32) -> Self {
         Self {
-            socket: socket.into(),
+            socket: Some(socket.into()),
             number,
             is_watched: false,
         }
@@ -40,9 +41,9 @@ impl Listener {
 
     /// Of all workers that watch a listener, one is woken (`EPOLLEXCLUSIVE`).
     pub(crate) fn watch(&mut self, epoll: BorrowedFd<'_>, data: EventData) -> io::Result<()> {
-        if !self.is_watched {
+        if let Some(socket) = self.socket.as_ref().filter(|_| !self.is_watched) {
             let flags = EventFlags::IN | EventFlags::EXCLUSIVE;
-            epoll::add(epoll, &self.socket, data, flags)?;
+            epoll::add(epoll, socket, data, flags)?;
             self.is_watched = true;
         }
         Ok(())
@@ -51,20 +52,34 @@ impl Listener {
     /// Closing the descriptor is not enough: the other processes' copies keep the
     /// registration alive (epoll(7)).
     pub(crate) fn unwatch(&mut self, epoll: BorrowedFd<'_>) -> io::Result<()> {
-        if self.is_watched {
-            epoll::delete(epoll, &self.socket)?;
+        if let Some(socket) = self.socket.as_ref().filter(|_| self.is_watched) {
+            epoll::delete(epoll, socket)?;
             self.is_watched = false;
         }
         Ok(())
     }
 
-    pub(crate) fn poll(&self) -> PollFd<'_> {
-        PollFd::new(&self.socket, PollFlags::IN)
+    /// Accepts nothing any more. It must not be watched.
+    pub(crate) fn close(&mut self) {
+        self.socket = None;
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.socket.is_none()
+    }
+
+    /// `None` once it is closed.
+    pub(crate) fn poll(&self) -> Option<PollFd<'_>> {
+        let socket = self.socket.as_ref()?;
+        Some(PollFd::new(socket, PollFlags::IN))
     }
 
     pub(crate) fn accept(&self) -> io::Result<Accepted> {
+        let Some(socket) = &self.socket else {
+            return Ok(Accepted::Nothing);
+        };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        match rustix::net::acceptfrom_with(&self.socket, flags) {
+        match rustix::net::acceptfrom_with(socket, flags) {
             Ok((socket, address)) => {
                 let peer = match address {
                     Some(address) if address.address_family() != AddressFamily::UNIX => {

@@ -75,9 +75,12 @@ pub enum Idle {
 /// What a worker tells the master.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromWorker {
-    /// The process exists. The application is not loaded yet.
+    /// The process exists. The application is not loaded yet. Carries a pipe into which the
+    /// worker writes the stacks of its threads, and a zero byte behind them.
     Started {
         pid: i32,
+        /// The number of the signal upon which it does.
+        stacks_signal: i32,
     },
     /// The application is loaded; the listeners may come.
     Ready,
@@ -131,6 +134,9 @@ pub struct Record {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerInfo {
     pub address: ListenAddress,
+    /// When the service stops, what waits there is served, and then it is closed. Else it
+    /// is somebody else's, who keeps it open.
+    pub closes_at_stop: bool,
 }
 
 /// Where a listener listens.

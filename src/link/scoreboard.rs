@@ -12,7 +12,11 @@ use rustix::mm::{MapFlags, ProtFlags};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+    fence,
+};
 
 /// How many rows there are: the most workers at one time, retiring ones included.
 pub const ROWS: usize = 2048;
@@ -21,7 +25,16 @@ pub const ROWS: usize = 2048;
 const HAND_OVER: u64 = 1;
 const CLOSE_SOON: u64 = 2;
 
-/// One worker's row: two cache lines, so that no worker slows another's stores.
+/// How many words of a row are for the request under way.
+const REQUEST_WORDS: usize = 24;
+
+/// The longest method and path, in bytes, that a row holds whole.
+pub const LONGEST_REQUEST: usize = REQUEST_WORDS * size_of::<u64>();
+
+/// What stands for the end of one that is longer.
+const CUT: &[u8] = b"...";
+
+/// One worker's row: whole pairs of cache lines, so that no worker slows another's stores.
 #[derive(Debug, Default)]
 #[repr(C, align(128))]
 pub struct Row {
@@ -40,6 +53,11 @@ pub struct Row {
     /// Not 0 once the master has asked the worker to leave: it can know that in
     /// the middle of a request, without looking at its link.
     retired: AtomicU64,
+    /// Counts up before `request` changes and after it: odd meanwhile.
+    request_version: AtomicU64,
+    /// The method and the path of the request under way, else of the last one; to the first
+    /// zero byte.
+    request: [AtomicU64; REQUEST_WORDS],
 }
 
 /// The values of a row at one moment.
@@ -67,7 +85,8 @@ impl Row {
     }
 
     /// A request goes to the application.
-    pub fn begin(&self, now_ms: u64) {
+    pub fn begin(&self, now_ms: u64, method: &[u8], path: &[u8]) {
+        self.set_request(method, path);
         self.beat_ms.store(now_ms, Relaxed);
         self.busy_since_ms.store(now_ms, Relaxed);
     }
@@ -81,6 +100,50 @@ impl Row {
             errors: u64::from(outcome == Outcome::Error),
             bytes,
         });
+    }
+
+    /// Which request is under way. A reader gets all of it or nothing.
+    pub fn set_request(&self, method: &[u8], path: &[u8]) {
+        let mut text = [0; LONGEST_REQUEST];
+        let mut length = 0;
+        for part in [method, b" ", path] {
+            let part = &part[..part.len().min(text.len() - length)];
+            text[length..length + part.len()].copy_from_slice(part);
+            length += part.len();
+        }
+        if method.len() + 1 + path.len() > text.len() {
+            text[LONGEST_REQUEST - CUT.len()..].copy_from_slice(CUT);
+        }
+        let version = self.request_version.load(Relaxed);
+        self.request_version.store(version.wrapping_add(1), Relaxed);
+        fence(Release);
+        // With the zero byte behind it, if there is room.
+        for (word, bytes) in self
+            .request
+            .iter()
+            .zip(text.chunks_exact(8))
+            .take(length / 8 + 1)
+        {
+            let mut value = [0; 8];
+            value.copy_from_slice(bytes);
+            word.store(u64::from_ne_bytes(value), Relaxed);
+        }
+        self.request_version.store(version.wrapping_add(2), Release);
+    }
+
+    /// The method and the path that [`Self::set_request`] was given last, as the client wrote
+    /// them. `None`: there was none, or it changes all the time.
+    pub fn request(&self) -> Option<Vec<u8>> {
+        let read = || {
+            let before = self.request_version.load(Acquire);
+            let words = self.request.each_ref().map(|word| word.load(Relaxed));
+            fence(Acquire);
+            let is_whole = before % 2 == 0 && before == self.request_version.load(Relaxed);
+            (is_whole && before > 0).then_some(words)
+        };
+        let words = (0..10).find_map(|_| read())?;
+        let bytes = words.into_iter().flat_map(u64::to_ne_bytes);
+        Some(bytes.take_while(|byte| *byte != 0).collect())
     }
 
     /// A worker that answers several requests at once: when the oldest of them began, 0 if
@@ -131,6 +194,7 @@ impl Row {
             &self.errors,
             &self.bytes,
             &self.retired,
+            &self.request_version,
         ] {
             counter.store(0, Relaxed);
         }
@@ -357,7 +421,7 @@ mod tests {
         let worker = Scoreboard::open(master.as_fd().try_clone_to_owned().unwrap()).unwrap();
 
         let row = worker.row(5).unwrap();
-        row.begin(1000);
+        row.begin(1000, b"GET", b"/");
         row.end(1002, 300, Outcome::Error);
         row.beat(1010, 4);
 
@@ -373,6 +437,54 @@ mod tests {
             }
         );
         assert_eq!(master.row(4).unwrap().read(), Reading::default());
+    }
+
+    #[test]
+    fn a_request_is_read_as_it_was_written_or_cut() {
+        let scoreboard = Scoreboard::create().unwrap();
+        let row = scoreboard.row(0).unwrap();
+        assert_eq!(row.request(), None);
+        for length in [150, 0, 1, 2, 3, 4, 5, 187, 188] {
+            let path = "x".repeat(length);
+
+            row.set_request(b"GET", path.as_bytes());
+
+            assert_eq!(row.request(), Some(format!("GET {path}").into_bytes()));
+        }
+
+        row.set_request(b"GET", &[b'y'; 189]);
+
+        let cut = format!("GET {}...", "y".repeat(185));
+        assert_eq!(row.request(), Some(cut.into_bytes()));
+        row.set_request(&[b'M'; 300], b"/");
+        assert_eq!(row.request().unwrap().len(), LONGEST_REQUEST);
+        scoreboard.clear(0);
+        assert_eq!(row.request(), None);
+    }
+
+    #[test]
+    fn a_request_that_changes_is_never_read_in_parts() {
+        let one = Scoreboard::create().unwrap();
+        let other = Scoreboard::open(one.as_fd().try_clone_to_owned().unwrap()).unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for round in 0..20_000_u32 {
+                    let letter = b"abcdefgh"[round as usize % 8];
+                    let length = round as usize % 180;
+                    one.row(0)
+                        .unwrap()
+                        .set_request(&[letter], &vec![letter; length]);
+                }
+                done.store(true, Relaxed);
+            });
+            while !done.load(Relaxed) {
+                if let Some(text) = other.row(0).unwrap().request() {
+                    let letters = text.iter().filter(|byte| **byte != b' ');
+                    assert!(letters.clone().all(|byte| *byte == text[0]), "{text:?}");
+                }
+            }
+        });
     }
 
     #[test]
@@ -396,7 +508,7 @@ mod tests {
             scoreboard.row(row).unwrap().beat(1, connections);
             scoreboard.serves(row);
         }
-        scoreboard.row(6).unwrap().begin(1);
+        scoreboard.row(6).unwrap().begin(1, b"GET", b"/");
 
         assert_eq!(scoreboard.fewest_connections_idle(4), Some(2));
         assert_eq!(scoreboard.fewest_connections_idle(5), Some(5));

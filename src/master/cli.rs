@@ -58,7 +58,7 @@ where
 fn settings(matches: &ArgMatches) -> Result<Partial, Stop> {
     let mut partial = Partial::default();
     let mut refused = Vec::new();
-    for setting in SETTINGS {
+    for setting in SETTINGS.iter().filter(|setting| setting.is_argument()) {
         let words: Vec<String> = match setting.takes {
             Takes::Nothing if matches.get_flag(setting.key) => Vec::new(),
             Takes::Nothing => continue,
@@ -99,7 +99,12 @@ pub fn command() -> Command {
         .args_override_self(true)
         .disable_help_flag(true)
         .disable_version_flag(true)
-        .args(SETTINGS.iter().map(argument))
+        .args(
+            SETTINGS
+                .iter()
+                .filter(|row| row.is_argument())
+                .map(argument),
+        )
         .next_help_heading("Options")
         .args([
             Arg::new("config")

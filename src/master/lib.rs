@@ -4,6 +4,7 @@
 //! | room         | what is in it                                                  |
 //! | ------------ | -------------------------------------------------------------- |
 //! | `start`      | from the command line to a running master, or to a reason      |
+//! | `account`    | whether the units were made of the settings that are for them    |
 //! | `master`     | the loop: wait for an event, decide, act                       |
 //! | `pool/`      | the decisions: a pure function, tried in a simulated world     |
 //! | `process/`   | fork servers and workers as processes, and what they say       |
@@ -11,13 +12,17 @@
 //! | `cli`        | the command line, made from the settings                       |
 //! | `listeners/` | the listening sockets, taken over from systemd or bound        |
 //! | `systemd/`   | what systemd is told                                           |
+//! | `units/`     | what a configuration says about the units of its site             |
+//! | `installation` | where pip has put the program                                |
 //! | `control/`   | the control socket: the master's end and the protocol          |
 //! | `log/`       | where every record goes; `log::events` names the events            |
 //! | `sys/`       | the only unsafe code                                           |
 
+mod account;
 pub mod cli;
 pub mod config;
 pub mod control;
+mod installation;
 pub mod listeners;
 pub mod log;
 mod master;
@@ -28,5 +33,6 @@ pub mod start;
 mod status;
 pub mod sys;
 pub mod systemd;
+pub mod units;
 pub mod usage;
 mod wakeups;

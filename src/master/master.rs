@@ -6,6 +6,8 @@
 //! | `events.rs`        | signals, messages and exits become events of the arbiter |
 //! | `actions.rs`       | each action of the arbiter is carried out                |
 //! | `clients.rs`       | what clients of the control socket ask is answered       |
+//! | `running_config.rs` | the settings that the master runs with are listed        |
+//! | `stacks.rs`        | what the threads of a worker do is asked of it           |
 //! | `reload.rs`        | the configuration is read again, and replaced or not     |
 //! | `processes.rs`     | the processes, and what they share with the master       |
 //! | `notifications.rs` | what is sent to systemd, and when                        |
@@ -39,11 +41,15 @@ mod outputs;
 mod processes;
 mod reload;
 mod report;
+mod running_config;
+mod stacks;
 
 /// The master and all it holds.
 pub struct Master {
     /// Where configurations are read from.
     sources: Sources,
+    /// What the master was started with: settings that need a restart are still those.
+    first_config: Config,
     /// What serves.
     current: Deployment,
     reload: ReloadState,
@@ -104,6 +110,7 @@ impl Master {
         let read_output = parts.log.has_fields();
         let mut master = Self {
             sources: parts.sources,
+            first_config: parts.config.clone(),
             current: Deployment {
                 config: parts.config,
                 folder: parts.folder,
@@ -163,6 +170,7 @@ impl Master {
         if let Some(control) = &mut self.control {
             control.run_due(now, &self.wakeups);
         }
+        self.give_up_late_stacks(now);
     }
 
     fn next_timeout(&self) -> Option<Duration> {
@@ -178,6 +186,7 @@ impl Master {
             .chain(self.log.next_change())
             .chain([self.processes.next_refresh()])
             .chain(self.control.as_ref().and_then(Server::deadline))
+            .chain(self.stacks_deadline())
             .min()
             .map(|due| due.saturating_duration_since(now) + Duration::from_millis(1))
     }
@@ -206,8 +215,16 @@ impl Master {
 
     fn is_in_transition(&self) -> bool {
         match self.arbiter.summary().phase {
-            Phase::Starting | Phase::Reloading | Phase::Stopping => true,
+            Phase::Starting | Phase::Reloading | Phase::Draining | Phase::Stopping => true,
             Phase::Serving => false,
+        }
+    }
+
+    /// Whether the service was told to stop.
+    fn is_stopping(&self) -> bool {
+        match self.arbiter.summary().phase {
+            Phase::Draining | Phase::Stopping => true,
+            Phase::Starting | Phase::Serving | Phase::Reloading => false,
         }
     }
 
@@ -230,6 +247,7 @@ fn wanted(config: &Config) -> Wanted {
         workers: u16::try_from(config.workers.count().min(most)).unwrap_or(MOST_WORKERS),
         timeout: config.timeout.get(),
         graceful_timeout: config.graceful_timeout.get(),
+        drain_time: config.drain_time.get(),
         boot_timeout: config.boot_timeout.get(),
         surge: u16::try_from(config.surge.get()).unwrap_or(MOST_WORKERS),
         processors: config::processors(),

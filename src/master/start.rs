@@ -1,5 +1,6 @@
 //! From the command line to a running master, or to the reason why there is none.
 
+use crate::account;
 use crate::cli::{self, Task};
 use crate::config::{self, Binds, Config, ConfigError, ConfigErrors, Origin, Sources};
 use crate::control::{self, Server};
@@ -319,6 +320,7 @@ fn take_over_signals() -> Result<Signals, StartError> {
 
 fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, StartError> {
     log.set_level(config.loglevel.level());
+    account::check(&config).map_err(ConfigErrors::from)?;
     let folder = find_folder(&config)?;
     let notifier = Notifier::from_env().map_err(system("reach the service manager"))?;
     let signals = take_over_signals()?;
@@ -338,6 +340,9 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Start
     }
     if !sockets.ignored.is_empty() {
         events::bind_ignored(&sockets.ignored);
+    }
+    if let Some(unused) = account::unused(&config) {
+        events::unit_settings_unused(&unused.settings, unused.remedy);
     }
     let parts = Parts {
         sources,
@@ -416,7 +421,7 @@ fn refused_control(origin: &Origin, path: &Path, error: &dyn Display) -> StartEr
     StartError::Control(origin.describe("control_socket", &problem))
 }
 
-/// Each worker costs the master a link, a pidfd and perhaps two pipes. The 256 are for
+/// Each worker costs the master a link, a pidfd, a pipe, and perhaps two more. The 256 are for
 /// everything else, among them streams that outlive their workers.
 fn descriptors_needed(config: &Config) -> u64 {
     let workers = config.workers.count() + usize::try_from(config.surge.get()).unwrap_or(0);

@@ -64,6 +64,10 @@ fn state(summary: Summary, totals: Totals, rate: u64) -> String {
             "generation {generation}: reloading, {ready} {workers} ready, {starting} starting, \
              {retiring} retiring"
         ),
+        Phase::Draining => format!(
+            "generation {generation}: draining, {ready} {workers} ready, {} busy, {rate} req/s",
+            totals.busy
+        ),
         Phase::Stopping => {
             let left = ready + starting + retiring;
             let workers = if left == 1 { "worker" } else { "workers" };
@@ -149,6 +153,11 @@ mod tests {
                 Phase::Reloading,
                 4,
                 "generation 7: reloading, 4 workers ready, 1 starting, 0 retiring",
+            ),
+            (
+                Phase::Draining,
+                4,
+                "generation 7: draining, 4 workers ready, 1 busy, 120 req/s",
             ),
             (Phase::Stopping, 0, "generation 7: stopping, 1 worker left"),
         ] {

@@ -28,6 +28,8 @@ pub enum Source {
     ForkServer(GenerationId),
     /// A worker sent something, or closed its link.
     Worker(WorkerId),
+    /// A worker wrote the stacks of its threads.
+    WorkerStacks(WorkerId),
     /// The application wrote something in a fork server.
     ForkServerOutput(GenerationId, Stream),
     /// The application wrote something in a worker.
@@ -52,8 +54,9 @@ impl Source {
             Self::WorkerOutput(worker, Stream::Stdout) => (7, worker.0),
             Self::WorkerOutput(worker, Stream::Stderr) => (8, worker.0),
             Self::LogHasRoom => (9, 0),
-            Self::MemoryPressure(pressure::Kind::File) => (10, 0),
-            Self::MemoryPressure(pressure::Kind::Stream) => (11, 0),
+            Self::WorkerStacks(worker) => (10, worker.0),
+            Self::MemoryPressure(pressure::Kind::File) => (11, 0),
+            Self::MemoryPressure(pressure::Kind::Stream) => (12, 0),
         };
         (kind << 32) | u64::from(number)
     }
@@ -71,8 +74,9 @@ impl Source {
             7 => Self::WorkerOutput(WorkerId(number), Stream::Stdout),
             8 => Self::WorkerOutput(WorkerId(number), Stream::Stderr),
             9 => Self::LogHasRoom,
-            10 => Self::MemoryPressure(pressure::Kind::File),
-            11 => Self::MemoryPressure(pressure::Kind::Stream),
+            10 => Self::WorkerStacks(WorkerId(number)),
+            11 => Self::MemoryPressure(pressure::Kind::File),
+            12 => Self::MemoryPressure(pressure::Kind::Stream),
             _ => return None,
         })
     }
@@ -122,7 +126,8 @@ impl Wakeups {
             | Source::Control
             | Source::ControlClient(_)
             | Source::ForkServer(_)
-            | Source::Worker(_) => (&self.all, EventFlags::IN),
+            | Source::Worker(_)
+            | Source::WorkerStacks(_) => (&self.all, EventFlags::IN),
         };
         Ok(epoll::add(instance, fd, data, flags)?)
     }
@@ -186,6 +191,7 @@ mod tests {
             Source::WorkerOutput(WorkerId(8), Stream::Stdout),
             Source::WorkerOutput(WorkerId(8), Stream::Stderr),
             Source::LogHasRoom,
+            Source::WorkerStacks(WorkerId(8)),
             Source::MemoryPressure(pressure::Kind::File),
             Source::MemoryPressure(pressure::Kind::Stream),
         ] {

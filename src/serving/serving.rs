@@ -66,6 +66,11 @@ pub struct Serving {
     /// at a time.
     current: Current,
     unserved: UnservedLog,
+    /// The listeners that are closed when the service stops and what waited there is
+    /// accepted, by their numbers.
+    closing: Vec<u32>,
+    /// All the application's threads are in requests: what came now would only wait here.
+    pub is_application_busy: bool,
     /// When connections are looked for again while the application is busy.
     health_due_ms: u64,
 }
@@ -123,6 +128,8 @@ impl Serving {
             request_timeout: request_timeout(site),
             current: Current::default(),
             unserved: UnservedLog::default(),
+            closing: Vec::new(),
+            is_application_busy: false,
             health_due_ms: 0,
         })
     }
@@ -153,9 +160,10 @@ impl Serving {
     }
 
     /// A request goes to the application.
-    pub fn begin_request(&self) {
+    pub fn begin_request(&self, request: &Request) {
         if let Some(row) = self.scoreboard.row(self.row) {
-            row.begin(self.engine.clock().now_ms());
+            let now_ms = self.engine.clock().now_ms();
+            row.begin(now_ms, request.method(), request.path());
         }
     }
 
@@ -283,6 +291,11 @@ impl Serving {
         for (number, fd) in (0..).zip(fds.by_ref().take(infos.len())) {
             self.engine.listen(fd, number)?;
         }
+        self.closing = (0..)
+            .zip(&infos)
+            .filter(|(_, info)| info.closes_at_stop)
+            .map(|(number, _)| number)
+            .collect();
         if let Some(wake_fd) = fds.next() {
             self.engine.set_wake_fd(wake_fd)?;
         }
@@ -321,8 +334,31 @@ impl Serving {
                 self.engine.retire(Duration::MAX)?;
                 self.engine.take_all()
             }
-            Some(Idle::CloseSoon) => self.engine.take_all(),
+            Some(Idle::CloseSoon) => {
+                self.close_listeners()?;
+                self.engine.take_all()
+            }
         }
+    }
+
+    /// Accepts what still waits where nobody will accept it after us, and closes that. A
+    /// worker that is busy leaves it to others, and comes back to it when it is not.
+    fn close_listeners(&mut self) -> io::Result<()> {
+        if !self.is_application_busy {
+            while let Some(number) = self.closing.last() {
+                if !self.engine.close_listener(*number)? {
+                    break;
+                }
+                self.closing.pop();
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a listener has to be closed before it leaves.
+    fn has_to_close_listeners(&self) -> bool {
+        let idle = self.leave.map(|leave| leave.idle);
+        idle == Some(Idle::CloseSoon) && !self.closing.is_empty()
     }
 
     /// Whether there is something that only the main thread can do.
@@ -352,8 +388,9 @@ impl Serving {
 
     /// Whether there is nothing left to do, or no time.
     pub fn is_done(&self) -> bool {
+        let is_empty = self.engine.connections() == 0 && !self.has_to_close_listeners();
         self.leave
-            .is_some_and(|leave| self.engine.connections() == 0 || self.is_late(leave))
+            .is_some_and(|leave| is_empty || self.is_late(leave))
     }
 
     fn is_late(&self, leave: Leave) -> bool {
@@ -374,7 +411,10 @@ impl Serving {
     pub fn work_without_application(&mut self) -> io::Result<Duration> {
         self.engine.turn(Duration::ZERO)?;
         self.time_out_current()?;
-        self.handle_events()?;
+        self.is_application_busy = true;
+        let handled = self.handle_events();
+        self.is_application_busy = false;
+        handled?;
         // Only once the intake goes on again, see `time_out_current`.
         self.engine.accept_between_requests()?;
         self.accept_while_busy()?;
@@ -420,7 +460,8 @@ impl Serving {
     }
 
     fn longest_sleep(&self, heartbeat: Duration) -> Duration {
-        if self.leave.is_some() && self.engine.connections() > 0 {
+        let has_work = self.engine.connections() > 0 || self.has_to_close_listeners();
+        if self.leave.is_some() && has_work {
             heartbeat.min(RETRY)
         } else {
             heartbeat

@@ -260,6 +260,22 @@ impl ThreadPool {
         (finished, activity)
     }
 
+    /// Calls `show` with the method and the path of the oldest request, if there is one.
+    pub fn with_oldest(&self, show: impl FnOnce(&[u8], &[u8])) {
+        let state = lock(&self.state);
+        let running = state.threads.iter().filter_map(|thread| {
+            let since = thread.running.as_ref()?.start;
+            Some((since, thread.target.as_slice()))
+        });
+        if let Some((_, target)) = running.min_by_key(|(since, _)| *since) {
+            let end = target.iter().position(|byte| *byte == b' ');
+            let (method, path) = target.split_at(end.unwrap_or(target.len()));
+            show(method, path.get(1..).unwrap_or_default());
+        } else if let Some(job) = state.queue.front() {
+            show(job.request.method(), job.request.path());
+        }
+    }
+
     /// Ends the requests that run for longer than `limit` by `time_out`. They are to be
     /// reported after that.
     pub fn time_out(

@@ -282,6 +282,7 @@ impl Gthread {
                 continue;
             }
             let activity = self.hand_out(&mut serving, activity, progress)?;
+            serving.is_application_busy = activity.free == 0;
             if serving.is_done() {
                 return Ok(Need::Leave);
             }
@@ -375,6 +376,10 @@ impl Gthread {
         self.wsgi.log_suppressed(now_ms, &self.reporter);
         let connections = serving.engine.connections() as u64;
         if let Some(row) = serving.scoreboard.row(serving.row) {
+            if activity.oldest_ms.is_some() {
+                self.pool
+                    .with_oldest(|method, path| row.set_request(method, path));
+            }
             row.set_load(activity.oldest_ms.unwrap_or(0), connections);
         }
         // While all threads stay in the same requests, or none takes those that wait for one

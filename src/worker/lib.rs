@@ -22,6 +22,7 @@ mod pool_thread;
 mod process;
 mod retire_flag;
 mod signals;
+mod stacks;
 mod sync;
 mod worker;
 mod wsgi;

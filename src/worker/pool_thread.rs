@@ -177,7 +177,7 @@ impl Shared {
 impl Class for Shared {
     fn begin(&mut self, serving: &mut Serving, request: &Request) {
         // Not as the current one: the pool knows it, and may keep it beside others.
-        serving.begin_request();
+        serving.begin_request(request);
         let now_ms = serving.engine.clock().now_ms();
         self.pool.begin_in_line(self.index, request, now_ms);
     }

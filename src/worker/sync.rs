@@ -33,7 +33,7 @@ impl Class for SyncClass {
 
     fn begin(&mut self, serving: &mut Serving, request: &Request) {
         serving.note_current(request);
-        serving.begin_request();
+        serving.begin_request(request);
     }
 
     fn call_ended(&mut self) {

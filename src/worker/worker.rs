@@ -5,6 +5,7 @@ use crate::gthread::{Gthread, Left};
 use crate::process;
 use crate::retire_flag::RetireFlag;
 use crate::signals::{self, BlockedSignals, Signals};
+use crate::stacks::{self, StacksPipe};
 use crate::sync::Sync;
 use crate::wsgi::Wsgi;
 use pyo3::exceptions::PySystemExit;
@@ -14,6 +15,7 @@ use rgunicorn_link::protocol::{FromWorker, Level, LoadFailure, Site, WorkerClass
 use rgunicorn_link::scoreboard::now_ms;
 use rgunicorn_link::{Link, Scoreboard};
 use rgunicorn_serving::{Reporter, Sender, Serving};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 pub struct Worker {
@@ -52,13 +54,18 @@ impl Worker {
         if site.request_timeout_ms > 0 && site.worker_class == WorkerClass::Sync {
             signals::install_dump(py)?;
         }
+        let StacksPipe { reader, signal } = stacks::install(py)?;
         drop(blocked);
-        let pid = i32::try_from(std::process::id())?;
+        let started = FromWorker::Started {
+            pid: i32::try_from(std::process::id())?,
+            stacks_signal: signal,
+        };
         // From here on the master sends signals. If it is gone, and with it the
         // reason to be here, that is no failure.
-        if link.send(&FromWorker::Started { pid }, &[]).is_err() {
+        if link.send(&started, &[reader.as_fd()]).is_err() {
             return Ok(0);
         }
+        drop(reader);
         let reporter = Reporter::new(Arc::clone(&link), site.loglevel, Sender::Worker);
         let app = match app {
             Some(app) => app,

@@ -16,7 +16,7 @@ use std::{
 
 /// A virtual environment with the applications and with Gunicorn; made once
 /// and kept in the build directory.
-fn venv() -> &'static PathBuf {
+pub fn venv() -> &'static PathBuf {
     static VENV: OnceLock<PathBuf> = OnceLock::new();
     VENV.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("venv");

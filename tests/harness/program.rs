@@ -16,6 +16,9 @@ pub const RGUNICORN: &str = env!("CARGO_BIN_EXE_rgunicorn");
 /// The client of its control socket.
 pub const RGUNICORNCTL: &str = env!("CARGO_BIN_EXE_rgunicornctl");
 
+/// What systemd runs before it reads its units.
+pub const RGUNICORN_GENERATOR: &str = env!("CARGO_BIN_EXE_rgunicorn-generator");
+
 /// Variables that would make a test depend on where it runs.
 const UNWANTED: &[&str] = &[
     "NOTIFY_SOCKET",

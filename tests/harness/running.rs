@@ -6,7 +6,7 @@ use super::{
     files::Folder,
     notices::{self, Notices},
     processes::{self, Pid},
-    program::{Outcome, RGUNICORN, RGUNICORNCTL, isolate},
+    program::{Outcome, RGUNICORNCTL, isolate},
     sockets::{ListenPid, Listening},
     traffic::{Load, Traffic},
     wait::{DEADLINE, holds_within},
@@ -18,7 +18,7 @@ use std::{
     fmt::Write,
     fs::{self, OpenOptions},
     os::unix::process::ExitStatusExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::Duration,
@@ -30,6 +30,7 @@ const CONFIG: &str = "shop.toml";
 /// How a server is started.
 pub struct Setup {
     pub folder: Folder,
+    pub program: PathBuf,
     /// The configuration file; none while it is empty.
     pub config: toml::Table,
     pub arguments: Vec<String>,
@@ -133,7 +134,7 @@ impl Running {
             }
         }
         writeln!(script, r#"exec {program} "$@" {redirections}"#).unwrap();
-        command.args(["-c", &script, "sh", RGUNICORN]);
+        command.args(["-c", &script, "sh"]).arg(&self.setup.program);
         if !self.config.borrow().is_empty() {
             command.args(["--config", CONFIG]);
         }

@@ -4,11 +4,13 @@
 use super::{
     client::Address,
     files::Folder,
+    program::RGUNICORN,
     running::{Running, Setup},
     sockets::{ListenPid, Listening, Passed, free_port},
 };
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     process::Stdio,
 };
 
@@ -25,6 +27,7 @@ impl Server {
         let mut server = Self {
             setup: Setup {
                 folder: Folder::with_apps(),
+                program: RGUNICORN.into(),
                 config: toml::Table::new(),
                 arguments: Vec::new(),
                 environment: Vec::new(),
@@ -63,6 +66,13 @@ impl Server {
     #[must_use]
     pub fn file(self, name: &str, text: &str) -> Self {
         self.setup.folder.write(name, text);
+        self
+    }
+
+    /// The server that was installed elsewhere.
+    #[must_use]
+    pub fn program(mut self, path: impl Into<PathBuf>) -> Self {
+        self.setup.program = path.into();
         self
     }
 

@@ -474,3 +474,47 @@ fn a_file_that_is_not_regular_or_too_large_is_refused_at_once() {
         assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
     }
 }
+
+#[test]
+fn an_account_that_only_units_can_give_is_refused_with_what_to_do() {
+    let file = "app = \"hello:app\"\nuser = \"nobody\"\n";
+    let outcome = Program::rgunicorn(&["--config", "shop.toml"])
+        .file("shop.toml", file)
+        .run();
+    assert_names(
+        complaint(&outcome, BAD_CONFIG),
+        &[
+            "shop.toml:2:8: user: ",
+            "\"nobody\"",
+            "start rgunicorn@NAME",
+        ],
+    );
+
+    // It only has to be looked at in the account that it is for.
+    let outcome = Program::rgunicorn(&["--config", "shop.toml", "--print-config"])
+        .file("shop.toml", file)
+        .run();
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert!(
+        outcome
+            .stdout
+            .contains("user = \"nobody\"  # shop.toml:2:8")
+    );
+
+    let outcome = Program::rgunicorn(&["-u", "nobody", "hello:app"]).run();
+    assert_names(
+        complaint(&outcome, BAD_USAGE),
+        &["option -u ", "write `user` in /etc/rgunicorn/NAME.toml"],
+    );
+}
+
+#[test]
+fn settings_of_units_that_were_not_made_of_them_are_named() {
+    let id = i64::from(rustix::process::getuid().as_raw());
+    let server = Server::running("hello:app")
+        .setting("user", id)
+        .setting("memory_max", "1G")
+        .start();
+
+    server.wait_for_log("Without effect as configured: memory_max; run `systemctl daemon-reload`");
+}

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Every Python of this machine that can be started.
-fn interpreters() -> Vec<PathBuf> {
+pub fn interpreters() -> Vec<PathBuf> {
     (10..=14)
         .filter_map(|minor| {
             let output = Command::new(format!("python3.{minor}"))

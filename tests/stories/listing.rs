@@ -26,8 +26,11 @@ fn workers(server: &Running) -> Vec<Value> {
 fn table(server: &Running, command: &str) -> Vec<Vec<String>> {
     let outcome = server.ctl(&[command]);
     assert_eq!(outcome.status, 0, "{outcome:?}");
+    let head = outcome.stdout.lines().next().unwrap();
+    let request_at = head.find("  REQUEST").unwrap_or(80);
+    assert!(request_at <= 80, "{outcome:?}");
     for line in outcome.stdout.lines() {
-        assert!(line.len() <= 80, "{outcome:?}");
+        assert!(line.len() <= 80 || command == "workers", "{outcome:?}");
         assert_eq!(line, line.trim_end());
     }
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect();
@@ -54,7 +57,8 @@ fn workers_are_listed_with_state_load_and_memory() {
     assert_eq!(
         lines[0],
         [
-            "WORKER", "PID", "GEN", "STATE", "BUSY", "CONNS", "REQUESTS", "ERRORS", "PSS"
+            "WORKER", "PID", "GEN", "STATE", "BUSY", "CONNS", "REQUESTS", "ERRORS", "PSS",
+            "REQUEST"
         ]
     );
     assert_eq!(lines.len(), 3);
@@ -65,8 +69,10 @@ fn workers_are_listed_with_state_load_and_memory() {
         if line[1] == busy {
             assert_eq!(line[3], "busy");
             assert!(line[4].ends_with('s'), "{lines:?}");
+            assert_eq!(line[9..], ["GET", "/until/go"]);
         } else {
             assert_eq!(line[3..5], ["idle", "-"]);
+            assert_eq!(line[9..], ["-"]);
         }
     }
     server.write("go", "");
@@ -92,6 +98,7 @@ fn workers_as_json_have_numbers_with_units() {
 
     assert_eq!(worker["pid"], pid);
     assert_eq!(worker["generation"], 1);
+    assert_eq!(worker["request"], "GET /until/go");
     assert!(worker["busy_ms"].as_u64() <= worker["age_ms"].as_u64());
     for size in ["pss_bytes", "rss_bytes"] {
         assert!(worker[size].as_u64() > Some(1 << 20), "{worker}");
@@ -101,6 +108,7 @@ fn workers_as_json_have_numbers_with_units() {
     server.wait_until("it is idle again", || {
         workers(&server)[0]["busy_ms"].is_null()
     });
+    assert!(workers(&server)[0]["request"].is_null());
     let mut kept_alive = server.connect();
     assert_eq!(kept_alive.get("/").status, 200);
     server.wait_until("the connection is counted", || {
@@ -227,4 +235,72 @@ fn the_status_as_json_has_what_its_line_has_and_more() {
         let failure = status["last_reload_failure"].as_str();
         failure.is_some_and(|reason| reason.contains("not in stock"))
     });
+}
+
+#[test]
+fn settings_are_printed_as_the_server_runs_with_them_and_where_they_come_from() {
+    let server = Server::running("hello:app")
+        .workers(2)
+        .setting("threads", 3)
+        .argument("--keep-alive=7")
+        .env("WEB_CONCURRENCY", "9")
+        .start();
+
+    let text = server.ctl(&["config"]).stdout;
+    let listed = json(&server, "config");
+    let setting = |name: &str| {
+        let settings = listed["settings"].as_array().unwrap();
+        let found = settings.iter().find(|setting| setting["name"] == name);
+        found.unwrap().clone()
+    };
+
+    assert_eq!(setting("workers")["value"], 2);
+    assert_eq!(setting("threads")["value"], 3);
+    assert_eq!(setting("keepalive")["value"].as_f64(), Some(7.0));
+    assert_eq!(
+        setting("keepalive")["origin"],
+        "--keep-alive on the command line"
+    );
+    assert_eq!(setting("backlog")["origin"], "default");
+    let origin = setting("threads")["origin"].as_str().unwrap().to_owned();
+    assert!(
+        text.contains(&format!("\nthreads = 3  # {origin}\n")),
+        "{text}"
+    );
+    assert!(text.contains("\nbacklog = 2048\n"), "{text}");
+    let parsed: toml::Table = text.parse().unwrap();
+    assert_eq!(parsed["workers"].as_integer(), Some(2));
+
+    server.set("threads", 5);
+    server.set("backlog", 99);
+    let unchanged = server.ctl(&["config"]).stdout;
+    assert_eq!(unchanged, text);
+    server.reload();
+
+    let text = server.ctl(&["config"]).stdout;
+    assert!(text.contains("\nthreads = 5  # "), "{text}");
+    assert!(
+        text.contains("\nbacklog = 2048\n# from the next restart on: backlog = 99\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_configuration_of_any_length_is_listed() {
+    let mut server = Server::running("hello:app");
+    for number in 0..8 {
+        let length = 12_000 * number + 1;
+        let text = format!("--env=V{number}={}", "x".repeat(length));
+        server = server.argument(&text);
+    }
+    let server = server.start();
+
+    let text = server.ctl(&["config"]).stdout;
+
+    assert!(
+        text.contains("\n# env is too long to print: "),
+        "{}",
+        text.len()
+    );
+    assert!(text.contains("\nthreads = "), "{}", text.len());
 }

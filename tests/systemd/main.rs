@@ -8,6 +8,7 @@
 
 mod accounts;
 mod failures;
+mod generator;
 mod journal;
 mod lab;
 mod lifetime;
@@ -86,6 +87,13 @@ stories! {
         an_account_that_exists_makes_setgid_directories
         secrets_of_root_reach_the_application
         a_configuration_for_one_group_is_read_at_every_reload;
+    generator:
+        one_file_says_everything_about_a_site
+        values_reach_systemd_as_they_are_written
+        a_broken_file_leaves_the_others_alone_and_is_reported
+        a_file_that_others_can_write_changes_no_unit
+        units_that_are_older_than_the_file_are_reported
+        a_site_of_any_name_has_an_account;
     reloads:
         ten_reloads_under_load_lose_no_request
         a_reload_onto_broken_code_fails_and_the_old_code_answers

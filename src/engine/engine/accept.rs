@@ -128,7 +128,7 @@ impl Engine {
     pub fn try_accept(&mut self) -> io::Result<bool> {
         // Who looks only before it sleeps must not leave connections to others, and wake up
         // for it again, when there are none.
-        let mut waiting: Vec<_> = self.listeners.iter().map(Listener::poll).collect();
+        let mut waiting: Vec<_> = self.listeners.iter().filter_map(Listener::poll).collect();
         if poll_now(&mut waiting)? == 0 {
             return Ok(!self.ready.is_empty());
         }
@@ -143,22 +143,43 @@ impl Engine {
     /// requests may have to wait here.
     pub fn accept_all(&mut self) -> io::Result<()> {
         for index in 0..self.listeners.len() {
-            while self.connections.len() < self.parts.settings.connections && self.may_accept() {
-                let Some(listener) = self.listeners.get(index) else {
-                    break;
-                };
-                let number = listener.number;
-                match listener.accept()? {
-                    Accepted::Connection(socket, peer) => self.adopt(socket, peer, number),
-                    Accepted::Nothing => break,
-                    Accepted::NoResources(error) => {
-                        self.note_full(Notice::CannotAccept(error));
-                        return Ok(());
-                    }
+            self.empty_listener(index)?;
+        }
+        Ok(())
+    }
+
+    /// Accepts what waits at a listener that nobody else serves, and closes it then. `false`:
+    /// there was no room for all of it, and it has to be tried again.
+    pub fn close_listener(&mut self, number: u32) -> io::Result<bool> {
+        for index in 0..self.listeners.len() {
+            if self.listeners[index].number != number || self.listeners[index].is_closed() {
+                continue;
+            }
+            if !self.empty_listener(index)? {
+                return Ok(false);
+            }
+            self.listeners[index].close();
+        }
+        Ok(true)
+    }
+
+    /// `false`: there is no room for another connection.
+    fn empty_listener(&mut self, index: usize) -> io::Result<bool> {
+        while let Some(listener) = self.listeners.get(index) {
+            if self.connections.len() >= self.parts.settings.connections {
+                return Ok(false);
+            }
+            let number = listener.number;
+            match listener.accept()? {
+                Accepted::Connection(socket, peer) => self.adopt(socket, peer, number),
+                Accepted::Nothing => break,
+                Accepted::NoResources(error) => {
+                    self.note_full(Notice::CannotAccept(error));
+                    return Ok(false);
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Wakes another worker if connections wait, new ones or some that were given away. The
@@ -168,7 +189,7 @@ impl Engine {
         let Some(wake_fd) = &self.wake_fd else {
             return Ok(());
         };
-        let mut waiting: Vec<_> = self.listeners.iter().map(Listener::poll).collect();
+        let mut waiting: Vec<_> = self.listeners.iter().filter_map(Listener::poll).collect();
         waiting.extend(self.handover.as_ref().map(Handover::poll));
         if poll_now(&mut waiting)? > 0 {
             rustix::io::write(wake_fd, &1_u64.to_ne_bytes())?;
@@ -275,7 +296,10 @@ impl Engine {
         let number = listener.number;
         if self.connections.len() >= self.parts.settings.connections {
             // None is closed unless another one really waits.
-            if poll_now(&mut [listener.poll()])? == 0 {
+            let Some(waiting) = listener.poll() else {
+                return Ok(());
+            };
+            if poll_now(&mut [waiting])? == 0 {
                 return Ok(());
             }
             if !self.make_room() {

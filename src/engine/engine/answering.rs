@@ -45,7 +45,7 @@ impl Engine {
 
     /// The next complete request, and the handle to answer it.
     pub fn next_request(&mut self) -> Option<(Request, Responder)> {
-        let is_last = self.retiring.is_some();
+        let is_last = self.is_stopping();
         while let Some(token) = self.ready.pop_front() {
             let now_ms = self.clock.now_ms();
             if let Some(connection) = find(&mut self.connections, token) {

@@ -41,7 +41,7 @@ impl Engine {
     }
 
     /// Whether the pool stops, or this worker does and nobody takes its place.
-    fn is_stopping(&self) -> bool {
+    pub(super) fn is_stopping(&self) -> bool {
         let neighbours = self.neighbours.as_ref();
         self.retiring.is_some() || neighbours.is_some_and(|all| all.are_stopping())
     }

@@ -4,18 +4,37 @@ use super::error::{ConfigError, MAX_MISTAKES};
 use super::origin::{Origin, Place};
 use super::settings::{Partial, Setting};
 use super::unknown::{unknown_key, unknown_table};
+use nix::fcntl::OFlag;
 use rustix::io::Errno;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io::{self, Read};
 use std::ops::Range;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 /// What could be read of a file, and every mistake in the rest.
 #[derive(Debug, Default)]
-pub(super) struct Contents {
-    pub(super) settings: Partial,
-    pub(super) errors: Vec<ConfigError>,
+pub(crate) struct Contents {
+    pub(crate) settings: Partial,
+    pub(crate) errors: Vec<ConfigError>,
+    /// The account that it belongs to.
+    pub(crate) owner: u32,
+    /// Its mode.
+    pub(crate) mode: u32,
+}
+
+impl Contents {
+    /// Whether nobody but `owner` and root can write to the file.
+    pub(crate) fn is_written_only_by(&self, owner: u32) -> bool {
+        const OTHERS_WRITE: u32 = 0o022;
+        (self.owner == owner || self.owner == 0) && self.mode & OTHERS_WRITE == 0
+    }
+}
+
+/// Reads the file at `path`. Fails when nothing can be read of it.
+pub(crate) fn read_contents(path: &Path) -> Result<Contents, ConfigError> {
+    read(path, path)
 }
 
 /// Reads the file at `path`, which the operator calls `name`. Fails when
@@ -26,12 +45,16 @@ pub(super) fn read(path: &Path, name: &Path) -> Result<Contents, ConfigError> {
             file: name.to_owned(),
         });
     }
-    let bytes = bytes_of(path).map_err(|cause| ConfigError::Unreadable {
+    let (bytes, metadata) = bytes_of(path).map_err(|cause| ConfigError::Unreadable {
         file: name.to_owned(),
         cause,
     })?;
     match String::from_utf8(bytes) {
-        Ok(text) => parse(&text, name),
+        Ok(text) => Ok(Contents {
+            owner: metadata.uid(),
+            mode: metadata.mode(),
+            ..parse(&text, name)?
+        }),
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(error.as_bytes());
@@ -45,25 +68,33 @@ pub(super) fn read(path: &Path, name: &Path) -> Result<Contents, ConfigError> {
 }
 
 /// The bytes of a regular file of a sane size: a pipe in its place must not hold
-/// up a master that reads it at a reload, nor a huge one fill its memory.
-fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
+/// up a master that reads it at a reload, nor a huge one fill its memory. What is
+/// known of the file is that of the one that was read.
+fn bytes_of(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
     const LARGEST: u64 = 1024 * 1024;
     let refused = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-    let metadata = fs::metadata(path)?;
-    if metadata.is_dir() {
-        return Err(Errno::ISDIR.into());
-    }
-    if !metadata.is_file() {
-        return refused("not a regular file");
-    }
+    let is_file = |metadata: &Metadata| match metadata {
+        directory if directory.is_dir() => Err(Errno::ISDIR.into()),
+        file if file.is_file() => Ok(()),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file",
+        )),
+    };
+    // Not opened at all: opening some devices does something.
+    is_file(&fs::metadata(path)?)?;
+    let file = fs::File::options()
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(path)?;
+    let metadata = file.metadata()?;
+    is_file(&metadata)?;
     let mut bytes = Vec::new();
-    fs::File::open(path)?
-        .take(LARGEST + 1)
-        .read_to_end(&mut bytes)?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST {
         return refused("larger than 1 MiB");
     }
-    Ok(bytes)
+    Ok((bytes, metadata))
 }
 
 /// Reads `text`, the contents of the file called `name`. After a

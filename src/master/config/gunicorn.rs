@@ -12,6 +12,7 @@ pub(super) const RENAMED: &[(&str, &str)] = &[
 /// A setting of Gunicorn that rgunicorn does not have.
 #[derive(Debug)]
 pub(super) struct Unsupported {
+    /// Empty where only the flags are not supported.
     pub(super) key: &'static str,
     pub(super) flags: &'static [&'static str],
     /// What does the same here, or why it is not needed; empty where nothing does.
@@ -20,7 +21,9 @@ pub(super) struct Unsupported {
 
 impl Unsupported {
     pub(super) fn by_key(key: &str) -> Option<&'static Self> {
-        UNSUPPORTED.iter().find(|setting| setting.key == key)
+        UNSUPPORTED
+            .iter()
+            .find(|setting| !key.is_empty() && setting.key == key)
     }
 
     pub(super) fn by_flag(flag: &str) -> Option<&'static Self> {
@@ -124,9 +127,9 @@ pub(super) static UNSUPPORTED: &[Unsupported] = &[
     row("errorlog", &["--error-logfile", "--log-file"], LOG),
     row("forwarder_headers", &["--forwarder-headers"], NOTHING),
     row(
-        "group",
+        "",
         &["-g", "--group"],
-        "set Group= in the service unit",
+        "write `group` in /etc/rgunicorn/NAME.toml of a site that systemd runs, or start it with `runuser -g`",
     ),
     row("header_map", &["--header-map"], NOTHING),
     row("http2_cleartext", &["--http2-cleartext"], NOTHING),
@@ -229,7 +232,11 @@ pub(super) static UNSUPPORTED: &[Unsupported] = &[
         &["-m", "--umask"],
         "set UMask= in the service unit",
     ),
-    row("user", &["-u", "--user"], "set User= in the service unit"),
+    row(
+        "",
+        &["-u", "--user"],
+        "write `user` in /etc/rgunicorn/NAME.toml of a site that systemd runs, or start it with `runuser -u`",
+    ),
     row("uwsgi_allow_ips", &["--uwsgi-allow-from"], NOTHING),
     row(
         "websocket_max_message_size",

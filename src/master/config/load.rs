@@ -6,6 +6,7 @@ use super::file::{self, Contents};
 use super::origin::Origin;
 use super::settings::{Config, Partial, SETTINGS};
 use super::values::{Directory, Python};
+use crate::installation;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,8 @@ pub struct Start {
     pub search_path: OsString,
     /// `RUNTIME_DIRECTORY`, which systemd sets.
     pub runtime_directory: Option<PathBuf>,
+    /// The Python that pip has installed this program for, beside it.
+    pub python: Option<PathBuf>,
     /// The variables that settings are read from, as far as they are set.
     pub variables: BTreeMap<&'static str, OsString>,
 }
@@ -34,11 +37,13 @@ impl Start {
             .and_then(|list| env::split_paths(&list).next())
             .filter(|first| first.is_absolute());
         let variables = SETTINGS.iter().filter_map(|setting| setting.variable);
+        let installations = installation::by_pip(&installation::program()).into_iter();
         Self {
             // From a directory that was removed, absolute paths still work.
             directory: env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
             search_path: env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()),
             runtime_directory,
+            python: installations.filter_map(|found| found.python).next_back(),
             variables: variables
                 .filter_map(|name| Some((name, env::var_os(name)?)))
                 .collect(),
@@ -78,6 +83,7 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
     };
     errors.extend(from_file.errors);
     let settings = Partial::defaults()
+        .overlaid(from_installation(start))
         .overlaid(from_environment)
         .overlaid(from_file.settings)
         .overlaid(sources.command_line.clone());
@@ -92,6 +98,16 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
         Ok(_) | Err(_) => {}
     }
     Err(ConfigErrors::sorted(errors))
+}
+
+/// Whoever has installed the server into a virtual environment wants to serve that.
+fn from_installation(start: &Start) -> Partial {
+    let mut settings = Partial::default();
+    if let Some(python) = &start.python {
+        settings.python = Some(Python::at(python));
+        settings.set_origin("python", Origin::Installation);
+    }
+    settings
 }
 
 fn environment(start: &Start) -> (Partial, Vec<ConfigError>) {
@@ -237,6 +253,25 @@ mod tests {
             "--workers on the command line"
         );
         assert_eq!(config.origin("backlog"), &Origin::Default);
+    }
+
+    #[test]
+    fn the_python_that_the_program_is_installed_for_is_weaker_than_any_other() {
+        let (_folder, mut start) = folder(&[]);
+        start.python = Some("/srv/venv/bin/python3.12".into());
+        let python = |config: &Config| {
+            let path = config.python.as_path().display();
+            format!("{path}, {}", config.origin("python"))
+        };
+
+        let errors = loaded(&start, &["a:b"]).unwrap_err().to_string();
+        let named = loaded(&start, &["--python", "python3", "a:b"]).unwrap();
+
+        assert!(
+            errors.starts_with("python (the one that rgunicorn is installed for): cannot run"),
+            "{errors}"
+        );
+        assert_eq!(python(&named), "python3, --python on the command line");
     }
 
     #[test]

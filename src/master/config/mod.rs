@@ -19,12 +19,14 @@ mod values;
 pub use error::{ConfigError, ConfigErrors, reason};
 pub use load::{Sources, Start, load};
 pub use origin::{Origin, Place};
-pub use print::print;
+pub use print::{print, print_setting};
 pub use settings::{Applies, Config, Group, Partial, SETTINGS, Setting};
 pub use value::{Takes, Value};
 pub use values::{
-    App, Binds, BodyLimit, Directory, Environment, LogLevel, Peer, Peers, ProcName, Python,
-    PythonPath, Seconds, Timeout, Within, WorkerClass, WorkerClassChoice, Workers, processors,
+    Account, App, Binds, BodyLimit, CpuQuota, Credentials, Directory, Environment, LogLevel,
+    MemoryLimit, Peer, Peers, ProcName, Python, PythonPath, Seconds, TasksLimit, Timeout,
+    UnitPaths, Within, WorkerClass, WorkerClassChoice, Workers, is_unit_path, processors,
 };
 
+pub(crate) use file::{Contents, read_contents};
 pub(crate) use unknown::unknown_flag;

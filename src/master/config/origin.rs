@@ -43,6 +43,8 @@ impl fmt::Display for Place {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     Default,
+    /// The program is in a virtual environment, or beside another Python.
+    Installation,
     /// The variable of this name.
     Environment(&'static str),
     File(Place),
@@ -55,6 +57,7 @@ impl Origin {
     pub fn describe(&self, key: &str, problem: &str) -> String {
         match self {
             Self::Default => format!("{key}: {problem}"),
+            Self::Installation => format!("{key} ({self}): {problem}"),
             Self::Environment(name) => format!("{key} (from ${name}): {problem}"),
             Self::File(place) => format!("{place}: {key}: {problem}"),
             Self::CommandLine(flag) => format!("{flag}: {problem}"),
@@ -66,6 +69,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => to.write_str("default"),
+            Self::Installation => to.write_str("the one that rgunicorn is installed for"),
             Self::Environment(name) => write!(to, "${name}"),
             Self::File(place) => write!(to, "{place}"),
             Self::CommandLine(flag) => write!(to, "{flag} on the command line"),

@@ -1,4 +1,4 @@
-//! `--print-config`: the effective configuration as a TOML file.
+//! `--print-config` and `rgunicornctl config`: a configuration as a TOML file.
 
 use super::origin::Origin;
 use super::settings::{Config, Setting};
@@ -6,16 +6,38 @@ use super::settings::{Config, Setting};
 /// Each setting has the place of its value in a comment.
 pub fn print(config: &Config) -> String {
     let line = |(setting, value): (&Setting, Option<toml::Value>)| {
-        let line = match value {
-            Some(value) => format!("{} = {value}", setting.key),
-            None => format!("# {} is not set: {}", setting.key, setting.otherwise),
+        let place = match config.origin(setting.key) {
+            Origin::Default => None,
+            origin => Some(origin.to_string()),
         };
-        match config.origin(setting.key) {
-            Origin::Default => format!("{line}\n"),
-            origin => format!("{line}  # {origin}\n"),
-        }
+        let mut line = print_setting(
+            setting.key,
+            value.as_ref(),
+            setting.otherwise,
+            place.as_deref(),
+        );
+        line.push('\n');
+        line
     };
     config.values().into_iter().map(line).collect()
+}
+
+/// The line of a setting. `otherwise` is what holds without a value, `place` where the value
+/// comes from; without one it is the default.
+pub fn print_setting(
+    key: &str,
+    value: Option<&toml::Value>,
+    otherwise: &str,
+    place: Option<&str>,
+) -> String {
+    let line = match value {
+        Some(value) => format!("{key} = {value}"),
+        None => format!("# {key} is not set: {otherwise}"),
+    };
+    match place {
+        None => line,
+        Some(place) => format!("{line}  # {place}"),
+    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@
 use super::origin::{Origin, Origins};
 use super::value::{Refusal, Takes, Value};
 use super::values::{
-    App, Binds, BodyLimit, Directory, Environment, HealthPath, LogLevel, Peers, ProcName, Python,
-    PythonPath, Seconds, Timeout, Within, WorkerClassChoice, Workers,
+    Account, App, Binds, BodyLimit, CpuQuota, Credentials, Directory, Environment, HealthPath,
+    LogLevel, MemoryLimit, Peers, ProcName, Python, PythonPath, Seconds, TasksLimit, Timeout,
+    UnitPaths, Within, WorkerClassChoice, Workers,
 };
 use toml::de::DeValue;
 
@@ -14,6 +15,8 @@ use toml::de::DeValue;
 pub enum Applies {
     Reload,
     Restart,
+    /// When the units are read again, and then at a restart.
+    DaemonReload,
 }
 
 /// The headings that settings are listed under.
@@ -24,6 +27,8 @@ pub enum Group {
     Workers,
     Limits,
     Server,
+    /// What `rgunicorn-generator` writes into units, and nothing else uses.
+    Units,
 }
 
 impl Group {
@@ -34,6 +39,7 @@ impl Group {
             Self::Workers => "Workers",
             Self::Limits => "Limits for clients",
             Self::Server => "Server",
+            Self::Units => "Only for the units of systemd",
         }
     }
 }
@@ -43,7 +49,7 @@ impl Group {
 pub struct Setting {
     pub key: &'static str,
     /// `-x` and `--long`; the first long one is shown. The setting without any
-    /// is the positional argument.
+    /// is the positional argument, or one of [`Group::Units`].
     pub flags: &'static [&'static str],
     pub value_name: &'static str,
     pub takes: Takes,
@@ -66,6 +72,11 @@ pub struct Setting {
 impl Setting {
     pub fn find(key: &str) -> Option<&'static Self> {
         SETTINGS.iter().find(|setting| setting.key == key)
+    }
+
+    /// Whether it can be given on the command line.
+    pub fn is_argument(&self) -> bool {
+        self.group != Group::Units
     }
 
     /// The name it has in messages about the command line.
@@ -133,7 +144,7 @@ macro_rules! settings {
         /// The settings of one source.
         #[derive(Debug, Clone, Default, PartialEq, Eq)]
         pub struct Partial {
-            $($(pub(super) $key: Option<$type>,)+)+
+            $($(pub(crate) $key: Option<$type>,)+)+
             origins: Origins,
         }
 
@@ -209,7 +220,13 @@ macro_rules! settings {
                 }
             }
 
-            pub(super) fn origin(&self, key: &str) -> &Origin {
+            /// Each setting with its value; `None` when it is not set.
+            pub(crate) fn values(&self) -> Vec<(&'static Setting, Option<toml::Value>)> {
+                let values = [$($(self.$key.as_ref().and_then(Value::to_toml),)+)+];
+                SETTINGS.iter().zip(values).collect()
+            }
+
+            pub(crate) fn origin(&self, key: &str) -> &Origin {
                 self.origins.get(key)
             }
 
@@ -239,7 +256,7 @@ macro_rules! settings {
                 SETTINGS
                     .iter()
                     .zip(changed)
-                    .filter(|(setting, changed)| *changed && setting.applies == Applies::Restart)
+                    .filter(|(setting, changed)| *changed && setting.applies != Applies::Reload)
                     .map(|(setting, _)| setting)
                     .collect()
             }
@@ -261,7 +278,8 @@ settings! {
         /// For an application in a virtual environment, the one in there;
         /// nothing needs to be installed for rgunicorn. Python 3.10 or later.
         /// A name without a slash is looked for in PATH, a relative path
-        /// starts from `chdir`.
+        /// starts from `chdir`. If pip has installed rgunicorn into a
+        /// virtual environment, the default is the Python in there.
         python: Python = Python::python3(), ["--python"], "PROGRAM", Reload,
             example r#""/srv/shop/venv/bin/python""#;
 
@@ -299,16 +317,17 @@ settings! {
         /// One of `HOST`, `HOST:PORT`, `:PORT`, `[IPV6]:PORT`, `unix:PATH`,
         /// `unix:@NAME` for the abstract namespace, and `fd://NUMBER` for a
         /// socket that is open already. In a file this is a string or a list.
-        /// Not needed if systemd passes sockets. A unix socket gets the mode
-        /// 0666: restrict access with the mode of its directory.
+        /// Not needed if systemd passes sockets. In a file of /etc/rgunicorn,
+        /// systemd listens there, too (`ListenStream=` of the socket unit): on
+        /// numeric addresses and absolute paths. A unix socket gets the mode 0666:
+        /// restrict access with the mode of its directory.
         bind: Option<Binds> = None, ["-b", "--bind"], "ADDRESS", Restart,
             otherwise "systemd's sockets, else 127.0.0.1:8000",
             example r#"["127.0.0.1:8000", "unix:/run/shop.sock"]"#;
 
         /// How many connections may wait to be accepted on each socket.
         ///
-        /// For sockets that rgunicorn opens. A socket unit of systemd has
-        /// `Backlog=`.
+        /// In a file of /etc/rgunicorn, this is `Backlog=` of the socket unit.
         backlog: Within<1, 65535> = Within::nearest(2048), ["--backlog"], "NUMBER", Restart;
 
         /// A path that is answered without the application, for a balancer.
@@ -371,6 +390,15 @@ settings! {
         /// At a reload and at a graceful stop. Longer requests are aborted.
         graceful_timeout: Seconds<0> = Seconds::nearest(30),
             ["--graceful-timeout"], "SECONDS", Reload;
+
+        /// Seconds to serve on after TERM before the stop begins.
+        ///
+        /// Meanwhile `health_path` is answered 503 and each response closes its
+        /// connection, so that a balancer turns to other servers before
+        /// connections are refused. `graceful_timeout` counts from the end.
+        /// Another TERM, INT or QUIT ends it. Not needed where systemd holds the
+        /// sockets.
+        drain_time: Seconds<0> = Seconds::nearest(0), ["--drain-time"], "SECONDS", Reload;
 
         /// Seconds a worker may take to load the application; 0 = no limit.
         boot_timeout: Timeout = Timeout::nearest(300), ["--boot-timeout"], "SECONDS", Reload;
@@ -457,8 +485,74 @@ settings! {
 
         /// The folder with the worker's Python files and extension module.
         worker_dir: Option<Directory> = None, ["--worker-dir"], "DIRECTORY", Reload,
-            otherwise "next to the program, or /usr/lib/rgunicorn/VERSION/worker",
+            otherwise "next to the program, /usr/lib/rgunicorn/VERSION/worker, or where pip has put it",
             example r#""/opt/rgunicorn/worker""#;
+    }
+
+    Units {
+        /// The account that the site runs in.
+        ///
+        /// A name or a number. An account that does not exist is made while the
+        /// site runs. `User=` of the service.
+        user: Option<Account> = None, [], "", DaemonReload,
+            otherwise "an account of the site's own, made while it runs", example r#""shop""#;
+
+        /// The group that the site runs in.
+        ///
+        /// A name or a number. `Group=` of the service.
+        group: Option<Account> = None, [], "", DaemonReload,
+            otherwise "the account's own group", example r#""www-data""#;
+
+        /// Files of `KEY=VALUE` lines for the application's environment.
+        ///
+        /// A path or a list; one with `-` in front may be missing. systemd reads
+        /// them as root when the service starts: root alone needs to be able to.
+        /// `EnvironmentFile=` of the service.
+        env_file: Option<UnitPaths> = None, [], "", DaemonReload,
+            otherwise "no files", example r#""/etc/rgunicorn/shop.env""#;
+
+        /// Files with secrets, for the application alone.
+        ///
+        /// A table of names and paths. systemd reads the files as root when the
+        /// service starts, and the application finds them by these names in
+        /// `$CREDENTIALS_DIRECTORY`. `LoadCredential=` of the service.
+        credentials: Option<Credentials> = None, [], "", DaemonReload,
+            otherwise "no files", example r#"{ secret_key = "/etc/rgunicorn/shop.secret_key" }"#;
+
+        /// Directories below which the site may write.
+        ///
+        /// A path or a list; one with `-` in front may be missing. Those in
+        /// `$STATE_DIRECTORY` and `$CACHE_DIRECTORY` are writable anyway.
+        /// `ReadWritePaths=` of the service.
+        read_write_paths: Option<UnitPaths> = None, [], "", DaemonReload,
+            otherwise "no others", example r#"["/srv/shop/media"]"#;
+
+        /// How much memory the site may use before it is slowed down.
+        ///
+        /// `MemoryHigh=` of the service: above it, the kernel takes memory back
+        /// and holds the processes up.
+        memory_high: Option<MemoryLimit> = None, [], "", DaemonReload,
+            otherwise "no limit", example r#""800M""#;
+
+        /// How much memory the site may use at most.
+        ///
+        /// `MemoryMax=` of the service. At the limit the kernel kills a worker,
+        /// which is replaced.
+        memory_max: Option<MemoryLimit> = None, [], "", DaemonReload,
+            otherwise "no limit", example r#""1G""#;
+
+        /// How much processor time the site may use.
+        ///
+        /// `CPUQuota=` of the service: `"150%"` is one and a half processors.
+        cpu_quota: Option<CpuQuota> = None, [], "", DaemonReload,
+            otherwise "no limit", example r#""200%""#;
+
+        /// How many processes and threads the site may have.
+        ///
+        /// `TasksMax=` of the service. A master needs one, a fork server one, a
+        /// worker two and its `threads`.
+        tasks_max: Option<TasksLimit> = None, [], "", DaemonReload,
+            otherwise "systemd's limit for services", example "512";
     }
 }
 

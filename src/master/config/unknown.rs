@@ -37,6 +37,7 @@ pub(super) fn unknown_key(key: &str) -> Unknown {
     }
     let ours = SETTINGS.iter().map(|setting| setting.key);
     let theirs = UNSUPPORTED.iter().map(|setting| setting.key);
+    let theirs = theirs.filter(|key| !key.is_empty());
     let nearest = nearest(key, theirs.chain(ours));
     if let Some(setting) = nearest.and_then(Setting::find) {
         return did_you_mean(key, setting);
@@ -177,9 +178,9 @@ mod tests {
                 None,
             ),
             (
-                "user",
-                r#"Gunicorn's setting "user" is not supported; set User= in the service unit"#,
-                None,
+                "usr",
+                r#"unknown setting "usr"; did you mean "user"?"#,
+                Some("user"),
             ),
             (
                 "logconfig_dict",

@@ -13,6 +13,7 @@
 //! A list that is longer than a line is answered in parts: `next` is what to ask `from`
 //! for the following one, in a connection of its own.
 
+pub use super::rows::{Listener, Listeners, Setting, Settings, Stacks, Summary, Worker, Workers};
 use rgunicorn_link::shorten;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,17 @@ pub enum Request {
         /// How many listeners are passed over.
         #[serde(default)]
         from: u32,
+    },
+    /// Answered with [`Answer::Settings`].
+    Config {
+        /// How many settings are passed over.
+        #[serde(default)]
+        from: u32,
+    },
+    /// Answered with [`Answer::Stacks`] when the worker has written them.
+    Stacks {
+        /// The worker's number, or else its pid.
+        id: u32,
     },
     /// Run this many workers until the next reload. Answered with how many are wanted now.
     Scale { workers: u32 },
@@ -72,92 +84,8 @@ pub enum Answer {
     Summary(Summary),
     Workers(Workers),
     Listeners(Listeners),
-}
-
-/// The state of the server. These names and units are also those of
-/// `rgunicornctl status --json`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Summary {
-    pub version: String,
-    /// Of the master.
-    pub pid: u32,
-    /// Since the master started.
-    pub uptime_ms: u64,
-    /// `starting`, `serving`, `reloading` or `stopping`.
-    pub state: String,
-    /// The generation that serves.
-    pub generation: u32,
-    pub workers_wanted: u64,
-    /// Those that serve, of any generation.
-    pub workers_ready: u64,
-    pub workers_starting: u64,
-    pub workers_retiring: u64,
-    /// Those that are in a request.
-    pub workers_busy: u64,
-    /// Answered since the master started.
-    pub requests: u64,
-    /// Over the last seconds.
-    pub requests_per_second: u64,
-    /// Why the last reload failed, if it did.
-    pub last_reload_failure: Option<String>,
-}
-
-/// Workers in the order of their numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Workers {
-    /// The parent of all workers.
-    pub master_pid: u32,
-    pub workers: Vec<Worker>,
-    pub next: Option<u32>,
-}
-
-/// One worker. These names and units are also those of `rgunicornctl workers --json`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Worker {
-    /// Its number, which counts up for as long as the master lives.
-    pub worker: u32,
-    /// `None` until its process exists.
-    pub pid: Option<u32>,
-    pub generation: u32,
-    /// `starting`, `idle`, `busy`, `retiring`, `leaving`, `aborted` or `killed`.
-    pub state: String,
-    /// Since it was ordered.
-    pub age_ms: u64,
-    /// How long its request has been under way, with several the oldest; `None` if
-    /// there is none.
-    pub busy_ms: Option<u64>,
-    /// Connections it held at its last heartbeat.
-    pub connections: u64,
-    /// Answered.
-    pub requests: u64,
-    /// Requests answered with a status of 500 or more, and those cut off.
-    pub errors: u64,
-    /// Sent to clients.
-    pub sent_bytes: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Listeners {
-    pub listeners: Vec<Listener>,
-    pub next: Option<u32>,
-}
-
-/// One listening socket. These names are also those of `rgunicornctl listeners --json`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Listener {
-    /// `FileDescriptorName=` of the socket unit, or `http`.
-    pub name: String,
-    /// As it is written in a configuration.
-    pub address: String,
-    /// `tcp` or `unix`.
-    pub kind: String,
-    /// `systemd`, `parent` (the process that started rgunicorn) or `rgunicorn`.
-    pub opened_by: String,
+    Settings(Settings),
+    Stacks(Stacks),
 }
 
 /// The longest line that either side takes, in bytes.
@@ -200,7 +128,15 @@ impl Answer {
                     ..summary.clone()
                 })
             }
-            Self::Workers(_) | Self::Listeners(_) => self.clone(),
+            Self::Stacks(stacks) => {
+                // The rest of it takes less than 1 KiB.
+                let text = shorten(stacks.stacks.clone(), LONGEST_LINE - 1024);
+                Self::Stacks(Stacks {
+                    stacks: text,
+                    ..stacks.clone()
+                })
+            }
+            Self::Workers(_) | Self::Listeners(_) | Self::Settings(_) => self.clone(),
         }
     }
 }
@@ -240,6 +176,10 @@ mod tests {
         assert_eq!(
             line(&Request::RestartWorker { id: 7 }),
             "{\"command\":\"restart-worker\",\"id\":7}\n"
+        );
+        assert_eq!(
+            line(&Request::Stacks { id: 7 }),
+            "{\"command\":\"stacks\",\"id\":7}\n"
         );
         assert_eq!(line(&Request::Stop), "{\"command\":\"stop\"}\n");
         assert_eq!(
@@ -313,6 +253,19 @@ mod tests {
         let answer = Answer::Summary(Summary {
             last_reload_failure: Some("\n".repeat(LONGEST_LINE)),
             ..Summary::default()
+        });
+
+        assert!(line(&answer.shortened()).len() <= LONGEST_LINE);
+    }
+
+    #[test]
+    fn stacks_of_any_length_fit_into_a_line() {
+        let answer = Answer::Stacks(Stacks {
+            worker: u32::MAX,
+            pid: u32::MAX,
+            busy_ms: Some(u64::MAX),
+            request: Some("%ff".repeat(200)),
+            stacks: "\x01".repeat(LONGEST_LINE),
         });
 
         assert!(line(&answer.shortened()).len() <= LONGEST_LINE);

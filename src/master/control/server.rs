@@ -79,6 +79,8 @@ pub enum Awaited {
     Reload(ReloadId),
     /// This worker is asked to leave because another serves in its place.
     Replaced(WorkerId),
+    /// The stacks of this worker.
+    Stacks(WorkerId),
     /// The end of the server.
     Stop,
 }

@@ -3,7 +3,7 @@
 use super::Listener;
 use rgunicorn_link::protocol::ListenAddress;
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -125,7 +125,7 @@ impl BindAddress {
         match (self, &listener.address) {
             (Self::Fd(number), _) => listener.fd.as_raw_fd() == *number,
             (Self::Tcp { host, port }, ListenAddress::Tcp { host: h, port: p }) => {
-                host == h && port == p
+                same_host(host, h) && port == p
             }
             (Self::Unix(path), ListenAddress::Unix(name)) => path == Path::new(name),
             (Self::Abstract(own), ListenAddress::Unix(name)) => {
@@ -135,6 +135,16 @@ impl BindAddress {
             | (Self::Unix(_) | Self::Abstract(_), ListenAddress::Tcp { .. }) => false,
         }
     }
+}
+
+/// Whether a host of the configuration is the address `shown`, however either is
+/// written. `localhost` is what a socket unit gets for it.
+fn same_host(host: &str, shown: &str) -> bool {
+    let address = |host: &str| match host {
+        "localhost" => Some(IpAddr::from(Ipv4Addr::LOCALHOST)),
+        host => host.parse().ok(),
+    };
+    host == shown || address(host).is_some_and(|host| address(shown) == Some(host))
 }
 
 fn parse_port(text: &str) -> Result<u16, BadAddress> {
@@ -189,6 +199,19 @@ mod tests {
             host: host.to_owned(),
             port,
         }
+    }
+
+    #[test]
+    fn an_address_is_the_same_however_it_is_written() {
+        for (host, shown) in [
+            ("127.0.0.1", "127.0.0.1"),
+            ("localhost", "127.0.0.1"),
+            ("0:0::1", "::1"),
+            ("shop.example", "shop.example"),
+        ] {
+            assert!(same_host(host, shown), "{host}");
+        }
+        assert!(!same_host("localhost", "::1") && !same_host("::", "0.0.0.0"));
     }
 
     #[test]

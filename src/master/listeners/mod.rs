@@ -31,6 +31,17 @@ pub struct Listener {
     pub origin: Origin,
 }
 
+impl Listener {
+    /// Whether nobody else keeps it open: what waits there is lost when we close it, and
+    /// has to be served before.
+    pub fn closes_at_stop(&self) -> bool {
+        match self.origin {
+            Origin::Systemd | Origin::Inherited => false,
+            Origin::Own(_) => true,
+        }
+    }
+}
+
 #[derive(Debug, PartialEq, Eq)]
 pub enum Origin {
     /// systemd, which keeps it open while the service is down.

@@ -57,6 +57,10 @@ impl Master {
                         "a new worker failed: {reason}; the old one serves until another is ready"
                     ));
                 }
+                if matches!(report, Report::Stopping(..)) {
+                    self.hurry_retiring_workers(self.current.config.graceful_timeout.get());
+                    self.processes.close_own_listeners();
+                }
                 self.report(report, now);
             }
             Action::Exit(status) => {
@@ -107,7 +111,7 @@ impl Master {
     /// What a retiring worker does with the connections that are kept alive.
     fn idle(&self) -> Idle {
         match self.arbiter.summary().phase {
-            Phase::Starting | Phase::Serving | Phase::Reloading => Idle::HandOver,
+            Phase::Starting | Phase::Serving | Phase::Reloading | Phase::Draining => Idle::HandOver,
             // No other worker will serve those clients.
             Phase::Stopping => Idle::CloseSoon,
         }
@@ -127,7 +131,6 @@ impl Master {
                 .collect(),
             Announcement::Stopping => {
                 self.answer_not_replaced(&Reason::Stopping.to_string());
-                self.hurry_retiring_workers(self.current.config.graceful_timeout.get());
                 vec![State::Stopping]
             }
         };

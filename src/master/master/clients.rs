@@ -8,6 +8,7 @@ use crate::log::events;
 use crate::pool::{Event, MOST_WORKERS, Order, Phase, Reason, Requester, State, Worker, WorkerId};
 use rgunicorn_link::protocol::ListenAddress;
 use rgunicorn_link::scoreboard::now_ms;
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 impl Master {
@@ -40,6 +41,11 @@ impl Master {
                 let listeners = self.listeners_from(from);
                 self.answer(number, &Answer::Listeners(listeners));
             }
+            Request::Config { from } => {
+                let settings = self.settings_from(from);
+                self.answer(number, &Answer::Settings(settings));
+            }
+            Request::Stacks { id } => self.ask_for_stacks(number, id, asked),
             Request::Scale { workers } => {
                 let answer = self.scale(i64::from(workers), asked);
                 self.answer(number, &answer);
@@ -76,7 +82,7 @@ impl Master {
         }
     }
 
-    fn answer(&mut self, number: u32, answer: &Answer) {
+    pub(super) fn answer(&mut self, number: u32, answer: &Answer) {
         if let Some(control) = &mut self.control {
             control.answer(number, answer);
         }
@@ -89,13 +95,18 @@ impl Master {
         }
     }
 
-    /// The worker with this number, or else this pid; or why it cannot be replaced.
+    /// The worker with this number, or else this pid.
+    pub(super) fn worker_meant(&self, id: u32) -> Result<WorkerId, String> {
+        let numbered = Some(WorkerId(id)).filter(|id| self.arbiter.worker(*id).is_some());
+        the_one_meant(id, numbered, self.processes.worker_with_pid(id))
+    }
+
+    /// The same; or why it cannot be replaced.
     fn worker_to_replace(&self, id: u32) -> Result<WorkerId, String> {
-        if self.arbiter.summary().phase == Phase::Stopping {
+        if self.is_stopping() {
             return Err(Reason::Stopping.to_string());
         }
-        let numbered = Some(WorkerId(id)).filter(|id| self.arbiter.worker(*id).is_some());
-        let found = the_one_meant(id, numbered, self.processes.worker_with_pid(id))?;
+        let found = self.worker_meant(id)?;
         match self.arbiter.worker(found) {
             Some(worker) if worker.serves() => Ok(found),
             Some(worker) => Err(format!(
@@ -179,7 +190,12 @@ impl Master {
         }
     }
 
-    fn worker_row(&self, id: WorkerId, worker: &Worker, now: Instant) -> protocol::Worker {
+    pub(super) fn worker_row(
+        &self,
+        id: WorkerId,
+        worker: &Worker,
+        now: Instant,
+    ) -> protocol::Worker {
         let process = self.processes.workers.get(&id);
         let pid = process.and_then(|process| Some(process.handle.as_ref()?.pid));
         let age = process.map(|process| now.saturating_duration_since(process.since));
@@ -188,6 +204,7 @@ impl Master {
             0 => None,
             since => Some(now_ms().saturating_sub(since)),
         };
+        let request = busy_ms.and_then(|_| self.processes.request_of(id));
         protocol::Worker {
             worker: id.0,
             pid,
@@ -195,6 +212,7 @@ impl Master {
             state: worker_state(worker.state, busy_ms.is_some()).to_owned(),
             age_ms: millis(age.unwrap_or_default()),
             busy_ms,
+            request: request.map(|bytes| shown_request(&bytes)),
             connections: reading.connections,
             requests: reading.requests,
             errors: reading.errors,
@@ -228,6 +246,25 @@ fn the_one_meant(
     }
 }
 
+/// A method and a path as printable ASCII: a client can write any bytes there.
+fn shown_request(bytes: &[u8]) -> String {
+    let mut shown = String::with_capacity(bytes.len());
+    let mut in_path = false;
+    for byte in bytes {
+        match byte {
+            b' ' if !in_path => {
+                in_path = true;
+                shown.push(' ');
+            }
+            b'!'..=b'~' => shown.push(char::from(*byte)),
+            other => {
+                let _ = write!(shown, "%{other:02X}");
+            }
+        }
+    }
+    shown
+}
+
 fn listener_row(listener: &Listener) -> protocol::Listener {
     let kind = match listener.address {
         ListenAddress::Tcp { .. } => "tcp",
@@ -251,6 +288,7 @@ fn phase(phase: Phase) -> &'static str {
         Phase::Starting => "starting",
         Phase::Serving => "serving",
         Phase::Reloading => "reloading",
+        Phase::Draining => "draining",
         Phase::Stopping => "stopping",
     }
 }
@@ -279,6 +317,18 @@ fn millis(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_is_shown_in_printable_ascii() {
+        for (bytes, shown) in [
+            (&b"GET /a%20b"[..], "GET /a%20b"),
+            (b"GET /caf\xc3\xa9", "GET /caf%C3%A9"),
+            (b"GET /\x1b[2J\r\n\x9b \x7f", "GET /%1B[2J%0D%0A%9B%20%7F"),
+            (b"", ""),
+        ] {
+            assert_eq!(shown_request(bytes), shown);
+        }
+    }
 
     #[test]
     fn a_worker_is_meant_by_its_number_or_its_pid_but_not_two_workers_at_once() {

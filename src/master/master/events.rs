@@ -4,7 +4,7 @@ use super::Master;
 use super::outputs::{finish_outputs, read_output};
 use crate::log::events::{self, AppProcess};
 use crate::pool::{Event, ExitStatus, GenerationId, Requester, Worker, WorkerId};
-use crate::process::{self, Handle};
+use crate::process::{self, Handle, StacksPipe};
 use crate::signals::Meaning;
 use crate::systemd::PressureWatch;
 use crate::systemd::pressure::Pressure;
@@ -38,6 +38,7 @@ impl Master {
             }
             Source::ForkServer(generation) => self.read_fork_server(generation),
             Source::Worker(worker) => self.read_worker(worker),
+            Source::WorkerStacks(worker) => self.read_stacks(worker),
             Source::ForkServerOutput(generation, stream) => {
                 let Some(server) = self.processes.fork_servers.get_mut(&generation) else {
                     let outliving = &mut self.processes.outliving;
@@ -134,7 +135,9 @@ impl Master {
             let Some(link) = &worker.link else { return };
             let process = worker.app_process();
             match link.receive() {
-                Ok(Received::Message(FromWorker::Started { pid }, _)) => {
+                Ok(Received::Message(FromWorker::Started { pid, stacks_signal }, fds)) => {
+                    let pipe = fds.into_iter().next();
+                    worker.stacks = pipe.map(|pipe| StacksPipe::new(pipe, stacks_signal));
                     let handle = match u32::try_from(pid) {
                         Ok(pid) if self.just_reaped == Some(pid) => Ok(Handle::reaped(pid)),
                         Ok(pid) => Handle::of(pid),
@@ -193,6 +196,7 @@ impl Master {
     /// What it wrote is logged to the end, and its row is free again.
     pub(super) fn forget_worker(&mut self, id: WorkerId) {
         self.answer_replaced(id, "has left");
+        self.answer_no_stacks(id, &format!("worker {id} has left"));
         if let Some(mut worker) = self.processes.remove_worker(id) {
             let process = worker.app_process();
             let pipes = worker.pipes.take();

@@ -76,6 +76,7 @@ impl Outlived {
                 | Source::ControlClient(_)
                 | Source::ForkServer(_)
                 | Source::Worker(_)
+                | Source::WorkerStacks(_)
                 | Source::LogHasRoom
                 | Source::MemoryPressure(_),
                 _,

@@ -140,6 +140,12 @@ impl Processes {
         Ok(())
     }
 
+    /// Closes what the workers close as well, once they have accepted what waits there:
+    /// from then on clients are refused, and turn to another server at once.
+    pub(super) fn close_own_listeners(&mut self) {
+        self.listeners.retain(|listener| !listener.closes_at_stop());
+    }
+
     /// Lends a worker the listeners: it accepts connections from here on.
     pub(super) fn lend(&self, id: WorkerId) {
         let infos = self
@@ -147,6 +153,7 @@ impl Processes {
             .iter()
             .map(|listener| ListenerInfo {
                 address: listener.address.clone(),
+                closes_at_stop: listener.closes_at_stop(),
             })
             .collect();
         let listeners = self.listeners.iter().map(|listener| listener.fd.as_fd());
@@ -317,6 +324,12 @@ impl Processes {
     pub(super) fn reading(&self, worker: WorkerId) -> Option<Reading> {
         let row = self.workers.get(&worker)?.row;
         self.scoreboard.row(row).map(Row::read)
+    }
+
+    /// The method and the path of the request that a worker is in, or else was in last.
+    pub(super) fn request_of(&self, worker: WorkerId) -> Option<Vec<u8>> {
+        let row = self.workers.get(&worker)?.row;
+        self.scoreboard.row(row).and_then(Row::request)
     }
 
     /// Whether a worker has answered a request, or is in one.

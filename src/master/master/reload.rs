@@ -3,9 +3,10 @@
 //! When that is, the arbiter decides (`pool/reload.rs`).
 
 use super::{Master, wanted};
-use crate::config::{self, Config};
+use crate::config::{self, Applies, Config};
 use crate::control::Awaited;
 use crate::control::protocol::Answer;
+use crate::installation;
 use crate::log::events;
 use crate::pool::{Event, GenerationId, Reason, ReloadId};
 use crate::process::{self, WorkerFolder};
@@ -76,9 +77,13 @@ impl Master {
     pub(super) fn adopt_config(&mut self) {
         if let Some(candidate) = self.reload.candidate.take() {
             for setting in self.current.config.needing_restart(&candidate.config) {
+                let when = match setting.applies {
+                    Applies::DaemonReload => "after `systemctl daemon-reload` and a restart",
+                    Applies::Reload | Applies::Restart => "at the next restart",
+                };
                 warn!(
                     setting = setting.key,
-                    "The new {} takes effect at the next restart", setting.key
+                    "The new {} takes effect {when}", setting.key
                 );
             }
             self.log.set_level(candidate.config.loglevel.level());
@@ -116,7 +121,5 @@ impl Master {
 /// The worker folder of a configuration.
 pub fn find_folder(config: &Config) -> Result<WorkerFolder, process::NoWorkerFolder> {
     let configured = config.worker_dir.as_ref().map(config::Directory::as_path);
-    // Where there is no /proc, the installed folder remains.
-    let program = std::env::current_exe().unwrap_or_default();
-    process::find(configured, &program)
+    process::find(configured, &installation::program())
 }

@@ -15,6 +15,7 @@ impl Master {
                 events::ready(generation.0, workers, now - self.started);
             }
             Report::StartFailed(reason) => self.start_failed(&reason),
+            Report::Draining(by, time) => events::draining(&by.to_string(), time),
             Report::Stopping(by, within) => events::stopping(&by.to_string(), within),
             Report::ReloadBegan(generation, by) => {
                 events::reload_began(generation.0, &by.to_string());

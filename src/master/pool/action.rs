@@ -99,7 +99,9 @@ pub enum Report {
     Serving(GenerationId, usize),
     /// The first generation could not serve: the service ends.
     StartFailed(Reason),
-    /// The service was ordered to stop. Workers have this long to finish their
+    /// The service was ordered to stop, and serves on for this long.
+    Draining(Requester, Duration),
+    /// The service stops. Workers have this long to finish their
     /// requests; `None` if they leave at once.
     Stopping(Requester, Option<Duration>),
 

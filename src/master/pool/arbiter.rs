@@ -11,7 +11,7 @@ use super::reload::{Next, PendingReload, Rollout};
 use super::respawn::{Cause, Respawn};
 use super::wanted::Wanted;
 use super::worker_state::{self, Input, Role, State, Worker, WorkerId};
-use super::{Action, Announcement, Event, ExitStatus, Heartbeat, Reason, Report};
+use super::{Action, Announcement, Event, ExitStatus, Heartbeat, Reason, Report, Requester};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -67,6 +67,9 @@ pub(super) enum Lifecycle {
     Filling,
     /// The pool is kept as it is wanted.
     Serving,
+    /// Told to stop by this requester. The pool is kept until then, so that a balancer
+    /// can turn to others before connections are refused.
+    Draining { by: Requester, until: Instant },
     /// Every process is asked to leave; the exit status, and how they are asked.
     Stopping(u8, StopMode),
     /// Every process is gone, or left behind because SIGKILL does not end it.
@@ -124,7 +127,7 @@ impl Arbiter {
 
     fn apply(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Ordered(order, by) => self.apply_order(order, by),
+            Event::Ordered(order, by) => self.apply_order(order, by, now),
             Event::ConfigRead(wanted) => self.config_read(wanted, now),
             Event::ConfigRefused(why) => self.config_refused(why),
 

@@ -32,7 +32,7 @@ impl Arbiter {
             Affected::Start => self.start_failed(reason),
             Affected::Candidate(candidate) => self.candidate_failed(candidate, reason, now),
             Affected::Current => {
-                self.lifecycle = Lifecycle::Serving;
+                self.has_started();
                 self.report(Report::WorkerFailed(id, reason.clone()));
                 let pause = self.respawn.failed(first_pause(&reason), now);
                 self.report_delay(pause.unwrap_or_default());
@@ -52,7 +52,7 @@ impl Arbiter {
     ) {
         match self.affected_by(generation) {
             Affected::Current => {
-                self.lifecycle = Lifecycle::Serving;
+                self.has_started();
                 self.respawn.died_after_use(now);
                 if let Some(rollout) = &mut self.rollout {
                     rollout.lost_in_use += 1;
@@ -78,7 +78,7 @@ impl Arbiter {
     ) {
         match self.affected_by(generation) {
             Affected::Current => {
-                self.lifecycle = Lifecycle::Serving;
+                self.has_started();
                 let pause = self.respawn.died_unused(self.count, now);
                 self.report_delay(pause);
                 if !lived_long(ready_since, now) {
@@ -102,7 +102,7 @@ impl Arbiter {
             Affected::Start => self.start_failed(reason),
             Affected::Candidate(candidate) => self.candidate_failed(candidate, reason, now),
             Affected::Current => {
-                self.lifecycle = Lifecycle::Serving;
+                self.has_started();
                 self.report(Report::ForkServerLost(generation, reason.clone()));
                 match before.ready_since() {
                     Some(since) if lived_long(since, now) => self.replace.reset(),
@@ -113,6 +113,13 @@ impl Arbiter {
                 self.rollout_failed(reason);
             }
             Affected::Nothing => {}
+        }
+    }
+
+    /// A pool that has served is no longer being started, although workers are missing.
+    fn has_started(&mut self) {
+        if self.lifecycle == Lifecycle::Filling {
+            self.lifecycle = Lifecycle::Serving;
         }
     }
 
@@ -178,7 +185,9 @@ impl Arbiter {
         }
         match self.lifecycle {
             Lifecycle::Starting => Affected::Start,
-            Lifecycle::Filling | Lifecycle::Serving => Affected::Current,
+            Lifecycle::Filling | Lifecycle::Serving | Lifecycle::Draining { .. } => {
+                Affected::Current
+            }
             Lifecycle::Stopping(..) | Lifecycle::Stopped(..) => Affected::Nothing,
         }
     }

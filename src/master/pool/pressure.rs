@@ -7,7 +7,7 @@
 //! which takes memory for a moment, so that is done once in a minute at most.
 
 use super::arbiter::Lifecycle;
-use super::worker_state::WorkerId;
+use super::worker_state::{Worker, WorkerId};
 use super::{Action, Arbiter, Check, MemoryUse, Report};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -59,7 +59,7 @@ impl Arbiter {
             return;
         }
         match self.lifecycle {
-            Lifecycle::Filling | Lifecycle::Serving => {}
+            Lifecycle::Filling | Lifecycle::Serving | Lifecycle::Draining { .. } => {}
             Lifecycle::Starting | Lifecycle::Stopping(..) | Lifecycle::Stopped(..) => return,
         }
         let reports = std::mem::take(&mut self.pressure.ignored).saturating_add(1);
@@ -109,7 +109,7 @@ impl Arbiter {
     /// Asks the next worker to collect, when the one before has done so, is gone, or takes
     /// too long.
     pub(super) fn continue_collecting(&mut self, now: Instant) {
-        let serves = |id: WorkerId| (self.workers.get(&id)).is_some_and(|worker| worker.serves());
+        let serves = |id: WorkerId| self.workers.get(&id).is_some_and(Worker::serves);
         if (self.pressure.collecting).is_some_and(|(id, until)| now < until && serves(id)) {
             return;
         }
@@ -122,7 +122,10 @@ impl Arbiter {
     /// When the next worker is asked to collect, if the one before has not answered.
     pub(super) fn next_collection(&self) -> Option<Instant> {
         let is_stopping = match self.lifecycle {
-            Lifecycle::Starting | Lifecycle::Filling | Lifecycle::Serving => false,
+            Lifecycle::Starting
+            | Lifecycle::Filling
+            | Lifecycle::Serving
+            | Lifecycle::Draining { .. } => false,
             Lifecycle::Stopping(..) | Lifecycle::Stopped(..) => true,
         };
         let (_, until) = self.pressure.collecting.filter(|_| !is_stopping)?;

@@ -57,6 +57,15 @@ impl Arbiter {
                 self.order_measurement(now);
                 self.continue_collecting(now);
             }
+            Lifecycle::Draining { by, until } if now >= until => {
+                self.stop_gracefully(by);
+                self.continue_stop(0, StopMode::Graceful, now);
+            }
+            Lifecycle::Draining { .. } => {
+                self.retire_surplus(now);
+                self.spawn_missing(now);
+                self.continue_collecting(now);
+            }
             Lifecycle::Stopping(status, mode) => self.continue_stop(status, mode, now),
             Lifecycle::Stopped(..) => {}
         }
@@ -207,6 +216,7 @@ impl Arbiter {
             Lifecycle::Starting => 1,
             Lifecycle::Filling
             | Lifecycle::Serving
+            | Lifecycle::Draining { .. }
             | Lifecycle::Stopping(..)
             | Lifecycle::Stopped(..) => self.wanted.booting(),
         };
@@ -383,7 +393,9 @@ impl Arbiter {
                 Announcement::Reloading
             }
             Lifecycle::Serving => Announcement::Ready,
-            Lifecycle::Stopping(..) | Lifecycle::Stopped(..) => Announcement::Stopping,
+            Lifecycle::Draining { .. } | Lifecycle::Stopping(..) | Lifecycle::Stopped(..) => {
+                Announcement::Stopping
+            }
         };
         if self.announced == Some(announcement) {
             return;
@@ -431,8 +443,17 @@ impl Arbiter {
             .next()
             .and(self.wanted.timeout)
             .map(|_| self.next_heartbeat_check);
+        let drained = match self.lifecycle {
+            Lifecycle::Draining { until, .. } => Some(until),
+            Lifecycle::Starting
+            | Lifecycle::Filling
+            | Lifecycle::Serving
+            | Lifecycle::Stopping(..)
+            | Lifecycle::Stopped(..) => None,
+        };
         workers
             .chain(fork_servers)
+            .chain(drained)
             .chain(respawn)
             .chain(self.spawn_after.filter(|_| !stopping))
             .chain(replace)

@@ -5,7 +5,7 @@ use super::generation::{self, GenerationId};
 use super::memory::MemoryChecks;
 use super::respawn::Respawn;
 use super::wanted::{MOST_WORKERS, Wanted};
-use super::worker_state::WorkerId;
+use super::worker_state::{WorkerId, later};
 use super::{Action, Arbiter, Order, Reason, ReloadId, Report, Requester};
 use std::time::{Duration, Instant};
 
@@ -70,21 +70,20 @@ impl Rollout {
 }
 
 impl Arbiter {
-    pub(super) fn apply_order(&mut self, order: Order, by: Requester) {
-        let stopping = matches!(
-            self.lifecycle,
-            Lifecycle::Stopping(..) | Lifecycle::Stopped(..)
-        );
+    pub(super) fn apply_order(&mut self, order: Order, by: Requester, now: Instant) {
+        let stopping = match self.lifecycle {
+            Lifecycle::Draining { .. } | Lifecycle::Stopping(..) | Lifecycle::Stopped(..) => true,
+            Lifecycle::Starting | Lifecycle::Filling | Lifecycle::Serving => false,
+        };
         match order {
             Order::Reload => self.order_reload(by, stopping),
-            Order::Stop if !stopping => {
-                let within = self.wanted.graceful_timeout;
-                self.report(Report::Stopping(by, Some(within)));
-                self.stop(0, StopMode::Graceful);
-            }
+            Order::Stop => self.order_stop(by, now),
             Order::StopNow => match self.lifecycle {
                 Lifecycle::Stopping(status, _) => self.stop(status, StopMode::Quick),
-                Lifecycle::Starting | Lifecycle::Filling | Lifecycle::Serving => {
+                Lifecycle::Starting
+                | Lifecycle::Filling
+                | Lifecycle::Serving
+                | Lifecycle::Draining { .. } => {
                     self.report(Report::Stopping(by, None));
                     self.stop(0, StopMode::Quick);
                 }
@@ -98,12 +97,31 @@ impl Arbiter {
                 self.change_count(usize::from(to.clamp(1, MOST_WORKERS)), by);
             }
             Order::Replace(id) if !stopping => self.replace_worker(id),
-            Order::Stop
-            | Order::OneWorkerMore
-            | Order::OneWorkerFewer
-            | Order::Scale(_)
-            | Order::Replace(_) => {}
+            Order::OneWorkerMore | Order::OneWorkerFewer | Order::Scale(_) | Order::Replace(_) => {}
         }
+    }
+
+    /// The first order begins the drain, if there is one and anything serves; the second
+    /// ends it.
+    fn order_stop(&mut self, by: Requester, now: Instant) {
+        let drain = self.wanted.drain_time;
+        match self.lifecycle {
+            Lifecycle::Filling | Lifecycle::Serving if !drain.is_zero() => {
+                self.report(Report::Draining(by, drain));
+                self.drain(by, later(now, drain), now);
+            }
+            Lifecycle::Starting
+            | Lifecycle::Filling
+            | Lifecycle::Serving
+            | Lifecycle::Draining { .. } => self.stop_gracefully(by),
+            Lifecycle::Stopping(..) | Lifecycle::Stopped(..) => {}
+        }
+    }
+
+    pub(super) fn stop_gracefully(&mut self, by: Requester) {
+        let within = self.wanted.graceful_timeout;
+        self.report(Report::Stopping(by, Some(within)));
+        self.stop(0, StopMode::Graceful);
     }
 
     /// Has a worker replaced that serves.
@@ -197,9 +215,26 @@ impl Arbiter {
         }
     }
 
-    /// Begins to stop. Every reload that is not finished has failed.
+    /// Begins to stop.
     pub(super) fn stop(&mut self, status: u8, mode: StopMode) {
-        self.lifecycle = Lifecycle::Stopping(status, mode);
+        self.fail_reloads(Lifecycle::Stopping(status, mode));
+    }
+
+    /// Begins to drain. The fork server of a generation that was being tried is not
+    /// needed any more.
+    fn drain(&mut self, by: Requester, until: Instant, now: Instant) {
+        self.fail_reloads(Lifecycle::Draining { by, until });
+        let fork_servers: Vec<GenerationId> = self.fork_servers.keys().copied().collect();
+        for generation in fork_servers {
+            if generation != self.current {
+                self.step_fork_server(generation, generation::Input::Stop, now);
+            }
+        }
+    }
+
+    /// Enters a state without reloads. Every one that is not finished has failed.
+    fn fail_reloads(&mut self, lifecycle: Lifecycle) {
+        self.lifecycle = lifecycle;
         self.announce();
         let under_way = match std::mem::replace(&mut self.next, Next::Nothing) {
             Next::Reading(PendingReload { reload, .. }) => Some(reload),

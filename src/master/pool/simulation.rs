@@ -22,18 +22,18 @@ fn settings() -> impl Strategy<Value = Wanted> {
     let timeout = prop_oneof![1 => Just(None), 3 => (1u64..8).prop_map(Some)];
     let boot = prop_oneof![1 => Just(None), 3 => (1u64..20).prop_map(Some)];
     let machine = (0usize..4, any::<bool>(), prop::option::of(Just(MAX)));
-    (1u16..6, timeout, 0u64..8, boot, 0u16..4, machine).prop_map(
-        |(workers, timeout, graceful, boot, surge, (processors, preload, worker_memory_max))| {
-            Wanted {
-                workers,
-                timeout: timeout.map(Duration::from_secs),
-                graceful_timeout: Duration::from_secs(graceful),
-                boot_timeout: boot.map(Duration::from_secs),
-                surge,
-                processors,
-                preload,
-                worker_memory_max,
-            }
+    let stop = (0u64..8, prop_oneof![1 => Just(0), 1 => 1u64..8]);
+    (1u16..6, timeout, stop, boot, 0u16..4, machine).prop_map(
+        |(workers, timeout, (graceful, drain), boot, surge, machine)| Wanted {
+            workers,
+            timeout: timeout.map(Duration::from_secs),
+            graceful_timeout: Duration::from_secs(graceful),
+            drain_time: Duration::from_secs(drain),
+            boot_timeout: boot.map(Duration::from_secs),
+            surge,
+            processors: machine.0,
+            preload: machine.1,
+            worker_memory_max: machine.2,
         },
     )
 }
@@ -123,12 +123,12 @@ proptest! {
                 world.recover(last);
             }
             if world.announced.last() == Some(&Announcement::Stopping) {
-                world.pass(60 * SECOND);
+                world.pass(70 * SECOND);
                 assert!(world.exit.is_some_and(|status| status != 0));
             } else {
                 world.check_complete(last);
                 world.step(&Step::Order(stop));
-                world.pass(60 * SECOND);
+                world.pass(70 * SECOND);
                 assert_eq!(world.exit, Some(0));
             }
         })?;
@@ -178,6 +178,36 @@ proptest! {
     }
 
     #[test]
+    fn a_pool_that_drains_serves_with_all_its_workers_until_the_drain_is_over(
+        wanted in settings(),
+        drain in 1u64..20,
+        crashes in prop::collection::vec(0usize..8, 0..4),
+        seed in any::<u64>(),
+    ) {
+        let drain_time = Duration::from_secs(drain);
+        simulate(Wanted { drain_time, ..wanted }, App::Loads(50), seed, |world| {
+            world.pass(30 * SECOND);
+            let before = world.arbiter.summary().ready;
+            world.step(&Step::Order(Order::Stop));
+            let until = world.now + drain_time;
+            for which in &crashes {
+                world.crash(*which);
+            }
+            // The tick that is next may be late.
+            world.pass(drain_time.saturating_sub(SECOND / 10));
+
+            let summary = world.arbiter.summary();
+            assert_eq!(summary.phase, Phase::Draining);
+            let lost = crashes.len().min(before);
+            assert!(summary.ready + lost >= before);
+            assert_eq!(world.exit, None);
+            world.pass(60 * SECOND);
+            assert_eq!(world.exit, Some(0));
+            assert!(world.now >= until);
+        })?;
+    }
+
+    #[test]
     fn a_stop_at_any_moment_finishes(
         first in settings(),
         app in app(),
@@ -194,7 +224,7 @@ proptest! {
             for step in &after {
                 world.step(step);
             }
-            world.pass(60 * SECOND);
+            world.pass(70 * SECOND);
 
             assert!(world.exit.is_some());
         })?;
@@ -356,6 +386,7 @@ fn pool_of(workers: u16) -> Wanted {
         workers,
         timeout: None,
         graceful_timeout: 5 * SECOND,
+        drain_time: Duration::ZERO,
         boot_timeout: Some(20 * SECOND),
         surge: 1,
         processors: 2,

@@ -30,6 +30,8 @@ pub enum Phase {
     Serving,
     /// Serving, and a reload is under way.
     Reloading,
+    /// Serving for `drain_time`, then stopping.
+    Draining,
     /// Every process was asked to leave.
     Stopping,
 }
@@ -41,6 +43,7 @@ impl Arbiter {
                 Lifecycle::Starting | Lifecycle::Filling => Phase::Starting,
                 Lifecycle::Serving if self.reloads() => Phase::Reloading,
                 Lifecycle::Serving => Phase::Serving,
+                Lifecycle::Draining { .. } => Phase::Draining,
                 Lifecycle::Stopping(..) | Lifecycle::Stopped(..) => Phase::Stopping,
             },
             generation: self.current,
@@ -62,7 +65,8 @@ impl Arbiter {
             | Lifecycle::Stopped(_, StopMode::Graceful)
             | Lifecycle::Starting
             | Lifecycle::Filling
-            | Lifecycle::Serving => Some(self.wanted.graceful_timeout),
+            | Lifecycle::Serving
+            | Lifecycle::Draining { .. } => Some(self.wanted.graceful_timeout),
         }
     }
 

@@ -15,6 +15,8 @@ pub struct Wanted {
     pub timeout: Option<Duration>,
     /// How long a worker that is asked to leave may finish its requests.
     pub graceful_timeout: Duration,
+    /// How long to serve on after an order to stop, before workers are asked to leave.
+    pub drain_time: Duration,
     /// How long a fork server or a worker may load the application; `None` for ever.
     pub boot_timeout: Option<Duration>,
     /// How many workers more than `workers` there may be during a reload. Less

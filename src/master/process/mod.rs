@@ -6,6 +6,7 @@ mod memory;
 mod oom;
 mod output;
 mod reap;
+mod stacks;
 mod worker_folder;
 mod worker_process;
 
@@ -14,12 +15,15 @@ pub use memory::own_memory;
 pub use oom::OomKills;
 pub use output::{Output, PipeState, Pipes};
 pub use reap::reap;
+pub use stacks::{STACKS_TIMEOUT, Stacks, StacksPipe};
 pub use worker_folder::{NoWorkerFolder, WorkerFolder, find};
 pub use worker_process::WorkerProcess;
 
+use crate::sys::realtime_signal;
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// A child that can be signalled without ever hitting another process.
 #[derive(Debug)]
@@ -52,8 +56,19 @@ impl Handle {
             return Ok(());
         };
         match rustix::process::pidfd_send_signal(pidfd, signal) {
-            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The same with the real-time signal of this number.
+    pub fn signal_realtime(&self, number: i32) -> io::Result<()> {
+        let Some(pidfd) = &self.pidfd else {
+            return Ok(());
+        };
+        match realtime_signal::send(pidfd.as_fd(), number) {
+            Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(()),
+            sent => sent,
         }
     }
 }

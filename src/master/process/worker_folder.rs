@@ -1,5 +1,6 @@
 //! Where the worker's Python files and extension module lie.
 
+use crate::installation;
 use std::path::{Path, PathBuf};
 
 /// Where packages put it, below the prefix of the program. The version is part of
@@ -39,7 +40,7 @@ fn looked_in(tried: &[PathBuf]) -> String {
 }
 
 /// Finds the folder: the configured one, or beside the program (in a build
-/// tree), or where packages put it, seen from the program first.
+/// tree), or where packages and pip put it, seen from the program first.
 pub fn find(configured: Option<&Path>, program: &Path) -> Result<WorkerFolder, NoWorkerFolder> {
     let tried = candidates(configured, program);
     match tried.iter().find(|folder| is_complete(folder)) {
@@ -59,6 +60,8 @@ fn candidates(configured: Option<&Path>, program: &Path) -> Vec<PathBuf> {
             folders.push(prefix.join(INSTALLED));
         }
     }
+    let by_pip = installation::by_pip(program);
+    folders.extend(by_pip.into_iter().map(|found| found.worker));
     let installed = Path::new("/usr").join(INSTALLED);
     if !folders.contains(&installed) {
         folders.push(installed);
@@ -92,6 +95,18 @@ mod tests {
         assert_eq!(find(None, &program).unwrap().as_path(), installed);
         let built = folder_in(root.path(), "bin/worker");
         assert_eq!(find(None, &program).unwrap().as_path(), built);
+    }
+
+    #[test]
+    fn pip_puts_it_among_the_modules_of_a_python() {
+        let root = tempfile::tempdir().unwrap();
+        let modules = "lib/python3.12/site-packages/rgunicorn";
+        let name = format!("{modules}/{}/worker", env!("CARGO_PKG_VERSION"));
+        let folder = folder_in(root.path(), &name);
+
+        let found = find(None, &root.path().join("bin/rgunicorn")).unwrap();
+
+        assert_eq!(found.as_path(), folder);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A worker, from the master's side: known by its link before it has a pid.
 
 use super::Handle;
+use super::StacksPipe;
 use super::output::{self, Pipes};
 use crate::log::events::{self, AppProcess};
 use crate::pool::{GenerationId, WorkerId};
@@ -25,6 +26,8 @@ pub struct WorkerProcess {
     pub handle: Option<Handle>,
     /// Its output, if that is read.
     pub pipes: Pipes,
+    /// `None` until it has sent its pid.
+    pub stacks: Option<StacksPipe>,
 }
 
 impl WorkerProcess {
@@ -56,6 +59,7 @@ impl WorkerProcess {
             link: Some(ours),
             handle: None,
             pipes,
+            stacks: None,
         })
     }
 

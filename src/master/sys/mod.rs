@@ -3,9 +3,10 @@
 
 #![expect(
     unsafe_code,
-    reason = "an inherited descriptor is known only by its number, a signal handler could be any code, and a socket option is a pointer"
+    reason = "an inherited descriptor is known only by its number, a signal handler could be any code, a socket option is a pointer, and real-time signals have no names"
 )]
 
 pub mod defer_accept;
 pub mod dispositions;
 pub mod inherited;
+pub mod realtime_signal;

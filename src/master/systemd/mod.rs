@@ -32,9 +32,9 @@ pub mod watchdog;
 pub use notify::{Notifier, State};
 pub use pressure::PressureWatch;
 
-/// Variables that systemd sets for the main process alone. A child that
+/// Variables that systemd sets, or our units, for the main process alone. A child that
 /// inherited them would notify in the master's name.
-pub const PRIVATE_VARIABLES: [&str; 8] = [
+pub const PRIVATE_VARIABLES: [&str; 9] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
@@ -43,4 +43,5 @@ pub const PRIVATE_VARIABLES: [&str; 8] = [
     "LISTEN_PIDFDID",
     "LISTEN_FDNAMES",
     "LISTEN_FDS_FIRST_FD",
+    crate::units::MARK,
 ];

@@ -8,6 +8,7 @@ mod loglevel;
 mod number;
 mod path;
 mod peers;
+mod unit;
 mod worker_class;
 mod workers;
 
@@ -19,5 +20,6 @@ pub use loglevel::LogLevel;
 pub use number::{BodyLimit, Seconds, Timeout, Within};
 pub use path::{Directory, Python, PythonPath};
 pub use peers::{Peer, Peers};
+pub use unit::{Account, CpuQuota, Credentials, MemoryLimit, TasksLimit, UnitPaths, is_unit_path};
 pub use worker_class::{WorkerClass, WorkerClassChoice};
 pub use workers::{Workers, processors};

@@ -154,6 +154,10 @@ impl Python {
         Self(PathBuf::from("python3"))
     }
 
+    pub fn at(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
     /// As it was given; a path is absolute once the configuration is loaded.
     pub fn as_path(&self) -> &Path {
         &self.0

@@ -10,10 +10,12 @@ use tracing::{error, info, warn};
 pub const STARTED: &str = "86756631b0d848568e870207c94a6d14";
 pub const LISTENING: &str = "497ad73684d84ceaa7bdae4c8b5ca56f";
 pub const BIND_IGNORED: &str = "df27a035b90f438783d3f51bbb5ea83c";
+pub const UNIT_SETTINGS_UNUSED: &str = "cb7f2f74cebc45d1b43bbb4109b493dd";
 pub const CONFIGURATION_REFUSED: &str = "66199c31a57e403ca1a29984187ce524";
 pub const START_FAILED: &str = "0f9d8a915246459894e3250dc4fb5799";
 pub const READY: &str = "c5efddd5be3e4308acd5eb1a3306a570";
 pub const STOPPING: &str = "cea67d2467d24f219dbf42990cee02ec";
+pub const DRAINING: &str = "c99c3367365141fa9717986281dc0473";
 pub const STOPPED: &str = "88899ad859b742219c50f69be83fb6e8";
 pub const CONTROL_REQUEST: &str = "5c00173a7f6d4c0493211e26a3de0f1e";
 pub const NOTIFY_FAILED: &str = "d929fd10dd7f45f7b8af0b3487ce215d";
@@ -43,7 +45,16 @@ pub fn bind_ignored(addresses: &[impl Display]) {
     warn!(
         message_id = BIND_IGNORED,
         address = addresses.as_str(),
-        "Not listening on {addresses}: systemd opened the sockets, so bind is ignored",
+        "Not listening on {addresses}: systemd opened the sockets, and these were not among \
+         them; run `systemctl daemon-reload` and restart the socket unit",
+    );
+}
+
+/// `settings` are for units, but the units were not made of them as they are.
+pub fn unit_settings_unused(settings: &str, remedy: &str) {
+    warn!(
+        message_id = UNIT_SETTINGS_UNUSED,
+        settings, remedy, "Without effect as configured: {settings}; {remedy}",
     );
 }
 
@@ -68,6 +79,17 @@ pub fn ready(generation: u32, workers: usize, after: Duration) {
         "Ready after {}: {}",
         seconds(after),
         counted(workers, "worker"),
+    );
+}
+
+/// `time`: how long the service serves on.
+pub fn draining(reason: &str, time: Duration) {
+    info!(
+        message_id = DRAINING,
+        reason,
+        drain_usec = micros(time),
+        "Serving for another {} before the stop ({reason}), as drain_time says",
+        seconds(time),
     );
 }
 

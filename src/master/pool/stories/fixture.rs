@@ -2,7 +2,8 @@
 
 pub(super) use crate::pool::*;
 use rgunicorn_link::protocol::LoadFailure;
-use std::time::{Duration, Instant};
+pub(super) use std::time::Duration;
+use std::time::Instant;
 
 pub(super) const MS: Duration = Duration::from_millis(1);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -14,6 +15,7 @@ pub(super) const WANTED: Wanted = Wanted {
     workers: 2,
     timeout: Some(Duration::from_secs(30)),
     graceful_timeout: Duration::from_secs(20),
+    drain_time: Duration::ZERO,
     boot_timeout: Some(Duration::from_secs(60)),
     surge: 1,
     processors: 4,

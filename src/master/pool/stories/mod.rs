@@ -2,6 +2,7 @@
 
 mod count;
 mod deaths;
+mod drain;
 mod fixture;
 mod heartbeat;
 mod lost_fork_server;

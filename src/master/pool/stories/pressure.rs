@@ -161,3 +161,18 @@ fn before_the_first_worker_serves_and_when_the_service_stops_nothing_is_done() {
     assert_eq!(pool.on(Event::Collected(worker(1))), []);
     assert_eq!(pool.on(measured(&[(1, 100, true)])), []);
 }
+
+#[test]
+fn while_the_pool_drains_the_workers_collect_as_well() {
+    let mut pool = Pool::serving(Wanted {
+        drain_time: MINUTE,
+        ..WITHOUT_TIMEOUT
+    });
+    pool.order(Order::Stop);
+
+    pool.on(Event::MemoryPressure);
+    assert_eq!(pool.commands(), [collect(1)]);
+    assert_eq!(pool.until_deadline(), 5 * SECOND);
+
+    assert_eq!(pool.commands(), [collect(2)]);
+}

@@ -1,0 +1,138 @@
+//! `rgunicorn-generator`: run by systemd at boot and at each `daemon-reload`, before
+//! it reads its units. Writes what `/etc/rgunicorn/NAME.toml` says about the units
+//! of NAME as drop-ins for them. What they say is decided in `rgunicorn::units`.
+//!
+//! A generator may not stop the boot: whatever it finds, it ends with success, and
+//! what is wrong with one file concerns no other.
+
+mod report;
+
+use report::Report;
+use rgunicorn::units::{Manager, Site};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::{env, fs, io};
+
+const USAGE: &str = "\
+Usage: rgunicorn-generator DIRECTORY [DIRECTORY DIRECTORY [FOLDER]]
+
+Writes drop-ins for the units of each /etc/rgunicorn/NAME.toml below the first
+DIRECTORY. systemd runs it, at boot and at each `systemctl daemon-reload`.
+FOLDER takes the place of /etc/rgunicorn; mistakes are then printed.
+
+See rgunicorn.toml(5), systemd.generator(7).
+";
+
+/// More files are not for people to manage, and would hold up the boot.
+const MOST_FILES: usize = 10_000;
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    match arguments.as_slice() {
+        [one] if one == "--help" || one == "-h" => {
+            print!("{USAGE}");
+            ExitCode::SUCCESS
+        }
+        [target] | [target, _, _] => {
+            if let Some(sites) = usual_folder() {
+                generate(&sites, Path::new(target), &mut Report::to_log());
+            }
+            ExitCode::SUCCESS
+        }
+        [target, _, _, sites] => {
+            let mut report = Report::to_stderr();
+            generate(Path::new(sites), Path::new(target), &mut report);
+            ExitCode::SUCCESS
+        }
+        _ => {
+            const BAD_USAGE: u8 = 64;
+            eprint!("{USAGE}");
+            ExitCode::from(BAD_USAGE)
+        }
+    }
+}
+
+fn usual_folder() -> Option<PathBuf> {
+    match manager() {
+        Manager::System => Some("/etc/rgunicorn".into()),
+        Manager::User => {
+            let set = |name| env::var_os(name).map(PathBuf::from);
+            let configuration = set("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
+            let configuration = configuration.or_else(|| Some(set("HOME")?.join(".config")));
+            Some(configuration?.join("rgunicorn"))
+        }
+    }
+}
+
+/// systemd says so from version 251 on.
+fn manager() -> Manager {
+    match env::var_os("SYSTEMD_SCOPE") {
+        Some(scope) if scope == "user" => Manager::User,
+        Some(_) | None => Manager::System,
+    }
+}
+
+fn generate(sites: &Path, target: &Path, report: &mut Report) {
+    let files = match files_of(sites) {
+        Ok(files) => files,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Err(error) => return report.error(None, &format!("{}: {error}", sites.display())),
+    };
+    let owner = rustix::process::geteuid().as_raw();
+    for file in files {
+        match Site::read(&file, manager(), owner) {
+            None => {}
+            Some(Err(problem)) => report.error(None, &problem),
+            Some(Ok(site)) => {
+                if let Some(problem) = one_line(&site.problems) {
+                    report.error(Some(&site.instance), &problem);
+                }
+                if let Err(error) = write(&site, target) {
+                    let problem = format!("cannot write below {}: {error}", target.display());
+                    report.error(Some(&site.instance), &problem);
+                }
+            }
+        }
+    }
+}
+
+/// In an order that does not depend on the file system.
+fn files_of(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder)?.take(MOST_FILES);
+    let mut files: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+/// Few lines reach the log of the kernel in a short time, so a file has one.
+fn one_line(problems: &[String]) -> Option<String> {
+    match problems {
+        [] => None,
+        [one] => Some(one.clone()),
+        [first, rest @ ..] => Some(format!(
+            "{first} (and {} more; rgunicorn --check-config lists all)",
+            rest.len()
+        )),
+    }
+}
+
+fn write(site: &Site, target: &Path) -> io::Result<()> {
+    let units = [
+        (site.instance.service(), &site.drop_ins.service),
+        (site.instance.socket(), &site.drop_ins.socket),
+    ];
+    for (unit, text) in units {
+        if text.is_empty() {
+            continue;
+        }
+        let folder = target.join(format!("{unit}.d"));
+        fs::create_dir_all(&folder)?;
+        // An administrator's own drop-ins come after it, in the order of names, and
+        // have the last word.
+        fs::write(folder.join("10-rgunicorn.conf"), text)?;
+    }
+    Ok(())
+}

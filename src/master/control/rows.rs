@@ -1,0 +1,133 @@
+//! What the master's answers list, each with the names and units of `rgunicornctl --json`.
+
+use serde::{Deserialize, Serialize};
+
+/// The state of the server. These names and units are also those of
+/// `rgunicornctl status --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Summary {
+    pub version: String,
+    /// Of the master.
+    pub pid: u32,
+    /// Since the master started.
+    pub uptime_ms: u64,
+    /// `starting`, `serving`, `reloading`, `draining` or `stopping`.
+    pub state: String,
+    /// The generation that serves.
+    pub generation: u32,
+    pub workers_wanted: u64,
+    /// Those that serve, of any generation.
+    pub workers_ready: u64,
+    pub workers_starting: u64,
+    pub workers_retiring: u64,
+    /// Those that are in a request.
+    pub workers_busy: u64,
+    /// Answered since the master started.
+    pub requests: u64,
+    /// Over the last seconds.
+    pub requests_per_second: u64,
+    /// Why the last reload failed, if it did.
+    pub last_reload_failure: Option<String>,
+}
+
+/// Workers in the order of their numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Workers {
+    /// The parent of all workers.
+    pub master_pid: u32,
+    pub workers: Vec<Worker>,
+    pub next: Option<u32>,
+}
+
+/// One worker. These names and units are also those of `rgunicornctl workers --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Worker {
+    /// Its number, which counts up for as long as the master lives.
+    pub worker: u32,
+    /// `None` until its process exists.
+    pub pid: Option<u32>,
+    pub generation: u32,
+    /// `starting`, `idle`, `busy`, `retiring`, `leaving`, `aborted` or `killed`.
+    pub state: String,
+    /// Since it was ordered.
+    pub age_ms: u64,
+    /// How long its request has been under way, with several the oldest; `None` if
+    /// there is none.
+    pub busy_ms: Option<u64>,
+    /// The method and the path of that request, in printable ASCII. What else the client
+    /// wrote is percent-encoded, and a long path ends with `...`.
+    pub request: Option<String>,
+    /// Connections it held at its last heartbeat.
+    pub connections: u64,
+    /// Answered.
+    pub requests: u64,
+    /// Requests answered with a status of 500 or more, and those cut off.
+    pub errors: u64,
+    /// Sent to clients.
+    pub sent_bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Listeners {
+    pub listeners: Vec<Listener>,
+    pub next: Option<u32>,
+}
+
+/// One listening socket. These names are also those of `rgunicornctl listeners --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Listener {
+    /// `FileDescriptorName=` of the socket unit, or `http`.
+    pub name: String,
+    /// As it is written in a configuration.
+    pub address: String,
+    /// `tcp` or `unix`.
+    pub kind: String,
+    /// `systemd`, `parent` (the process that started rgunicorn) or `rgunicorn`.
+    pub opened_by: String,
+}
+
+/// Settings in the order of the manual.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    pub settings: Vec<Setting>,
+    pub next: Option<u32>,
+}
+
+/// One setting, as the master runs with it. These names are also those of
+/// `rgunicornctl config --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Setting {
+    pub name: String,
+    /// `None` if it is not set, and has no default.
+    pub value: Option<serde_json::Value>,
+    /// Where the value comes from; `default` if it was not set.
+    pub origin: String,
+    /// What holds while it is not set; empty where there is a default.
+    pub otherwise: String,
+    /// It changed with a reload, and has this value from the next restart on.
+    pub at_restart: Option<serde_json::Value>,
+    /// The value is too long for an answer: it is the start and the end of its text.
+    pub is_cut: bool,
+}
+
+/// What the threads of a worker were doing. These names are also those of
+/// `rgunicornctl stacks --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Stacks {
+    pub worker: u32,
+    pub pid: u32,
+    /// As in [`Worker::busy_ms`].
+    pub busy_ms: Option<u64>,
+    /// As in [`Worker::request`].
+    pub request: Option<String>,
+    /// As Python's `faulthandler` writes them: of each thread, the most recent call first.
+    pub stacks: String,
+}

@@ -1,0 +1,74 @@
+//! One file of a site, read for its units.
+
+use super::drop_ins::{self, DropIns};
+use super::instance::Instance;
+use crate::config::{Contents, Partial, read_contents};
+use std::path::Path;
+
+/// Whose units they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manager {
+    /// PID 1.
+    System,
+    /// That of a user, for `systemctl --user`.
+    User,
+}
+
+impl Manager {
+    fn distrust(self) -> String {
+        let account = match self {
+            Self::System => "root",
+            Self::User => "its user",
+        };
+        format!(
+            "its settings for units have no effect, as others than {account} can write to it; \
+             give it to {account}, and take write permission from group and others"
+        )
+    }
+}
+
+/// What a file says about the units of its instance.
+#[derive(Debug)]
+pub struct Site {
+    pub instance: Instance,
+    pub drop_ins: DropIns,
+    /// Every mistake in the file, also those that units do not care about. What
+    /// could be read of the rest is in the drop-ins.
+    pub problems: Vec<String>,
+}
+
+impl Site {
+    /// Reads the file at `path`; `None` if it is not for a site. `owner` is the
+    /// account that the manager runs in.
+    pub fn read(path: &Path, manager: Manager, owner: u32) -> Option<Result<Self, String>> {
+        let named = |problem: &dyn ToString| format!("{}: {}", path.display(), problem.to_string());
+        let instance = match Instance::of_file(path)? {
+            Ok(instance) => instance,
+            Err(bad) => return Some(Err(named(&bad))),
+        };
+        let (contents, mut problems) = match read_contents(path) {
+            Ok(contents) => (contents, Vec::new()),
+            // Nothing is known of the file, but the name is enough for an account. The
+            // message begins with the file.
+            Err(error) => (Contents::default(), vec![error.to_string()]),
+        };
+        problems.extend(contents.errors.iter().map(ToString::to_string));
+        let trusted = contents.is_written_only_by(owner);
+        let mut settings = contents.settings;
+        // Who writes the file could otherwise have systemd read any file, and run the
+        // site in any account.
+        if !trusted {
+            if drop_ins::has_any(&settings) {
+                problems.push(named(&manager.distrust()));
+            }
+            settings = Partial::default();
+        }
+        let (drop_ins, refused) = drop_ins::make(&instance, &settings, manager);
+        problems.extend(refused.iter().map(|problem| named(problem)));
+        Some(Ok(Self {
+            instance,
+            drop_ins,
+            problems,
+        }))
+    }
+}

@@ -1,0 +1,158 @@
+//! `rgunicorn-generator`, run as systemd runs it, on a folder of its own.
+
+use crate::harness::{Outcome, Program, program::RGUNICORN_GENERATOR};
+use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+
+/// Runs it on `sites`, files of a folder, into the folder `units`.
+fn generated(files: &[(&str, &str)]) -> (Program, Outcome) {
+    let mut program = Program::new(RGUNICORN_GENERATOR, &["units", "early", "late", "sites"]);
+    fs::create_dir(program.folder.join("sites")).unwrap();
+    for (name, text) in files {
+        program = program.file(&format!("sites/{name}"), text);
+    }
+    let outcome = program.run();
+    (program, outcome)
+}
+
+fn exists(program: &Program, path: &str) -> bool {
+    program.folder.join(path).exists()
+}
+
+#[test]
+fn each_site_has_drop_ins_for_its_own_units() {
+    let (program, outcome) = generated(&[
+        ("shop.toml", "bind = \":80\"\nmemory_max = \"1G\""),
+        ("plain.toml", "workers = 2"),
+        ("notes.txt", "memory_max"),
+    ]);
+
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert_eq!(outcome.stderr, "");
+    let service = program
+        .folder
+        .read("units/rgunicorn@shop.service.d/10-rgunicorn.conf");
+    assert!(service.contains("\n[Service]\nMemoryMax=1G\n"), "{service}");
+    let socket = program
+        .folder
+        .read("units/rgunicorn@shop.socket.d/10-rgunicorn.conf");
+    assert!(
+        socket.contains("\n[Socket]\nListenStream=0.0.0.0:80\n"),
+        "{socket}"
+    );
+    let made = fs::read_dir(program.folder.join("units")).unwrap().count();
+    assert_eq!(made, 2);
+}
+
+#[test]
+fn whatever_is_wrong_it_succeeds_and_says_so_in_a_line() {
+    let (program, outcome) = generated(&[
+        ("a b.toml", "memory_max = \"1G\""),
+        ("broken.toml", "memory_max = ["),
+        ("deep.toml", &format!("a = {}", "[".repeat(100_000))),
+        ("good.toml", "memory_max = \"1G\""),
+        (
+            "wrong.toml",
+            "memory_max = \"1GB\"\ntasks_max = 0\ncpu_quota = \"100%\"",
+        ),
+        ("x.toml", "\u{0}"),
+    ]);
+
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    let lines: Vec<_> = outcome.stderr.lines().collect();
+    assert_eq!(lines.len(), 5, "{outcome:?}");
+    for (line, words) in lines.iter().zip([
+        r#"rename the file to "a\\x20b""#,
+        "broken.toml:1:",
+        "deep.toml:1:",
+        "wrong.toml:1:14: memory_max",
+        "x.toml:1:",
+    ]) {
+        assert!(
+            line.starts_with("rgunicorn-generator: ") && line.contains(words),
+            "{line}"
+        );
+        assert!(line.len() < 1000, "{line}");
+    }
+    assert!(lines[3].contains("and 1 more"), "{lines:?}");
+    assert!(exists(
+        &program,
+        "units/rgunicorn@good.service.d/10-rgunicorn.conf"
+    ));
+    let wrong = program
+        .folder
+        .read("units/rgunicorn@wrong.service.d/10-rgunicorn.conf");
+    assert!(
+        wrong.contains("CPUQuota=100%") && !wrong.contains("MemoryMax"),
+        "{wrong}"
+    );
+}
+
+#[test]
+fn a_machine_without_sites_needs_nothing() {
+    let mut program = Program::new(RGUNICORN_GENERATOR, &["units", "early", "late", "nowhere"]);
+
+    let outcome = program.run();
+
+    assert_eq!((outcome.status, &*outcome.stderr), (0, ""));
+    assert!(!exists(&program, "units"));
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_to_does_not_fail_the_boot() {
+    let mut program = Program::new(RGUNICORN_GENERATOR, &["units", "early", "late", "sites"])
+        .file("sites/shop.toml", "memory_max = \"1G\"")
+        .file("units", "a file");
+
+    let outcome = program.run();
+
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("cannot write below units"),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn a_file_that_others_can_write_is_reported_and_not_used() {
+    let mut program = Program::new(RGUNICORN_GENERATOR, &["units", "early", "late", "sites"])
+        .file("sites/shop.toml", "user = \"root\"");
+    let file = program.folder.join("sites/shop.toml");
+    fs::set_permissions(file, PermissionsExt::from_mode(0o666)).unwrap();
+
+    let outcome = program.run();
+
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert!(outcome.stderr.contains("can write to it"), "{outcome:?}");
+    assert!(!exists(&program, "units"));
+}
+
+#[test]
+fn a_hundred_sites_take_no_time_that_a_boot_would_notice() {
+    let text = "app = \"shop:app\"\nchdir = \"/srv/shop\"\nbind = \"127.0.0.1:80\"\nuser = \"shop\"\n\
+                memory_max = \"1G\"\n[env]\nA = \"1\"\n";
+    let names: Vec<String> = (0..100)
+        .map(|number| format!("shop-{number}.toml"))
+        .collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), text)).collect();
+    let began = std::time::Instant::now();
+
+    let (program, outcome) = generated(&files);
+
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert!(began.elapsed() < Duration::from_secs(5));
+    let made = fs::read_dir(program.folder.join("units")).unwrap().count();
+    assert_eq!(made, 200);
+}
+
+#[test]
+fn a_call_without_a_folder_is_explained() {
+    let outcome = Program::new(RGUNICORN_GENERATOR, &[]).run();
+
+    assert_eq!(outcome.status, 64, "{outcome:?}");
+    assert!(
+        outcome.stderr.starts_with("Usage: rgunicorn-generator "),
+        "{outcome:?}"
+    );
+    let help = Program::new(RGUNICORN_GENERATOR, &["--help"]).run();
+    assert_eq!((help.status, help.stdout), (0, outcome.stderr));
+}
