@@ -66,6 +66,15 @@ pub const COMMANDS: [ControlCommand; 9] = [
 ];
 
 impl ControlCommand {
+    /// What the help calls its operand, if it has one.
+    #[cfg(test)]
+    pub fn operand(&self) -> Option<&'static str> {
+        match self.request {
+            Make::Alone(_) => None,
+            Make::Of(operand, _) => Some(operand),
+        }
+    }
+
     /// With its operand.
     pub fn usage(&self) -> String {
         match self.request {

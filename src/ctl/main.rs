@@ -4,6 +4,8 @@
 mod cli;
 mod client;
 mod commands;
+#[cfg(test)]
+mod completions;
 mod json;
 mod listing;
 mod memory;

@@ -3,6 +3,7 @@
 use crate::buffers::Incoming;
 use crate::transport::Peer;
 use rgunicorn_http::Head;
+use std::fmt;
 use std::fs::File;
 
 /// Names a request: its connection and, on that, its stream. In HTTP/1 the streams of a
@@ -11,6 +12,13 @@ use std::fs::File;
 pub struct RequestId {
     pub(crate) connection: u64,
     pub(crate) stream: u32,
+}
+
+/// Different for each request of an engine.
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}-{}", self.connection, self.stream)
+    }
 }
 
 /// The body of a request.
@@ -68,6 +76,15 @@ impl Request {
     pub fn path(&self) -> &[u8] {
         let (head, bytes) = self.head();
         head.path.of(bytes)
+    }
+
+    /// The value of the first field with this name, which is in lower case.
+    pub fn field(&self, name: &[u8]) -> Option<&[u8]> {
+        let (head, bytes) = self.head();
+        head.fields
+            .iter()
+            .find(|field| field.name.of(bytes).eq_ignore_ascii_case(name))
+            .map(|field| field.value.of(bytes))
     }
 
     /// Whether the client waits for `100 Continue` before it sends the body, which is

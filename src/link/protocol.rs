@@ -128,6 +128,17 @@ pub struct Record {
     pub text: String,
     /// Records that were dropped before this one because the link was full.
     pub dropped: u64,
+    /// The request it is about, if it is about one.
+    pub request: Option<RequestInfo>,
+}
+
+/// A request, as the fields of a log record name it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestInfo {
+    pub id: String,
+    pub method: String,
+    /// As the client wrote it.
+    pub target: String,
 }
 
 /// A listener, as a worker needs to know it.

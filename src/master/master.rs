@@ -6,10 +6,12 @@
 //! | `events.rs`        | signals, messages and exits become events of the arbiter |
 //! | `actions.rs`       | each action of the arbiter is carried out                |
 //! | `clients.rs`       | what clients of the control socket ask is answered       |
+//! | `pool_watch.rs`    | whether the pool proves that it works                    |
 //! | `running_config.rs` | the settings that the master runs with are listed        |
 //! | `stacks.rs`        | what the threads of a worker do is asked of it           |
 //! | `reload.rs`        | the configuration is read again, and replaced or not     |
 //! | `processes.rs`     | the processes, and what they share with the master       |
+//! | `idle.rs`          | after a time without connections the service ends        |
 //! | `notifications.rs` | what is sent to systemd, and when                        |
 //! | `outputs.rs`       | what the application wrote                               |
 //! | `report.rs`        | what the arbiter reports is logged                       |
@@ -25,10 +27,12 @@ use crate::signals::Signals;
 use crate::status;
 use crate::systemd::{Notifier, PressureWatch};
 use crate::wakeups::{Source, Wakeups};
+use idle::IdleWatch;
 use notifications::Notifications;
+use pool_watch::PoolWatch;
 use processes::Processes;
-pub use reload::find_folder;
 use reload::{Deployment, ReloadState};
+pub use reload::{find_folder, idle_exit_allowed};
 use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
@@ -36,8 +40,10 @@ use std::time::{Duration, Instant};
 mod actions;
 mod clients;
 mod events;
+mod idle;
 mod notifications;
 mod outputs;
+mod pool_watch;
 mod processes;
 mod reload;
 mod report;
@@ -55,6 +61,9 @@ pub struct Master {
     reload: ReloadState,
     processes: Processes,
     notifications: Notifications,
+    /// `None` without a watchdog.
+    pool_watch: Option<PoolWatch>,
+    idle_watch: IdleWatch,
     log: log::Handle,
     wakeups: Wakeups,
     signals: Signals,
@@ -118,6 +127,8 @@ impl Master {
             reload: ReloadState::new(now),
             processes: Processes::new(parts.listeners, read_output, now)?,
             notifications: Notifications::new(parts.notifier, parts.watchdog, now),
+            pool_watch: (parts.watchdog).map(|period| PoolWatch::new(period, now)),
+            idle_watch: IdleWatch::new(now),
             log: parts.log,
             wakeups,
             signals: parts.signals,
@@ -161,6 +172,8 @@ impl Master {
             self.dispatch(Event::Tick(heartbeats));
             self.dispatch_pending();
         }
+        self.watch_pool(now);
+        self.watch_idleness(now);
         let in_transition = self.is_in_transition();
         self.notifications.send_due(in_transition, now);
         if self.notifications.is_status_due(now) {
@@ -183,6 +196,8 @@ impl Master {
         (self.arbiter.deadline().into_iter())
             .chain(outputs)
             .chain(self.notifications.next_due(self.is_in_transition(), now))
+            .chain(self.pool_watch.as_ref().and_then(PoolWatch::next_due))
+            .chain(self.idle_check_due())
             .chain(self.log.next_change())
             .chain([self.processes.next_refresh()])
             .chain(self.control.as_ref().and_then(Server::deadline))

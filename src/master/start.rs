@@ -4,15 +4,15 @@ use crate::account;
 use crate::cli::{self, Task};
 use crate::config::{self, Binds, Config, ConfigError, ConfigErrors, Origin, Sources};
 use crate::control::{self, Server};
-use crate::listeners::{self, Activated, ListenerError, Sockets};
+use crate::listeners::{self, Activated, ListenerError, Origin as OpenedBy, Sockets};
 use crate::log::events;
 use crate::log::{self, Sink};
-use crate::master::{Master, Parts, find_folder};
+use crate::master::{Master, Parts, find_folder, idle_exit_allowed};
 use crate::pool::{ExitStatus, GenerationId, Order};
 use crate::process::{self, ForkServerProcess, Launch, NoWorkerFolder};
 use crate::signals::{Meaning, Signals};
 use crate::status;
-use crate::systemd::{Notifier, PressureWatch, State, watchdog};
+use crate::systemd::{self, Notifier, PressureWatch, State, watchdog};
 use crate::usage::Stop;
 use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure};
 use rgunicorn_link::{Received, Scoreboard, descriptors};
@@ -322,14 +322,16 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Start
     log.set_level(config.loglevel.level());
     account::check(&config).map_err(ConfigErrors::from)?;
     let folder = find_folder(&config)?;
-    let notifier = Notifier::from_env().map_err(system("reach the service manager"))?;
+    let mut notifier = Notifier::from_env().map_err(system("reach the service manager"))?;
     let signals = take_over_signals()?;
     // The fork servers' children, the workers, become children of the master.
     nix::sys::prctl::set_child_subreaper(true)
         .map_err(io::Error::from)
         .map_err(system("become the parent of workers"))?;
     make_room_for_descriptors(&config);
-    let (sockets, control) = open_sockets(&config)?;
+    let (sockets, control) = open_sockets(&config, fd_store_capacity(&notifier))?;
+    idle_exit_allowed(&config, &sockets.listeners)
+        .map_err(|error| StartError::Config(error.into()))?;
     // A thread, so not before: the environment was changed until here.
     log.start().map_err(system("start the log"))?;
     // Nothing is logged before this: a start that is refused prints its errors
@@ -340,6 +342,9 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Start
     }
     if !sockets.ignored.is_empty() {
         events::bind_ignored(&sockets.ignored);
+    }
+    if let Err(error) = store_listeners(&mut notifier, &sockets) {
+        events::notify_failed(&error);
     }
     if let Some(unused) = account::unused(&config) {
         events::unit_settings_unused(&unused.settings, unused.remedy);
@@ -380,11 +385,38 @@ fn watch_pressure() -> Option<PressureWatch> {
     }
 }
 
-fn open_sockets(config: &Config) -> Result<(Sockets, Option<Server>), StartError> {
+/// How many listeners systemd keeps open while the service restarts.
+fn fd_store_capacity(notifier: &Notifier) -> usize {
+    let capacity = std::env::var(systemd::FDSTORE).ok();
+    let capacity = capacity.and_then(|capacity| capacity.parse().ok());
+    capacity.filter(|_| notifier.is_enabled()).unwrap_or(0)
+}
+
+/// Lets systemd keep the listeners that it has not, and close those that are not used.
+fn store_listeners(notifier: &mut Notifier, sockets: &Sockets) -> io::Result<()> {
+    for name in &sockets.forgotten {
+        notifier.forget(name)?;
+    }
+    for listener in &sockets.listeners {
+        match &listener.origin {
+            OpenedBy::Stored {
+                name,
+                is_back: false,
+            } => notifier.store(name, &listener.fd)?,
+            OpenedBy::Stored { is_back: true, .. }
+            | OpenedBy::Systemd
+            | OpenedBy::Inherited
+            | OpenedBy::Own(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn open_sockets(config: &Config, capacity: usize) -> Result<(Sockets, Option<Server>), StartError> {
     let activated = Activated::from_env()?;
     let configured = config.bind.as_ref().map_or(&[][..], Binds::addresses);
     let backlog = u16::try_from(config.backlog.get()).unwrap_or(u16::MAX);
-    let mut sockets = listeners::open(activated, configured, &Binds::loopback(), backlog)
+    let mut sockets = listeners::open(activated, configured, &Binds::loopback(), backlog, capacity)
         .map_err(|error| refused_bind(config.origin("bind"), error))?;
     let control = match (sockets.control.take(), &config.control_socket) {
         (Some(fd), _) => Some(Server::inherited(fd).map_err(system("use the control socket"))?),

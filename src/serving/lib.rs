@@ -12,6 +12,7 @@
 mod call_watch;
 mod companion;
 mod lending;
+mod named_request;
 mod notices;
 mod reporter;
 mod serving;
@@ -21,6 +22,7 @@ mod thread_pool;
 pub use call_watch::CallWatch;
 pub use companion::{Companion, send_held, stop_companion};
 pub use lending::{Back, Lending, Pause};
+pub use named_request::NamedRequest;
 pub use reporter::{Reporter, Sender};
 pub use serving::{MAX_HOLD, Serving, consequence, request_timeout};
 pub use signal_watch::SignalWatch;

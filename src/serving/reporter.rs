@@ -1,6 +1,6 @@
 //! Log records on their way to the master, which writes all logs.
 
-use rgunicorn_link::protocol::{FromForkServer, FromWorker, Level, Record};
+use rgunicorn_link::protocol::{FromForkServer, FromWorker, Level, Record, RequestInfo};
 use rgunicorn_link::{Link, shorten};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -38,6 +38,15 @@ impl Reporter {
 
     /// Logs `text`, which may have several lines.
     pub fn log(&self, level: Level, text: String) {
+        self.send(level, text, None);
+    }
+
+    /// Logs `text`, which is about a request.
+    pub fn log_request(&self, level: Level, text: String, request: RequestInfo) {
+        self.send(level, text, Some(request));
+    }
+
+    fn send(&self, level: Level, text: String, request: Option<RequestInfo>) {
         if level < self.level {
             return;
         }
@@ -46,6 +55,7 @@ impl Reporter {
             level,
             text: shorten(text, LONGEST),
             dropped,
+            request,
         };
         let sent = match self.sender {
             Sender::ForkServer => self.link.send(&FromForkServer::Log(record), &[]),

@@ -2,6 +2,7 @@
 //! signals, heartbeats, and connections that go to other workers. No Python in here, so
 //! that a thread can do it that never waits for the interpreter.
 
+use crate::named_request::NamedRequest;
 use crate::notices::{self, UnservedLog};
 use crate::reporter::Reporter;
 use crate::signal_watch::SignalWatch;
@@ -80,8 +81,7 @@ pub struct Serving {
 struct Current {
     id: Option<RequestId>,
     since_ms: u64,
-    /// The method and the path.
-    target: Vec<u8>,
+    request: NamedRequest,
     timed_out: Option<TimeOut>,
 }
 
@@ -145,17 +145,11 @@ impl Serving {
     /// [`Self::work_without_application`].
     pub fn note_current(&mut self, request: &Request) {
         if self.request_timeout.is_some() {
-            let mut target = std::mem::take(&mut self.current.target);
-            target.clear();
-            target.extend_from_slice(request.method());
-            target.push(b' ');
-            target.extend_from_slice(request.path());
-            self.current = Current {
-                id: Some(request.id()),
-                since_ms: self.engine.clock().now_ms(),
-                target,
-                timed_out: None,
-            };
+            let current = &mut self.current;
+            current.id = Some(request.id());
+            current.since_ms = self.engine.clock().now_ms();
+            current.request.set(request);
+            current.timed_out = None;
         }
     }
 
@@ -196,11 +190,12 @@ impl Serving {
         self.current.timed_out = Some(timed_out);
         let text = format!(
             "The request {} has run for {} s{}; the stack follows",
-            String::from_utf8_lossy(&self.current.target),
+            self.current.request.line(),
             age.as_secs(),
             consequence(timed_out),
         );
-        self.reporter.log(Level::Warning, text);
+        let info = self.current.request.info();
+        self.reporter.log_request(Level::Warning, text, info);
         self.signals.dump_stacks();
         Ok(())
     }

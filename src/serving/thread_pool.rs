@@ -12,7 +12,7 @@
 //! A thread counts as free before its response is given back to the engine: that wakes the
 //! main thread, which then finds it free.
 
-use crate::lock;
+use crate::{NamedRequest, lock};
 use rgunicorn_engine::{Clock, Request, RequestId, Responder, TimeOut};
 use rgunicorn_link::protocol::ListenerInfo;
 use rgunicorn_link::scoreboard::{Counts, Outcome};
@@ -67,8 +67,8 @@ struct State {
 struct Thread {
     /// Python's number for it.
     ident: u64,
-    /// The method and the path of its last request.
-    target: Vec<u8>,
+    /// Its last one.
+    request: NamedRequest,
     running: Option<Running>,
 }
 
@@ -106,8 +106,7 @@ pub struct Ended {
 
 /// A request that was reported because it took long.
 pub struct Late {
-    /// Its method and path.
-    pub target: String,
+    pub request: NamedRequest,
     pub time: Duration,
 }
 
@@ -146,8 +145,7 @@ pub struct Overdue {
     pub ident: u64,
     /// From 1.
     pub thread: usize,
-    /// Its method and path.
-    pub target: String,
+    pub request: NamedRequest,
     pub age: Duration,
     /// It took longer than `request_timeout`.
     pub timed_out: Option<TimeOut>,
@@ -265,12 +263,10 @@ impl ThreadPool {
         let state = lock(&self.state);
         let running = state.threads.iter().filter_map(|thread| {
             let since = thread.running.as_ref()?.start;
-            Some((since, thread.target.as_slice()))
+            Some((since, thread.request.method_and_path()))
         });
-        if let Some((_, target)) = running.min_by_key(|(since, _)| *since) {
-            let end = target.iter().position(|byte| *byte == b' ');
-            let (method, path) = target.split_at(end.unwrap_or(target.len()));
-            show(method, path.get(1..).unwrap_or_default());
+        if let Some((_, (method, path))) = running.min_by_key(|(since, _)| *since) {
+            show(method, path);
         } else if let Some(job) = state.queue.front() {
             show(job.request.method(), job.request.path());
         }
@@ -308,7 +304,7 @@ impl ThreadPool {
                 overdue.push(Overdue {
                     ident: thread.ident,
                     thread: number,
-                    target: String::from_utf8_lossy(&thread.target).into_owned(),
+                    request: thread.request.clone(),
                     age,
                     timed_out: running.timed_out,
                 });
@@ -465,7 +461,7 @@ impl State {
         let running = thread.running.take()?;
         let time = running.start.elapsed();
         let late = running.is_reported.then(|| Late {
-            target: String::from_utf8_lossy(&thread.target).into_owned(),
+            request: thread.request.clone(),
             time,
         });
         self.idle += 1;
@@ -496,10 +492,7 @@ impl State {
         let Some(thread) = self.threads.get_mut(thread) else {
             return;
         };
-        thread.target.clear();
-        thread.target.extend_from_slice(request.method());
-        thread.target.push(b' ');
-        thread.target.extend_from_slice(request.path());
+        thread.request.set(request);
         thread.running = Some(Running {
             start: Instant::now(),
             since_ms,

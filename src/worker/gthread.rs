@@ -530,18 +530,20 @@ impl Gthread {
             let Overdue {
                 ident,
                 thread,
-                target,
+                request,
                 age,
                 timed_out,
             } = overdue;
             let consequence = timed_out.map_or("", consequence);
             let stack = stack(py, ident).unwrap_or_else(|error| format!("unknown: {error}"));
             let text = format!(
-                "The request {target} has run for {} s in the thread rgunicorn-{thread}\
+                "The request {} has run for {} s in the thread rgunicorn-{thread}\
                  {consequence}; its stack:\n{stack}",
+                request.line(),
                 age.as_secs()
             );
-            self.reporter.log(Level::Warning, text);
+            self.reporter
+                .log_request(Level::Warning, text, request.info());
         }
     }
 }

@@ -164,9 +164,14 @@ impl Shared {
             Answered::Kept => (None, Outcome::Error),
         };
         let Ended { responders, late } = self.pool.end(self.index, request, responder, outcome);
-        if let Some(Late { target, time }) = late {
-            let text = format!("The request {target} ended after {} s", time.as_secs());
-            self.reporter.log(Level::Warning, text);
+        if let Some(Late { request, time }) = late {
+            let text = format!(
+                "The request {} ended after {} s",
+                request.line(),
+                time.as_secs()
+            );
+            self.reporter
+                .log_request(Level::Warning, text, request.info());
         }
         for responder in responders {
             responder.finish();

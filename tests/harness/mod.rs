@@ -7,6 +7,7 @@
 pub mod client;
 pub mod exchange;
 pub mod files;
+pub mod haproxy;
 pub mod notices;
 pub mod pause;
 pub mod processes;

@@ -70,6 +70,29 @@ fn the_stacks_of_all_threads_are_in_the_log_of_a_worker_that_hung() {
 }
 
 #[test]
+fn a_pool_in_which_every_request_hangs_is_replaced_without_a_restart() {
+    let server = Server::running("slow:app")
+        .workers(2)
+        .setting("timeout", 3)
+        .env("WATCHDOG_USEC", "6000000")
+        .start();
+    let before = server.wait_for_workers(2);
+    let hanging: Vec<_> = (0..2).map(|_| server.get_in_background("/stuck")).collect();
+
+    server.wait_until("both workers are replaced", || {
+        let workers = server.worker_pids();
+        workers.len() == 2 && workers.is_disjoint(&before)
+    });
+
+    for request in hanging {
+        request.join().unwrap().unwrap_err();
+    }
+    server.wait_for_log("in stuck_here");
+    assert_eq!(server.get("/").status, 200);
+    assert!(server.notified("WATCHDOG").iter().all(|told| told == "1"));
+}
+
+#[test]
 fn a_worker_that_blocks_all_signals_in_a_request_is_killed() {
     let server = Server::running("shop:app")
         .workers(1)

@@ -144,7 +144,7 @@ fn sockets_that_were_passed_to_another_process_are_not_taken() {
 
 #[test]
 fn the_app_does_not_see_what_systemd_told_the_master() {
-    let server = Server::running("state:app").start();
+    let server = Server::running("state:app").env("FDSTORE", "8").start();
 
     let state = server.get("/").json();
 
@@ -154,6 +154,7 @@ fn the_app_does_not_see_what_systemd_told_the_master() {
         "LISTEN_FDNAMES",
         "NOTIFY_SOCKET",
         "WATCHDOG_USEC",
+        "FDSTORE",
     ] {
         assert_eq!(state["environ"].get(name), None, "{name}");
     }

@@ -2,7 +2,9 @@
 
 mod answers;
 mod balance;
+mod balancer;
 mod commands;
+mod completions;
 mod configuration;
 mod connections;
 mod control;
@@ -16,6 +18,7 @@ mod handover;
 mod header_names;
 mod health;
 mod heartbeats;
+mod idle_exit;
 mod interpreters;
 mod leaving;
 mod lending;

@@ -1,6 +1,6 @@
 //! What the server tells its service manager.
 
-use crate::harness::{Server, let_pass};
+use crate::harness::{Running, Server, let_pass, processes};
 use nix::sys::signal::Signal;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -273,6 +273,75 @@ fn the_watchdog_is_fed_while_the_app_loads_and_while_it_reloads() {
     server.wait_until("the watchdog is fed meanwhile", || {
         server.notified("WATCHDOG").len() >= before + 4
     });
+}
+
+#[test]
+fn a_pool_that_is_stopped_logs_its_stacks_and_is_restarted_by_the_watchdog() {
+    let server = Server::running("slow:app")
+        .workers(2)
+        .setting("timeout", 0)
+        .env("WATCHDOG_USEC", "8000000")
+        .start();
+    let workers = server.wait_for_workers(2);
+    let _hanging = server.get_in_background("/stuck");
+    server.wait_until("the request runs", || {
+        !server.read("stuck.started").is_empty()
+    });
+
+    for worker in &workers {
+        processes::signal(*worker, Signal::SIGSTOP);
+    }
+
+    server.wait_until("systemd is told to restart the service", || {
+        let told = server.notified("WATCHDOG");
+        told.last().is_some_and(|told| told == "trigger")
+    });
+    server.wait_for_log("No worker shows signs of life (2 workers");
+    server.wait_for_log("in stuck_here");
+    server.wait_until("they are gone", || {
+        !workers.iter().any(|worker| processes::runs(*worker))
+    });
+    assert_eq!(server.worker_pids().len(), 0, "new workers take requests");
+}
+
+#[test]
+fn one_worker_that_is_not_stopped_keeps_the_watchdog_fed() {
+    let server = Server::running("slow:app")
+        .workers(2)
+        .setting("timeout", 0)
+        .env("WATCHDOG_USEC", "2000000")
+        .start();
+    let stopped = *server.wait_for_workers(2).first().unwrap();
+
+    processes::signal(stopped, Signal::SIGSTOP);
+
+    assert_is_fed_for_longer_than_workers_may_be_silent(&server);
+    processes::signal(stopped, Signal::SIGCONT);
+}
+
+/// Requests may take any time, and all workers are in one.
+#[test]
+fn a_pool_that_is_merely_busy_keeps_the_watchdog_fed() {
+    let server = Server::running("slow:app")
+        .setting("timeout", 0)
+        .env("WATCHDOG_USEC", "2000000")
+        .start();
+    let running = server.get_in_background("/until/go");
+    server.wait_until("the request runs", || !server.read("go.started").is_empty());
+
+    assert_is_fed_for_longer_than_workers_may_be_silent(&server);
+
+    server.write("go", "");
+    assert_eq!(running.join().unwrap().unwrap().status, 200);
+}
+
+#[track_caller]
+fn assert_is_fed_for_longer_than_workers_may_be_silent(server: &Running) {
+    let before = server.notified("WATCHDOG").len();
+    server.wait_until("the watchdog is fed for ten seconds", || {
+        server.notified("WATCHDOG").len() >= before + 10
+    });
+    assert!(server.notified("WATCHDOG").iter().all(|value| value == "1"));
 }
 
 /// systemd's own watchdog may have forgotten it.

@@ -6,7 +6,11 @@ use crate::{
     site::{APP, Site},
     wait::wait_until,
 };
-use std::{collections::BTreeSet, thread};
+use std::{
+    collections::BTreeSet,
+    thread,
+    time::{Duration, Instant},
+};
 
 /// The process ids of both workers: requests are sent until each has answered.
 #[track_caller]
@@ -141,6 +145,80 @@ pub fn a_frozen_master_is_restarted_by_the_watchdog(lab: &Lab) {
     assert!(
         !lab.journal(&unit).is_empty(),
         "systemd names the watchdog as the cause"
+    );
+}
+
+/// `timeout = 0`: nothing else would replace the workers.
+pub fn a_stopped_pool_logs_its_stacks_and_is_restarted_by_the_watchdog(lab: &Lab) {
+    let site = lab.site("shop", &APP.replace("time.sleep(2)", "time.sleep(3600)"));
+    site.configure("timeout = 0\n");
+    site.drop_in("[Service]\nWatchdogSec=8\n");
+    site.start();
+    let (master, workers) = (site.master(), workers(site));
+
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let mut connection = Connection::open(&site.address()).unwrap();
+            connection.send("GET /slow HTTP/1.1\r\nHost: shop\r\n\r\n");
+            connection.try_receive().unwrap_err();
+        });
+        wait_until("the slow request runs", || {
+            lab.has("/var/lib/rgunicorn/shop/slow")
+        });
+        for worker in &workers {
+            kill(lab, "STOP", *worker);
+        }
+        wait_until("systemd has restarted the service", || {
+            site.show("ActiveState") == "active" && ![0, master].contains(&site.master())
+        });
+        waiting.join().unwrap();
+    });
+
+    assert_eq!(site.text("/"), "1");
+    let unit = ["UNIT=rgunicorn@shop.service", "UNIT_RESULT=watchdog"];
+    assert!(
+        !lab.journal(&unit).is_empty(),
+        "systemd names the watchdog as the cause"
+    );
+    site.wait_for_entry("the event", |entry| {
+        entry.field("MESSAGE_ID") == "1f8cafd054d4475cbb0a263384817b82"
+    });
+    site.wait_for_entry("the stack of the slow request", |entry| {
+        let message = entry.message();
+        message.contains("app.py") && message.contains("in app")
+    });
+}
+
+/// Both workers are in a request for longer than WatchdogSec=.
+pub fn a_busy_pool_is_left_alone_by_the_watchdog(lab: &Lab) {
+    let app = APP.replace(
+        "            time.sleep(2)\n",
+        "            while not (STATE / \"go\").exists(): time.sleep(0.05)\n",
+    );
+    let site = lab.site("shop", &app);
+    site.configure("timeout = 0\n");
+    site.drop_in("[Service]\nWatchdogSec=2\n");
+    site.start();
+    let master = site.master();
+
+    thread::scope(|scope| {
+        let slow = [0, 1].map(|_| scope.spawn(|| site.text("/slow")));
+        wait_until("the requests run", || {
+            lab.has("/var/lib/rgunicorn/shop/slow")
+        });
+        let began = Instant::now();
+        wait_until("workers that were silent would have been ended", || {
+            began.elapsed() > Duration::from_secs(10)
+        });
+        lab.must("touch /var/lib/rgunicorn/shop/go");
+        for request in slow {
+            assert_eq!(request.join().unwrap(), "1");
+        }
+    });
+
+    assert_eq!(
+        (site.master(), site.show("NRestarts")),
+        (master, "0".into())
     );
 }
 

@@ -1,10 +1,12 @@
 //! What `journalctl` and `systemctl status` show.
 
 use crate::{
+    client::Connection,
     lab::{Entry, Lab},
     site::APP,
     wait::wait_until,
 };
+use std::collections::BTreeSet;
 
 pub fn what_the_application_writes_is_in_the_journal(lab: &Lab) {
     let site = lab.site("shop", APP).start();
@@ -59,6 +61,55 @@ pub fn everything_about_a_worker_is_found_by_its_pid(lab: &Lab) {
     assert!(ready.starts_with(&format!("Worker {worker} is ready")));
     assert_eq!(output, "printed by the application");
     assert!(died.starts_with(&format!("Worker {worker} died: killed by SIGKILL")));
+}
+
+pub fn the_records_about_a_request_have_its_id(lab: &Lab) {
+    let site = lab.site("shop", APP);
+    site.configure("threads = 2\ntimeout = 1\n");
+    let site = site.start();
+    let mut connection = Connection::open(&site.address()).unwrap();
+    let id = "7f3c-of-the-proxy";
+    for path in ["/raise?item=3", "/slow"] {
+        connection.send(format!(
+            "GET {path} HTTP/1.1\r\nHost: shop\r\nX-Request-ID: {id}\r\n\r\n"
+        ));
+        connection.receive();
+    }
+    site.wait_for_entry("the end of the slow request", |entry| {
+        entry.message().starts_with("The request GET /slow ended ")
+    });
+
+    let tied = lab.journal(&["--unit", &site.service(), &format!("REQUEST_ID={id}")]);
+    let seen: Vec<_> = tied
+        .iter()
+        .map(|entry| (entry.message(), entry.field("HTTP_TARGET")))
+        .collect();
+    let [raised, slow, late] = &seen[..] else {
+        panic!("{seen:#?}");
+    };
+    assert!(raised.0.starts_with("Error handling request"), "{seen:#?}");
+    assert_eq!(raised.1, "/raise?item=3");
+    assert!(slow.0.contains("has run for 1 s"), "{seen:#?}");
+    assert!(late.0.contains(" ended after "), "{seen:#?}");
+    for entry in &tied {
+        assert_eq!(entry.field("HTTP_METHOD"), "GET", "{entry:?}");
+    }
+
+    // Without one from outside, each has one of its own.
+    let own_ids: BTreeSet<_> = ["/raise", "/raise"]
+        .iter()
+        .enumerate()
+        .map(|(before, path)| {
+            connection.get(path);
+            let with_own = || lab.journal(&["--unit", &site.service(), "HTTP_TARGET=/raise"]);
+            wait_until("the next error is in the journal", || {
+                with_own().len() > before
+            });
+            with_own()[before].field("REQUEST_ID")
+        })
+        .collect();
+    assert_eq!(own_ids.len(), 2, "{own_ids:?}");
+    assert!(!own_ids.contains(""), "{own_ids:?}");
 }
 
 pub fn a_namespace_of_the_journal_has_all_records(lab: &Lab) {

@@ -7,6 +7,7 @@ use crate::{
     wait::wait_until,
 };
 use std::{
+    collections::BTreeSet,
     thread,
     time::{Duration, Instant},
 };
@@ -159,6 +160,56 @@ pub fn a_port_is_a_drop_in(lab: &Lab) {
 
     assert_eq!(lab.in_network(fetch).unwrap(), "1");
     assert_eq!(site.text("/"), "1");
+}
+
+pub fn an_idle_site_exits_and_the_next_request_starts_it_again(lab: &Lab) {
+    let site = lab.site("shop", APP);
+    site.configure("idle_exit = \"2s\"\n");
+    site.start();
+
+    for _ in 0..3 {
+        site.wait_for_state("inactive");
+        assert_eq!(site.show("Result"), "success");
+        assert_eq!(site.show_socket("ActiveState"), "active");
+        assert_eq!(site.text("/"), "1");
+    }
+
+    assert_eq!(site.show("NRestarts"), "0");
+    site.wait_for_entry("why it ended", |entry| {
+        entry.field("REASON") == "no connection for 2 s"
+    });
+}
+
+/// Several clients come at any moment from shortly before the site exits until it has.
+pub fn requests_around_the_moment_of_an_idle_exit_are_answered(lab: &Lab) {
+    const MOST_ROUNDS: usize = 60;
+    let site = lab.site("shop", APP);
+    site.configure("idle_exit = \"1s\"\n");
+    site.start();
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut starts = BTreeSet::new();
+
+    for _ in 0..MOST_ROUNDS {
+        let idle_since = Instant::now();
+        let delays: Vec<_> = (0..6)
+            .map(|_| Duration::from_millis(random.u64(850..1600)))
+            .collect();
+        thread::scope(|scope| {
+            for delay in delays {
+                scope.spawn(move || {
+                    thread::sleep(delay.saturating_sub(idle_since.elapsed()));
+                    assert_eq!(site.text("/"), "1");
+                });
+            }
+        });
+        starts.insert(site.show("InvocationID"));
+        if starts.len() > 12 {
+            break;
+        }
+    }
+
+    assert!(starts.len() > 2, "it was started only as {starts:?}");
+    assert_eq!(site.show("NRestarts"), "0");
 }
 
 /// Its packages were installed for this machine's Python, which may be another:

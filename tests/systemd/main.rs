@@ -18,6 +18,7 @@ mod packages;
 mod reloads;
 mod sandbox;
 mod site;
+mod store;
 mod units;
 
 #[expect(dead_code, reason = "shared with the stories")]
@@ -71,6 +72,8 @@ stories! {
         a_daemon_reload_cuts_off_neither_a_start_nor_a_reload_nor_a_stop
         two_sites_live_side_by_side
         a_port_is_a_drop_in
+        an_idle_site_exits_and_the_next_request_starts_it_again
+        requests_around_the_moment_of_an_idle_exit_are_answered
         flask_runs_from_a_virtual_environment
         a_hello_takes_little_memory;
     accounts:
@@ -106,6 +109,8 @@ stories! {
         a_killed_fork_server_is_replaced_and_costs_no_request
         a_killed_master_comes_back_and_the_socket_never_refuses
         a_frozen_master_is_restarted_by_the_watchdog
+        a_stopped_pool_logs_its_stacks_and_is_restarted_by_the_watchdog
+        a_busy_pool_is_left_alone_by_the_watchdog
         a_frozen_master_is_stopped
         a_master_that_hangs_at_the_start_is_restarted
         a_master_that_hangs_at_the_start_during_a_daemon_reload_is_restarted
@@ -117,6 +122,7 @@ stories! {
     journal:
         what_the_application_writes_is_in_the_journal
         everything_about_a_worker_is_found_by_its_pid
+        the_records_about_a_request_have_its_id
         a_namespace_of_the_journal_has_all_records
         the_events_of_the_master_have_fields
         the_status_says_why_a_start_failed
@@ -132,6 +138,10 @@ stories! {
         a_stopped_journald_blocks_no_request
         a_journal_that_is_gone_stops_no_request
         the_service_stops_although_journald_does_not_read;
+    store:
+        listeners_of_its_own_survive_restarts_under_load
+        listeners_of_its_own_survive_a_crash
+        listeners_of_its_own_are_closed_when_they_are_not_wanted;
     units:
         the_units_pass_systemd_analyze_verify
         the_exposure_of_the_service_is_at_most_1_5

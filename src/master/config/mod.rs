@@ -24,7 +24,7 @@ pub use settings::{Applies, Config, Group, Partial, SETTINGS, Setting};
 pub use value::{Takes, Value};
 pub use values::{
     Account, App, Binds, BodyLimit, CpuQuota, Credentials, Directory, Environment, LogLevel,
-    MemoryLimit, Peer, Peers, ProcName, Python, PythonPath, Seconds, TasksLimit, Timeout,
+    MemoryLimit, Peer, Peers, ProcName, Python, PythonPath, Seconds, TasksLimit, TimeSpan, Timeout,
     UnitPaths, Within, WorkerClass, WorkerClassChoice, Workers, is_unit_path, processors,
 };
 

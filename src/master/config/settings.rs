@@ -5,8 +5,8 @@ use super::origin::{Origin, Origins};
 use super::value::{Refusal, Takes, Value};
 use super::values::{
     Account, App, Binds, BodyLimit, CpuQuota, Credentials, Directory, Environment, HealthPath,
-    LogLevel, MemoryLimit, Peers, ProcName, Python, PythonPath, Seconds, TasksLimit, Timeout,
-    UnitPaths, Within, WorkerClassChoice, Workers,
+    LogLevel, MemoryLimit, Peers, ProcName, Python, PythonPath, Seconds, TasksLimit, TimeSpan,
+    Timeout, UnitPaths, Within, WorkerClassChoice, Workers,
 };
 use toml::de::DeValue;
 
@@ -473,6 +473,14 @@ settings! {
     Server {
         /// The lowest level to log: debug, info, warning, error or critical.
         loglevel: LogLevel = LogLevel::INFO, ["--log-level"], "LEVEL", Reload;
+
+        /// Exit when there was no connection for this long; 0 = never.
+        ///
+        /// A number of seconds, or a time such as `5min` or `1h 30min`. Only
+        /// with the sockets of a socket unit: the next connection starts the
+        /// service again, and none is lost. A connection that is kept alive
+        /// counts as long as it is open.
+        idle_exit: TimeSpan = TimeSpan::NEVER, ["--idle-exit"], "TIME", Reload;
 
         /// The name of the processes in a process listing.
         proc_name: Option<ProcName> = None, ["-n", "--name"], "NAME", Reload,

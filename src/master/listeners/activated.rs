@@ -1,6 +1,7 @@
 //! The sockets that systemd opened for us: `sd_listen_fds(3)`.
 
 use super::socket::{Kind, prepare};
+use super::store::{Stored, is_stored};
 use super::{Listener, ListenerError, Origin};
 use listenfd::ListenFd;
 use std::io;
@@ -22,6 +23,8 @@ pub struct Activated {
     pub listeners: Vec<Listener>,
     /// The socket named [`CONTROL`].
     pub control: Option<OwnedFd>,
+    /// Listeners of our own that it has kept open since the last start.
+    pub stored: Vec<Stored>,
 }
 
 impl Activated {
@@ -43,6 +46,11 @@ impl Activated {
     }
 
     fn add(&mut self, name: String, fd: Option<OwnedFd>) -> Result<(), ListenerError> {
+        if is_stored(&name) {
+            // What is no socket was not stored by us, and closed at the end of the start.
+            self.stored.extend(fd.map(|fd| Stored::new(name, fd)));
+            return Ok(());
+        }
         let kind = fd
             .as_ref()
             .map_or(Kind::NoSocket, |fd| Kind::of(fd.as_fd()));

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
 /// The mode of the unix sockets made here: the proxy is another user, so who may
@@ -62,7 +62,7 @@ fn tcp(
                 let fd = stream(AddressFamily::INET6)?;
                 // `[::]` takes IPv4 too where the system says so
                 // (net.ipv6.bindv6only), unless IPv4 is asked for by itself.
-                if all.iter().any(|other| is_ipv4_at(other, port)) {
+                if is_ipv4_wanted_at(port, all) {
                     sockopt::set_ipv6_v6only(&fd, true)?;
                 }
                 fd
@@ -85,7 +85,7 @@ fn tcp(
 }
 
 /// The address of a host: its IPv4 one if it has both kinds, as Gunicorn does.
-fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
+pub(super) fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
     let found: Vec<_> = (host, port).to_socket_addrs()?.collect();
     found
         .iter()
@@ -93,6 +93,25 @@ fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
         .or(found.first())
         .copied()
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "it has no address"))
+}
+
+/// Whether a listener takes IPv4 too, or leaves it to others, as a new one on `port`
+/// would.
+pub(super) fn takes_ipv4_as_wanted(fd: BorrowedFd<'_>, port: u16, all: &[BindAddress]) -> bool {
+    let is_v6_only = match sockopt::socket_domain(fd) {
+        Ok(AddressFamily::INET6) => sockopt::ipv6_v6only(fd),
+        Ok(_) | Err(_) => return true,
+    };
+    let wanted = if is_ipv4_wanted_at(port, all) {
+        Ok(true)
+    } else {
+        stream(AddressFamily::INET6).and_then(sockopt::ipv6_v6only)
+    };
+    is_v6_only == wanted
+}
+
+fn is_ipv4_wanted_at(port: u16, all: &[BindAddress]) -> bool {
+    all.iter().any(|other| is_ipv4_at(other, port))
 }
 
 fn is_ipv4_at(address: &BindAddress, at: u16) -> bool {

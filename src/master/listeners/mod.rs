@@ -10,11 +10,13 @@ mod bind;
 mod error;
 mod socket;
 mod socket_file;
+mod store;
 
 pub use activated::{Activated, CONTROL};
 pub use address::{BadAddress, BindAddress};
 pub use error::ListenerError;
 pub use socket_file::{NotListening, SocketFile};
+use store::Stored;
 
 use rgunicorn_link::protocol::ListenAddress;
 use std::os::fd::OwnedFd;
@@ -32,12 +34,13 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Whether nobody else keeps it open: what waits there is lost when we close it, and
+    /// Whether nobody else may keep it open: what waits there is lost when we close it, and
     /// has to be served before.
     pub fn closes_at_stop(&self) -> bool {
         match self.origin {
             Origin::Systemd | Origin::Inherited => false,
-            Origin::Own(_) => true,
+            // systemd keeps it open only if the service is restarted.
+            Origin::Own(_) | Origin::Stored { .. } => true,
         }
     }
 }
@@ -50,6 +53,13 @@ pub enum Origin {
     Inherited,
     /// This program. The file of a unix socket is removed with the listener.
     Own(Option<SocketFile>),
+    /// This program, and systemd keeps it open under this name while the service
+    /// restarts. The file of a unix socket stays.
+    Stored {
+        name: String,
+        /// It was open before this start.
+        is_back: bool,
+    },
 }
 
 impl Origin {
@@ -58,8 +68,29 @@ impl Origin {
         match self {
             Self::Systemd => "systemd",
             Self::Inherited => "the parent process",
-            Self::Own(_) => "rgunicorn",
+            Self::Own(_) | Self::Stored { is_back: false, .. } => "rgunicorn",
+            Self::Stored { is_back: true, .. } => "rgunicorn before the restart",
         }
+    }
+}
+
+impl Listener {
+    /// Has systemd keep a listener of our own, if that is possible.
+    fn keep(&mut self, address: &BindAddress) {
+        let Origin::Own(file) = &mut self.origin else {
+            return;
+        };
+        let identity = file.as_ref().map(SocketFile::identity);
+        let Some(name) = store::name(address, identity.as_deref()) else {
+            return;
+        };
+        if let Some(file) = file.take() {
+            file.leave();
+        }
+        self.origin = Origin::Stored {
+            name,
+            is_back: false,
+        };
     }
 }
 
@@ -71,24 +102,29 @@ pub struct Sockets {
     pub control: Option<OwnedFd>,
     /// Configured addresses that are not bound because systemd opened sockets.
     pub ignored: Vec<BindAddress>,
+    /// The names of listeners that systemd has kept, and that are not used any more.
+    pub forgotten: Vec<String>,
 }
 
 /// Opens all listeners.
 ///
 /// If systemd passed sockets, `configured` addresses are not bound, but further
 /// inherited descriptors (`fd://N`) are served, too. Otherwise `configured` is
-/// bound, or `default` if that is empty. `backlog` is for sockets bound here.
+/// bound, or `default` if that is empty; what systemd has kept of these is taken back.
+/// `backlog` is for sockets bound here. `capacity`: how many of them systemd keeps.
 pub fn open(
     activated: Activated,
     configured: &[BindAddress],
     default: &BindAddress,
     backlog: u16,
+    capacity: usize,
 ) -> Result<Sockets, ListenerError> {
     let Activated {
         mut listeners,
         control,
+        mut stored,
     } = activated;
-    let mut ignored = Vec::new();
+    let (mut ignored, mut forgotten) = (Vec::new(), Vec::new());
     if listeners.is_empty() {
         let wanted = if configured.is_empty() {
             std::slice::from_ref(default)
@@ -99,7 +135,20 @@ pub fn open(
             if !address.may_repeat() && wanted[..index].contains(address) {
                 return Err(ListenerError::Twice(address.clone()));
             }
-            listeners.push(bind::listener(address, wanted, backlog)?);
+        }
+        let kept: Vec<_> = (wanted.iter())
+            .map(|address| store::take(&mut stored, address, wanted, backlog))
+            .collect();
+        // Before anything is bound: their addresses may be in the way.
+        forgotten.extend(stored.drain(..).map(Stored::close));
+        for (address, kept) in wanted.iter().zip(kept) {
+            listeners.push(match kept {
+                Some(listener) => listener,
+                None => bind::listener(address, wanted, backlog)?,
+            });
+        }
+        for (address, listener) in wanted.iter().zip(&mut listeners).take(capacity) {
+            listener.keep(address);
         }
     } else {
         for address in configured {
@@ -113,9 +162,11 @@ pub fn open(
             }
         }
     }
+    forgotten.extend(stored.into_iter().map(Stored::close));
     Ok(Sockets {
         listeners,
         control,
         ignored,
+        forgotten,
     })
 }

@@ -64,6 +64,16 @@ impl SocketFile {
         Ok((fd, file))
     }
 
+    /// Which file it is, whatever its path.
+    pub fn identity(&self) -> String {
+        identity(self.device, self.inode)
+    }
+
+    /// Lets the file stay when this program ends.
+    pub fn leave(self) {
+        std::mem::forget(self);
+    }
+
     fn at(path: &Path) -> io::Result<Self> {
         // The working directory may change before it is removed.
         let path = std::path::absolute(path)?;
@@ -87,6 +97,17 @@ impl Drop for SocketFile {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Which file the socket at `path` is, if there is one.
+pub fn identity_at(path: &Path) -> Option<String> {
+    let file = path.symlink_metadata().ok()?;
+    let is_socket = file.file_type().is_socket();
+    is_socket.then(|| identity(file.dev(), file.ino()))
+}
+
+fn identity(device: u64, inode: u64) -> String {
+    format!("{device}.{inode}")
 }
 
 fn socket() -> rustix::io::Result<OwnedFd> {

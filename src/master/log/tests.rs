@@ -186,6 +186,7 @@ fn records_that_a_worker_dropped_are_reported() {
                 level: Level::Warning,
                 text: "slow client".to_owned(),
                 dropped: 2,
+                request: None,
             },
         );
     });

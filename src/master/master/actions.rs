@@ -1,6 +1,7 @@
 //! Each action of the arbiter, carried out.
 
 use super::Master;
+use super::pool_watch::PoolWatch;
 use super::processes::SpawnError;
 use crate::pool::{
     Action, Announcement, Event, ExitStatus, GenerationId, Phase, Reason, Report, WorkerId,
@@ -44,7 +45,10 @@ impl Master {
                 self.answer_replaced(worker, "finishes its requests and leaves");
             }
             Action::Quit(worker) => self.signal_worker(worker, Signal::QUIT),
-            Action::Abort(worker) => self.signal_worker(worker, Signal::ABORT),
+            Action::Abort(worker) => {
+                self.signal_worker(worker, Signal::ABORT);
+                self.signal_worker(worker, Signal::CONT);
+            }
             Action::Kill(worker) => self.signal_worker(worker, Signal::KILL),
 
             Action::Announce(announcement) => self.announce(announcement, now),
@@ -85,6 +89,10 @@ impl Master {
     }
 
     fn spawn(&mut self, generation: GenerationId, id: WorkerId, now: Instant) {
+        if self.pool_watch.as_ref().is_some_and(PoolWatch::is_stuck) {
+            // The requests it took would be lost.
+            return self.pending.push_back(Event::SpawnDeferred(id));
+        }
         let spawned = self.processes.spawn(generation, id, &self.wakeups, now);
         if let Err(error) = spawned {
             self.pending.push_back(match error {

@@ -273,7 +273,7 @@ fn listener_row(listener: &Listener) -> protocol::Listener {
     let opened_by = match listener.origin {
         Origin::Systemd => "systemd",
         Origin::Inherited => "parent",
-        Origin::Own(_) => "rgunicorn",
+        Origin::Own(_) | Origin::Stored { .. } => "rgunicorn",
     };
     protocol::Listener {
         name: listener.name.clone(),

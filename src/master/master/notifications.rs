@@ -72,6 +72,18 @@ impl Notifications {
         }
     }
 
+    /// Sends no `WATCHDOG=1` any more. systemd and the kernel's alarm end this process
+    /// if [`Self::trigger_watchdog`] does not.
+    pub(super) fn withhold_watchdog(&mut self) {
+        self.watchdog = None;
+        self.watchdog_due = None;
+    }
+
+    /// Lets systemd do at once what it does when the watchdog's period has passed.
+    pub(super) fn trigger_watchdog(&mut self) {
+        self.send(&[State::WatchdogTrigger]);
+    }
+
     /// When the next message is due; `None` if there is no service manager.
     pub(super) fn next_due(&self, in_transition: bool, now: Instant) -> Option<Instant> {
         if !self.notifier.is_enabled() {

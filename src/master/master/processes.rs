@@ -1,6 +1,7 @@
 //! The processes, and what they share with the master: links, listeners, the
 //! scoreboard.
 
+use super::idle::Activity;
 use super::outputs::Outliving;
 use super::reload::Deployment;
 use crate::config::Start;
@@ -12,7 +13,7 @@ use crate::wakeups::{Source, Wakeups};
 use rgunicorn_link::protocol::{Idle, ListenerInfo, ToWorker};
 use rgunicorn_link::scoreboard::{ROWS, Reading, Row, now_ms};
 use rgunicorn_link::{HandoverSockets, Scoreboard};
-use rustix::event::EventfdFlags;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::Signal;
 use std::collections::BTreeMap;
@@ -348,6 +349,26 @@ impl Processes {
                 Some(Heartbeat { worker, silent })
             })
             .collect()
+    }
+
+    /// What the workers have done and hold.
+    pub(super) fn activity(&self) -> Activity {
+        let rows = || self.workers.keys().filter_map(|id| self.reading(*id));
+        Activity {
+            requests: self.totals().requests,
+            is_serving: rows().any(|row| row.connections > 0 || row.busy_since_ms > 0),
+        }
+    }
+
+    /// Whether a connection waits to be accepted. If that cannot be found out, one may.
+    pub(super) fn has_waiting_connections(&self) -> bool {
+        let mut listeners: Vec<_> = (self.listeners.iter())
+            .map(|listener| PollFd::new(&listener.fd, PollFlags::IN))
+            .collect();
+        !matches!(
+            rustix::event::poll(&mut listeners, Some(&Timespec::default())),
+            Ok(0)
+        )
     }
 
     pub(super) fn listeners(&self) -> &[Listener] {

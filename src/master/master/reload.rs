@@ -3,10 +3,11 @@
 //! When that is, the arbiter decides (`pool/reload.rs`).
 
 use super::{Master, wanted};
-use crate::config::{self, Applies, Config};
+use crate::config::{self, Applies, Config, ConfigError};
 use crate::control::Awaited;
 use crate::control::protocol::Answer;
 use crate::installation;
+use crate::listeners::{Listener, Origin};
 use crate::log::events;
 use crate::pool::{Event, GenerationId, Reason, ReloadId};
 use crate::process::{self, WorkerFolder};
@@ -61,6 +62,10 @@ impl Master {
                 errors.summary()
             })
             .and_then(|config| {
+                if let Err(error) = idle_exit_allowed(&config, self.processes.listeners()) {
+                    events::configuration_refused(&error.to_string());
+                    return Err(error.to_string());
+                }
                 let folder = find_folder(&config).map_err(|error| error.to_string())?;
                 Ok(Deployment { config, folder })
             });
@@ -116,6 +121,22 @@ impl Master {
             control.happened(Awaited::Reload(reload), &answer);
         }
     }
+}
+
+/// A service that exits when it is idle needs somebody who starts it again.
+pub fn idle_exit_allowed(config: &Config, listeners: &[Listener]) -> Result<(), ConfigError> {
+    let is_activated = |listener: &Listener| listener.origin == Origin::Systemd;
+    if config.idle_exit.get().is_none() || listeners.iter().all(is_activated) {
+        return Ok(());
+    }
+    Err(ConfigError::Unusable {
+        key: "idle_exit",
+        origin: config.origin("idle_exit").clone(),
+        problem: "needs a socket unit, which starts the service again at the next connection, \
+                  and rgunicorn opened a socket itself; start rgunicorn@NAME.socket, or remove \
+                  idle_exit"
+            .to_owned(),
+    })
 }
 
 /// The worker folder of a configuration.

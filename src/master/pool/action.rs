@@ -60,7 +60,7 @@ pub enum Action {
     },
     /// SIGQUIT: ask it to exit at once.
     Quit(WorkerId),
-    /// SIGABRT: it is stuck, dumps its stacks and dies.
+    /// SIGABRT, and SIGCONT should it be stopped: it is stuck, dumps its stacks and dies.
     Abort(WorkerId),
     /// SIGKILL. For a worker that has not started, and so has no pid: close its
     /// link and report [`WorkerGone`](super::Event::WorkerGone). Should it be

@@ -186,6 +186,7 @@ impl Arbiter {
             Event::MemoryMeasured(check, uses) => self.memory_measured(check, &uses, now),
             Event::MemoryPressure => self.memory_pressure(now),
             Event::Collected(id) => self.pressure.collected(id),
+            Event::PoolStuck => self.abort_serving(now),
 
             Event::Tick(heartbeats) => {
                 let interval = self.heartbeat_check_interval();
@@ -318,6 +319,16 @@ impl Arbiter {
                 let reason = Reason::TimedOut(silent);
                 self.worker_lost_in_use(worker.generation, reason, now);
             }
+        }
+    }
+
+    fn abort_serving(&mut self, now: Instant) {
+        let serving: Vec<WorkerId> = (self.workers.iter())
+            .filter(|(_, worker)| worker.serves())
+            .map(|(&id, _)| id)
+            .collect();
+        for id in serving {
+            self.step_worker(id, Input::Stuck, now);
         }
     }
 

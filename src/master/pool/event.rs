@@ -37,6 +37,8 @@ pub enum Requester {
         /// The client's process.
         pid: u32,
     },
+    /// The master itself: there was no connection for this long.
+    Idle(Duration),
 }
 
 impl fmt::Display for Requester {
@@ -44,6 +46,7 @@ impl fmt::Display for Requester {
         match self {
             Self::Signal(name) => to.write_str(name),
             Self::Control { pid } => write!(to, "rgunicornctl, pid {pid}"),
+            Self::Idle(time) => write!(to, "no connection for {} s", time.as_secs()),
         }
     }
 }
@@ -100,6 +103,10 @@ pub enum Event {
     MemoryPressure,
     /// A worker has collected its garbage.
     Collected(WorkerId),
+
+    /// No worker proves that it works ([`works`](super::works)), and the service
+    /// manager will end the service: they dump their stacks.
+    PoolStuck,
 
     /// The deadline has come. How long each worker of
     /// [`Arbiter::with_heartbeat`](super::Arbiter::with_heartbeat) has been

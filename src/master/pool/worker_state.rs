@@ -143,6 +143,19 @@ impl Worker {
         matches!(self.state, State::Serving { .. })
     }
 
+    /// Since when it accepts requests, if it does.
+    pub fn serves_since(&self) -> Option<Instant> {
+        match self.state {
+            State::Serving { since } => Some(since),
+            State::Ordered { .. }
+            | State::Starting { .. }
+            | State::Retiring { .. }
+            | State::Leaving { .. }
+            | State::Aborted { .. }
+            | State::Killed { .. } => None,
+        }
+    }
+
     /// Whether it was asked to finish its requests and leave.
     pub fn is_retiring(&self) -> bool {
         matches!(self.state, State::Retiring { .. })

@@ -22,8 +22,10 @@
 //! inherit: what it writes is at most 48 KiB, which a datagram holds unless
 //! `net.core.wmem_default` was set below.
 //!
-//! `sd-notify` and `libsystemd` could also notify with descriptors, and
-//! `libsystemd` take sockets over; it loses all of them when names are missing.
+//! Descriptors for systemd to keep are sent on the socket of the states, too, and in
+//! words of our own: `sd-notify` has these with a crate more, which sends on a socket
+//! that blocks. `libsystemd` could take sockets over; it loses all of them when names
+//! are missing.
 
 pub mod notify;
 pub mod pressure;
@@ -32,9 +34,13 @@ pub mod watchdog;
 pub use notify::{Notifier, State};
 pub use pressure::PressureWatch;
 
+/// How many descriptors systemd keeps for the service while it restarts. systemd sets it
+/// from version 254 on; before that, our unit does.
+pub const FDSTORE: &str = "FDSTORE";
+
 /// Variables that systemd sets, or our units, for the main process alone. A child that
 /// inherited them would notify in the master's name.
-pub const PRIVATE_VARIABLES: [&str; 9] = [
+pub const PRIVATE_VARIABLES: [&str; 10] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
@@ -43,5 +49,6 @@ pub const PRIVATE_VARIABLES: [&str; 9] = [
     "LISTEN_PIDFDID",
     "LISTEN_FDNAMES",
     "LISTEN_FDS_FIRST_FD",
+    FDSTORE,
     crate::units::MARK,
 ];

@@ -8,12 +8,16 @@
 //! and of the requests for more time that wait only the newest is kept.
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
+    SocketFlags, SocketType,
+};
 pub use sd_notify::NotifyState as State;
 use std::collections::VecDeque;
 use std::ffi::OsStr;
-use std::io;
-use std::os::fd::OwnedFd;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// The most datagrams that wait for a busy systemd. Of more changes of state than
@@ -43,6 +47,8 @@ struct NotifySocket {
 struct Datagram {
     text: String,
     kind: Kind,
+    /// A descriptor that goes with it.
+    fd: Option<OwnedFd>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,15 +132,35 @@ impl Notifier {
             // Late, a sign of life is worth nothing.
             socket.flush()?;
             if socket.waiting.is_empty() {
-                socket.send(&text(states))?;
+                socket.send(&text(states), None)?;
             }
             return Ok(());
         }
         socket.put(Datagram {
             text: text(states),
             kind: Kind::of(states),
+            fd: None,
         });
         socket.flush()
+    }
+
+    /// Lets systemd keep `fd` open, under this name, while the service restarts.
+    pub fn store(&mut self, name: &str, fd: impl AsFd) -> io::Result<()> {
+        let Some(socket) = &mut self.0 else {
+            return Ok(());
+        };
+        socket.put(Datagram {
+            text: format!("FDSTORE=1\nFDNAME={name}\n"),
+            kind: Kind::Change,
+            fd: Some(fd.as_fd().try_clone_to_owned()?),
+        });
+        socket.flush()
+    }
+
+    /// Lets systemd close what it keeps under this name.
+    pub fn forget(&mut self, name: &str) -> io::Result<()> {
+        let name = format!("FDNAME={name}");
+        self.notify(&[State::Custom("FDSTOREREMOVE=1"), State::Custom(&name)])
     }
 
     /// Sends what waits.
@@ -160,7 +186,7 @@ impl NotifySocket {
 
     fn flush(&mut self) -> io::Result<()> {
         while let Some(datagram) = self.waiting.front() {
-            match self.send(&datagram.text) {
+            match self.send(&datagram.text, datagram.fd.as_ref()) {
                 Ok(true) => {
                     self.waiting.pop_front();
                 }
@@ -176,10 +202,18 @@ impl NotifySocket {
     }
 
     /// Whether systemd took it.
-    fn send(&self, text: &str) -> io::Result<bool> {
+    fn send(&self, text: &str, fd: Option<&OwnedFd>) -> io::Result<bool> {
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let fds: Vec<_> = fd.map(AsFd::as_fd).into_iter().collect();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         loop {
-            match rustix::net::sendto(&self.socket, text.as_bytes(), flags, &self.destination) {
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            if !fds.is_empty() {
+                ancillary.push(SendAncillaryMessage::ScmRights(&fds));
+            }
+            let text = [IoSlice::new(text.as_bytes())];
+            let (socket, to) = (&self.socket, &self.destination);
+            match rustix::net::sendmsg_addr(socket, to, &text, &mut ancillary, flags) {
                 Ok(_) => return Ok(true),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN | Errno::NOBUFS) => return Ok(false),
@@ -222,6 +256,8 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+    use std::io::IoSliceMut;
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
     use std::time::{Duration, Instant};
@@ -269,6 +305,40 @@ mod tests {
         notifier.notify(&[State::Stopping]).unwrap();
 
         assert_eq!(received(&systemd).unwrap(), "STOPPING=1\n");
+    }
+
+    #[test]
+    fn a_descriptor_to_keep_is_sent_with_its_name_also_when_it_had_to_wait() {
+        let (_folder, systemd, mut notifier) = systemd();
+        let (mut near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+        let filled = fill(&mut notifier);
+
+        notifier.store("bind=%3A8000", &far).unwrap();
+        notifier.forget("bind=%3A9000").unwrap();
+        drop(far);
+
+        for _ in 0..filled {
+            received(&systemd).unwrap();
+            notifier.retry().unwrap();
+        }
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let (mut buffer, flags) = ([0; 100], RecvFlags::empty());
+        let buffers = &mut [IoSliceMut::new(&mut buffer)];
+        let message = rustix::net::recvmsg(&systemd, buffers, &mut ancillary, flags).unwrap();
+        assert_eq!(
+            &buffer[..message.bytes],
+            b"FDSTORE=1\nFDNAME=bind=%3A8000\n"
+        );
+        assert_eq!(
+            received(&systemd).unwrap(),
+            "FDSTOREREMOVE=1\nFDNAME=bind=%3A9000\n"
+        );
+        let Some(RecvAncillaryMessage::ScmRights(mut fds)) = ancillary.drain().next() else {
+            panic!("no descriptor came")
+        };
+        rustix::io::write(fds.next().unwrap(), b"x").unwrap();
+        io::Read::read_exact(&mut near, &mut [0]).unwrap();
     }
 
     #[test]

@@ -136,10 +136,13 @@ fn a_request_that_takes_long_is_reported_once_and_when_it_ends() {
         panic!("{} requests are overdue", overdue.len());
     };
     assert_eq!((overdue.ident, overdue.thread), (101, 2));
-    assert_eq!(overdue.target, "GET /path");
+    assert_eq!(overdue.request.line(), "GET /path");
     assert_eq!(overdue.age, limit);
     assert_eq!(pool.collect().1.oldest_unreported_ms, None);
-    assert_eq!(end(&pool, 1, slow).late.unwrap().target, "GET /path");
+    assert_eq!(
+        end(&pool, 1, slow).late.unwrap().request.line(),
+        "GET /path"
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use rgunicorn_engine::Request;
 use rgunicorn_link::protocol::Level;
-use rgunicorn_serving::Reporter;
+use rgunicorn_serving::{NamedRequest, Reporter};
 
 /// A body that is not what its Content-Length says.
 #[derive(Debug, Clone, Copy)]
@@ -73,11 +73,8 @@ impl WrongLengths {
                 "has {given} bytes or more, but its Content-Length is {announced}: the rest is not sent"
             )
         };
-        let text = format!(
-            "The response to {} {} {what}",
-            String::from_utf8_lossy(request.method()),
-            String::from_utf8_lossy(request.path()),
-        );
-        reporter.log(Level::Warning, text);
+        let request = NamedRequest::from(request);
+        let text = format!("The response to {} {what}", request.line());
+        reporter.log_request(Level::Warning, text, request.info());
     }
 }

@@ -13,7 +13,7 @@ use rgunicorn_engine::http::Status;
 use rgunicorn_engine::{Clock, Request, Responder};
 use rgunicorn_link::protocol::{Level, ListenerInfo, Site};
 use rgunicorn_link::scoreboard::Outcome;
-use rgunicorn_serving::{Reporter, lock};
+use rgunicorn_serving::{NamedRequest, Reporter, lock};
 use std::sync::{Arc, Mutex};
 
 /// Calls the application, in one thread at a time.
@@ -174,7 +174,8 @@ fn log_exception(py: Python<'_>, request: &Request, error: &PyErr, reporter: &Re
         String::from_utf8_lossy(request.target()),
         application::traceback(py, error),
     );
-    reporter.log(Level::Error, text);
+    let info = NamedRequest::from(request).info();
+    reporter.log_request(Level::Error, text, info);
 }
 
 /// Answers 500 if nothing was sent yet; else cuts the response off, so that the client
@@ -193,10 +194,9 @@ fn refuse(
 ) -> Answered {
     match problem {
         EnvironError::Contradiction(what) => {
-            reporter.log(
-                Level::Warning,
-                format!("Refused a request with 400: {what}"),
-            );
+            let text = format!("Refused a request with 400: {what}");
+            let info = NamedRequest::from(request).info();
+            reporter.log_request(Level::Warning, text, info);
             responder.respond_with_error(Status::BAD_REQUEST, clock.date());
         }
         EnvironError::NotMounted { script_name } => {
@@ -204,7 +204,8 @@ fn refuse(
                 "The application is mounted at {script_name:?}, but the request was for {:?}",
                 String::from_utf8_lossy(request.target())
             );
-            reporter.log(Level::Error, text);
+            let info = NamedRequest::from(request).info();
+            reporter.log_request(Level::Error, text, info);
             fail(&mut responder, clock);
         }
         EnvironError::Python(error) => {

@@ -47,7 +47,13 @@ fn what_the_started_process_does() {
     let sockets = Activated::from_env().and_then(|activated| {
         assert!(std::env::var_os("LISTEN_FDS").is_none());
         let by_number = [BindAddress::Fd(3)];
-        open(activated, &by_number, &"127.0.0.1:0".parse().unwrap(), 16)
+        open(
+            activated,
+            &by_number,
+            &"127.0.0.1:0".parse().unwrap(),
+            16,
+            0,
+        )
     });
     match sockets {
         Err(error) => eprintln!("{error}"),

@@ -14,7 +14,13 @@ fn parse(text: &str) -> BindAddress {
 
 fn bound(texts: &[&str]) -> Result<Sockets, ListenerError> {
     let addresses: Vec<_> = texts.iter().map(|text| parse(text)).collect();
-    open(Activated::default(), &addresses, &parse("127.0.0.1:0"), 16)
+    open(
+        Activated::default(),
+        &addresses,
+        &parse("127.0.0.1:0"),
+        16,
+        0,
+    )
 }
 
 fn one(text: &str) -> Result<Listener, ListenerError> {
@@ -272,13 +278,13 @@ fn sockets_from_systemd_make_bind_be_ignored() {
             origin: Origin::Systemd,
             ..one("127.0.0.1:0").unwrap()
         }],
-        control: None,
+        ..Activated::default()
     };
     let same = format!("127.0.0.1:{}", port(&activated.listeners[0]));
     let further = inherited(TcpListener::bind("127.0.0.1:0").unwrap());
     let configured = [parse(&same), parse("127.0.0.1:1"), BindAddress::Fd(further)];
 
-    let sockets = open(activated, &configured, &parse(":8000"), 16).unwrap();
+    let sockets = open(activated, &configured, &parse(":8000"), 16, 0).unwrap();
 
     assert_eq!(sockets.ignored, [parse("127.0.0.1:1")]);
     let origins: Vec<_> = sockets.listeners.iter().map(|l| &l.origin).collect();

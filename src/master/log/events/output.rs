@@ -9,14 +9,7 @@ pub const LOG_RECORDS_DROPPED: &str = "d9d3fc9400404ca7bdc6830b5f68c0e4";
 
 /// The fields of what an application wrote, in the names that the journal has.
 pub fn output_fields(process: AppProcess, stream: Stream) -> Vec<(&'static str, String)> {
-    let (worker, pid, generation) = match process {
-        AppProcess::Worker(Worker {
-            id,
-            pid,
-            generation,
-        }) => (Some(id), pid, generation),
-        AppProcess::ForkServer { pid, generation } => (None, pid, generation),
-    };
+    let (worker, pid, generation) = numbers(process);
     let mut fields = vec![
         ("MESSAGE_ID", APP_OUTPUT.to_owned()),
         ("STREAM", stream.name().to_owned()),
@@ -25,6 +18,18 @@ pub fn output_fields(process: AppProcess, stream: Stream) -> Vec<(&'static str, 
     ];
     fields.extend(worker.map(|id| ("WORKER_ID", id.to_string())));
     fields
+}
+
+/// The number of a worker, the pid and the generation.
+fn numbers(process: AppProcess) -> (Option<u32>, u32, u32) {
+    match process {
+        AppProcess::Worker(Worker {
+            id,
+            pid,
+            generation,
+        }) => (Some(id), pid, generation),
+        AppProcess::ForkServer { pid, generation } => (None, pid, generation),
+    }
 }
 
 /// This many records were dropped, because `destination` did not take them.
@@ -49,33 +54,36 @@ pub fn relayed(process: AppProcess, record: &Record) {
         level,
         text,
         dropped,
+        request,
     } = record;
+    let (worker_id, object_pid, generation) = numbers(process);
     if *dropped > 0 {
         let s = if *dropped == 1 { " was" } else { "s were" };
-        let name = match process {
-            AppProcess::Worker(worker) => format!("Worker {}", worker.id),
-            AppProcess::ForkServer { generation, .. } => {
-                format!("The fork server of generation {generation}")
-            }
+        let name = match worker_id {
+            Some(id) => format!("Worker {id}"),
+            None => format!("The fork server of generation {generation}"),
         };
         warn!(
             message_id = LOG_RECORDS_DROPPED,
             dropped, "{name} logged too fast: {dropped} log record{s} dropped",
         );
     }
+    let request = request.as_ref();
+    let request_id = request.map(|request| request.id.as_str());
+    let http_method = request.map(|request| request.method.as_str());
+    let http_target = request.map(|request| request.target.as_str());
+    // A field without a value is left out.
     macro_rules! record {
         ($level:ident) => {
-            match process {
-                AppProcess::Worker(worker) => $level!(
-                    worker_id = worker.id,
-                    object_pid = worker.pid,
-                    generation = worker.generation,
-                    "{text}",
-                ),
-                AppProcess::ForkServer { pid, generation } => {
-                    $level!(object_pid = pid, generation, "{text}",)
-                }
-            }
+            $level!(
+                worker_id,
+                object_pid,
+                generation,
+                request_id,
+                http_method,
+                http_target,
+                "{text}",
+            )
         };
     }
     match level {

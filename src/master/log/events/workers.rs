@@ -15,6 +15,7 @@ pub const WORKER_TIMED_OUT: &str = "8ada9a7549bf40bd963cb152e47bc0d5";
 pub const WORKER_TOO_LARGE: &str = "bbfa8f8387774ed89c2bbf5888d519ae";
 pub const MEMORY_PRESSURE: &str = "f9ec74449e7f443fbd1af13bcfc0bb8b";
 pub const WORKER_RECYCLED: &str = "d32e61876b0347aaaa397521d61aca4c";
+pub const POOL_STUCK: &str = "1f8cafd054d4475cbb0a263384817b82";
 pub const WORKER_KILLED: &str = "16907294d9344ac8bf0485d29148609f";
 pub const WORKER_RETIRED: &str = "0d5aa5c488354400a74dec68ce29b5e1";
 pub const LOAD_FAILED: &str = "a10d70f946f24e4cafa232aaca5bcc0c";
@@ -143,6 +144,19 @@ pub fn worker_recycled(worker: Worker, own: u64) {
         worker.id,
         mebibytes(own),
         worker.pid,
+    );
+}
+
+/// None of the `workers` that serve has proved for `silent` that it works.
+pub fn pool_stuck(workers: usize, silent: Duration) {
+    error!(
+        message_id = POOL_STUCK,
+        workers,
+        silent_usec = micros(silent),
+        "No worker shows signs of life ({}, silent for {} or longer): aborting them to log \
+         their stacks, then systemd restarts the service",
+        counted(workers, "worker"),
+        seconds(silent),
     );
 }
 

@@ -1,0 +1,86 @@
+//! A request as log records name it: it may have been given away when it is logged.
+
+use rgunicorn_engine::{Request, RequestId};
+use rgunicorn_link::protocol::RequestInfo;
+use rgunicorn_link::shorten;
+
+/// The longest id that is taken from a request, in bytes.
+const LONGEST_ID: usize = 128;
+
+/// The longest method or target of a record, in bytes of JSON.
+const LONGEST: usize = 2048;
+
+/// What a record says of a request. Used again for the next one, as it owns buffers.
+#[derive(Debug, Clone, Default)]
+pub struct NamedRequest {
+    number: Option<RequestId>,
+    /// What the field `X-Request-ID` says.
+    sent_id: Vec<u8>,
+    /// The method, a space, and the path.
+    line: Vec<u8>,
+    method_length: usize,
+    target: Vec<u8>,
+}
+
+impl NamedRequest {
+    pub fn set(&mut self, request: &Request) {
+        let Self {
+            number,
+            sent_id,
+            line,
+            method_length,
+            target,
+        } = self;
+        *number = Some(request.id());
+        sent_id.clear();
+        sent_id.extend_from_slice(request.field(b"x-request-id").unwrap_or_default());
+        line.clear();
+        line.extend_from_slice(request.method());
+        *method_length = line.len();
+        line.push(b' ');
+        line.extend_from_slice(request.path());
+        target.clear();
+        target.extend_from_slice(request.target());
+    }
+
+    /// The method and the path.
+    pub fn line(&self) -> String {
+        String::from_utf8_lossy(&self.line).into_owned()
+    }
+
+    pub fn method_and_path(&self) -> (&[u8], &[u8]) {
+        let (method, path) = self.line.split_at(self.method_length);
+        (method, path.get(1..).unwrap_or_default())
+    }
+
+    /// The fields of a record about it.
+    pub fn info(&self) -> RequestInfo {
+        let text = |bytes: &[u8]| shorten(String::from_utf8_lossy(bytes).into_owned(), LONGEST);
+        RequestInfo {
+            id: self.id(),
+            method: text(self.method_and_path().0),
+            target: text(&self.target),
+        }
+    }
+
+    /// The id that the client or a proxy gave it, so that their logs and ours agree; else
+    /// one that no other request of this worker has.
+    fn id(&self) -> String {
+        let is_sound = (1..=LONGEST_ID).contains(&self.sent_id.len())
+            && self.sent_id.iter().all(u8::is_ascii_graphic);
+        if is_sound {
+            return String::from_utf8_lossy(&self.sent_id).into_owned();
+        }
+        let pid = std::process::id();
+        self.number
+            .map_or_else(|| pid.to_string(), |number| format!("{pid}-{number}"))
+    }
+}
+
+impl From<&Request> for NamedRequest {
+    fn from(request: &Request) -> Self {
+        let mut named = Self::default();
+        named.set(request);
+        named
+    }
+}

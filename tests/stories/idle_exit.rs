@@ -1,0 +1,90 @@
+//! A server that exits when nobody uses it.
+
+use crate::harness::{Server, let_pass};
+use nix::sys::signal::Signal;
+use std::time::Duration;
+
+#[test]
+fn a_server_that_nobody_uses_any_more_exits_with_status_0() {
+    let server = Server::running("hello:app")
+        .workers(2)
+        .setting("idle_exit", "2s")
+        .start();
+    assert_eq!(server.get("/").status, 200);
+
+    assert_eq!(server.wait_for_exit(), 0);
+
+    server.wait_for_log("Stopping (no connection for 2 s)");
+}
+
+#[test]
+fn a_server_that_nobody_ever_used_exits_too() {
+    let server = Server::running("hello:app").setting("idle_exit", 1).start();
+
+    assert_eq!(server.wait_for_exit(), 0);
+}
+
+#[test]
+fn a_request_that_takes_longer_is_finished() {
+    let server = Server::running("slow:app")
+        .setting("idle_exit", "1s")
+        .start();
+    let running = server.get_in_background("/until/go");
+    server.wait_until("the request runs", || !server.read("go.started").is_empty());
+
+    let_pass(Duration::from_secs(4));
+
+    assert!(server.runs());
+    server.write("go", "");
+    assert_eq!(running.join().unwrap().unwrap().status, 200);
+    assert_eq!(server.wait_for_exit(), 0);
+}
+
+#[test]
+fn a_connection_that_is_kept_open_keeps_the_server() {
+    let server = Server::running("hello:app")
+        .setting("idle_exit", "1s")
+        .setting("keepalive", 600)
+        .start();
+    let mut connection = server.connect();
+    assert_eq!(connection.get("/").status, 200);
+
+    let_pass(Duration::from_secs(4));
+
+    assert_eq!(connection.get("/").status, 200);
+    drop(connection);
+    assert_eq!(server.wait_for_exit(), 0);
+}
+
+#[test]
+fn it_is_off_by_default() {
+    let server = Server::running("hello:app").start();
+
+    let_pass(Duration::from_secs(3));
+
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn without_a_socket_unit_it_is_a_mistake() {
+    let server = Server::running("hello:app")
+        .binding_a_port()
+        .setting("idle_exit", "5min")
+        .launch();
+
+    assert_eq!(server.wait_for_exit(), 78);
+
+    server.wait_for_log("idle_exit: needs a socket unit");
+}
+
+#[test]
+fn without_a_socket_unit_a_reload_is_refused_as_well() {
+    let server = Server::running("hello:app").binding_a_port().start();
+
+    server.set("idle_exit", "1s");
+    server.signal(Signal::SIGHUP);
+
+    server.wait_for_log("idle_exit: needs a socket unit");
+    let_pass(Duration::from_secs(3));
+    assert_eq!(server.get("/").status, 200);
+}
