@@ -8,10 +8,11 @@
     reason = "in a test a surprise is a failure, and a panic says where"
 )]
 
-use clap::{Arg, ArgAction, Command};
-use rgunicorn::config::{Applies, Group, SETTINGS, Setting};
+use clap::{Arg, ArgAction};
+use rgunicorn::config::{Applies, Group, RENAMED, SETTINGS, Setting, UNSUPPORTED, Unsupported};
 use rgunicorn::{cli, config};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs};
 
 /// Plain text, escaped for roff.
@@ -53,7 +54,7 @@ fn flags(argument: &Arg) -> String {
 }
 
 /// The options of a command, under their headings.
-fn options(command: &Command) -> String {
+fn options(command: &clap::Command) -> String {
     let mut heading = None;
     let mut pieces = Vec::new();
     for argument in command
@@ -102,7 +103,7 @@ fn settings() -> String {
             group = Some(setting.group);
             pieces.push(format!(".SH {}\n", setting.group.heading().to_uppercase()));
             if setting.group == Group::Units {
-                pieces.push(format!("{}\n.PP\n", prose(UNITS)));
+                pieces.push(format!("{}\n", prose(UNITS)));
             }
         }
         pieces.push(format!(".TP\n.B {}\n", setting.key));
@@ -147,6 +148,96 @@ fn settings() -> String {
         ));
     }
     pieces.concat().trim_end().to_owned()
+}
+
+/// The settings that only the units of systemd need.
+fn unit_settings() -> String {
+    let of_units = SETTINGS
+        .iter()
+        .filter(|setting| setting.group == Group::Units);
+    let names: Vec<_> = of_units
+        .map(|setting| format!(".BR {}", setting.key))
+        .collect();
+    format!("{} .", names.join(" ,\n"))
+}
+
+/// Gunicorn's settings that have another name here.
+fn renamed() -> String {
+    let row = |(theirs, ours): &(&str, &str)| format!(".TP\n.B {theirs}\n.B {ours}\n");
+    let rows: String = RENAMED.iter().map(row).collect();
+    rows.trim_end().to_owned()
+}
+
+/// Gunicorn's settings that are not here although something else does the same.
+fn instead() -> String {
+    let row = |setting: &Unsupported| {
+        let names = [&[setting.key], setting.flags].concat();
+        let names = names.iter().filter(|name| !name.is_empty());
+        let names: Vec<_> = names.map(|name| roff(name)).collect();
+        let names = names.join("\\fR, \\fB");
+        format!(".TP\n\\fB{names}\\fR\n{}.\n", prose(setting.instead))
+    };
+    let rows = UNSUPPORTED
+        .iter()
+        .filter(|setting| !setting.instead.is_empty());
+    rows.map(row).collect::<String>().trim_end().to_owned()
+}
+
+/// Gunicorn's settings that nothing stands for.
+fn missing() -> String {
+    let rows = UNSUPPORTED
+        .iter()
+        .filter(|setting| setting.instead.is_empty());
+    let names: Vec<_> = rows.map(|setting| setting.key).collect();
+    format!("{}.", names.join(",\n"))
+}
+
+/// The entries of the catalog of messages, as `journalctl -x` shows them.
+fn messages(catalog: &str) -> String {
+    // A field of the entry, between the marks that journalctl replaces.
+    let fields = |text: &str| -> String {
+        let parts = text.split('@').enumerate();
+        let part = |(number, part): (usize, &str)| match number % 2 {
+            0 => roff(part),
+            _ => format!("\\fI{}\\fR", roff(part)),
+        };
+        parts.map(part).collect()
+    };
+    let message = |entry: &str| {
+        let (head, text) = entry.split_once("\n\n").unwrap();
+        let id = head.lines().next().unwrap();
+        let subject = head.lines().find_map(|line| line.strip_prefix("Subject: "));
+        let subject = fields(subject.unwrap()).replace("\\fR", "\\fB");
+        // The comment is the name of the next entry.
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let text = lines.collect::<Vec<_>>().join("\n");
+        let paragraphs = text.trim().split("\n\n").map(|paragraph| {
+            let indent = if paragraph.starts_with(' ') {
+                ".IP\n"
+            } else {
+                ".PP\n"
+            };
+            let lines = paragraph.lines().map(|line| fields(line.trim()));
+            indent.to_owned() + &lines.collect::<Vec<_>>().join("\n")
+        });
+        let paragraphs = paragraphs.collect::<Vec<_>>().join("\n");
+        format!(".SS {subject}\nMESSAGE_ID={id}\n{paragraphs}\n")
+    };
+    let entries = catalog.split("\n-- ").skip(1);
+    entries
+        .map(message)
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
+}
+
+/// Of the release, in the changelog of the Debian package.
+fn date() -> String {
+    let changelog = fs::read_to_string(root("packaging/debian/changelog")).unwrap();
+    let trailer = changelog.lines().find(|line| line.starts_with(" -- "));
+    let (_, date) = trailer.unwrap().rsplit_once(">  ").unwrap();
+    let date = jiff::fmt::rfc2822::parse(date).unwrap();
+    date.strftime("%Y-%m-%d").to_string()
 }
 
 /// Text in lines of comment.
@@ -207,17 +298,16 @@ fn root(path: &str) -> PathBuf {
 }
 
 /// Each file, as it is generated now.
-fn generated() -> [(PathBuf, String); 4] {
+fn generated() -> [(PathBuf, String); 8] {
+    let catalog = fs::read_to_string(root("systemd/rgunicorn.catalog")).unwrap();
     let page = |name: &str, inserts: &[(&str, String)]| {
         let path = root("man").join(name);
-        let prose = fs::read_to_string(path.with_extension(match name.rsplit_once('.') {
-            Some((_, section)) => format!("{section}.in"),
-            None => "in".into(),
-        }))
-        .unwrap();
+        let prose = fs::read_to_string(root("man").join(format!("{name}.in"))).unwrap();
         let mut text = format!(
             ".\\\" Generated from {name}.in by pages.rs: change it there.\n{}",
-            prose.replace("@VERSION@", env!("CARGO_PKG_VERSION"))
+            prose
+                .replace("@VERSION@", env!("CARGO_PKG_VERSION"))
+                .replace("@DATE@", &date())
         );
         for (mark, insert) in inserts {
             assert!(text.contains(mark), "{mark} in {name}.in");
@@ -228,6 +318,23 @@ fn generated() -> [(PathBuf, String); 4] {
     [
         page("rgunicorn.1", &[("@OPTIONS@", options(&cli::command()))]),
         page("rgunicornctl.1", &[]),
+        page("rgunicorn@.service.8", &[]),
+        page(
+            "rgunicorn-generator.8",
+            &[("@UNIT_SETTINGS@", unit_settings())],
+        ),
+        page(
+            "rgunicorn-from-gunicorn.7",
+            &[
+                ("@RENAMED@", renamed()),
+                ("@INSTEAD@", instead()),
+                ("@MISSING@", missing()),
+            ],
+        ),
+        page(
+            "rgunicorn-messages.7",
+            &[("@MESSAGES@", messages(&catalog))],
+        ),
         page("rgunicorn.toml.5", &[("@SETTINGS@", settings())]),
         (root("packaging/examples/rgunicorn.toml"), example()),
     ]
@@ -282,4 +389,34 @@ fn the_example_is_a_valid_configuration_also_with_every_setting_set() {
 fn text_is_escaped_for_roff() {
     assert_eq!(roff(".5 - 'x\\y\""), "\\&.5 \\- \\(aqx\\ey\\(dq");
     assert_eq!(prose("as `a-b` says"), "as \\fBa\\-b\\fR says");
+}
+
+/// `man --warnings` and mandoc are two readers, of which each finds other mistakes.
+#[test]
+fn man_and_mandoc_find_no_mistake_in_a_page() {
+    let pages = fs::read_dir(root("man")).unwrap();
+    let pages = pages.map(|entry| entry.unwrap().path());
+    let is_page = |path: &PathBuf| path.extension().is_some_and(|it| it.len() == 1);
+    let mut pages: Vec<_> = pages.filter(is_page).collect();
+    pages.sort();
+    assert!(pages.len() > 5, "{pages:?}");
+    for page in pages {
+        let mut man = Command::new("man");
+        man.args(["--warnings", "--local-file"])
+            .env("MAN_KEEP_STDERR", "1");
+        let mut mandoc = Command::new("mandoc");
+        mandoc.args(["-T", "lint", "-W", "warning"]);
+        for reader in [&mut man, &mut mandoc] {
+            let output = reader.env("LC_ALL", "C.UTF-8").arg(&page).output();
+            let output = output.expect("tests/needs tests installs it");
+            // man prints the page, mandoc what it finds.
+            let found = if reader.get_program() == "man" {
+                output.stderr
+            } else {
+                [output.stdout, output.stderr].concat()
+            };
+            assert_eq!(String::from_utf8_lossy(&found), "", "{}", page.display());
+            assert!(output.status.success(), "{}", page.display());
+        }
+    }
 }

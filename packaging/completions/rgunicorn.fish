@@ -30,6 +30,7 @@ info\t''
 warning\t''
 error\t''
 critical\t''"
+complete -c rgunicorn -l idle-exit -d 'Exit when there was no connection for this long; 0 = never [default: 0]' -r -f
 complete -c rgunicorn -s n -l name -d 'The name of the processes in a process listing [default: the name of the application]' -r -f
 complete -c rgunicorn -l control-socket -d 'The unix socket that rgunicornctl connects to [default: $RUNTIME_DIRECTORY/control under systemd, else none]' -r -F
 complete -c rgunicorn -l worker-dir -d 'The folder with the worker\'s Python files and extension module [default: next to the program, /usr/lib/rgunicorn/VERSION/worker, or where pip has put it]' -r -f -a "(__fish_complete_directories)"
@@ -37,5 +38,6 @@ complete -c rgunicorn -s c -l config -d 'File to read settings from [default: ./
 complete -c rgunicorn -l preload -d 'Load the application once, before the workers are forked'
 complete -c rgunicorn -l check-config -d 'Load the configuration and the application, report mistakes, and exit'
 complete -c rgunicorn -l print-config -d 'Print the effective configuration as TOML, and exit'
+complete -c rgunicorn -l explain-unit -d 'Print the file and the units that this command line, or one of Gunicorn after --, becomes'
 complete -c rgunicorn -s V -l version -d 'Print the version'
 complete -c rgunicorn -s h -l help -d 'Print this help'

@@ -94,7 +94,7 @@ mod tests {
 
         assert_eq!(
             listeners(&[Listener::default()]),
-            "{\"listeners\":[{\"name\":\"\",\"address\":\"\",\"kind\":\"\",\"opened_by\":\"\"}]}"
+            "{\"listeners\":[{\"name\":\"\",\"address\":\"\",\"kind\":\"\",\"opened_by\":\"\",\"inode\":0}]}"
         );
 
         assert_eq!(
@@ -113,7 +113,9 @@ mod tests {
             "{\"version\":\"\",\"pid\":0,\"uptime_ms\":0,\"state\":\"\",\"generation\":0,\
              \"workers_wanted\":0,\"workers_ready\":0,\"workers_starting\":0,\
              \"workers_retiring\":0,\"workers_busy\":0,\"requests\":0,\
-             \"requests_per_second\":0,\"last_reload_failure\":null}"
+             \"requests_per_second\":0,\"errors\":0,\"sent_bytes\":0,\"started_at\":0,\
+             \"worker_exits\":{},\"reloads\":{\"succeeded\":0,\"failed\":0,\"last_at\":null},\
+             \"log_records_dropped\":0,\"last_reload_failure\":null}"
         );
     }
 

@@ -9,7 +9,11 @@ mod completions;
 mod json;
 mod listing;
 mod memory;
+mod metrics;
+mod queue_length;
 mod tables;
+mod terminal;
+mod top;
 
 fn main() -> std::process::ExitCode {
     client::run()

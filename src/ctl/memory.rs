@@ -21,17 +21,32 @@ impl Memory {
         Self::in_folder(Path::new(&format!("/proc/{pid}")), parent).unwrap_or_default()
     }
 
+    /// That of process `pid`, if it is called like the server.
+    pub fn of_master(pid: u32) -> Self {
+        let folder = Path::new("/proc").join(pid.to_string());
+        let name = fs::read_to_string(folder.join("comm")).unwrap_or_default();
+        if name.trim_end() != "rgunicorn" {
+            return Self::default();
+        }
+        let status = fs::read_to_string(folder.join("status")).unwrap_or_default();
+        Self::with_status(&folder, &status)
+    }
+
     fn in_folder(folder: &Path, parent: u32) -> Option<Self> {
         let status = fs::read_to_string(folder.join("status")).ok()?;
         if field(&status, "PPid:")? != u64::from(parent) {
             return None;
         }
+        Some(Self::with_status(folder, &status))
+    }
+
+    fn with_status(folder: &Path, status: &str) -> Self {
         let rollup = fs::read_to_string(folder.join("smaps_rollup")).ok();
         let bytes = |text: &str, name| field(text, name).map(|kib| kib * 1024);
-        Some(Self {
+        Self {
             pss: rollup.and_then(|text| bytes(&text, "Pss:")),
-            rss: bytes(&status, "VmRSS:"),
-        })
+            rss: bytes(status, "VmRSS:"),
+        }
     }
 }
 

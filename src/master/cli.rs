@@ -24,6 +24,24 @@ pub struct CommandLine {
     pub sources: Sources,
 }
 
+/// The command line that `--explain-unit` is to explain, if that is given: what is
+/// after `--`, or all other words.
+pub fn to_explain<I: IntoIterator<Item = String>>(arguments: I) -> Option<Vec<String>> {
+    let words: Vec<String> = arguments.into_iter().skip(1).collect();
+    let own = words.split(|word| word == "--").next().unwrap_or_default();
+    if !own.iter().any(|word| word == EXPLAIN) {
+        return None;
+    }
+    let explained = match words.iter().position(|word| word == "--") {
+        Some(at) => words[at + 1..].to_vec(),
+        None => words.into_iter().filter(|word| word != EXPLAIN).collect(),
+    };
+    Some(explained)
+}
+
+/// It explains flags that clap would refuse, so it is found without that.
+const EXPLAIN: &str = "--explain-unit";
+
 /// Reads the arguments of this process.
 pub fn parse() -> Result<CommandLine, Stop> {
     parse_from(env::args_os(), Start::here())
@@ -38,6 +56,11 @@ where
     let matches = command()
         .try_get_matches_from(words)
         .map_err(|error| one_line(&error, unknown_flag, "APP_MODULE"))?;
+    if matches.get_flag("explain_unit") {
+        return Err(Stop::usage_error(format!(
+            "{EXPLAIN} has to be written in full"
+        )));
+    }
     let task = if matches.get_flag("print_config") {
         Task::PrintConfig
     } else if matches.get_flag("check_config") {
@@ -86,12 +109,14 @@ pub fn command() -> Command {
         .about("Serves a Python web application with a pool of worker processes.")
         .override_usage("rgunicorn [OPTIONS] [APP_MODULE]")
         .after_help(
-            "All but the last five can be set in a file, see rgunicorn.toml(5).\n\
+            "All but the last six can be set in a file, see rgunicorn.toml(5).\n\
              \n\
              Examples:\n\
              \x20 rgunicorn -w 4 -b 127.0.0.1:8000 shop:app\n\
              \x20 rgunicorn --python venv/bin/python --preload 'shop:create_app(\"production\")'\n\
              \x20 rgunicorn -c /etc/rgunicorn/shop.toml --check-config\n\
+             \n\
+             \x20 rgunicorn --explain-unit -- gunicorn -w 4 -b unix:/run/shop.sock shop:app\n\
              \n\
              See rgunicorn(1), rgunicorn.toml(5).",
         )
@@ -122,6 +147,12 @@ pub fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .conflicts_with("check_config")
                 .help("Print the effective configuration as TOML, and exit"),
+            Arg::new("explain_unit")
+                .long("explain-unit")
+                .action(ArgAction::SetTrue)
+                .help(
+                    "Print the file and the units that this command line, or one of Gunicorn after --, becomes",
+                ),
             Arg::new("version")
                 .short('V')
                 .short_alias('v')
@@ -345,7 +376,7 @@ mod tests {
             let Err(Stop::Print(help)) = parsed(words) else {
                 panic!("{words}")
             };
-            for setting in SETTINGS {
+            for setting in SETTINGS.iter().filter(|row| row.is_argument()) {
                 assert!(
                     help.contains(&setting.summary().replace('`', "")),
                     "{}",

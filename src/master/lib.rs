@@ -12,6 +12,7 @@
 //! | `cli`        | the command line, made from the settings                       |
 //! | `listeners/` | the listening sockets, taken over from systemd or bound        |
 //! | `systemd/`   | what systemd is told                                           |
+//! | `explain/`   | what a command line becomes under systemd                      |
 //! | `units/`     | what a configuration says about the units of its site             |
 //! | `installation` | where pip has put the program                                |
 //! | `control/`   | the control socket: the master's end and the protocol          |
@@ -22,6 +23,7 @@ mod account;
 pub mod cli;
 pub mod config;
 pub mod control;
+mod explain;
 mod installation;
 pub mod listeners;
 pub mod log;

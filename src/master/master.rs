@@ -6,6 +6,7 @@
 //! | `events.rs`        | signals, messages and exits become events of the arbiter |
 //! | `actions.rs`       | each action of the arbiter is carried out                |
 //! | `clients.rs`       | what clients of the control socket ask is answered       |
+//! | `counters.rs`      | what is counted for as long as the master lives          |
 //! | `pool_watch.rs`    | whether the pool proves that it works                    |
 //! | `running_config.rs` | the settings that the master runs with are listed        |
 //! | `stacks.rs`        | what the threads of a worker do is asked of it           |
@@ -27,6 +28,7 @@ use crate::signals::Signals;
 use crate::status;
 use crate::systemd::{Notifier, PressureWatch};
 use crate::wakeups::{Source, Wakeups};
+use counters::Counters;
 use idle::IdleWatch;
 use notifications::Notifications;
 use pool_watch::PoolWatch;
@@ -39,6 +41,7 @@ use std::time::{Duration, Instant};
 
 mod actions;
 mod clients;
+mod counters;
 mod events;
 mod idle;
 mod notifications;
@@ -81,6 +84,7 @@ pub struct Master {
     /// that: its log record names it.
     refused_by: Option<AppProcess>,
     started: Instant,
+    counters: Counters,
     /// Why the start failed: the status line shows it to the end.
     start_failure: Option<String>,
     /// Set by the last action of all.
@@ -140,6 +144,7 @@ impl Master {
             just_reaped: None,
             refused_by: None,
             started: now,
+            counters: Counters::new(),
             start_failure: None,
             exit: None,
         };

@@ -120,6 +120,10 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 
 /// The program.
 pub fn main() -> ExitCode {
+    let arguments = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    if let Some(words) = cli::to_explain(arguments) {
+        return explain(&words);
+    }
     let line = match cli::parse() {
         Ok(line) => line,
         Err(stop) => {
@@ -200,6 +204,22 @@ fn notify_once(states: &[State<'_>]) -> io::Result<()> {
 /// systemd's watchdog. With a period of 0 the master would do nothing but notify.
 fn watchdog_period() -> Option<Duration> {
     sd_notify::watchdog_enabled().filter(|period| !period.is_zero())
+}
+
+/// What could not be understood is in the text, too, and the exit status says so.
+fn explain(words: &[String]) -> ExitCode {
+    if words.is_empty() {
+        let remedy = "rgunicorn --explain-unit -- gunicorn -w 4 shop:app";
+        let line = format!("--explain-unit needs a command line, such as `{remedy}`");
+        return Stop::usage_error(line).finish(PROGRAM);
+    }
+    let explanation = crate::explain::explain(words);
+    // If the reader has closed its end, nobody is left to be told.
+    let _ = io::stdout().write_all(explanation.text.as_bytes());
+    if explanation.mistakes.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    Stop::UsageError(explanation.mistakes).finish(PROGRAM)
 }
 
 fn print(config: &Config) -> Result<u8, StartError> {
@@ -340,7 +360,9 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Start
     for listener in &sockets.listeners {
         events::listening(&listener.name, &listener.address, listener.origin.opener());
     }
-    if !sockets.ignored.is_empty() {
+    // PORT says what holds if nobody else says anything.
+    let is_configured = !matches!(config.origin("bind"), Origin::Environment(_));
+    if is_configured && !sockets.ignored.is_empty() {
         events::bind_ignored(&sockets.ignored);
     }
     if let Err(error) = store_listeners(&mut notifier, &sockets) {

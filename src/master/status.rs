@@ -10,6 +10,10 @@ pub struct Totals {
     pub busy: usize,
     /// Requests answered since the master started.
     pub requests: u64,
+    /// Of these, those answered with a status of 500 or more, and those cut off.
+    pub errors: u64,
+    /// Bytes sent since then.
+    pub bytes: u64,
 }
 
 /// `rate` is in requests per second, `failed` is why the last reload failed.
@@ -131,6 +135,7 @@ mod tests {
         let totals = Totals {
             busy: 1,
             requests: 1000,
+            ..Totals::default()
         };
 
         for (phase, ready, text) in [

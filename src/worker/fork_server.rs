@@ -10,7 +10,9 @@ use nix::sys::signal::{SigSet, Signal};
 use pyo3::exceptions::{PyChildProcessError, PyRuntimeError};
 use pyo3::prelude::*;
 use rgunicorn_engine::close_on_fork::{self, Listing};
-use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure, Site, Spawn, ToForkServer};
+use rgunicorn_link::protocol::{
+    FromForkServer, Level, LoadFailure, Site, Spawn, ToForkServer, WorkerClass,
+};
 use rgunicorn_link::{FORK_SERVER_FD, Link, Received, Scoreboard};
 use rgunicorn_serving::{Reporter, Sender};
 use rustix::io::FdFlags;
@@ -115,6 +117,9 @@ fn configure(
     let listed = close_on_fork::list(&*scoreboard);
     process::set_title(&format!("rgunicorn: fork server [{}]", site.proc_name));
     application::prepare(py, &site)?;
+    if matches!(site.worker_class, WorkerClass::Gthread { .. }) {
+        process::prepare_exit(py)?;
+    }
     let mut app = None;
     if site.preload {
         match application::load(py, &site) {

@@ -36,6 +36,12 @@ fn try_set_title(title: &str) -> Option<()> {
     memory.write_all_at(&bytes, start).ok()
 }
 
+/// Loads what [`exit_with_threads`] needs: when a worker ends, an upgrade may have
+/// removed the files.
+pub fn prepare_exit(py: Python<'_>) -> PyResult<()> {
+    py.import("rgunicorn.exiting").map(drop)
+}
+
 /// Ends the process while threads run that Python cannot end: as it exits, Python would
 /// unwind them where they wait for the interpreter, and with them frames that are not its
 /// own. The application's exit handlers are called as ever.

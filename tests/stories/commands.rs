@@ -162,3 +162,61 @@ fn another_user_cannot_control_a_server() {
     assert_ne!(outcome.status, 0, "{outcome:?}");
     assert!(server.notices().is_empty());
 }
+
+#[test]
+fn an_old_unit_is_explained_as_the_file_and_the_units_that_replace_it() {
+    let line =
+        "ExecStart=/srv/shop/venv/bin/gunicorn --user shop \\\n -w 4 -b unix:/run/x.sock shop:app";
+    let words =
+        "gunicorn --user shop -w 4 -b unix:/run/x.sock --python /srv/shop/venv/bin/python shop:app";
+    let words = ["--explain-unit", "--"].into_iter().chain(words.split(' '));
+    let words: Vec<&str> = words.collect();
+
+    let outcome = Program::rgunicorn(&["--explain-unit", line]).run();
+
+    assert_eq!((outcome.status, &*outcome.stderr), (0, ""), "{outcome:?}");
+    let file = "# /etc/rgunicorn/shop.toml\n\
+                app = \"shop:app\"\n\
+                python = \"/srv/shop/venv/bin/python\"\n\
+                bind = \"unix:/run/x.sock\"\n\
+                workers = 4\n\
+                user = \"shop\"\n";
+    assert!(outcome.stdout.starts_with(file), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("\nListenStream=/run/x.sock\n"));
+    assert!(outcome.stdout.contains("\nUser=shop\n"));
+    assert_eq!(Program::rgunicorn(&words).run().stdout, outcome.stdout);
+}
+
+#[test]
+fn its_own_command_line_is_explained_and_its_mistakes_are_named() {
+    let outcome = Program::rgunicorn(&[
+        "-w",
+        "4",
+        "--explain-unit",
+        "--wrkers=4",
+        "-b",
+        "8000",
+        "shop:app",
+    ])
+    .run();
+
+    assert_eq!(outcome.status, 64, "{outcome:?}");
+    assert!(outcome.stdout.contains("app = \"shop:app\"\nworkers = 4\n"));
+    let mistakes: Vec<&str> = outcome.stderr.lines().collect();
+    assert_eq!(
+        mistakes,
+        [
+            "rgunicorn: --bind: \"8000\" is only a number; for a port write \":8000\"",
+            "rgunicorn: --wrkers: neither Gunicorn nor rgunicorn has this option",
+        ]
+    );
+
+    let outcome = Program::rgunicorn(&["--explain-unit"]).run();
+    assert_eq!(outcome.status, 64, "{outcome:?}");
+    assert!(
+        outcome
+            .stderr
+            .contains("rgunicorn --explain-unit -- gunicorn"),
+        "{outcome:?}"
+    );
+}

@@ -126,7 +126,13 @@ fn completions_are_installed_where_the_shells_look_for_them_and_removed_again() 
         "usr/share/zsh/site-functions/_rgunicornctl",
     ];
     let folder = Folder::with_apps();
-    for name in ["rgunicorn", "rgunicornctl", "librgunicorn_worker.so"] {
+    let manifest: toml::Table = fs::read_to_string(source("Cargo.toml"))
+        .unwrap()
+        .parse()
+        .unwrap();
+    let programs = manifest["bin"].as_array().unwrap().iter();
+    let programs = programs.map(|program| program["name"].as_str().unwrap());
+    for name in programs.chain(["librgunicorn_worker.so"]) {
         folder.write(&format!("built/release/{name}"), "");
     }
     let root = folder.join("root");

@@ -13,7 +13,7 @@ pub fn threaded(threads: i64) -> Server {
         .setting("threads", threads)
 }
 
-fn begin_stuck(server: &Running, count: usize) -> Vec<Connection> {
+pub fn begin_stuck(server: &Running, count: usize) -> Vec<Connection> {
     let stuck = (0..count)
         .map(|_| {
             let mut connection = server.connect();

@@ -16,6 +16,7 @@ mod memory;
 mod output;
 mod packages;
 mod reloads;
+mod rpm;
 mod sandbox;
 mod site;
 mod store;
@@ -61,6 +62,9 @@ stories! {
         an_upgrade_under_load_loses_no_request_and_a_purge_leaves_nothing
         a_purge_of_a_package_that_was_never_used_leaves_nothing
         a_site_that_does_not_start_again_does_not_fail_the_upgrade;
+    rpm:
+        an_upgrade_of_the_rpm_loses_no_request_and_an_erasure_leaves_nothing
+        an_rpm_with_a_site_that_does_not_start_again_is_installed;
 }
 
 stories! {
@@ -69,6 +73,7 @@ stories! {
         the_first_request_starts_the_service
         the_service_is_ready_only_when_the_application_is_loaded
         a_running_request_is_answered_before_the_service_stops
+        a_drain_may_take_longer_than_the_unit_allows_for_a_stop
         a_daemon_reload_cuts_off_neither_a_start_nor_a_reload_nor_a_stop
         two_sites_live_side_by_side
         a_port_is_a_drop_in

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// What the package and its sites leave behind, by its name.
-const FIND_LEFT: &str = "find / /run /tmp -xdev ( -name *rgunicorn* -o -name rg-* ) \
+pub const FIND_LEFT: &str = "find / /run /tmp -xdev ( -name *rgunicorn* -o -name rg-* ) \
                          -not -path /proc/* -not -path /sys/*";
 
 pub fn an_upgrade_under_load_loses_no_request_and_a_purge_leaves_nothing(lab: &Lab) {
@@ -109,7 +109,7 @@ fn the_same_programs_are_packaged_into_the_same_bytes() {
     assert!(fs::read(package).unwrap() == fs::read(again).unwrap());
 }
 
-const NEW_REVISION: &str = "99";
+pub const NEW_REVISION: &str = "99";
 
 /// Returns what dpkg has written.
 #[track_caller]
@@ -118,7 +118,7 @@ fn install(lab: &Lab, package: &Path) -> String {
     lab.must("dpkg --install /root/package.deb")
 }
 
-fn old_package() -> &'static Path {
+pub fn old_package() -> &'static Path {
     static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
     PACKAGE.get_or_init(|| make_package("old", &[]))
 }

@@ -32,6 +32,11 @@ impl Contents {
     }
 }
 
+/// Reads `text` as the contents of a file.
+pub(crate) fn parse_contents(text: &str) -> Result<Contents, ConfigError> {
+    parse(text, Path::new("rgunicorn.toml"))
+}
+
 /// Reads the file at `path`. Fails when nothing can be read of it.
 pub(crate) fn read_contents(path: &Path) -> Result<Contents, ConfigError> {
     read(path, path)

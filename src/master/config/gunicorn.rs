@@ -1,7 +1,7 @@
 //! Gunicorn settings that rgunicorn does not have, and what to use instead.
 
 /// Gunicorn's settings that go by another name here.
-pub(super) const RENAMED: &[(&str, &str)] = &[
+pub const RENAMED: &[(&str, &str)] = &[
     ("wsgi_app", "app"),
     ("preload_app", "preload"),
     ("raw_env", "env"),
@@ -11,12 +11,12 @@ pub(super) const RENAMED: &[(&str, &str)] = &[
 
 /// A setting of Gunicorn that rgunicorn does not have.
 #[derive(Debug)]
-pub(super) struct Unsupported {
+pub struct Unsupported {
     /// Empty where only the flags are not supported.
-    pub(super) key: &'static str,
-    pub(super) flags: &'static [&'static str],
+    pub key: &'static str,
+    pub flags: &'static [&'static str],
     /// What does the same here, or why it is not needed; empty where nothing does.
-    instead: &'static str,
+    pub instead: &'static str,
 }
 
 impl Unsupported {
@@ -59,7 +59,7 @@ const OUTPUT: &str = "what the application prints is always in the log";
 const RELOAD: &str = "after a change, run `systemctl reload` or send SIGHUP";
 const TLS: &str = "let a proxy in front terminate TLS";
 
-pub(super) static UNSUPPORTED: &[Unsupported] = &[
+pub static UNSUPPORTED: &[Unsupported] = &[
     row("access_log_format", &["--access-logformat"], NOTHING),
     row("accesslog", &["--access-logfile"], NOTHING),
     row(

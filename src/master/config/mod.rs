@@ -17,6 +17,7 @@ mod value;
 mod values;
 
 pub use error::{ConfigError, ConfigErrors, reason};
+pub use gunicorn::{RENAMED, UNSUPPORTED, Unsupported};
 pub use load::{Sources, Start, load};
 pub use origin::{Origin, Place};
 pub use print::{print, print_setting};
@@ -28,5 +29,5 @@ pub use values::{
     UnitPaths, Within, WorkerClass, WorkerClassChoice, Workers, is_unit_path, processors,
 };
 
-pub(crate) use file::{Contents, read_contents};
-pub(crate) use unknown::unknown_flag;
+pub(crate) use file::{Contents, parse_contents, read_contents};
+pub(crate) use unknown::{foreign_flag, unknown_flag};

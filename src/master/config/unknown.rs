@@ -100,6 +100,12 @@ fn did_you_mean(key: &str, setting: &'static Setting) -> Unknown {
     Unknown::suggesting(problem, setting)
 }
 
+/// What does the same as a flag of Gunicorn that there is not; `None` if Gunicorn has
+/// no such flag.
+pub(crate) fn foreign_flag(flag: &str) -> Option<String> {
+    Unsupported::by_flag(flag).map(Unsupported::advice)
+}
+
 /// What to say of a flag that there is not.
 pub(crate) fn unknown_flag(flag: &str) -> String {
     if let Some(theirs) = Unsupported::by_flag(flag) {
@@ -112,6 +118,7 @@ pub(crate) fn unknown_flag(flag: &str) -> String {
             "--config",
             "--check-config",
             "--print-config",
+            "--explain-unit",
             "--help",
             "--version",
         ])

@@ -1,6 +1,7 @@
 //! What the master's answers list, each with the names and units of `rgunicornctl --json`.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The state of the server. These names and units are also those of
 /// `rgunicornctl status --json`.
@@ -27,8 +28,30 @@ pub struct Summary {
     pub requests: u64,
     /// Over the last seconds.
     pub requests_per_second: u64,
+    /// Of the requests, those answered with a status of 500 or more, and those cut off.
+    pub errors: u64,
+    /// Sent to clients since the master started.
+    pub sent_bytes: u64,
+    /// When the master started, in seconds since 1970.
+    pub started_at: u64,
+    /// How many workers have ended since then, by cause: `retired`, `start_failed`, `timeout`,
+    /// `out_of_memory`, `died`, `killed`.
+    pub worker_exits: BTreeMap<String, u64>,
+    /// Reloads since then.
+    pub reloads: ReloadCounts,
+    /// Log records since then that nobody took in time.
+    pub log_records_dropped: u64,
     /// Why the last reload failed, if it did.
     pub last_reload_failure: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReloadCounts {
+    pub succeeded: u64,
+    pub failed: u64,
+    /// When the last one ended, in seconds since 1970.
+    pub last_at: Option<u64>,
 }
 
 /// Workers in the order of their numbers.
@@ -89,6 +112,8 @@ pub struct Listener {
     pub kind: String,
     /// `systemd`, `parent` (the process that started rgunicorn) or `rgunicorn`.
     pub opened_by: String,
+    /// Of the socket: the kernel's name for it.
+    pub inode: u64,
 }
 
 /// Settings in the order of the manual.

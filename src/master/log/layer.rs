@@ -80,6 +80,11 @@ impl Handle {
         });
     }
 
+    /// How many records were lost since the start.
+    pub fn dropped(&self) -> u64 {
+        self.0.writer.dropped()
+    }
+
     /// Whether the application's output should be read now. If not, it waits in
     /// its pipes until [`Self::resume`] is readable or [`Self::next_change`] has
     /// come.

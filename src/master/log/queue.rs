@@ -36,6 +36,8 @@ pub(super) struct Queue {
     bytes: usize,
     /// Records lost since the last notice of it.
     dropped: u64,
+    /// Records lost since the start.
+    dropped_ever: u64,
     /// Since when the writer is busy with one record.
     writing: Option<Instant>,
     /// The application's output is not read.
@@ -55,6 +57,7 @@ impl Queue {
         };
         if self.bytes >= most {
             self.dropped += 1;
+            self.dropped_ever += 1;
             return;
         }
         // During a stall more will be dropped: one notice at its end is enough.
@@ -97,6 +100,16 @@ impl Queue {
         self.writing = None;
         self.refused = true;
         self.dropped += record.weight();
+        match record.content {
+            Content::Program(_) | Content::Application { .. } => self.dropped_ever += 1,
+            // They were counted when they were lost.
+            Content::Dropped(_) => {}
+        }
+    }
+
+    /// How many records were lost since the start.
+    pub(super) fn dropped_ever(&self) -> u64 {
+        self.dropped_ever
     }
 
     /// Nothing waits and nothing is being written.
@@ -294,6 +307,7 @@ mod tests {
             assert!(queue.bytes <= MOST_OUTPUT + RESERVE + 41_000);
         }
         assert!(queue.dropped > 100_000);
+        assert!(queue.dropped_ever >= queue.dropped);
     }
 
     #[test]

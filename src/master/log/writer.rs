@@ -94,6 +94,10 @@ impl Writer {
         }
     }
 
+    pub(super) fn dropped(&self) -> u64 {
+        self.lock().queue.dropped_ever()
+    }
+
     pub(super) fn takes_output(&self) -> bool {
         self.lock().queue.takes_output(Instant::now())
     }

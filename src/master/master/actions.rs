@@ -45,9 +45,12 @@ impl Master {
                 self.answer_replaced(worker, "finishes its requests and leaves");
             }
             Action::Quit(worker) => self.signal_worker(worker, Signal::QUIT),
-            Action::Abort(worker) => {
-                self.signal_worker(worker, Signal::ABORT);
-                self.signal_worker(worker, Signal::CONT);
+            Action::Abort(id) => {
+                if let Some(worker) = self.processes.workers.get_mut(&id) {
+                    worker.was_aborted = true;
+                }
+                self.signal_worker(id, Signal::ABORT);
+                self.signal_worker(id, Signal::CONT);
             }
             Action::Kill(worker) => self.signal_worker(worker, Signal::KILL),
 

@@ -174,6 +174,12 @@ impl Master {
             workers_busy: totals.busy as u64,
             requests: totals.requests,
             requests_per_second: self.notifications.request_rate(totals.requests, now),
+            errors: totals.errors,
+            sent_bytes: totals.bytes,
+            started_at: self.counters.started_at,
+            worker_exits: self.counters.worker_exits(),
+            reloads: self.counters.reloads,
+            log_records_dropped: self.log.dropped() + self.counters.dropped_by_workers,
             last_reload_failure: self.reload.failure.clone(),
         }
     }
@@ -280,6 +286,7 @@ fn listener_row(listener: &Listener) -> protocol::Listener {
         address: events::shown(&listener.address),
         kind: kind.to_owned(),
         opened_by: opened_by.to_owned(),
+        inode: rustix::fs::fstat(&listener.fd).map_or(0, |file| file.st_ino),
     }
 }
 

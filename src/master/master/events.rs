@@ -108,10 +108,12 @@ impl Master {
                 }
                 Ok(Received::Message(FromForkServer::ForkFailed { worker, reason }, _)) => {
                     let worker = WorkerId(worker);
+                    self.count_exit(worker, ExitStatus::NeverStarted);
                     self.dispatch(Event::ForkFailed(worker, reason));
                     self.forget_worker(worker);
                 }
                 Ok(Received::Message(FromForkServer::Log(record), _)) => {
+                    self.counters.dropped_by_workers += record.dropped;
                     events::relayed(process, &record);
                 }
                 Ok(Received::Nothing) => return,
@@ -170,6 +172,7 @@ impl Master {
                     self.dispatch(Event::Collected(id));
                 }
                 Ok(Received::Message(FromWorker::Log(record), _)) => {
+                    self.counters.dropped_by_workers += record.dropped;
                     events::relayed(process, &record);
                 }
                 Ok(Received::Nothing) => return,
@@ -204,7 +207,17 @@ impl Master {
         }
     }
 
+    fn count_exit(&mut self, id: WorkerId, exit: ExitStatus) {
+        if let (Some(worker), Some(process)) =
+            (self.arbiter.worker(id), self.processes.workers.get(&id))
+        {
+            let was_aborted = process.was_aborted;
+            self.counters.worker_ended(worker.state, exit, was_aborted);
+        }
+    }
+
     fn worker_gone(&mut self, id: WorkerId, exit: ExitStatus) {
+        self.count_exit(id, exit);
         let served = self.processes.has_served(id);
         self.dispatch(Event::WorkerGone {
             worker: id,

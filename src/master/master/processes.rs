@@ -35,8 +35,8 @@ pub(super) struct Processes {
     /// Whether the application's output is read through pipes.
     read_output: bool,
     pub(super) outliving: Outliving,
-    /// Requests answered by workers that are gone.
-    past_requests: u64,
+    /// What workers that are gone have counted.
+    past: Totals,
     oom_kills: OomKills,
     /// A worker's memory could not be measured, which was logged.
     is_memory_hidden: bool,
@@ -64,7 +64,7 @@ impl Processes {
             handover: HandoverSockets::pair()?,
             read_output,
             outliving: Outliving::default(),
-            past_requests: 0,
+            past: Totals::default(),
             oom_kills: OomKills::new(now),
             is_memory_hidden: false,
         })
@@ -246,7 +246,7 @@ impl Processes {
     pub(super) fn remove_worker(&mut self, id: WorkerId) -> Option<WorkerProcess> {
         let worker = self.workers.remove(&id)?;
         if let Some(row) = self.scoreboard.row(worker.row) {
-            self.past_requests += row.read().requests;
+            add(&mut self.past, row.read());
         }
         self.scoreboard.clear(worker.row);
         Some(worker)
@@ -376,16 +376,19 @@ impl Processes {
     }
 
     pub(super) fn totals(&self) -> Totals {
-        let mut totals = Totals {
-            busy: 0,
-            requests: self.past_requests,
-        };
+        let mut totals = self.past;
         for reading in self.workers.keys().filter_map(|id| self.reading(*id)) {
-            totals.requests += reading.requests;
+            add(&mut totals, reading);
             totals.busy += usize::from(reading.busy_since_ms > 0);
         }
         totals
     }
+}
+
+fn add(totals: &mut Totals, counted: Reading) {
+    totals.requests += counted.requests;
+    totals.errors += counted.errors;
+    totals.bytes += counted.bytes;
 }
 
 fn retire_order(within: Duration, idle: Idle) -> ToWorker {

@@ -109,6 +109,10 @@ impl Master {
             Ok(_) | Err(Reason::Stopping) => None,
             Err(reason) => Some(reason.to_string()),
         };
+        match outcome {
+            Err(Reason::Stopping) => {}
+            Ok(_) | Err(_) => self.counters.reloaded(outcome.is_ok()),
+        }
         let answer = match outcome {
             Ok(generation) => Answer::Done(format!("generation {generation} serves")),
             // The client's terminal has room for all of them.

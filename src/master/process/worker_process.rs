@@ -28,6 +28,8 @@ pub struct WorkerProcess {
     pub pipes: Pipes,
     /// `None` until it has sent its pid.
     pub stacks: Option<StacksPipe>,
+    /// It was stuck, and was sent SIGABRT.
+    pub was_aborted: bool,
 }
 
 impl WorkerProcess {
@@ -60,6 +62,7 @@ impl WorkerProcess {
             handle: None,
             pipes,
             stacks: None,
+            was_aborted: false,
         })
     }
 

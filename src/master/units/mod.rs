@@ -10,4 +10,5 @@ mod site;
 
 pub use drop_ins::{DropIns, MARK, digest};
 pub use instance::{BadInstance, Instance};
+pub(crate) use site::preview;
 pub use site::{Manager, Site};

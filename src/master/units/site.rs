@@ -2,7 +2,7 @@
 
 use super::drop_ins::{self, DropIns};
 use super::instance::Instance;
-use crate::config::{Contents, Partial, read_contents};
+use crate::config::{Contents, Partial, parse_contents, read_contents};
 use std::path::Path;
 
 /// Whose units they are.
@@ -35,6 +35,16 @@ pub struct Site {
     /// Every mistake in the file, also those that units do not care about. What
     /// could be read of the rest is in the drop-ins.
     pub problems: Vec<String>,
+}
+
+/// The drop-ins that a file with that text would give the site of that name.
+pub(crate) fn preview(name: &str, text: &str) -> DropIns {
+    match (Instance::new(name), parse_contents(text)) {
+        (Ok(instance), Ok(contents)) => {
+            drop_ins::make(&instance, &contents.settings, Manager::System).0
+        }
+        (Err(_), _) | (_, Err(_)) => DropIns::default(),
+    }
 }
 
 impl Site {

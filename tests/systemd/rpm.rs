@@ -1,0 +1,187 @@
+//! The RPM package: installed, upgraded and erased with rpm. The systems here are
+//! Debian, with a database of rpm that knows nothing else: so nothing is said about
+//! what a package needs, and nothing about SELinux.
+
+use crate::{
+    lab::{Lab, build, output_of, source, target},
+    packages::{FIND_LEFT, NEW_REVISION, old_package},
+    site::APP,
+    wait::wait_until,
+};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+pub fn an_upgrade_of_the_rpm_loses_no_request_and_an_erasure_leaves_nothing(lab: &Lab) {
+    install(lab, old_rpm());
+    let site = lab.site("shop", APP);
+    lab.must("systemctl enable --now rgunicorn@shop.socket");
+    assert_eq!(
+        lab.must("curl --silent --unix-socket /run/rgunicorn/shop.sock http://shop/"),
+        "1"
+    );
+    let waiting = lab.site("waiting", APP).listen();
+    // The first request is answered before the service is ready.
+    site.wait_for_state("active");
+    let traffic = site.traffic();
+    let (master, socket) = (site.master(), site.show_socket("InvocationID"));
+
+    install(lab, new_rpm());
+    traffic.wait_for_answers(300);
+
+    assert_eq!(traffic.finish(), [""; 0]);
+    assert_ne!(site.master(), master, "the old master still runs");
+    assert_eq!(site.show_socket("InvocationID"), socket);
+    assert_eq!(waiting.show("ActiveState"), "inactive");
+    assert_eq!(waiting.show_socket("ActiveState"), "active");
+    assert_eq!(
+        lab.must("rpm --query --queryformat %{RELEASE} rgunicorn"),
+        NEW_REVISION
+    );
+    assert_eq!(lab.must("rpm --verify --nodeps rgunicorn"), "");
+
+    // Its data stays, and so do the files that the administrator has written.
+    lab.write("/var/lib/rgunicorn/shop/orders", "1");
+    lab.must("rpm --erase rgunicorn");
+    wait_until("systemd has forgotten the sites", || {
+        lab.must("systemctl list-units --all --plain --no-legend rgunicorn@*")
+            .is_empty()
+    });
+    assert_eq!(lab.must("find /etc/systemd/system -xtype l"), "");
+    assert!(lab.has("/var/lib/rgunicorn/shop/orders"));
+    assert!(lab.has("/etc/rgunicorn/shop.toml"));
+    lab.must("rm -r /etc/rgunicorn /var/lib/rgunicorn /var/lib/private/rgunicorn");
+    assert_eq!(lab.must(FIND_LEFT), "");
+}
+
+pub fn an_rpm_with_a_site_that_does_not_start_again_is_installed(lab: &Lab) {
+    install(lab, old_rpm());
+    let broken = lab.site("broken", APP).start();
+    let sound = lab.site("sound", APP).start();
+    let master = sound.master();
+    broken.write_app("raise RuntimeError");
+
+    let output = install(lab, new_rpm());
+
+    assert!(output.contains("not all sites were restarted"), "{output}");
+    assert_ne!(sound.master(), master);
+    assert_eq!(sound.text("/"), "1");
+    assert_eq!(
+        lab.must("rpm --query --queryformat %{RELEASE} rgunicorn"),
+        NEW_REVISION
+    );
+}
+
+#[test]
+fn rpmlint_reports_no_errors_and_no_warnings() {
+    let package = old_rpm();
+    let symbols = package.to_str().unwrap();
+    let symbols = symbols.replace("/rgunicorn-", "/rgunicorn-debuginfo-");
+
+    // It fails for errors only.
+    let report = output_of(
+        Command::new("rpmlint")
+            .arg("--config")
+            .arg(source("packaging/rpmlint.toml"))
+            .arg(package)
+            .arg(symbols),
+    );
+
+    assert!(report.contains("2 packages"), "{report}");
+    assert!(report.contains("0 errors, 0 warnings"), "{report}");
+}
+
+#[test]
+fn the_same_programs_are_packaged_into_the_same_rpm_in_another_folder() {
+    let package = old_rpm();
+
+    let again = make_rpm("another/folder", &[]);
+
+    assert!(fs::read(package).unwrap() == fs::read(again).unwrap());
+}
+
+#[test]
+fn all_packages_have_the_files_that_packaging_install_puts_in_place() {
+    let root = target().join("tmp/files");
+    let _ = fs::remove_dir_all(&root);
+    output_of(
+        Command::new(source("packaging/install"))
+            .env("CARGO_TARGET_DIR", build())
+            .env("DESTDIR", &root),
+    );
+    let installed = output_of(
+        Command::new("find")
+            .arg(&root)
+            .args(["-printf", "%M /%P\n"]),
+    );
+    let deb = output_of(
+        Command::new("dpkg-deb")
+            .arg("--contents")
+            .arg(old_package()),
+    );
+    let list = "[%{FILEMODES:perms} %{FILENAMES}\n]";
+    let rpm = output_of(
+        Command::new("rpm")
+            .args(["--query", "--queryformat", list, "--package"])
+            .arg(old_rpm()),
+    );
+
+    assert!(files(&installed).contains("/usr/bin/rgunicorn"));
+    assert_eq!(files(&deb), files(&installed));
+    assert_eq!(files(&rpm), files(&installed));
+}
+
+/// The files of a list of permissions and paths, without what each kind of package has
+/// of its own, and with the names that they have before they are compressed.
+fn files(list: &str) -> BTreeSet<String> {
+    let own = [
+        "/usr/lib/.build-id/",
+        "/usr/share/licenses/",
+        "/usr/share/lintian/",
+    ];
+    let of_a_package = |path: &str| match path.strip_prefix("/usr/share/doc/rgunicorn/") {
+        Some(document) => !document.contains('/'),
+        None => own.iter().any(|folder| path.starts_with(folder)),
+    };
+    list.lines()
+        .filter(|line| !line.starts_with('d'))
+        .map(|line| line.rsplit(' ').next().unwrap().trim_start_matches('.'))
+        .filter(|path| !of_a_package(path))
+        .map(|path| path.trim_end_matches(".gz").to_owned())
+        .collect()
+}
+
+/// Returns what rpm has written.
+#[track_caller]
+fn install(lab: &Lab, package: &Path) -> String {
+    lab.push(package, "/root/package.rpm");
+    lab.must("rpm --upgrade --nodeps /root/package.rpm")
+}
+
+fn old_rpm() -> &'static Path {
+    static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
+    PACKAGE.get_or_init(|| make_rpm("old", &[]))
+}
+
+fn new_rpm() -> &'static Path {
+    static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
+    PACKAGE.get_or_init(|| make_rpm("new", &["--revision", NEW_REVISION]))
+}
+
+/// Packages the programs that all tests use, in a folder of that name.
+fn make_rpm(name: &str, options: &[&str]) -> PathBuf {
+    let packages = output_of(
+        Command::new(source("packaging/rpm"))
+            .env("CARGO_TARGET_DIR", target().join("tmp/rpm").join(name))
+            .arg("--built")
+            .arg(build())
+            .args(options),
+    );
+    let is_main = |path: &&str| !path.contains("-debuginfo-");
+    let package = packages.lines().find(is_main);
+    PathBuf::from(package.expect("packaging/rpm names what it has made"))
+}
