@@ -55,6 +55,9 @@ _rgunicornctl() {
             rgunicornctl,stop)
                 cmd="rgunicornctl__subcmd__stop"
                 ;;
+            rgunicornctl,top)
+                cmd="rgunicornctl__subcmd__top"
+                ;;
             rgunicornctl,workers)
                 cmd="rgunicornctl__subcmd__workers"
                 ;;
@@ -65,7 +68,7 @@ _rgunicornctl() {
 
     case "${cmd}" in
         rgunicornctl)
-            opts="-i -s -j -V -h --instance --socket --json --version --help reload status workers listeners config stacks metrics scale restart-worker stop"
+            opts="-i -s -j -V -h --instance --socket --json --version --help reload status workers listeners config stacks metrics top scale restart-worker stop"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -533,6 +536,58 @@ _rgunicornctl() {
             return 0
             ;;
         rgunicornctl__subcmd__stop)
+            opts="-i -s -j --instance --socket --json"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --instance)
+                    COMPREPLY=($(compgen -W "$(_rgunicorn_instances)" -- "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -W "$(_rgunicorn_instances)" -- "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                -s)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rgunicornctl__subcmd__top)
             opts="-i -s -j --instance --socket --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

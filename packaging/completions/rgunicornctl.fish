@@ -42,6 +42,7 @@ complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -f -a "listeners
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -f -a "config" -d 'Print all settings the server runs with, and where each comes from'
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -f -a "stacks" -d 'Print what the threads of the worker with this number or pid are doing'
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -f -a "metrics" -d 'Print counters and the state of the server for Prometheus'
+complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -f -a "top" -d 'Show a server, or all of the machine, refreshed each second; q quits'
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -f -a "scale" -d 'Run N workers, N more or N fewer, until the next reload'
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -f -a "restart-worker" -d 'Replace the worker with this number or pid; returns when another serves'
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -f -a "stop" -d 'Let running requests finish, and stop; returns when the server has ended'
@@ -66,6 +67,9 @@ complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stacks" -s j -
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand metrics" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand metrics" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand metrics" -s j -l json -d 'Print JSON: for status, workers, listeners, config and stacks'
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand top" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand top" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand top" -s j -l json -d 'Print JSON: for status, workers, listeners, config and stacks'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand scale" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand scale" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand scale" -s j -l json -d 'Print JSON: for status, workers, listeners, config and stacks'

@@ -19,6 +19,8 @@ pub enum Target {
     /// The one of the unit that this process belongs to, as in `ExecReload=`; by
     /// its runtime directory.
     Unit(PathBuf),
+    /// All instances of this machine. Only for `top`.
+    Every,
 }
 
 impl Target {
@@ -27,6 +29,7 @@ impl Target {
             Self::Socket(path) => path.clone(),
             Self::Instance(name) => PathBuf::from("/run/rgunicorn").join(name).join("control"),
             Self::Unit(directory) => directory.join("control"),
+            Self::Every => PathBuf::from("/run/rgunicorn"),
         }
     }
 }
@@ -35,7 +38,9 @@ impl Target {
 impl fmt::Display for Target {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Socket(_) | Self::Unit(_) => to.write_str("a server with this control socket"),
+            Self::Socket(_) | Self::Unit(_) | Self::Every => {
+                to.write_str("a server with this control socket")
+            }
             Self::Instance(name) => write!(to, "rgunicorn@{name}.service"),
         }
     }
@@ -56,6 +61,8 @@ pub enum Format {
     Json,
     /// Only for the command that has no other.
     Prometheus,
+    /// In a terminal, again and again.
+    Screen,
 }
 
 /// Reads `words`, the first of which is the program's name.
@@ -81,7 +88,7 @@ where
     let request = entry.request(operand).map_err(Stop::usage_error)?;
     let (request, format) = match (request, matches.get_flag("json")) {
         (request, false) => (request, entry.format()),
-        (_, true) if entry.format() == Format::Prometheus => {
+        (_, true) if matches!(entry.format(), Format::Prometheus | Format::Screen) => {
             return Err(Stop::usage_error(format!("{name} has no --json")));
         }
         (Request::Status, true) => (Request::Summary, Format::Json),
@@ -108,6 +115,7 @@ where
         (Some(path), _, _) => Target::Socket(path.clone()),
         (None, Some(name), _) => Target::Instance(instance_name(name)?),
         (None, None, Some(directory)) => Target::Unit(directory.clone()),
+        (None, None, None) if format == Format::Screen => Target::Every,
         (None, None, None) => {
             return Err(Stop::usage_error(format!(
                 "no server given: for rgunicorn@NAME.service type `rgunicornctl --instance NAME \
@@ -292,15 +300,22 @@ mod tests {
     }
 
     #[test]
+    fn top_without_a_server_is_of_all() {
+        assert_eq!(parsed("top", None).unwrap().target, Target::Every);
+        let one = parsed("top -i site", None).unwrap().target;
+        assert_eq!(one, Target::Instance("site".into()));
+    }
+
+    #[test]
     fn a_usage_error_is_one_line() {
         for (words, says) in [
             (
                 "-i site",
-                "no command given; use reload, status, workers, listeners, config, stacks, metrics, scale, restart-worker or stop",
+                "no command given; use reload, status, workers, listeners, config, stacks, metrics, top, scale, restart-worker or stop",
             ),
             (
                 "-i site dance",
-                "unknown command \"dance\"; use reload, status, workers, listeners, config, stacks, metrics, scale, restart-worker or stop",
+                "unknown command \"dance\"; use reload, status, workers, listeners, config, stacks, metrics, top, scale, restart-worker or stop",
             ),
             (
                 "reload",
@@ -343,6 +358,7 @@ mod tests {
             ),
             ("-i site reload --json", "reload has no --json"),
             ("-i site metrics --json", "metrics has no --json"),
+            ("top --json", "top has no --json"),
             ("--wait reload", "unknown option --wait; see --help"),
         ] {
             assert_eq!(refusal(words), says);

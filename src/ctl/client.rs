@@ -5,7 +5,7 @@
 
 use crate::cli::{CommandLine, Format, Target, parse_from};
 use crate::memory::Memory;
-use crate::{json, listing, metrics, queue_length, tables};
+use crate::{json, listing, metrics, queue_length, tables, top};
 use rgunicorn::config::{self, Start};
 use rgunicorn::control::protocol::{
     self, Answer, LONGEST_LINE, Listener, Request, Setting, Summary, Worker,
@@ -14,12 +14,13 @@ use std::env;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::time::Duration;
 
 const PROGRAM: &str = "rgunicornctl";
 
 /// Why a command has failed. Each is one thing an operator can act on.
 #[derive(Debug, thiserror::Error)]
-enum ControlError {
+pub enum ControlError {
     #[error("cannot connect to {socket}: {reason}; is {target} running?")]
     NotRunning {
         socket: String,
@@ -38,6 +39,9 @@ enum ControlError {
     )]
     NotUnderstood { line: String },
 
+    #[error("top needs a terminal; status, workers and metrics do not")]
+    NoTerminal,
+
     #[error("{0}")]
     Failed(String),
 }
@@ -55,7 +59,9 @@ impl ControlError {
         const UNAVAILABLE: u8 = 69;
         match self {
             Self::NotRunning { .. } | Self::NotAllowed { .. } => ExitCode::from(UNAVAILABLE),
-            Self::Closed | Self::NotUnderstood { .. } | Self::Failed(_) => ExitCode::FAILURE,
+            Self::Closed | Self::NotUnderstood { .. } | Self::NoTerminal | Self::Failed(_) => {
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -68,6 +74,16 @@ pub fn run() -> ExitCode {
         Err(stop) => return stop.finish(PROGRAM),
     };
     let mut stderr = io::stderr();
+    if line.format == Format::Screen {
+        return match top::run(&line.target) {
+            Ok(None) => ExitCode::SUCCESS,
+            Ok(Some(signal)) => ExitCode::from(128 + u8::try_from(signal as i32).unwrap_or(0)),
+            Err(error) => {
+                let _ = writeln!(stderr, "{PROGRAM}: {}", printable(&error.to_string()));
+                error.exit_code()
+            }
+        };
+    }
     match carry_out(&line) {
         Ok(result) => {
             // A unit's log has the outcome of a reload from rgunicorn itself.
@@ -112,33 +128,37 @@ fn carry_out(line: &CommandLine) -> Result<String, ControlError> {
             other => Err(ControlError::not_understood(&other)),
         },
         Request::Summary => match line.format {
-            Format::Text | Format::Json => Ok(json::status(&summary(target)?)),
+            Format::Text | Format::Json | Format::Screen => {
+                Ok(json::status(&summary(target, None)?))
+            }
             Format::Prometheus => Ok(metrics::text(&[scrape(target)?])),
         },
         Request::Workers { .. } => {
-            let workers = workers(target)?;
+            let workers = workers(target, None)?;
             Ok(match line.format {
-                Format::Text | Format::Prometheus => tables::workers(&workers, terminal_width()),
+                Format::Text | Format::Prometheus | Format::Screen => {
+                    tables::workers(&workers, terminal_width())
+                }
                 Format::Json => json::workers(&workers),
             })
         }
         Request::Listeners { .. } => {
             let listeners = listeners(target)?;
             Ok(match line.format {
-                Format::Text | Format::Prometheus => tables::listeners(&listeners),
+                Format::Text | Format::Prometheus | Format::Screen => tables::listeners(&listeners),
                 Format::Json => json::listeners(&listeners),
             })
         }
         Request::Config { .. } => {
             let settings = settings(target)?;
             Ok(match line.format {
-                Format::Text | Format::Prometheus => listing::settings(&settings),
+                Format::Text | Format::Prometheus | Format::Screen => listing::settings(&settings),
                 Format::Json => json::settings(&settings),
             })
         }
         Request::Stacks { .. } => match ask(target, line.request)? {
             Answer::Stacks(stacks) => Ok(match line.format {
-                Format::Text | Format::Prometheus => listing::stacks(&stacks),
+                Format::Text | Format::Prometheus | Format::Screen => listing::stacks(&stacks),
                 Format::Json => json::stacks(&stacks),
             }),
             other => Err(ControlError::not_understood(&other)),
@@ -146,8 +166,9 @@ fn carry_out(line: &CommandLine) -> Result<String, ControlError> {
     }
 }
 
-fn summary(target: &Target) -> Result<Summary, ControlError> {
-    match ask(target, Request::Summary)? {
+/// The state of a server, which may take so long to answer; `None`: as long as it likes.
+pub fn summary(target: &Target, within: Option<Duration>) -> Result<Summary, ControlError> {
+    match ask_within(target, Request::Summary, within)? {
         Answer::Summary(summary) => Ok(summary),
         other => Err(ControlError::not_understood(&other)),
     }
@@ -159,31 +180,37 @@ fn scrape(target: &Target) -> Result<metrics::Scrape, ControlError> {
         let length = queue_length::of(&listener.kind, listener.inode);
         (listener.address, length)
     };
-    let summary = summary(target)?;
+    let summary = summary(target, None)?;
     Ok(metrics::Scrape {
         site: match target {
             Target::Instance(name) => Some(name.clone()),
-            Target::Socket(_) | Target::Unit(_) => None,
+            Target::Socket(_) | Target::Unit(_) | Target::Every => None,
         },
         master: Memory::of_master(summary.pid),
-        workers: workers(target)?,
+        workers: workers(target, None)?,
         queues: listeners(target)?.into_iter().map(queue).collect(),
         summary,
     })
 }
 
-fn workers(target: &Target) -> Result<Vec<(Worker, Memory)>, ControlError> {
-    in_parts(|from| match ask(target, Request::Workers { from })? {
-        Answer::Workers(part) => {
-            let with_memory = |worker: Worker| {
-                let memory = worker.pid.map(|pid| Memory::of(pid, part.master_pid));
-                (worker, memory.unwrap_or_default())
-            };
-            let workers = part.workers.into_iter().map(with_memory).collect();
-            Ok((workers, part.next))
-        }
-        other => Err(ControlError::not_understood(&other)),
-    })
+/// The workers of a server, likewise.
+pub fn workers(
+    target: &Target,
+    within: Option<Duration>,
+) -> Result<Vec<(Worker, Memory)>, ControlError> {
+    in_parts(
+        |from| match ask_within(target, Request::Workers { from }, within)? {
+            Answer::Workers(part) => {
+                let with_memory = |worker: Worker| {
+                    let memory = worker.pid.map(|pid| Memory::of(pid, part.master_pid));
+                    (worker, memory.unwrap_or_default())
+                };
+                let workers = part.workers.into_iter().map(with_memory).collect();
+                Ok((workers, part.next))
+            }
+            other => Err(ControlError::not_understood(&other)),
+        },
+    )
 }
 
 fn listeners(target: &Target) -> Result<Vec<Listener>, ControlError> {
@@ -219,6 +246,14 @@ fn in_parts<T>(
 }
 
 fn ask(target: &Target, what: Request) -> Result<Answer, ControlError> {
+    ask_within(target, what, None)
+}
+
+fn ask_within(
+    target: &Target,
+    what: Request,
+    within: Option<Duration>,
+) -> Result<Answer, ControlError> {
     let path = target.socket();
     let stream = UnixStream::connect(&path).map_err(|cause| {
         let socket = path.display().to_string();
@@ -231,7 +266,12 @@ fn ask(target: &Target, what: Request) -> Result<Answer, ControlError> {
             },
         }
     })?;
-    request(&stream, what)
+    // It fails only for a duration of zero.
+    let _ = stream.set_read_timeout(within);
+    request(&stream, what).map_err(|error| match (error, within) {
+        (ControlError::Closed, Some(_)) => ControlError::Failed("no answer".to_owned()),
+        (error, _) => error,
+    })
 }
 
 fn request(mut stream: &UnixStream, request: Request) -> Result<Answer, ControlError> {

@@ -16,11 +16,13 @@ pub enum Make {
     Alone(Request),
     /// Several, of which this is the first: what they answer is put together.
     Metrics,
+    /// Again and again, of which this is the first.
+    Top,
     /// Of an operand, which the help calls so; or what is wrong with it.
     Of(&'static str, fn(&str) -> Result<Request, String>),
 }
 
-pub const COMMANDS: [ControlCommand; 10] = [
+pub const COMMANDS: [ControlCommand; 11] = [
     ControlCommand {
         name: "reload",
         request: Make::Alone(Request::Reload),
@@ -57,6 +59,11 @@ pub const COMMANDS: [ControlCommand; 10] = [
         help: "Print counters and the state of the server for Prometheus",
     },
     ControlCommand {
+        name: "top",
+        request: Make::Top,
+        help: "Show a server, or all of the machine, refreshed each second; q quits",
+    },
+    ControlCommand {
         name: "scale",
         request: Make::Of("N|+N|-N", scale),
         help: "Run N workers, N more or N fewer, until the next reload",
@@ -78,7 +85,7 @@ impl ControlCommand {
     #[cfg(test)]
     pub fn operand(&self) -> Option<&'static str> {
         match self.request {
-            Make::Alone(_) | Make::Metrics => None,
+            Make::Alone(_) | Make::Metrics | Make::Top => None,
             Make::Of(operand, _) => Some(operand),
         }
     }
@@ -86,7 +93,7 @@ impl ControlCommand {
     /// With its operand.
     pub fn usage(&self) -> String {
         match self.request {
-            Make::Alone(_) | Make::Metrics => self.name.to_owned(),
+            Make::Alone(_) | Make::Metrics | Make::Top => self.name.to_owned(),
             Make::Of(operand, _) => format!("{} {operand}", self.name),
         }
     }
@@ -94,6 +101,7 @@ impl ControlCommand {
     pub fn format(&self) -> Format {
         match self.request {
             Make::Metrics => Format::Prometheus,
+            Make::Top => Format::Screen,
             Make::Alone(_) | Make::Of(..) => Format::Text,
         }
     }
@@ -102,8 +110,8 @@ impl ControlCommand {
         let name = self.name;
         match (self.request, operand) {
             (Make::Alone(request), None) => Ok(request),
-            (Make::Metrics, None) => Ok(Request::Summary),
-            (Make::Alone(_) | Make::Metrics, Some(word)) => {
+            (Make::Metrics | Make::Top, None) => Ok(Request::Summary),
+            (Make::Alone(_) | Make::Metrics | Make::Top, Some(word)) => {
                 Err(format!("{name} takes no argument, but {word:?} was given"))
             }
             (Make::Of(..), None) => Err(format!("usage: rgunicornctl {}", self.usage())),

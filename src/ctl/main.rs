@@ -12,6 +12,8 @@ mod memory;
 mod metrics;
 mod queue_length;
 mod tables;
+mod terminal;
+mod top;
 
 fn main() -> std::process::ExitCode {
     client::run()

@@ -3,7 +3,7 @@
 //! line apart.
 
 use crate::memory::Memory;
-use rgunicorn::control::protocol::{Listener, Worker};
+use rgunicorn::control::protocol::{Listener, Summary, Worker};
 
 /// How a column is aligned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +67,47 @@ fn cut(line: &str, width: usize) -> String {
     }
     let kept = width.saturating_sub(MARK.len());
     line.chars().take(kept).chain(MARK.chars()).collect()
+}
+
+/// A server in the table of all.
+pub struct SiteRow<'a> {
+    pub name: &'a str,
+    /// With the memory of its workers together; `None` if it is not known.
+    pub state: Option<(&'a Summary, Option<u64>)>,
+}
+
+/// Servers, a line each. None is longer than `width`.
+pub fn sites<'a>(rows: impl Iterator<Item = SiteRow<'a>>, width: usize) -> String {
+    use Align::{Left, Right};
+    let columns = [
+        ("SITE", Left),
+        ("STATE", Left),
+        ("GEN", Right),
+        ("WORKERS", Right),
+        ("BUSY", Right),
+        ("REQ/S", Right),
+        ("REQUESTS", Right),
+        ("ERRORS", Right),
+        ("PSS", Right),
+    ];
+    let row = |SiteRow { name, state }: SiteRow<'_>| {
+        let summary = state.map(|(summary, _)| summary);
+        let cell = |text: fn(&Summary) -> String| or_dash(summary.map(text));
+        [
+            name.to_owned(),
+            cell(|summary| summary.state.clone()),
+            cell(|summary| summary.generation.to_string()),
+            cell(|summary| format!("{}/{}", summary.workers_ready, summary.workers_wanted)),
+            cell(|summary| summary.workers_busy.to_string()),
+            cell(|summary| summary.requests_per_second.to_string()),
+            cell(|summary| summary.requests.to_string()),
+            cell(|summary| summary.errors.to_string()),
+            or_dash(state.and_then(|(_, bytes)| bytes).map(mebibytes)),
+        ]
+    };
+    let table = table(columns, rows.map(row));
+    let lines: Vec<String> = table.lines().map(|line| cut(line, width)).collect();
+    lines.join("\n")
 }
 
 pub fn listeners(listeners: &[Listener]) -> String {

@@ -360,7 +360,9 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Start
     for listener in &sockets.listeners {
         events::listening(&listener.name, &listener.address, listener.origin.opener());
     }
-    if !sockets.ignored.is_empty() {
+    // PORT says what holds if nobody else says anything.
+    let is_configured = !matches!(config.origin("bind"), Origin::Environment(_));
+    if is_configured && !sockets.ignored.is_empty() {
         events::bind_ignored(&sockets.ignored);
     }
     if let Err(error) = store_listeners(&mut notifier, &sockets) {

@@ -1,6 +1,6 @@
 //! A server that exits when nobody uses it.
 
-use crate::harness::{Server, let_pass};
+use crate::harness::{Server, let_pass, processes};
 use nix::sys::signal::Signal;
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ fn a_server_that_nobody_uses_any_more_exits_with_status_0() {
 
     assert_eq!(server.wait_for_exit(), 0);
 
-    server.wait_for_log("Stopping (no connection for 2 s)");
+    // A connection that was accepted in that moment is served.
+    server.wait_for_log("Stopping (no connection for 2 s): workers have 30 s to finish");
 }
 
 #[test]
@@ -53,6 +54,24 @@ fn a_connection_that_is_kept_open_keeps_the_server() {
 
     assert_eq!(connection.get("/").status, 200);
     drop(connection);
+    assert_eq!(server.wait_for_exit(), 0);
+}
+
+#[test]
+fn a_connection_that_waits_to_be_accepted_keeps_the_server() {
+    let server = Server::running("hello:app")
+        .setting("idle_exit", "1s")
+        .start();
+    let worker = *server.wait_for_workers(1).first().unwrap();
+    processes::signal(worker, Signal::SIGSTOP);
+    let mut connection = server.connect();
+    connection.send("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+
+    let_pass(Duration::from_secs(4));
+
+    assert!(server.runs());
+    processes::signal(worker, Signal::SIGCONT);
+    assert_eq!(connection.receive().status, 200);
     assert_eq!(server.wait_for_exit(), 0);
 }
 

@@ -67,6 +67,30 @@ pub fn a_running_request_is_answered_before_the_service_stops(lab: &Lab) {
     assert_eq!(site.show("Result"), "success");
 }
 
+/// The stop may take two seconds, the drain takes five: the master has to ask systemd for
+/// more time.
+pub fn a_drain_may_take_longer_than_the_unit_allows_for_a_stop(lab: &Lab) {
+    let site = lab.site("shop", APP);
+    site.configure("drain_time = 5\nhealth_path = \"/health\"\n");
+    site.drop_in("[Service]\nTimeoutStopSec=2\n");
+    let site = site.start();
+    assert_eq!(site.get("/health").status, 200);
+
+    let began = Instant::now();
+    let stopped = thread::scope(|scope| {
+        let stopped = scope.spawn(|| lab.systemctl(&format!("stop {}", site.service())));
+        wait_until("the status says so", || {
+            site.show("StatusText").contains("draining")
+        });
+        assert_eq!(site.show("ActiveState"), "deactivating");
+        stopped.join().unwrap()
+    });
+
+    assert_eq!(stopped.status, Some(0), "{}", stopped.output);
+    assert!(began.elapsed() >= Duration::from_secs(5));
+    assert_eq!(site.show("Result"), "success");
+}
+
 /// A `daemon-reload` starts the manager's timers anew from the beginning of the
 /// start or the stop, whatever extensions there were: the units must set no limit
 /// that could have passed by then.

@@ -72,6 +72,7 @@ stories! {
         the_first_request_starts_the_service
         the_service_is_ready_only_when_the_application_is_loaded
         a_running_request_is_answered_before_the_service_stops
+        a_drain_may_take_longer_than_the_unit_allows_for_a_stop
         a_daemon_reload_cuts_off_neither_a_start_nor_a_reload_nor_a_stop
         two_sites_live_side_by_side
         a_port_is_a_drop_in
@@ -88,6 +89,9 @@ stories! {
         data_stays_readable_when_the_account_changes;
     sandbox:
         a_site_has_a_home_and_caches
+        a_site_has_the_directories_that_systemd_names
+        user_namespaces_are_a_drop_in
+        a_file_of_variables_reaches_settings_and_the_application
         a_drop_in_moves_the_bytecode
         a_file_is_given_to_the_accounts_own_groups_only
         an_account_that_exists_makes_setgid_directories

@@ -122,7 +122,7 @@ fn environment(start: &Start) -> (Partial, Vec<ConfigError>) {
         };
         let origin = Origin::Environment(variable);
         let set = match value.to_str() {
-            Some(value) => settings.set_from_words(setting, &[value.to_owned()], origin.clone()),
+            Some(value) => settings.set_from_variable(setting, value, origin.clone()),
             None => Err(format!("{value:?} is not valid UTF-8")),
         };
         errors.extend(set.err().map(|problem| ConfigError::Unusable {

@@ -200,7 +200,21 @@ macro_rules! settings {
                 Ok(())
             }
 
-            /// From the words of the command line, or the value of a variable.
+            pub(super) fn set_from_variable(
+                &mut self,
+                setting: &'static Setting,
+                value: &str,
+                origin: Origin,
+            ) -> Result<(), String> {
+                match setting.key {
+                    $($(stringify!($key) => self.$key = Some(Value::from_variable(value)?),)+)+
+                    _ => {}
+                }
+                self.origins.set(setting.key, origin);
+                Ok(())
+            }
+
+            /// From the words of the command line.
             pub(crate) fn set_from_words(
                 &mut self,
                 setting: &'static Setting,
@@ -329,8 +343,9 @@ settings! {
         /// Not needed if systemd passes sockets. In a file of /etc/rgunicorn,
         /// systemd listens there, too (`ListenStream=` of the socket unit): on
         /// numeric addresses and absolute paths. A unix socket gets the mode 0666:
-        /// restrict access with the mode of its directory.
-        bind: Option<Binds> = None, ["-b", "--bind"], "ADDRESS", Restart,
+        /// restrict access with the mode of its directory. The variable PORT, as
+        /// platforms that run containers set it, stands for `0.0.0.0:PORT`.
+        bind: Option<Binds> = None, ["-b", "--bind"], "ADDRESS", Restart, variable "PORT",
             otherwise "systemd's sockets, else 127.0.0.1:8000",
             example r#"["127.0.0.1:8000", "unix:/run/shop.sock"]"#;
 

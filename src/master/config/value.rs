@@ -80,6 +80,11 @@ pub trait Value: Sized {
         Self::from_word(words.last().map_or("", String::as_str))
     }
 
+    /// From the environment variable of its setting.
+    fn from_variable(text: &str) -> Result<Self, String> {
+        Self::from_words(&[text.to_owned()])
+    }
+
     /// From any TOML value. A list or a table may have several mistakes in it.
     fn from_toml(value: &DeValue<'_>) -> Result<Self, Vec<Refusal>> {
         match value {
@@ -201,6 +206,10 @@ impl<T: Value> Value for Option<T> {
 
     fn from_words(words: &[String]) -> Result<Self, String> {
         T::from_words(words).map(Some)
+    }
+
+    fn from_variable(text: &str) -> Result<Self, String> {
+        T::from_variable(text).map(Some)
     }
 
     fn from_toml(value: &DeValue<'_>) -> Result<Self, Vec<Refusal>> {

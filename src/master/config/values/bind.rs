@@ -69,6 +69,18 @@ impl Value for Binds {
         from_texts(Self(Vec::new()), items, Self::add)
     }
 
+    /// `PORT`, as platforms that run containers set it: on all addresses, as they connect
+    /// from another machine.
+    fn from_variable(text: &str) -> Result<Self, String> {
+        match text.parse::<u16>() {
+            Ok(port) if port > 0 => Ok(Self(vec![BindAddress::Tcp {
+                host: "0.0.0.0".into(),
+                port,
+            }])),
+            Ok(_) | Err(_) => Err(format!("must be a port between 1 and 65535, not {text:?}")),
+        }
+    }
+
     fn from_words(words: &[String]) -> Result<Self, String> {
         let mut binds = Self(Vec::new());
         words.iter().try_for_each(|word| binds.add(word))?;
@@ -117,5 +129,14 @@ mod tests {
             binds(&[":80,"]),
             Err("an address is empty; write HOST:PORT, unix:PATH or fd://NUMBER".into())
         );
+    }
+
+    #[test]
+    fn the_variable_is_a_port_on_all_addresses() {
+        let binds = Binds::from_variable("5000").unwrap();
+        assert_eq!(binds.to_toml(), Some("0.0.0.0:5000".into()));
+        for text in ["", "0", "65536", "http", "127.0.0.1:80", "+", "-1"] {
+            assert!(Binds::from_variable(text).is_err(), "{text:?}");
+        }
     }
 }

@@ -1,0 +1,194 @@
+//! `rgunicornctl top`: what servers do, refreshed each second in a terminal.
+
+use crate::cli::Target;
+use crate::client::{self, ControlError};
+use crate::terminal::Terminal;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use screen::{Colours, Site, View};
+use std::env;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+mod screen;
+
+/// Where each instance has a folder.
+const INSTANCES: &str = "/run/rgunicorn";
+
+const REFRESH: Duration = Duration::from_secs(1);
+
+/// How long a server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the user wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Another look.
+    Refresh,
+    /// The same on a screen of another size.
+    Redraw,
+    Nothing,
+    Quit,
+    /// The program was sent this signal.
+    End(Signal),
+}
+
+/// Shows servers until the user has seen enough. Returns the signal that ended it, if one did.
+pub fn run(target: &Target) -> Result<Option<Signal>, ControlError> {
+    // A server that cannot be asked now is an error, later it is news.
+    if *target != Target::Every {
+        client::summary(target, Some(PATIENCE))?;
+    }
+    let signals = signals().map_err(|error| ControlError::Failed(error.to_string()))?;
+    let terminal = Terminal::take_over().ok_or(ControlError::NoTerminal)?;
+    let no_color = env::var("NO_COLOR").ok();
+    let colours = Colours::wanted(no_color.as_deref());
+    let mut view = look(target);
+    let mut due = Instant::now() + REFRESH;
+    loop {
+        let (width, height) = terminal.size();
+        terminal.show(&view.lines(width, height, colours));
+        loop {
+            match next(&signals, due) {
+                Wanted::Nothing => {}
+                Wanted::Redraw => break,
+                Wanted::Refresh => {
+                    view = look(target);
+                    due = Instant::now() + REFRESH;
+                    break;
+                }
+                Wanted::Quit => return Ok(None),
+                Wanted::End(signal) => return Ok(Some(signal)),
+            }
+        }
+    }
+}
+
+/// Signals that would leave the terminal as it is, and the one of a new size.
+fn signals() -> nix::Result<SignalFd> {
+    let signals: SigSet = [
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        Signal::SIGQUIT,
+        Signal::SIGWINCH,
+    ]
+    .into_iter()
+    .collect();
+    signals.thread_block()?;
+    SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+}
+
+/// Waits for a key, a signal, or until `due`.
+fn next(signals: &SignalFd, due: Instant) -> Wanted {
+    let left = due.saturating_duration_since(Instant::now());
+    let stdin = io::stdin();
+    let mut sources = [
+        PollFd::new(&stdin, PollFlags::IN),
+        PollFd::new(signals, PollFlags::IN),
+    ];
+    match poll(&mut sources, Timespec::try_from(left).ok().as_ref()) {
+        Ok(0) => return Wanted::Refresh,
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(_) => return Wanted::Quit,
+    }
+    let has_key = !sources[0].revents().is_empty();
+    if let Ok(Some(signal)) = signals.read_signal() {
+        let number = i32::try_from(signal.ssi_signo).unwrap_or(0);
+        return match Signal::try_from(number) {
+            Ok(Signal::SIGWINCH) => Wanted::Redraw,
+            Ok(signal) => Wanted::End(signal),
+            Err(_) => Wanted::Nothing,
+        };
+    }
+    if !has_key {
+        return Wanted::Nothing;
+    }
+    let mut keys = [0; 64];
+    match rustix::io::read(&stdin, &mut keys) {
+        Err(Errno::INTR | Errno::AGAIN) => Wanted::Nothing,
+        // The terminal is gone.
+        Ok(0) | Err(_) => Wanted::Quit,
+        Ok(count) => meaning(&keys[..count]),
+    }
+}
+
+fn meaning(keys: &[u8]) -> Wanted {
+    const CONTROL_C: u8 = 3;
+    const CONTROL_D: u8 = 4;
+    let quits = |key: &u8| matches!(*key, b'q' | b'Q' | CONTROL_C | CONTROL_D);
+    if keys.iter().any(quits) {
+        Wanted::Quit
+    } else {
+        Wanted::Nothing
+    }
+}
+
+fn look(target: &Target) -> View {
+    match target {
+        Target::Every => {
+            let names = instances(Path::new(INSTANCES));
+            let sites = names.into_iter().map(Target::Instance);
+            View::All(sites.map(|target| site(&target)).collect())
+        }
+        Target::Socket(_) | Target::Instance(_) | Target::Unit(_) => View::One(site(target).into()),
+    }
+}
+
+fn site(target: &Target) -> Site {
+    let state = client::summary(target, Some(PATIENCE)).and_then(|summary| {
+        Ok(screen::State {
+            summary,
+            workers: client::workers(target, Some(PATIENCE))?,
+        })
+    });
+    Site {
+        name: match target {
+            Target::Instance(name) => name.clone(),
+            Target::Socket(_) | Target::Unit(_) | Target::Every => "rgunicorn".to_owned(),
+        },
+        state: state.map_err(|error| error.to_string()),
+    }
+}
+
+/// Those that have a control socket, in the order of their names.
+fn instances(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter(|entry| entry.path().join("control").exists())
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instances_are_found_by_their_control_sockets() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["shop", "blog", "empty"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        for name in ["shop", "blog"] {
+            fs::write(folder.path().join(name).join("control"), "").unwrap();
+        }
+
+        assert_eq!(instances(folder.path()), ["blog", "shop"]);
+        assert!(instances(&folder.path().join("none")).is_empty());
+    }
+
+    #[test]
+    fn a_key_quits_and_others_do_nothing() {
+        for keys in [&b"q"[..], b"xQ", b"\x03"] {
+            assert_eq!(meaning(keys), Wanted::Quit);
+        }
+        assert_eq!(meaning(b"\x1b[A"), Wanted::Nothing);
+    }
+}
