@@ -90,6 +90,9 @@ stories! {
         data_stays_readable_when_the_account_changes;
     sandbox:
         a_site_has_a_home_and_caches
+        a_site_has_the_directories_that_systemd_names
+        user_namespaces_are_a_drop_in
+        a_file_of_variables_reaches_settings_and_the_application
         a_drop_in_moves_the_bytecode
         a_file_is_given_to_the_accounts_own_groups_only
         an_account_that_exists_makes_setgid_directories

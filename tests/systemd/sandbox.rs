@@ -54,6 +54,61 @@ return home, cache
     assert!(has_bytecode_in(site, "/var/cache/rgunicorn/shop"));
 }
 
+pub fn a_site_has_the_directories_that_systemd_names(lab: &Lab) {
+    let app = answering(
+        r#"
+found = []
+for name in ["STATE", "CACHE", "LOGS", "RUNTIME"]:
+    folder = pathlib.Path(os.environ[f"{name}_DIRECTORY"])
+    (folder / "file").touch()
+    found.append((str(folder), folder.owner(), oct(folder.stat().st_mode & 0o777)))
+return found
+"#,
+    );
+    let site = lab.site("shop", &app).start();
+
+    let expected = ["/var/lib", "/var/cache", "/var/log", "/run"]
+        .map(|parent| format!("('{parent}/rgunicorn/shop', 'rg-shop', '0o750')"));
+    assert_eq!(site.text("/"), format!("[{}]", expected.join(", ")));
+}
+
+pub fn user_namespaces_are_a_drop_in(lab: &Lab) {
+    let app = answering(
+        r#"
+import subprocess
+sandbox = ["unshare", "--user", "--map-root-user", "--pid", "--net", "--fork", "chroot", "/", "id", "-u"]
+return subprocess.run(sandbox, capture_output=True, text=True).stdout
+"#,
+    );
+    let site = lab.site("shop", &app).start();
+    assert_eq!(site.text("/"), "");
+
+    site.example(&site.service(), "browsers.conf");
+    lab.must(&format!("systemctl restart {}", site.service()));
+
+    assert_eq!(site.text("/"), "0\n");
+}
+
+pub fn a_file_of_variables_reaches_settings_and_the_application(lab: &Lab) {
+    let site = lab.site("shop", &answering("return os.environ['COLOUR']"));
+    site.configure("env_file = \"/etc/rgunicorn/shop.env\"\n");
+    let variables = "COLOUR=blue\nFORWARDED_ALLOW_IPS=192.0.2.7\n";
+    lab.write("/etc/rgunicorn/shop.env", variables);
+    lab.must("chmod 600 /etc/rgunicorn/shop.env");
+    lab.must("systemctl daemon-reload");
+
+    let site = site.start();
+
+    assert_eq!(site.text("/"), "blue");
+    let config = lab.must("rgunicornctl --instance shop config --json");
+    let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    let text = config.to_string();
+    assert!(
+        text.contains("192.0.2.7") && text.contains("$FORWARDED_ALLOW_IPS"),
+        "{text}"
+    );
+}
+
 pub fn a_drop_in_moves_the_bytecode(lab: &Lab) {
     let site = lab.site("shop", &answering("return 1"));
     site.drop_in("[Service]\nEnvironment=PYTHONPYCACHEPREFIX=/var/lib/rgunicorn/shop/bytecode\n");
