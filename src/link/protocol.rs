@@ -58,6 +58,8 @@ pub enum ToWorker {
         /// What becomes of connections that are kept alive.
         idle: Idle,
     },
+    /// Memory is short: collect garbage between two requests.
+    Collect,
 }
 
 /// What becomes of kept-alive connections when their worker leaves.
@@ -84,6 +86,11 @@ pub enum FromWorker {
     Ready,
     /// The application could not be loaded; the worker exits.
     LoadFailed(LoadFailure),
+    /// The garbage is collected.
+    Collected {
+        /// How much smaller the resident memory is, in bytes.
+        freed: u64,
+    },
     Log(Record),
 }
 

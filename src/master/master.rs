@@ -26,7 +26,7 @@ use crate::pool::{Action, Arbiter, Event, MOST_WORKERS, Phase, Wanted};
 use crate::process::{Output, WorkerFolder};
 use crate::signals::Signals;
 use crate::status;
-use crate::systemd::Notifier;
+use crate::systemd::{Notifier, PressureWatch};
 use crate::wakeups::{Source, Wakeups};
 use counters::Counters;
 use idle::IdleWatch;
@@ -71,6 +71,8 @@ pub struct Master {
     wakeups: Wakeups,
     signals: Signals,
     control: Option<Server>,
+    /// `None`: nobody tells of it.
+    pressure: Option<PressureWatch>,
     /// The control client whose order the arbiter is handling.
     ordering_client: Option<u32>,
     arbiter: Arbiter,
@@ -101,6 +103,7 @@ pub struct Parts {
     pub signals: Signals,
     pub listeners: Vec<Listener>,
     pub control: Option<Server>,
+    pub pressure: Option<PressureWatch>,
 }
 
 impl Master {
@@ -112,6 +115,9 @@ impl Master {
         wakeups.add(parts.log.resume(), Source::LogHasRoom)?;
         if let Some(control) = &parts.control {
             control.register(&wakeups)?;
+        }
+        if let Some(pressure) = &parts.pressure {
+            wakeups.add(pressure, Source::MemoryPressure(pressure.kind()))?;
         }
         let (arbiter, actions) = Arbiter::new(wanted(&parts.config), now);
         let read_output = parts.log.has_fields();
@@ -131,6 +137,7 @@ impl Master {
             wakeups,
             signals: parts.signals,
             control: parts.control,
+            pressure: parts.pressure,
             ordering_client: None,
             arbiter,
             pending: VecDeque::new(),
@@ -265,5 +272,6 @@ fn wanted(config: &Config) -> Wanted {
         surge: u16::try_from(config.surge.get()).unwrap_or(MOST_WORKERS),
         processors: config::processors(),
         preload: config.preload,
+        worker_memory_max: config.worker_memory_max.limit(),
     }
 }

@@ -12,7 +12,7 @@ use crate::pool::{ExitStatus, GenerationId, Order};
 use crate::process::{self, ForkServerProcess, Launch, NoWorkerFolder};
 use crate::signals::{Meaning, Signals};
 use crate::status;
-use crate::systemd::{self, Notifier, State, watchdog};
+use crate::systemd::{self, Notifier, PressureWatch, State, watchdog};
 use crate::usage::Stop;
 use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure};
 use rgunicorn_link::{Received, Scoreboard, descriptors};
@@ -23,7 +23,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
-use tracing::warn;
+use tracing::{debug, warn};
 
 const PROGRAM: &str = "rgunicorn";
 
@@ -381,6 +381,7 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Start
         signals,
         listeners: sockets.listeners,
         control,
+        pressure: watch_pressure(),
     };
     let status = Master::begin(parts)
         .and_then(Master::run)
@@ -389,6 +390,21 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Start
         events::stopped();
     }
     Ok(status)
+}
+
+/// A service that cannot be told of memory pressure serves all the same.
+fn watch_pressure() -> Option<PressureWatch> {
+    match PressureWatch::from_env() {
+        Ok(Some(watch)) => {
+            debug!("Memory pressure is watched");
+            Some(watch)
+        }
+        Ok(None) => None,
+        Err(error) => {
+            warn!("Memory pressure is not watched: {}", with_causes(&error));
+            None
+        }
+    }
 }
 
 /// How many listeners systemd keeps open while the service restarts.

@@ -2,6 +2,7 @@
 
 use crate::log::events::Stream;
 use crate::pool::{GenerationId, WorkerId};
+use crate::systemd::pressure;
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -35,6 +36,8 @@ pub enum Source {
     WorkerOutput(WorkerId, Stream),
     /// The log was full and is not any more.
     LogHasRoom,
+    /// Memory is short.
+    MemoryPressure(pressure::Kind),
 }
 
 impl Source {
@@ -52,6 +55,8 @@ impl Source {
             Self::WorkerOutput(worker, Stream::Stderr) => (8, worker.0),
             Self::LogHasRoom => (9, 0),
             Self::WorkerStacks(worker) => (10, worker.0),
+            Self::MemoryPressure(pressure::Kind::File) => (11, 0),
+            Self::MemoryPressure(pressure::Kind::Stream) => (12, 0),
         };
         (kind << 32) | u64::from(number)
     }
@@ -70,6 +75,8 @@ impl Source {
             8 => Self::WorkerOutput(WorkerId(number), Stream::Stderr),
             9 => Self::LogHasRoom,
             10 => Self::WorkerStacks(WorkerId(number)),
+            11 => Self::MemoryPressure(pressure::Kind::File),
+            12 => Self::MemoryPressure(pressure::Kind::Stream),
             _ => return None,
         })
     }
@@ -112,7 +119,10 @@ impl Wakeups {
             }
             // A counter that nobody reads: only its changes matter.
             Source::LogHasRoom => (&self.all, EventFlags::IN | EventFlags::ET),
-            Source::Signals
+            // Such a file is always readable.
+            Source::MemoryPressure(pressure::Kind::File) => (&self.all, EventFlags::PRI),
+            Source::MemoryPressure(pressure::Kind::Stream)
+            | Source::Signals
             | Source::Control
             | Source::ControlClient(_)
             | Source::ForkServer(_)
@@ -182,6 +192,8 @@ mod tests {
             Source::WorkerOutput(WorkerId(8), Stream::Stderr),
             Source::LogHasRoom,
             Source::WorkerStacks(WorkerId(8)),
+            Source::MemoryPressure(pressure::Kind::File),
+            Source::MemoryPressure(pressure::Kind::Stream),
         ] {
             assert_eq!(Source::decode(source.encode()), Some(source));
         }

@@ -14,7 +14,7 @@ use rgunicorn_engine::http::Limits;
 use rgunicorn_engine::{
     Balance, Engine, HandoverSockets, Neighbours, Request, RequestId, Settings, TimeOut, Token,
 };
-use rgunicorn_link::protocol::{Idle, Level, ListenerInfo, Site, ToWorker};
+use rgunicorn_link::protocol::{FromWorker, Idle, Level, ListenerInfo, Site, ToWorker};
 use rgunicorn_link::scoreboard::{Counts, Outcome, now_ms};
 use rgunicorn_link::{Link, Received, Scoreboard};
 use std::io;
@@ -58,6 +58,8 @@ pub struct Serving {
     /// Listeners that the class has to prepare for.
     new_listeners: Vec<ListenerInfo>,
     leave: Option<Leave>,
+    /// The master wants garbage to be collected.
+    has_to_collect: bool,
     /// A signal came, and Python has not called its handler yet.
     is_signalled: bool,
     request_timeout: Option<Duration>,
@@ -121,6 +123,7 @@ impl Serving {
             signals,
             new_listeners: Vec::new(),
             leave: None,
+            has_to_collect: false,
             is_signalled: false,
             request_timeout: request_timeout(site),
             current: Current::default(),
@@ -265,6 +268,7 @@ impl Serving {
                 Received::Message(ToWorker::Retire { within_ms, idle }, _) => {
                     self.retire(within_ms, idle)?;
                 }
+                Received::Message(ToWorker::Collect, _) => self.has_to_collect = true,
                 Received::Nothing => return Ok(()),
                 // Without a master there is nobody to reload, restart or stop it.
                 Received::Closed => {
@@ -354,7 +358,21 @@ impl Serving {
 
     /// Whether there is something that only the main thread can do.
     pub fn needs_main_thread(&self) -> bool {
-        self.is_signalled || self.leave.is_some() || !self.new_listeners.is_empty()
+        self.is_signalled
+            || self.has_to_collect
+            || self.leave.is_some()
+            || !self.new_listeners.is_empty()
+    }
+
+    /// Whether garbage has to be collected. To be followed by [`Self::collected`].
+    pub fn take_collect(&mut self) -> bool {
+        std::mem::take(&mut self.has_to_collect)
+    }
+
+    /// Garbage was collected, and the resident memory is so many bytes smaller.
+    pub fn collected(&self, freed: u64) {
+        // Without a master nobody wants to know.
+        let _ = self.link.send(&FromWorker::Collected { freed }, &[]);
     }
 
     /// Whether a signal came since the last call: its handler is called when the main thread

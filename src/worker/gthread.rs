@@ -5,6 +5,7 @@
 
 use crate::application;
 use crate::forking;
+use crate::garbage;
 use crate::pool_thread::PoolThread;
 use crate::signals::Signals;
 use crate::wsgi::Wsgi;
@@ -99,6 +100,7 @@ struct Progress {
 enum Need {
     Python,
     ReportOverdue,
+    CollectGarbage,
     Leave,
 }
 
@@ -234,6 +236,10 @@ impl Gthread {
         match need {
             Need::Python => py.check_signals()?,
             Need::ReportOverdue => self.report_overdue(py),
+            Need::CollectGarbage => {
+                let freed = garbage::collect(py)?;
+                lock(&self.serving).collected(freed);
+            }
             Need::Leave => return Ok(false),
         }
         // A handler of the application's may have forked.
@@ -249,6 +255,9 @@ impl Gthread {
             serving.handle_events()?;
             if serving.take_signalled() {
                 return Ok(Need::Python);
+            }
+            if serving.take_collect() {
+                return Ok(Need::CollectGarbage);
             }
             let infos = serving.take_new_listeners();
             if !infos.is_empty() {

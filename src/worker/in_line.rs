@@ -3,6 +3,7 @@
 //! interpreter's lock.
 
 use crate::forking;
+use crate::garbage;
 use crate::wsgi::{Answered, Wsgi};
 use pyo3::prelude::*;
 use rgunicorn_engine::{Balance, Request};
@@ -191,6 +192,23 @@ impl<C: Class> InLine<C> {
             self.arm(serving.engine.clock().now_ms());
         }
         Ok(ready)
+    }
+
+    /// Collects garbage between two requests. As in a request that takes long, another
+    /// thread goes on with the connections.
+    pub fn collect_garbage(&mut self, py: Python<'_>) -> PyResult<()> {
+        self.class.expect();
+        let now_ms = lock(&self.serving).engine.clock().now_ms();
+        self.arm(now_ms);
+        self.watch.call_begins();
+        let collected = garbage::collect(py);
+        if self.watch.call_ends() {
+            self.class.call_ended();
+            let mut serving = lock(&self.serving);
+            serving.engine.resume_intake()?;
+            serving.collected(collected?);
+        }
+        Ok(())
     }
 
     fn arm(&mut self, now_ms: u64) {

@@ -15,6 +15,7 @@
 mod application;
 mod fork_server;
 mod forking;
+mod garbage;
 mod gthread;
 mod in_line;
 mod pool_thread;

@@ -90,12 +90,13 @@ impl Sync {
             if self.line.class.is_quitting() {
                 return Ok(());
             }
-            let (ready, infos) = {
+            let (ready, infos, has_to_collect) = {
                 let mut serving = lock(&self.serving);
                 serving.handle_events()?;
                 (
                     self.line.prepare(&mut serving)?,
                     serving.take_new_listeners(),
+                    serving.take_collect(),
                 )
             };
             for info in infos {
@@ -104,6 +105,9 @@ impl Sync {
             self.line.answer_all(py, &mut self.wsgi, ready)?;
             if self.line.class.is_quitting() {
                 return Ok(());
+            }
+            if has_to_collect {
+                self.line.collect_garbage(py)?;
             }
             if ready == 0 && turned == Turned::Busy {
                 self.line.let_others_run(py)?;

@@ -29,6 +29,7 @@ mod loading;
 mod loading_failures;
 mod logs;
 mod many_reloads;
+mod memory;
 mod metrics;
 mod notifying;
 mod orders;

@@ -12,6 +12,7 @@ mod generator;
 mod journal;
 mod lab;
 mod lifetime;
+mod memory;
 mod output;
 mod packages;
 mod reloads;
@@ -123,6 +124,9 @@ stories! {
         a_master_that_hangs_at_the_start_during_a_daemon_reload_is_restarted
         a_site_that_cannot_start_keeps_its_socket
         a_stopped_journald_delays_no_request;
+    memory:
+        a_worker_that_grows_too_large_is_replaced
+        memory_pressure_is_watched_where_systemd_announces_it;
     journal:
         what_the_application_writes_is_in_the_journal
         everything_about_a_worker_is_found_by_its_pid

@@ -433,6 +433,17 @@ settings! {
         /// `preload`, no more workers than there are processors load the
         /// application at the same time.
         surge: Within<1, 1024> = Within::nearest(1), ["--surge"], "NUMBER", Reload;
+
+        /// Replace a worker that has more memory of its own than this; 0 = no limit.
+        ///
+        /// In bytes, or with K, M or G. Its own are the pages that it shares with
+        /// no other process, and what of them is swapped out; its child processes
+        /// do not count. The master looks every 5 seconds, and replaces one
+        /// worker at a time, the largest first: another one serves before it
+        /// leaves, and its requests have `graceful_timeout` to finish. Until then
+        /// a request may take more: a limit that the kernel keeps is `MemoryMax=`
+        /// in the unit, for all processes of the site together.
+        worker_memory_max: BodyLimit = BodyLimit::NONE, ["--worker-memory-max"], "BYTES", Reload;
     }
 
     Limits {

@@ -30,6 +30,15 @@ impl Master {
             }
 
             Action::Spawn { generation, worker } => self.spawn(generation, worker, now),
+            Action::MeasureMemory {
+                check,
+                workers,
+                above,
+            } => {
+                let uses = self.processes.measure_memory(&workers, above);
+                self.pending.push_back(Event::MemoryMeasured(check, uses));
+            }
+            Action::Collect(worker) => self.processes.collect(worker),
             Action::Lend(worker) => self.processes.lend(worker),
             Action::Retire { worker, within } => {
                 self.processes.retire(worker, within, self.idle());

@@ -6,6 +6,8 @@ use crate::log::events::{self, AppProcess};
 use crate::pool::{Event, ExitStatus, GenerationId, Requester, Worker, WorkerId};
 use crate::process::{self, Handle, StacksPipe};
 use crate::signals::Meaning;
+use crate::systemd::PressureWatch;
+use crate::systemd::pressure::Pressure;
 use crate::wakeups::Source;
 use rgunicorn_link::Received;
 use rgunicorn_link::protocol::{FromForkServer, FromWorker, LoadFailure};
@@ -53,6 +55,7 @@ impl Master {
                 let process = worker.app_process();
                 read_output(&self.log, &self.wakeups, &mut worker.pipes, process, stream);
             }
+            Source::MemoryPressure(_) => self.read_memory_pressure(),
             // The loop has waited for room in the log, and looks there by itself.
             Source::LogHasRoom => {}
         }
@@ -74,6 +77,17 @@ impl Master {
                     error!("Cannot read signals: {error}");
                     return;
                 }
+            }
+        }
+    }
+
+    fn read_memory_pressure(&mut self) {
+        match self.pressure.as_ref().map(PressureWatch::read) {
+            Some(Pressure::Some) => self.dispatch(Event::MemoryPressure),
+            Some(Pressure::None) | None => {}
+            Some(Pressure::Ended) => {
+                self.pressure = None;
+                warn!("Memory pressure is not watched any more: its source is gone");
             }
         }
     }
@@ -152,6 +166,10 @@ impl Master {
                     self.refused(process, failure, |failure| {
                         Event::WorkerRefused(id, failure)
                     });
+                }
+                Ok(Received::Message(FromWorker::Collected { freed }, _)) => {
+                    events::worker_collected(worker.named(), freed);
+                    self.dispatch(Event::Collected(id));
                 }
                 Ok(Received::Message(FromWorker::Log(record), _)) => {
                     self.counters.dropped_by_workers += record.dropped;

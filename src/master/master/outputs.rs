@@ -77,7 +77,8 @@ impl Outlived {
                 | Source::ForkServer(_)
                 | Source::Worker(_)
                 | Source::WorkerStacks(_)
-                | Source::LogHasRoom,
+                | Source::LogHasRoom
+                | Source::MemoryPressure(_),
                 _,
             ) => false,
         }

@@ -6,8 +6,8 @@ use super::outputs::Outliving;
 use super::reload::Deployment;
 use crate::config::Start;
 use crate::listeners::Listener;
-use crate::pool::{ExitStatus, GenerationId, Heartbeat, WorkerId};
-use crate::process::{ForkServerProcess, Launch, OomKills, WorkerProcess};
+use crate::pool::{ExitStatus, GenerationId, Heartbeat, MemoryUse, WorkerId};
+use crate::process::{self, ForkServerProcess, Launch, OomKills, WorkerProcess};
 use crate::status::Totals;
 use crate::wakeups::{Source, Wakeups};
 use rgunicorn_link::protocol::{Idle, ListenerInfo, ToWorker};
@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
-use tracing::error;
+use tracing::{debug, error};
 
 pub(super) struct Processes {
     pub(super) fork_servers: BTreeMap<GenerationId, ForkServerProcess>,
@@ -38,6 +38,8 @@ pub(super) struct Processes {
     /// What workers that are gone have counted.
     past: Totals,
     oom_kills: OomKills,
+    /// A worker's memory could not be measured, which was logged.
+    is_memory_hidden: bool,
 }
 
 /// Why a worker was not ordered.
@@ -64,6 +66,7 @@ impl Processes {
             outliving: Outliving::default(),
             past: Totals::default(),
             oom_kills: OomKills::new(now),
+            is_memory_hidden: false,
         })
     }
 
@@ -195,6 +198,21 @@ impl Processes {
         }
     }
 
+    /// Asks a worker to collect its garbage. One that does not read its link is asked again
+    /// when memory is short the next time.
+    pub(super) fn collect(&self, id: WorkerId) {
+        let link = self
+            .workers
+            .get(&id)
+            .and_then(|worker| worker.link.as_ref());
+        if let Some(Err(error)) = link.map(|link| link.send(&ToWorker::Collect, &[])) {
+            debug!(
+                worker_id = id.0,
+                "Cannot ask worker {id} to collect garbage: {error}"
+            );
+        }
+    }
+
     /// Lets a worker that is retiring close idle connections soon.
     pub(super) fn hurry(&self, id: WorkerId, within: Duration) {
         let Some(worker) = self.workers.get(&id) else {
@@ -266,6 +284,40 @@ impl Processes {
 
     pub(super) fn next_refresh(&self) -> Instant {
         self.oom_kills.due()
+    }
+
+    /// The memory of these workers; exact where it is more than `above`.
+    pub(super) fn measure_memory(&mut self, workers: &[WorkerId], above: u64) -> Vec<MemoryUse> {
+        let mut uses = Vec::new();
+        for &worker in workers {
+            let process = self.workers.get(&worker);
+            let Some(handle) = process.and_then(|process| process.handle.as_ref()) else {
+                continue;
+            };
+            match process::own_memory(handle.pid, above) {
+                Ok(own) => {
+                    let reading = self.reading(worker);
+                    let is_idle = reading.is_some_and(|reading| reading.busy_since_ms == 0);
+                    uses.push(MemoryUse {
+                        worker,
+                        own,
+                        is_idle,
+                    });
+                }
+                // It has just ended.
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::SRCH) => {}
+                Err(error) if !self.is_memory_hidden => {
+                    self.is_memory_hidden = true;
+                    let pid = handle.pid;
+                    error!(
+                        "The memory of workers cannot be measured, and none is replaced for \
+                         having too much: worker {worker}, /proc/{pid}/smaps_rollup: {error}"
+                    );
+                }
+                Err(_) => {}
+            }
+        }
+        uses
     }
 
     // What the scoreboard holds.

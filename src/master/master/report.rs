@@ -53,6 +53,22 @@ impl Master {
                     events::worker_timed_out(worker.named(), self.busy(id, silent), timeout);
                 }
             }
+            Report::WorkerTooLarge {
+                worker,
+                own,
+                max,
+                age,
+            } => {
+                if let Some(worker) = self.processes.workers.get(&worker) {
+                    events::worker_too_large(worker.named(), own, max, age);
+                }
+            }
+            Report::MemoryPressure(reports) => events::memory_pressure(reports),
+            Report::WorkerRecycled(worker, own) => {
+                if let Some(worker) = self.processes.workers.get(&worker) {
+                    events::worker_recycled(worker.named(), own);
+                }
+            }
             Report::WorkerKilled(id) => {
                 if let Some(worker) = self.processes.workers.get(&id) {
                     events::worker_killed(worker.named(), "it did not leave in time");

@@ -1,6 +1,6 @@
 //! What the arbiter wants done, and the reasons it gives.
 
-use super::{ExitStatus, GenerationId, Requester, WorkerId};
+use super::{Check, ExitStatus, GenerationId, Requester, WorkerId};
 use rgunicorn_link::protocol::LoadFailure;
 use std::fmt;
 use std::time::Duration;
@@ -39,6 +39,17 @@ pub enum Action {
         generation: GenerationId,
         worker: WorkerId,
     },
+    /// Measure the memory of these workers, and answer with
+    /// [`MemoryMeasured`](super::Event::MemoryMeasured).
+    MeasureMemory {
+        check: Check,
+        workers: Vec<WorkerId>,
+        /// Only more than these bytes have to be exact.
+        above: u64,
+    },
+    /// Ask it to collect its garbage when it is in no request, and to give memory back
+    /// to the system.
+    Collect(WorkerId),
     /// Lend it the listeners.
     Lend(WorkerId),
     /// Ask it to leave the listeners, finish its requests and exit.
@@ -118,6 +129,20 @@ pub enum Report {
     /// A worker sent no heartbeat for this long and is aborted, so that it dumps its
     /// stacks.
     WorkerTimedOut(WorkerId, Duration),
+    /// A worker has more memory of its own than it may, and is replaced.
+    WorkerTooLarge {
+        worker: WorkerId,
+        /// Its own memory, in bytes.
+        own: u64,
+        /// What it may have.
+        max: u64,
+        /// Since it was ready.
+        age: Duration,
+    },
+    /// Memory is short. The kernel has reported it so often since this was reported last.
+    MemoryPressure(u32),
+    /// Memory stays short, and this worker is replaced, which has so much of its own.
+    WorkerRecycled(WorkerId, u64),
     /// A worker did not leave in time and is killed.
     WorkerKilled(WorkerId),
     /// The service stops without waiting for this killed worker any longer.

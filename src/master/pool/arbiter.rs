@@ -4,7 +4,9 @@
 //! and what is done about it all in `reconcile.rs`.
 
 use super::generation::{self, ForkServer, GenerationId};
+use super::memory::MemoryChecks;
 use super::pause::Pause;
+use super::pressure::Pressure;
 use super::reload::{Next, PendingReload, Rollout};
 use super::respawn::{Cause, Respawn};
 use super::wanted::Wanted;
@@ -44,6 +46,8 @@ pub struct Arbiter {
     pub(super) replace: Pause,
     /// When the heartbeats are checked again.
     pub(super) next_heartbeat_check: Instant,
+    pub(super) memory_checks: MemoryChecks,
+    pub(super) pressure: Pressure,
     /// What was announced to the service manager last.
     pub(super) announced: Option<Announcement>,
     /// The last number of each kind that is in use. None is used twice.
@@ -98,6 +102,8 @@ impl Arbiter {
             spawn_after: None,
             replace: Pause::new(Duration::from_secs(1), Duration::from_secs(30)),
             next_heartbeat_check: now,
+            memory_checks: MemoryChecks::new(now),
+            pressure: Pressure::default(),
             announced: None,
             last_generation: 0,
             last_worker: 0,
@@ -177,6 +183,9 @@ impl Arbiter {
                 }
             }
 
+            Event::MemoryMeasured(check, uses) => self.memory_measured(check, &uses, now),
+            Event::MemoryPressure => self.memory_pressure(now),
+            Event::Collected(id) => self.pressure.collected(id),
             Event::PoolStuck => self.abort_serving(now),
 
             Event::Tick(heartbeats) => {

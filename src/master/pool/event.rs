@@ -96,6 +96,14 @@ pub enum Event {
         served: bool,
     },
 
+    /// The answer to [`Action::MeasureMemory`](super::Action::MeasureMemory). One that
+    /// is gone or cannot be measured is left out.
+    MemoryMeasured(Check, Vec<MemoryUse>),
+    /// The kernel says that processes of the service wait for memory.
+    MemoryPressure,
+    /// A worker has collected its garbage.
+    Collected(WorkerId),
+
     /// No worker proves that it works ([`works`](super::works)), and the service
     /// manager will end the service: they dump their stacks.
     PoolStuck,
@@ -104,6 +112,25 @@ pub enum Event {
     /// [`Arbiter::with_heartbeat`](super::Arbiter::with_heartbeat) has been
     /// silent, by the scoreboard.
     Tick(Vec<Heartbeat>),
+}
+
+/// The memory of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryUse {
+    pub worker: WorkerId,
+    /// Its own, in bytes: what would be free without it.
+    pub own: u64,
+    /// No request is under way.
+    pub is_idle: bool,
+}
+
+/// Why workers are measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// Each may have so much.
+    Limit,
+    /// Memory is short.
+    Pressure,
 }
 
 /// How long a worker has been silent.

@@ -48,6 +48,16 @@
 //! not left in time. A process that three SIGKILLs have not ended hangs in the kernel
 //! and is left behind: to wait for it could take for ever.
 //!
+//! # Memory
+//!
+//! With `worker_memory_max` the arbiter has the workers measured every few seconds
+//! (`memory.rs`), and has one at a time replaced that is too large: like one that an
+//! operator replaces, it serves until another does in its place.
+//!
+//! When the kernel reports memory pressure (`pressure.rs`), the workers collect their garbage
+//! one after the other. If it goes on, the largest idle one is replaced. The number of
+//! workers stays as it is wanted: to serve less is for whoever set it to decide.
+//!
 //! # A reload
 //!
 //! ```text
@@ -81,7 +91,8 @@
 //!
 //! # What the loop has to do
 //!
-//! * Actions are carried out in order, and `ReadConfig` is always answered.
+//! * Actions are carried out in order, and `ReadConfig` and `MeasureMemory` are always
+//!   answered.
 //! * Every `StartForkServer` ends in one `ForkServerGone`, even if there never was a
 //!   process; every `Spawn` in one `WorkerGone`, `ForkFailed` or `SpawnDeferred`. A
 //!   worker that never started is gone when its link is closed: by the fork server's
@@ -96,7 +107,9 @@ mod exit_status;
 mod failure;
 mod generation;
 mod liveness;
+mod memory;
 mod pause;
+mod pressure;
 mod reconcile;
 mod reload;
 mod respawn;
@@ -110,7 +123,7 @@ mod worker_state;
 
 pub use action::{Action, Announcement, Reason, ReloadId, Report};
 pub use arbiter::Arbiter;
-pub use event::{Event, Heartbeat, Order, Requester};
+pub use event::{Check, Event, Heartbeat, MemoryUse, Order, Requester};
 pub use exit_status::ExitStatus;
 pub use generation::{ForkServer, GenerationId};
 pub use liveness::{Sign, Silence, works};

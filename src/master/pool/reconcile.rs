@@ -54,6 +54,8 @@ impl Arbiter {
                 self.begin_reload();
                 self.replace_fork_server(now);
                 self.spawn_probe(now);
+                self.order_measurement(now);
+                self.continue_collecting(now);
             }
             Lifecycle::Draining { by, until } if now >= until => {
                 self.stop_gracefully(by);
@@ -62,6 +64,7 @@ impl Arbiter {
             Lifecycle::Draining { .. } => {
                 self.retire_surplus(now);
                 self.spawn_missing(now);
+                self.continue_collecting(now);
             }
             Lifecycle::Stopping(status, mode) => self.continue_stop(status, mode, now),
             Lifecycle::Stopped(..) => {}
@@ -455,6 +458,8 @@ impl Arbiter {
             .chain(self.spawn_after.filter(|_| !stopping))
             .chain(replace)
             .chain(heartbeat)
+            .chain(self.next_measurement())
+            .chain(self.next_collection())
             .min()
     }
 

@@ -2,6 +2,7 @@
 
 use super::arbiter::{Lifecycle, StopMode};
 use super::generation::{self, GenerationId};
+use super::memory::MemoryChecks;
 use super::respawn::Respawn;
 use super::wanted::{MOST_WORKERS, Wanted};
 use super::worker_state::{WorkerId, later};
@@ -95,11 +96,7 @@ impl Arbiter {
             Order::Scale(to) if !stopping => {
                 self.change_count(usize::from(to.clamp(1, MOST_WORKERS)), by);
             }
-            Order::Replace(id) if !stopping => {
-                if let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.serves()) {
-                    worker.to_be_replaced = true;
-                }
-            }
+            Order::Replace(id) if !stopping => self.replace_worker(id),
             Order::OneWorkerMore | Order::OneWorkerFewer | Order::Scale(_) | Order::Replace(_) => {}
         }
     }
@@ -125,6 +122,13 @@ impl Arbiter {
         let within = self.wanted.graceful_timeout;
         self.report(Report::Stopping(by, Some(within)));
         self.stop(0, StopMode::Graceful);
+    }
+
+    /// Has a worker replaced that serves.
+    pub(super) fn replace_worker(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.serves()) {
+            worker.to_be_replaced = true;
+        }
     }
 
     /// All orders that are given before it begins share one reload.
@@ -202,6 +206,7 @@ impl Arbiter {
         }
         // Failures of the generation before say nothing about this one.
         self.respawn = Respawn::new();
+        self.memory_checks = MemoryChecks::new(now);
         let fork_servers: Vec<GenerationId> = self.fork_servers.keys().copied().collect();
         for generation in fork_servers {
             if generation != self.current {

@@ -16,23 +16,24 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
-use world::{App, SECOND, Step, World};
+use world::{App, MAX, SECOND, Step, World};
 
 fn settings() -> impl Strategy<Value = Wanted> {
     let timeout = prop_oneof![1 => Just(None), 3 => (1u64..8).prop_map(Some)];
     let boot = prop_oneof![1 => Just(None), 3 => (1u64..20).prop_map(Some)];
-    let machine = (0usize..4, any::<bool>());
+    let machine = (0usize..4, any::<bool>(), prop::option::of(Just(MAX)));
     let stop = (0u64..8, prop_oneof![1 => Just(0), 1 => 1u64..8]);
     (1u16..6, timeout, stop, boot, 0u16..4, machine).prop_map(
-        |(workers, timeout, (graceful, drain), boot, surge, (processors, preload))| Wanted {
+        |(workers, timeout, (graceful, drain), boot, surge, machine)| Wanted {
             workers,
             timeout: timeout.map(Duration::from_secs),
             graceful_timeout: Duration::from_secs(graceful),
             drain_time: Duration::from_secs(drain),
             boot_timeout: boot.map(Duration::from_secs),
             surge,
-            processors,
-            preload,
+            processors: machine.0,
+            preload: machine.1,
+            worker_memory_max: machine.2,
         },
     )
 }
@@ -58,6 +59,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Order(Order::OneWorkerFewer)),
         1 => (0u16..8).prop_map(|workers| Step::Order(Order::Scale(workers))),
         2 => (0usize..8).prop_map(Step::Replace),
+        2 => (0usize..8).prop_map(Step::WorkerGrows),
+        2 => Just(Step::MemoryPressure),
         2 => (0usize..8).prop_map(Step::WorkerDies),
         3 => (0usize..8).prop_map(Step::WorkerCrashes),
         1 => (0usize..8).prop_map(Step::WorkerHangs),
@@ -154,6 +157,27 @@ proptest! {
     }
 
     #[test]
+    fn workers_that_are_too_large_are_replaced_one_at_a_time(
+        wanted in settings(),
+        seed in any::<u64>(),
+    ) {
+        let wanted = Wanted { worker_memory_max: Some(MAX), ..wanted };
+        simulate(wanted, App::Loads(50), seed, |world| {
+            world.pass(30 * SECOND);
+            for which in 0..8 {
+                world.step(&Step::WorkerGrows(which));
+            }
+            world.fewest_serving = usize::MAX;
+            // Each check finds one of at most five, and a young one waits for its turn.
+            world.pass(180 * SECOND);
+
+            assert!(world.serving().all(|(_, one)| one.memory <= MAX));
+            assert_eq!(world.serving().count(), world.arbiter.summary().wanted);
+            assert!(world.fewest_serving >= usize::from(wanted.workers));
+        })?;
+    }
+
+    #[test]
     fn a_pool_that_drains_serves_with_all_its_workers_until_the_drain_is_over(
         wanted in settings(),
         drain in 1u64..20,
@@ -210,6 +234,47 @@ proptest! {
 proptest! {
     // These take longer, and have fewer cases to try.
     #![proptest_config(ProptestConfig { cases: (config().cases / 32).max(1), ..config() })]
+
+    #[test]
+    fn when_memory_is_short_every_worker_collects_and_none_is_lost(
+        wanted in settings(),
+        seconds in 1u64..20,
+        seed in any::<u64>(),
+    ) {
+        let wanted = Wanted { worker_memory_max: None, ..wanted };
+        simulate(wanted, App::Loads(50), seed, |world| {
+            world.pass(700 * SECOND);
+            let (before, spawned) = (world.serving().count(), world.spawned);
+            world.fewest_serving = usize::MAX;
+            for _ in 0..600 / seconds {
+                world.step(&Step::MemoryPressure);
+                world.pass(SECOND * u32::try_from(seconds).unwrap());
+            }
+            world.pass(60 * SECOND);
+
+            assert!(world.serving().all(|(_, one)| one.collections > 0));
+            assert!(world.fewest_serving >= before);
+            // The largest of those that are old is replaced, at most one in a minute.
+            assert!(world.spawned > spawned, "{}", world.spawned);
+            assert!(world.spawned <= spawned + 12, "{}", world.spawned);
+        })?;
+    }
+
+    #[test]
+    fn a_limit_below_what_each_worker_needs_does_not_replace_them_in_a_hot_loop(
+        workers in 1u16..6,
+        loads_ms in 0u64..100,
+        seed in any::<u64>(),
+    ) {
+        let wanted = Wanted { worker_memory_max: Some(MAX), ..pool_of(workers) };
+        simulate(wanted, App::Loads(loads_ms), seed, |world| {
+            world.memory_when_forked = MAX + 1;
+            world.pass(600 * SECOND);
+
+            // A young one after each pause, and each of the others once a minute.
+            assert!(world.spawned <= usize::from(workers) * 11 + 15, "{}", world.spawned);
+        })?;
+    }
 
     #[test]
     fn a_crash_every_half_second_never_leaves_the_pool_without_a_worker(
@@ -293,7 +358,7 @@ proptest! {
             let before = world.arbiter.summary();
             assert_eq!((before.ready, before.starting), (0, 2));
 
-            for which in 0..11 {
+            for which in 0..13 {
                 world.step(&Step::StaleEvent(which));
                 assert_eq!(world.arbiter.summary(), before);
             }
@@ -326,5 +391,6 @@ fn pool_of(workers: u16) -> Wanted {
         surge: 1,
         processors: 2,
         preload: false,
+        worker_memory_max: None,
     }
 }

@@ -26,6 +26,9 @@ pub struct Wanted {
     pub processors: usize,
     /// Whether the fork server loads the application, once for all its workers.
     pub preload: bool,
+    /// A worker with more memory of its own than these bytes is replaced; `None` for
+    /// never.
+    pub worker_memory_max: Option<u64>,
 }
 
 impl Wanted {

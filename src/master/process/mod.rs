@@ -2,6 +2,7 @@
 //! their output is read, and how they ended.
 
 mod fork_server_process;
+mod memory;
 mod oom;
 mod output;
 mod reap;
@@ -11,6 +12,7 @@ mod worker_folder;
 mod worker_process;
 
 pub use fork_server_process::{ForkServerProcess, Launch};
+pub use memory::own_memory;
 pub use oom::OomKills;
 pub use output::{Output, PipeState, Pipes};
 pub use reap::reap;

@@ -7,6 +7,7 @@
 //! | ------------------------ | -------------------- | ------------- |
 //! | states and their wording | `sd-notify`          | the socket: `notify()` blocks when systemd is busy, and opens a socket for each call; a status is made one line |
 //! | the watchdog's period    | `sd-notify`          | an alarm of the kernel beside it, see [`watchdog`] |
+//! | memory pressure          | `base64`             | [`pressure`]: no crate watches it |
 //! | names of sockets         | `sd-notify`          | the case without `LISTEN_PID`, which it takes for no sockets and tools for development leave out |
 //! | the sockets themselves   | `listenfd`           | what can be served and what cannot |
 //! | whether stderr leads to the journal | `libsystemd` | a check that the journal's socket can be reached: a service with a root directory of its own has lost it |
@@ -27,9 +28,11 @@
 //! are missing.
 
 pub mod notify;
+pub mod pressure;
 pub mod watchdog;
 
 pub use notify::{Notifier, State};
+pub use pressure::PressureWatch;
 
 /// How many descriptors systemd keeps for the service while it restarts. systemd sets it
 /// from version 254 on; before that, our unit does.

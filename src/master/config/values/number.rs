@@ -136,14 +136,22 @@ impl Value for Timeout {
 pub struct BodyLimit(i64);
 
 impl BodyLimit {
+    pub const NONE: Self = Self(0);
     pub const GIBIBYTE: Self = Self(1 << 30);
+
+    /// `None` without a limit.
+    pub const fn limit(self) -> Option<u64> {
+        match self.0 {
+            0 => None,
+            bytes => Some(bytes.unsigned_abs()),
+        }
+    }
 
     /// `u64::MAX` without a limit.
     pub const fn bytes(self) -> u64 {
-        if self.0 == 0 {
-            u64::MAX
-        } else {
-            self.0.unsigned_abs()
+        match self.limit() {
+            Some(bytes) => bytes,
+            None => u64::MAX,
         }
     }
 }
@@ -276,6 +284,11 @@ mod tests {
                 "{word}"
             );
         }
+        assert_eq!(BodyLimit::from_word("0").map(BodyLimit::limit), Ok(None));
+        assert_eq!(
+            BodyLimit::from_word("8k").map(BodyLimit::limit),
+            Ok(Some(8192))
+        );
         for word in ["-1", "M", "1T", "1.5M", "10MB", "99999999999G", ""] {
             assert!(BodyLimit::from_word(word).is_err(), "{word}");
         }

@@ -48,6 +48,11 @@ pub(super) fn seconds(time: Duration) -> String {
     }
 }
 
+pub(super) fn mebibytes(bytes: u64) -> String {
+    let tenths = (u128::from(bytes) * 10) >> 20;
+    format!("{}.{} MiB", tenths / 10, tenths % 10)
+}
+
 pub(super) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

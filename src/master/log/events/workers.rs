@@ -3,7 +3,7 @@
 //! Their pid is in `OBJECT_PID`, systemd.journal-fields(7)'s name for the process that a
 //! record is about: `_PID` is always the master, which alone writes to the journal.
 
-use super::naming::{AppProcess, Worker, counted, micros, seconds};
+use super::naming::{AppProcess, Worker, counted, mebibytes, micros, seconds};
 use rgunicorn_link::protocol::LoadFailure;
 use std::time::Duration;
 use tracing::{debug, error, info, warn};
@@ -12,6 +12,9 @@ pub const WORKER_STARTED: &str = "3b01354a5a0a436e82cf921a05c405df";
 pub const WORKER_READY: &str = "89a4790595094b2ca68541a0f0288eac";
 pub const WORKER_DIED: &str = "7a69c9376dce4b5784a5b97f5361e868";
 pub const WORKER_TIMED_OUT: &str = "8ada9a7549bf40bd963cb152e47bc0d5";
+pub const WORKER_TOO_LARGE: &str = "bbfa8f8387774ed89c2bbf5888d519ae";
+pub const MEMORY_PRESSURE: &str = "f9ec74449e7f443fbd1af13bcfc0bb8b";
+pub const WORKER_RECYCLED: &str = "d32e61876b0347aaaa397521d61aca4c";
 pub const POOL_STUCK: &str = "1f8cafd054d4475cbb0a263384817b82";
 pub const WORKER_KILLED: &str = "16907294d9344ac8bf0485d29148609f";
 pub const WORKER_RETIRED: &str = "0d5aa5c488354400a74dec68ce29b5e1";
@@ -82,6 +85,64 @@ pub fn worker_timed_out(worker: Worker, busy: Duration, timeout: Duration) {
         worker.id,
         seconds(busy),
         seconds(timeout),
+        worker.pid,
+    );
+}
+
+/// It has more memory of its own than `worker_memory_max`, in bytes, and is replaced.
+/// `age`: since it was ready.
+pub fn worker_too_large(worker: Worker, own: u64, max: u64, age: Duration) {
+    warn!(
+        message_id = WORKER_TOO_LARGE,
+        worker_id = worker.id,
+        object_pid = worker.pid,
+        generation = worker.generation,
+        memory_bytes = own,
+        worker_memory_max = max,
+        age_usec = micros(age),
+        "Worker {} has {} of its own after {}, more than worker_memory_max ({}), and is \
+         replaced (pid {})",
+        worker.id,
+        mebibytes(own),
+        seconds(age),
+        mebibytes(max),
+        worker.pid,
+    );
+}
+
+/// The kernel has reported it so often since the last of these records.
+pub fn memory_pressure(reports: u32) {
+    warn!(
+        message_id = MEMORY_PRESSURE,
+        reports, "Memory is short: the workers collect their garbage",
+    );
+}
+
+/// `freed`: how much smaller its resident memory is, in bytes.
+pub fn worker_collected(worker: Worker, freed: u64) {
+    debug!(
+        worker_id = worker.id,
+        object_pid = worker.pid,
+        memory_bytes = freed,
+        "Worker {} has given back {} (pid {})",
+        worker.id,
+        mebibytes(freed),
+        worker.pid,
+    );
+}
+
+/// Memory stays short, and this worker has more of its own than any other that is idle, so
+/// many bytes.
+pub fn worker_recycled(worker: Worker, own: u64) {
+    info!(
+        message_id = WORKER_RECYCLED,
+        worker_id = worker.id,
+        object_pid = worker.pid,
+        generation = worker.generation,
+        memory_bytes = own,
+        "Worker {} is replaced, as memory stays short: it has {} of its own (pid {})",
+        worker.id,
+        mebibytes(own),
         worker.pid,
     );
 }

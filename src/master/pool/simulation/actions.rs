@@ -163,6 +163,34 @@ impl World {
                 self.spawned += 1;
                 self.order_worker(generation, worker);
             }
+            Action::Collect(id) => {
+                let worker = self.worker(id);
+                assert!(worker.lent && !worker.asked);
+                worker.collections += 1;
+                // In a long request it takes longer than it is waited for.
+                let after = self.rng.below(6000);
+                self.schedule(after, Scheduled::Event(Event::Collected(id)));
+            }
+            Action::MeasureMemory {
+                check,
+                workers,
+                above,
+            } => {
+                let limit = match check {
+                    Check::Limit => self.current.worker_memory_max,
+                    Check::Pressure => Some(0),
+                };
+                assert_eq!(limit, Some(above));
+                let uses = (workers.into_iter())
+                    .map(|worker| MemoryUse {
+                        worker,
+                        own: self.worker(worker).memory,
+                        is_idle: self.rng.one_in(2),
+                    })
+                    .collect();
+                let after = self.rng.below(100);
+                self.schedule(after, Scheduled::Event(Event::MemoryMeasured(check, uses)));
+            }
             Action::Lend(id) => {
                 let worker = self.worker(id);
                 assert!(!worker.lent && !worker.asked && !worker.aborted);

@@ -31,6 +31,10 @@ pub(super) struct Process {
     /// It has answered a request, or is in one.
     pub(super) served: bool,
     pub(super) hangs_since: Option<Instant>,
+    /// Of its own.
+    pub(super) memory: u64,
+    /// How often it was asked to collect its garbage.
+    pub(super) collections: u32,
     /// It does not do what it is asked.
     pub(super) unresponsive: bool,
     /// It dies only some time after it was killed.
@@ -127,6 +131,8 @@ impl World {
             killed: false,
             served: false,
             hangs_since: None,
+            memory: self.memory_when_forked,
+            collections: 0,
             unresponsive: self.rng.one_in(6),
             uninterruptible: self.rng.one_in(12),
             kills: 0,

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
+/// The memory that a worker may have, where it is limited.
+pub(super) const MAX: u64 = 100;
 
 /// What happens to the world next.
 #[derive(Debug, Clone)]
@@ -16,6 +18,10 @@ pub(super) enum Step {
     Order(Order),
     WorkerDies(usize),
     WorkerHangs(usize),
+    /// It gets more memory than it may have.
+    WorkerGrows(usize),
+    /// The kernel reports that memory is short.
+    MemoryPressure,
     /// A worker is ordered to be replaced.
     Replace(usize),
     ForkServerDies(usize),
@@ -75,6 +81,8 @@ pub(super) struct World {
     pub(super) timed_out: BTreeSet<WorkerId>,
     pub(super) reported_killed: BTreeSet<WorkerId>,
     pub(super) reading: bool,
+    /// What workers have that are forked from now on.
+    pub(super) memory_when_forked: u64,
     /// No order gets through before that, as the arbiter knows.
     pub(super) deferred_until: Option<Instant>,
     /// By then an order of the current generation that did not get through is due
@@ -111,6 +119,7 @@ impl World {
             timed_out: BTreeSet::new(),
             reported_killed: BTreeSet::new(),
             reading: false,
+            memory_when_forked: 50,
             deferred_until: None,
             order_again_at: None,
             spawned: 0,
@@ -336,6 +345,12 @@ impl World {
                     self.worker(id).hangs_since.get_or_insert(now);
                 }
             }
+            Step::MemoryPressure => self.deliver(Event::MemoryPressure),
+            Step::WorkerGrows(which) => {
+                if let Some(id) = self.some_worker(*which) {
+                    self.worker(id).memory = MAX + 1;
+                }
+            }
             Step::ForkServerDies(which) => {
                 if let Some(generation) = self.some_server(*which) {
                     self.fork_server_dies(generation, killed_by(9));
@@ -389,7 +404,7 @@ impl World {
         let generation = (self.servers.iter())
             .find(|(_, one)| one.life == Life::Reaped)
             .map_or(GenerationId(1_000_000), |(&id, _)| id);
-        let event = match which % 11 {
+        let event = match which % 13 {
             0 => Event::WorkerReady(worker),
             1 => Event::WorkerStarted(worker),
             2 => Event::WorkerGone {
@@ -404,6 +419,17 @@ impl World {
             7 => Event::ForkServerRefused(generation, failure()),
             8 => Event::SpawnDeferred(worker),
             9 => Event::ForkServerLinkClosed(generation),
+            10 => {
+                let own = MAX + 1;
+                let is_idle = true;
+                let used = MemoryUse {
+                    worker,
+                    own,
+                    is_idle,
+                };
+                Event::MemoryMeasured(Check::Pressure, vec![used])
+            }
+            11 => Event::Collected(worker),
             _ => Event::Tick(vec![Heartbeat {
                 worker,
                 silent: 1000 * SECOND,

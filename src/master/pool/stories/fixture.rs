@@ -20,6 +20,7 @@ pub(super) const WANTED: Wanted = Wanted {
     surge: 1,
     processors: 4,
     preload: false,
+    worker_memory_max: None,
 };
 
 pub(super) const ONE: Wanted = Wanted {

@@ -6,6 +6,8 @@ mod drain;
 mod fixture;
 mod heartbeat;
 mod lost_fork_server;
+mod memory;
+mod pressure;
 mod reload;
 mod start;
 mod stop;
