@@ -71,8 +71,13 @@ mod tests {
     use crate::config::{Start, load};
 
     fn config(words: &[&str]) -> Config {
+        let start = Start {
+            directory: "/".into(),
+            search_path: std::env::var_os("PATH").unwrap(),
+            ..Start::default()
+        };
         let words = ["rgunicorn", "site:app"].iter().chain(words);
-        let line = cli::parse_from(words, Start::default()).unwrap();
+        let line = cli::parse_from(words, start).unwrap();
         load(&line.sources).unwrap()
     }
 
