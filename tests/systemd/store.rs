@@ -70,10 +70,13 @@ pub fn listeners_of_its_own_are_closed_when_they_are_not_wanted(lab: &Lab) {
     assert!(listens(8001));
 }
 
-/// A site whose service does not require a socket unit, as an administrator writes it.
+/// A site whose service does not require a socket unit, and whose socket files outlive a
+/// restart, as an administrator writes it.
 fn site_without_a_socket_unit(lab: &Lab) -> Site<'_> {
     let site = lab.site("shop", APP);
-    let copy = "sed /^Requires=/d /usr/lib/systemd/system/rgunicorn@.service \
+    let copy = "sed -e /^Requires=/d \
+                -e 's/^RuntimeDirectory=.*/&\\nRuntimeDirectoryPreserve=restart/' \
+                /usr/lib/systemd/system/rgunicorn@.service \
                 >/etc/systemd/system/rgunicorn@shop.service && systemctl daemon-reload";
     let copied = lab.run(&["sh", "-c", copy]);
     assert_eq!(copied.status, Some(0), "{}", copied.output);
