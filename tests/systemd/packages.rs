@@ -104,7 +104,7 @@ fn lintian_reports_no_errors_and_no_warnings() {
 fn the_same_programs_are_packaged_into_the_same_bytes() {
     let package = old_package();
 
-    let again = make_package("again", &[]);
+    let again = make_package("deb", "again", &[]);
 
     assert!(fs::read(package).unwrap() == fs::read(again).unwrap());
 }
@@ -120,23 +120,26 @@ fn install(lab: &Lab, package: &Path) -> String {
 
 pub fn old_package() -> &'static Path {
     static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
-    PACKAGE.get_or_init(|| make_package("old", &[]))
+    PACKAGE.get_or_init(|| make_package("deb", "old", &[]))
 }
 
 fn new_package() -> &'static Path {
     static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
-    PACKAGE.get_or_init(|| make_package("new", &["--revision", NEW_REVISION]))
+    PACKAGE.get_or_init(|| make_package("deb", "new", &["--revision", NEW_REVISION]))
 }
 
-/// Packages the programs that all tests use, in a folder of that name.
-fn make_package(name: &str, options: &[&str]) -> PathBuf {
+/// Has `packaging/SCRIPT` package the programs that all tests use, in a folder of that
+/// name. Returns the package, not that of the debug symbols.
+pub fn make_package(script: &str, name: &str, options: &[&str]) -> PathBuf {
+    let folder = target().join("tmp").join(script).join(name);
     let packages = output_of(
-        Command::new(source("packaging/deb"))
-            .env("CARGO_TARGET_DIR", target().join("tmp/deb").join(name))
+        Command::new(source("packaging").join(script))
+            .env("CARGO_TARGET_DIR", folder)
             .arg("--built")
             .arg(build())
             .args(options),
     );
-    let package = packages.lines().find(|path| path.contains("/rgunicorn_"));
-    PathBuf::from(package.expect("packaging/deb names what it has made"))
+    let is_for_debuggers = |path: &str| path.contains("-dbgsym_") || path.contains("-debuginfo-");
+    let package = packages.lines().find(|path| !is_for_debuggers(path));
+    PathBuf::from(package.expect("the script names what it has made"))
 }

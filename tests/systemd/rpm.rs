@@ -4,7 +4,7 @@
 
 use crate::{
     lab::{Lab, build, output_of, source, target},
-    packages::{FIND_LEFT, NEW_REVISION, old_package},
+    packages::{FIND_LEFT, NEW_REVISION, make_package, old_package},
     site::APP,
     wait::wait_until,
 };
@@ -99,7 +99,7 @@ fn rpmlint_reports_no_errors_and_no_warnings() {
 fn the_same_programs_are_packaged_into_the_same_rpm_in_another_folder() {
     let package = old_rpm();
 
-    let again = make_rpm("another/folder", &[]);
+    let again = make_package("rpm", "another/folder", &[]);
 
     assert!(fs::read(package).unwrap() == fs::read(again).unwrap());
 }
@@ -164,24 +164,10 @@ fn install(lab: &Lab, package: &Path) -> String {
 
 fn old_rpm() -> &'static Path {
     static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
-    PACKAGE.get_or_init(|| make_rpm("old", &[]))
+    PACKAGE.get_or_init(|| make_package("rpm", "old", &[]))
 }
 
 fn new_rpm() -> &'static Path {
     static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
-    PACKAGE.get_or_init(|| make_rpm("new", &["--revision", NEW_REVISION]))
-}
-
-/// Packages the programs that all tests use, in a folder of that name.
-fn make_rpm(name: &str, options: &[&str]) -> PathBuf {
-    let packages = output_of(
-        Command::new(source("packaging/rpm"))
-            .env("CARGO_TARGET_DIR", target().join("tmp/rpm").join(name))
-            .arg("--built")
-            .arg(build())
-            .args(options),
-    );
-    let is_main = |path: &&str| !path.contains("-debuginfo-");
-    let package = packages.lines().find(is_main);
-    PathBuf::from(package.expect("packaging/rpm names what it has made"))
+    PACKAGE.get_or_init(|| make_package("rpm", "new", &["--revision", NEW_REVISION]))
 }

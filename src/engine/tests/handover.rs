@@ -1,7 +1,7 @@
 //! Connections that go from one engine to another, in each of their states.
 
-use super::server::{REQUEST, answer_ok, is_answered};
-use crate::{Engine, HandoverSockets, Neighbours, Notice, Peer, RequestBody, Settings};
+use super::server::{AllBusy, REQUEST, answer_ok, is_answered};
+use crate::{Engine, HandoverSockets, Notice, Peer, RequestBody, Settings};
 use rustix::event::{EventfdFlags, eventfd};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,27 +14,6 @@ struct Pool {
     first: Engine,
     second: Engine,
     address: SocketAddr,
-}
-
-/// The others neither sleep nor have room, and nobody may accept.
-struct NeverAccepts;
-
-impl Neighbours for NeverAccepts {
-    fn may_accept(&self) -> bool {
-        true
-    }
-
-    fn fewest_connections_idle(&self) -> Option<usize> {
-        None
-    }
-
-    fn have_room(&self) -> bool {
-        false
-    }
-
-    fn are_stopping(&self) -> bool {
-        false
-    }
 }
 
 impl Pool {
@@ -55,7 +34,7 @@ impl Pool {
         second.listen(unused.into(), 7).unwrap();
         first.set_handover(sockets).unwrap();
         second.set_handover(copies).unwrap();
-        second.set_neighbours(NeverAccepts);
+        second.set_neighbours(AllBusy { stopping: false });
         Self {
             first,
             second,

@@ -1,33 +1,12 @@
 //! `health_path`: requests that the engine answers by itself.
 
-use super::server::{REQUEST, TestServer, is_answered, received};
-use crate::{Neighbours, Settings};
+use super::server::{AllBusy, REQUEST, TestServer, is_answered, received};
+use crate::Settings;
 use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
 const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
-
-/// The pool was told to stop.
-struct Stopping;
-
-impl Neighbours for Stopping {
-    fn may_accept(&self) -> bool {
-        true
-    }
-
-    fn fewest_connections_idle(&self) -> Option<usize> {
-        None
-    }
-
-    fn have_room(&self) -> bool {
-        false
-    }
-
-    fn are_stopping(&self) -> bool {
-        true
-    }
-}
 
 fn server() -> TestServer {
     TestServer::new(Settings {
@@ -134,7 +113,7 @@ fn a_flood_of_pipelined_checks_is_answered_one_for_each_turn() {
 #[test]
 fn a_pool_that_stops_answers_503_and_closes() {
     let mut server = server();
-    server.engine.set_neighbours(Stopping);
+    server.engine.set_neighbours(AllBusy { stopping: true });
     let mut client = server.client();
     client.write_all(HEALTH).unwrap();
 

@@ -1,12 +1,36 @@
 //! A server for the tests: an engine with a listener and an application that answers `ok`,
 //! and what a client receives from it.
 
-use crate::{Engine, Request, RequestEvent, Responder, Settings};
+use crate::{Engine, Neighbours, Request, RequestEvent, Responder, Settings};
 use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 pub(super) const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// The other workers of the pool neither sleep nor have room.
+pub(super) struct AllBusy {
+    /// The pool was told to stop.
+    pub(super) stopping: bool,
+}
+
+impl Neighbours for AllBusy {
+    fn may_accept(&self) -> bool {
+        true
+    }
+
+    fn fewest_connections_idle(&self) -> Option<usize> {
+        None
+    }
+
+    fn have_room(&self) -> bool {
+        false
+    }
+
+    fn are_stopping(&self) -> bool {
+        self.stopping
+    }
+}
 
 pub(super) struct TestServer {
     pub(super) engine: Engine,
