@@ -23,7 +23,7 @@ _rgunicorn() {
 
     case "${cmd}" in
         rgunicorn)
-            opts="-e -b -w -k -t -n -c -V -h --python --chdir --pythonpath --env --preload --bind --backlog --health-path --workers --worker-class --threads --worker-connections --timeout --request-timeout --graceful-timeout --drain-time --boot-timeout --surge --keep-alive --client-timeout --limit-request-line --limit-request-fields --limit-request-field_size --limit-request-body --limit-response-buffer --forwarded-allow-ips --log-level --idle-exit --name --control-socket --worker-dir --config --check-config --print-config --explain-unit --version --help"
+            opts="-e -b -w -k -t -n -c -V -h --python --chdir --pythonpath --env --preload --bind --backlog --health-path --workers --worker-class --threads --worker-connections --timeout --request-timeout --graceful-timeout --drain-time --boot-timeout --surge --worker-memory-max --keep-alive --client-timeout --limit-request-line --limit-request-fields --limit-request-field_size --limit-request-body --limit-response-buffer --forwarded-allow-ips --log-level --idle-exit --name --control-socket --worker-dir --config --check-config --print-config --explain-unit --version --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -176,6 +176,13 @@ _rgunicorn() {
                     return 0
                     ;;
                 --surge)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --worker-memory-max)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace

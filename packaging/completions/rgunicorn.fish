@@ -17,6 +17,7 @@ complete -c rgunicorn -l graceful-timeout -d 'Seconds that running requests have
 complete -c rgunicorn -l drain-time -d 'Seconds to serve on after TERM before the stop begins [default: 0]' -r -f
 complete -c rgunicorn -l boot-timeout -d 'Seconds a worker may take to load the application; 0 = no limit [default: 300]' -r -f
 complete -c rgunicorn -l surge -d 'How many additional workers may run during a reload [default: 1]' -r -f
+complete -c rgunicorn -l worker-memory-max -d 'Replace a worker that has more memory of its own than this; 0 = no limit [default: 0]' -r -f
 complete -c rgunicorn -l keep-alive -d 'Seconds a kept-alive connection may wait for its next request [default: 2]' -r -f
 complete -c rgunicorn -l client-timeout -d 'Seconds before a connection to a slow client is closed [default: 30]' -r -f
 complete -c rgunicorn -l limit-request-line -d 'The longest request line, in bytes [default: 4094]' -r -f

@@ -10,13 +10,21 @@ use rgunicorn::config::{self, Start};
 use rgunicorn::control::protocol::{
     self, Answer, LONGEST_LINE, Listener, Request, Setting, Summary, Worker,
 };
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::env;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PROGRAM: &str = "rgunicornctl";
+
+/// How long the answers for `metrics` may take together.
+const SCRAPE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest list that is asked for: more than there can be workers.
+const MOST_ROWS: usize = 65_536;
 
 /// Why a command has failed. Each is one thing an operator can act on.
 #[derive(Debug, thiserror::Error)]
@@ -143,7 +151,7 @@ fn carry_out(line: &CommandLine) -> Result<String, ControlError> {
             })
         }
         Request::Listeners { .. } => {
-            let listeners = listeners(target)?;
+            let listeners = listeners(target, None)?;
             Ok(match line.format {
                 Format::Text | Format::Prometheus | Format::Screen => tables::listeners(&listeners),
                 Format::Json => json::listeners(&listeners),
@@ -166,9 +174,9 @@ fn carry_out(line: &CommandLine) -> Result<String, ControlError> {
     }
 }
 
-/// The state of a server, which may take so long to answer; `None`: as long as it likes.
-pub fn summary(target: &Target, within: Option<Duration>) -> Result<Summary, ControlError> {
-    match ask_within(target, Request::Summary, within)? {
+/// The state of a server, which has to answer until then; `None`: it may take any time.
+pub fn summary(target: &Target, until: Option<Instant>) -> Result<Summary, ControlError> {
+    match ask_until(target, Request::Summary, until)? {
         Answer::Summary(summary) => Ok(summary),
         other => Err(ControlError::not_understood(&other)),
     }
@@ -180,15 +188,17 @@ fn scrape(target: &Target) -> Result<metrics::Scrape, ControlError> {
         let length = queue_length::of(&listener.kind, listener.inode);
         (listener.address, length)
     };
-    let summary = summary(target, None)?;
+    // It may be a timer's.
+    let until = Some(Instant::now() + SCRAPE_TIMEOUT);
+    let summary = summary(target, until)?;
     Ok(metrics::Scrape {
         site: match target {
             Target::Instance(name) => Some(name.clone()),
             Target::Socket(_) | Target::Unit(_) | Target::Every => None,
         },
         master: Memory::of_master(summary.pid),
-        workers: workers(target, None)?,
-        queues: listeners(target)?.into_iter().map(queue).collect(),
+        workers: workers(target, until)?,
+        queues: listeners(target, until)?.into_iter().map(queue).collect(),
         summary,
     })
 }
@@ -196,10 +206,10 @@ fn scrape(target: &Target) -> Result<metrics::Scrape, ControlError> {
 /// The workers of a server, likewise.
 pub fn workers(
     target: &Target,
-    within: Option<Duration>,
+    until: Option<Instant>,
 ) -> Result<Vec<(Worker, Memory)>, ControlError> {
     in_parts(
-        |from| match ask_within(target, Request::Workers { from }, within)? {
+        |from| match ask_until(target, Request::Workers { from }, until)? {
             Answer::Workers(part) => {
                 let with_memory = |worker: Worker| {
                     let memory = worker.pid.map(|pid| Memory::of(pid, part.master_pid));
@@ -213,11 +223,13 @@ pub fn workers(
     )
 }
 
-fn listeners(target: &Target) -> Result<Vec<Listener>, ControlError> {
-    in_parts(|from| match ask(target, Request::Listeners { from })? {
-        Answer::Listeners(part) => Ok((part.listeners, part.next)),
-        other => Err(ControlError::not_understood(&other)),
-    })
+fn listeners(target: &Target, until: Option<Instant>) -> Result<Vec<Listener>, ControlError> {
+    in_parts(
+        |from| match ask_until(target, Request::Listeners { from }, until)? {
+            Answer::Listeners(part) => Ok((part.listeners, part.next)),
+            other => Err(ControlError::not_understood(&other)),
+        },
+    )
 }
 
 fn settings(target: &Target) -> Result<Vec<Setting>, ControlError> {
@@ -236,29 +248,33 @@ fn in_parts<T>(
     let mut from = 0;
     loop {
         let (more, next) = part(from)?;
+        if more.is_empty() {
+            return Ok(rows);
+        }
         rows.extend(more);
         match next {
             // It must not be asked for ever.
-            Some(next) if next > from => from = next,
+            Some(next) if next > from && rows.len() < MOST_ROWS => from = next,
             Some(_) | None => return Ok(rows),
         }
     }
 }
 
 fn ask(target: &Target, what: Request) -> Result<Answer, ControlError> {
-    ask_within(target, what, None)
+    ask_until(target, what, None)
 }
 
-fn ask_within(
+fn ask_until(
     target: &Target,
     what: Request,
-    within: Option<Duration>,
+    until: Option<Instant>,
 ) -> Result<Answer, ControlError> {
     let path = target.socket();
-    let stream = UnixStream::connect(&path).map_err(|cause| {
+    let stream = connect(&path, until).map_err(|cause| {
         let socket = path.display().to_string();
         match cause.kind() {
             io::ErrorKind::PermissionDenied => ControlError::NotAllowed { socket },
+            io::ErrorKind::WouldBlock => no_answer(),
             _ => ControlError::NotRunning {
                 socket,
                 reason: config::reason(&cause),
@@ -266,21 +282,60 @@ fn ask_within(
             },
         }
     })?;
-    // It fails only for a duration of zero.
-    let _ = stream.set_read_timeout(within);
-    request(&stream, what).map_err(|error| match (error, within) {
-        (ControlError::Closed, Some(_)) => ControlError::Failed("no answer".to_owned()),
+    request(&stream, what, until).map_err(|error| match (error, until) {
+        (ControlError::Closed, Some(_)) => no_answer(),
         (error, _) => error,
     })
 }
 
-fn request(mut stream: &UnixStream, request: Request) -> Result<Answer, ControlError> {
+fn no_answer() -> ControlError {
+    ControlError::Failed("no answer".to_owned())
+}
+
+/// With a limit it does not wait at all: a server that answers accepts at once, and one that
+/// hangs has room for as many as its queue holds.
+fn connect(path: &Path, until: Option<Instant>) -> io::Result<UnixStream> {
+    if until.is_none() {
+        return UnixStream::connect(path);
+    }
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
+/// A stream from which nothing is read after a moment.
+struct Limited<'a> {
+    stream: &'a UnixStream,
+    until: Option<Instant>,
+}
+
+impl Read for Limited<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if let Some(until) = self.until {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.stream.set_read_timeout(Some(left))?;
+        }
+        self.stream.read(bytes)
+    }
+}
+
+fn request(
+    mut stream: &UnixStream,
+    request: Request,
+    until: Option<Instant>,
+) -> Result<Answer, ControlError> {
     // A master that refuses the client answers without reading the request: then
     // this write fails, and the answer is there all the same.
     let _ = stream.write_all(protocol::line(&request).as_bytes());
     let mut bytes = Vec::new();
     let longest = u64::try_from(LONGEST_LINE).unwrap_or(u64::MAX);
-    let mut reader = BufReader::new(stream).take(longest);
+    let mut reader = BufReader::new(Limited { stream, until }).take(longest);
     let read = reader.read_until(b'\n', &mut bytes);
     if request == Request::Stop {
         // The connection closes when the master's process has ended.
@@ -332,7 +387,7 @@ mod tests {
         theirs.write_all(answer.as_bytes()).unwrap();
         theirs.shutdown(std::net::Shutdown::Write).unwrap();
 
-        let result = request(&ours, Request::Reload);
+        let result = request(&ours, Request::Reload, None);
 
         let mut asked = String::new();
         BufReader::new(theirs).read_line(&mut asked).unwrap();
@@ -368,6 +423,37 @@ mod tests {
             reload("HTTP/1.1 400 Bad Request\r\n"),
             Err("unexpected answer \"HTTP/1.1 400 Bad Request\"; rgunicorn and rgunicornctl are probably of different versions".into())
         );
+    }
+
+    #[test]
+    fn a_server_that_does_not_answer_in_time_is_given_up_however_it_hangs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control");
+        let listener = UnixListener::bind(&path).unwrap();
+        let target = Target::Socket(path.clone());
+        let ask_for = |time| {
+            let until = Some(Instant::now() + time);
+            ask_until(&target, Request::Status, until).map_err(|error| error.to_string())
+        };
+        let no_answer = Err("no answer".to_owned());
+
+        // It sends a byte now and then.
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut stream, _) = listener.accept().unwrap();
+                while stream.write_all(b" ").is_ok() {
+                    thread::sleep(Duration::from_millis(20));
+                }
+            });
+            assert_eq!(ask_for(Duration::from_millis(300)), no_answer);
+        });
+
+        // It accepts nothing, and its queue is full.
+        let queued: Vec<_> = std::iter::from_fn(|| connect(&path, Some(Instant::now())).ok())
+            .take(100_000)
+            .collect();
+        assert!(!queued.is_empty());
+        assert_eq!(ask_for(Duration::from_secs(600)), no_answer);
     }
 
     #[test]

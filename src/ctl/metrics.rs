@@ -88,8 +88,8 @@ const METRICS: [Metric; 18] = [
         kind: "gauge",
         help: "Connections that workers hold, with those that are kept alive.",
         samples: |scrape| {
-            let workers = scrape.workers.iter();
-            plain(workers.map(|(worker, _)| worker.connections).sum::<u64>())
+            let held = scrape.workers.iter().map(|(worker, _)| worker.connections);
+            plain(held.fold(0, u64::saturating_add))
         },
     },
     Metric {

@@ -41,7 +41,7 @@ enum Wanted {
 pub fn run(target: &Target) -> Result<Option<Signal>, ControlError> {
     // A server that cannot be asked now is an error, later it is news.
     if *target != Target::Every {
-        client::summary(target, Some(PATIENCE))?;
+        client::summary(target, Some(Instant::now() + PATIENCE))?;
     }
     let signals = signals().map_err(|error| ControlError::Failed(error.to_string()))?;
     let terminal = Terminal::take_over().ok_or(ControlError::NoTerminal)?;
@@ -140,10 +140,11 @@ fn look(target: &Target) -> View {
 }
 
 fn site(target: &Target) -> Site {
-    let state = client::summary(target, Some(PATIENCE)).and_then(|summary| {
+    let until = Some(Instant::now() + PATIENCE);
+    let state = client::summary(target, until).and_then(|summary| {
         Ok(screen::State {
             summary,
-            workers: client::workers(target, Some(PATIENCE))?,
+            workers: client::workers(target, until)?,
         })
     });
     Site {

@@ -138,7 +138,7 @@ pub struct RequestInfo {
     pub id: String,
     pub method: String,
     /// As the client wrote it.
-    pub target: String,
+    pub path: String,
 }
 
 /// A listener, as a worker needs to know it.

@@ -7,7 +7,7 @@ use rgunicorn_link::shorten;
 /// The longest id that is taken from a request, in bytes.
 const LONGEST_ID: usize = 128;
 
-/// The longest method or target of a record, in bytes of JSON.
+/// The longest method or path of a record, in bytes of JSON.
 const LONGEST: usize = 2048;
 
 /// What a record says of a request. Used again for the next one, as it owns buffers.
@@ -19,7 +19,6 @@ pub struct NamedRequest {
     /// The method, a space, and the path.
     line: Vec<u8>,
     method_length: usize,
-    target: Vec<u8>,
 }
 
 impl NamedRequest {
@@ -29,7 +28,6 @@ impl NamedRequest {
             sent_id,
             line,
             method_length,
-            target,
         } = self;
         *number = Some(request.id());
         sent_id.clear();
@@ -39,8 +37,6 @@ impl NamedRequest {
         *method_length = line.len();
         line.push(b' ');
         line.extend_from_slice(request.path());
-        target.clear();
-        target.extend_from_slice(request.target());
     }
 
     /// The method and the path.
@@ -53,13 +49,14 @@ impl NamedRequest {
         (method, path.get(1..).unwrap_or_default())
     }
 
-    /// The fields of a record about it.
+    /// The fields of a record about it. Without the query, which may have what is secret.
     pub fn info(&self) -> RequestInfo {
         let text = |bytes: &[u8]| shorten(String::from_utf8_lossy(bytes).into_owned(), LONGEST);
+        let (method, path) = self.method_and_path();
         RequestInfo {
             id: self.id(),
-            method: text(self.method_and_path().0),
-            target: text(&self.target),
+            method: text(method),
+            path: text(path),
         }
     }
 

@@ -21,6 +21,9 @@ use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 /// The number of the pipe's end that is written to; -1 for none.
 static PIPE: AtomicI32 = AtomicI32::new(-1);
 
+/// How many bytes the pipe is to have room for: the most that the master reads.
+const ROOM: usize = 256 * 1024;
+
 /// What the master needs to ask for the stacks.
 pub struct StacksPipe {
     pub reader: OwnedFd,
@@ -45,6 +48,8 @@ fn dump_signal() -> i32 {
 pub fn install(py: Python<'_>) -> PyResult<StacksPipe> {
     let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
         .map_err(std::io::Error::from)?;
+    // So that many threads have room before the master reads. With less, the end is cut off.
+    let _ = rustix::pipe::fcntl_setpipe_size(&writer, ROOM);
     // The process's for good, and never taken off the list.
     let writer: &OwnedFd = Box::leak(Box::new(writer));
     std::mem::forget(close_on_fork::list(writer));

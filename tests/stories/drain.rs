@@ -2,6 +2,7 @@
 
 use crate::harness::{Running, Server, client::Connection};
 use nix::sys::signal::Signal;
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
@@ -146,5 +147,35 @@ fn a_listener_is_closed_while_requests_are_still_finished() {
     });
     server.write("go", "");
     assert_eq!(busy.receive().status, 200);
+    assert_eq!(server.wait_for_exit(), 0);
+}
+
+#[test]
+fn workers_share_what_waits_to_be_accepted() {
+    const WORKERS: u16 = 3;
+    let server = Server::running("slow:app")
+        .binding_a_port()
+        .workers(WORKERS)
+        .start();
+    server.wait_for_workers(WORKERS.into());
+    let busy: Vec<_> = (0..WORKERS)
+        .map(|number| server.begin_until(&format!("go{number}")))
+        .collect();
+    let waiting: Vec<_> = (0..12)
+        .map(|_| server.get_in_background("/sleep/0.3"))
+        .collect();
+
+    server.signal(Signal::SIGTERM);
+    server.wait_for_notice("STOPPING=1");
+    for number in 0..WORKERS {
+        server.write(&format!("go{number}"), "");
+    }
+
+    let served_by: BTreeSet<String> = waiting
+        .into_iter()
+        .map(|request| request.join().unwrap().unwrap().text())
+        .collect();
+    assert!(served_by.len() > 1, "{served_by:?}");
+    drop(busy);
     assert_eq!(server.wait_for_exit(), 0);
 }

@@ -8,14 +8,14 @@ use std::time::Duration;
 fn a_server_that_nobody_uses_any_more_exits_with_status_0() {
     let server = Server::running("hello:app")
         .workers(2)
-        .setting("idle_exit", "2s")
+        .setting("idle_exit", "5s")
         .start();
     assert_eq!(server.get("/").status, 200);
 
     assert_eq!(server.wait_for_exit(), 0);
 
     // A connection that was accepted in that moment is served.
-    server.wait_for_log("Stopping (no connection for 2 s): workers have 30 s to finish");
+    server.wait_for_log("Stopping (no connection for 5 s): workers have 30 s to finish");
 }
 
 #[test]
@@ -28,12 +28,12 @@ fn a_server_that_nobody_ever_used_exits_too() {
 #[test]
 fn a_request_that_takes_longer_is_finished() {
     let server = Server::running("slow:app")
-        .setting("idle_exit", "1s")
+        .setting("idle_exit", "6s")
         .start();
     let running = server.get_in_background("/until/go");
     server.wait_until("the request runs", || !server.read("go.started").is_empty());
 
-    let_pass(Duration::from_secs(4));
+    let_pass(Duration::from_secs(14));
 
     assert!(server.runs());
     server.write("go", "");
@@ -44,13 +44,13 @@ fn a_request_that_takes_longer_is_finished() {
 #[test]
 fn a_connection_that_is_kept_open_keeps_the_server() {
     let server = Server::running("hello:app")
-        .setting("idle_exit", "1s")
+        .setting("idle_exit", "6s")
         .setting("keepalive", 600)
         .start();
     let mut connection = server.connect();
     assert_eq!(connection.get("/").status, 200);
 
-    let_pass(Duration::from_secs(4));
+    let_pass(Duration::from_secs(14));
 
     assert_eq!(connection.get("/").status, 200);
     drop(connection);
@@ -60,14 +60,14 @@ fn a_connection_that_is_kept_open_keeps_the_server() {
 #[test]
 fn a_connection_that_waits_to_be_accepted_keeps_the_server() {
     let server = Server::running("hello:app")
-        .setting("idle_exit", "1s")
+        .setting("idle_exit", "6s")
         .start();
     let worker = *server.wait_for_workers(1).first().unwrap();
     processes::signal(worker, Signal::SIGSTOP);
     let mut connection = server.connect();
     connection.send("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
 
-    let_pass(Duration::from_secs(4));
+    let_pass(Duration::from_secs(14));
 
     assert!(server.runs());
     processes::signal(worker, Signal::SIGCONT);

@@ -309,7 +309,7 @@ fn one_worker_that_is_not_stopped_keeps_the_watchdog_fed() {
     let server = Server::running("slow:app")
         .workers(2)
         .setting("timeout", 0)
-        .env("WATCHDOG_USEC", "2000000")
+        .env("WATCHDOG_USEC", "6000000")
         .start();
     let stopped = *server.wait_for_workers(2).first().unwrap();
 
@@ -324,7 +324,7 @@ fn one_worker_that_is_not_stopped_keeps_the_watchdog_fed() {
 fn a_pool_that_is_merely_busy_keeps_the_watchdog_fed() {
     let server = Server::running("slow:app")
         .setting("timeout", 0)
-        .env("WATCHDOG_USEC", "2000000")
+        .env("WATCHDOG_USEC", "6000000")
         .start();
     let running = server.get_in_background("/until/go");
     server.wait_until("the request runs", || !server.read("go.started").is_empty());
@@ -338,8 +338,8 @@ fn a_pool_that_is_merely_busy_keeps_the_watchdog_fed() {
 #[track_caller]
 fn assert_is_fed_for_longer_than_workers_may_be_silent(server: &Running) {
     let before = server.notified("WATCHDOG").len();
-    server.wait_until("the watchdog is fed for ten seconds", || {
-        server.notified("WATCHDOG").len() >= before + 10
+    server.wait_until("the watchdog is fed for fifteen seconds", || {
+        server.notified("WATCHDOG").len() >= before + 5
     });
     assert!(server.notified("WATCHDOG").iter().all(|value| value == "1"));
 }

@@ -14,6 +14,7 @@ struct Terminal {
     script: Child,
     keys: ChildStdin,
     shown: Arc<Mutex<String>>,
+    reader: thread::JoinHandle<()>,
 }
 
 impl Terminal {
@@ -37,7 +38,7 @@ impl Terminal {
         let mut output = script.stdout.take().unwrap();
         let shown = Arc::new(Mutex::new(String::new()));
         let seen = Arc::clone(&shown);
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(count @ 1..) = output.read(&mut bytes) {
                 seen.lock()
@@ -49,6 +50,7 @@ impl Terminal {
             script,
             keys,
             shown,
+            reader,
         }
     }
 
@@ -68,7 +70,8 @@ impl Terminal {
     fn end(mut self, server: &Running) -> String {
         wait_until("it ends", || self.script.try_wait().unwrap().is_some());
         assert_eq!(server.read("before"), server.read("after"));
-        let shown = self.shown();
+        self.reader.join().unwrap();
+        let shown = self.shown.lock().unwrap().clone();
         // The cursor, and the screen that was there before.
         assert!(
             shown.trim_end().ends_with("\x1b[?25h\x1b[?1049l"),

@@ -82,13 +82,13 @@ pub fn the_records_about_a_request_have_its_id(lab: &Lab) {
     let tied = lab.journal(&["--unit", &site.service(), &format!("REQUEST_ID={id}")]);
     let seen: Vec<_> = tied
         .iter()
-        .map(|entry| (entry.message(), entry.field("HTTP_TARGET")))
+        .map(|entry| (entry.message(), entry.field("HTTP_PATH")))
         .collect();
     let [raised, slow, late] = &seen[..] else {
         panic!("{seen:#?}");
     };
     assert!(raised.0.starts_with("Error handling request"), "{seen:#?}");
-    assert_eq!(raised.1, "/raise?item=3");
+    assert_eq!(raised.1, "/raise");
     assert!(slow.0.contains("has run for 1 s"), "{seen:#?}");
     assert!(late.0.contains(" ended after "), "{seen:#?}");
     for entry in &tied {
@@ -101,7 +101,7 @@ pub fn the_records_about_a_request_have_its_id(lab: &Lab) {
         .enumerate()
         .map(|(before, path)| {
             connection.get(path);
-            let with_own = || lab.journal(&["--unit", &site.service(), "HTTP_TARGET=/raise"]);
+            let with_own = || lab.journal(&["--unit", &site.service(), "HTTP_PATH=/raise"]);
             wait_until("the next error is in the journal", || {
                 with_own().len() > before
             });

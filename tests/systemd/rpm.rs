@@ -1,6 +1,6 @@
 //! The RPM package: installed, upgraded and erased with rpm. The systems here are
 //! Debian, with a database of rpm that knows nothing else: so nothing is said about
-//! what a package needs, and nothing about SELinux.
+//! what a package needs, and nothing about what Fedora adds.
 
 use crate::{
     lab::{Lab, build, output_of, source, target},

@@ -124,10 +124,10 @@ fn title(site: &Site) -> String {
 /// What is wrong with a server.
 fn problem(site: &Site) -> Option<String> {
     match &site.state {
-        Err(reason) => Some(in_one_line(reason)),
+        Err(reason) => Some(first_line(reason).to_owned()),
         Ok(state) => {
             let reason = state.summary.last_reload_failure.as_ref()?;
-            Some(format!("last reload failed: {}", in_one_line(reason)))
+            Some(format!("last reload failed: {}", first_line(reason)))
         }
     }
 }
@@ -151,9 +151,13 @@ fn all(sites: &[Site], width: usize) -> String {
     tables::sites(rows, width)
 }
 
-/// The first line, without control characters: the text may be an application's.
-fn in_one_line(text: &str) -> String {
-    let first = text.lines().next().unwrap_or_default();
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+/// As much as fits, without control characters: whoever answers may have been replaced by
+/// an application.
+fn cut(line: &str, width: usize) -> String {
     let shown = |letter: char| {
         if letter.is_control() {
             '\u{fffd}'
@@ -161,11 +165,7 @@ fn in_one_line(text: &str) -> String {
             letter
         }
     };
-    first.chars().map(shown).collect()
-}
-
-fn cut(line: &str, width: usize) -> String {
-    line.chars().take(width).collect()
+    line.chars().take(width).map(shown).collect()
 }
 
 #[cfg(test)]
@@ -230,6 +230,22 @@ mod tests {
         assert_eq!(lines[1], "blog: cannot connect\u{fffd}[2J");
         assert!(lines[4].starts_with("shop  serving"), "{lines:?}");
         assert!(lines[5].starts_with("blog  -"), "{lines:?}");
+    }
+
+    #[test]
+    fn nothing_that_a_server_says_controls_the_terminal() {
+        let mut hostile = site("shop");
+        let state = hostile.state.as_mut().unwrap();
+        state.summary.state = "\x1b]52;c;eA==\x07".into();
+        state.workers[1].0.state = "\x1b[2J".into();
+        state.workers[1].0.request = Some("GET /\x1b[2J".into());
+
+        for view in [View::All(vec![site("blog")]), View::One(hostile.into())] {
+            for line in view.lines(200, 24, Colours::No) {
+                let text = line.replace("\x1b[1m", "").replace("\x1b[0m", "");
+                assert!(!text.contains(char::is_control), "{text:?}");
+            }
+        }
     }
 
     #[test]

@@ -25,6 +25,14 @@ fn poll_now(descriptors: &mut [PollFd<'_>]) -> io::Result<usize> {
     Ok(retry_on_intr(poll)?)
 }
 
+/// How much of what waits at a listener is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Share {
+    All,
+    /// Until there is a complete request.
+    OneRequest,
+}
+
 /// What is compared before a connection is accepted.
 #[derive(Debug, Clone, Copy)]
 struct Load {
@@ -143,19 +151,20 @@ impl Engine {
     /// requests may have to wait here.
     pub fn accept_all(&mut self) -> io::Result<()> {
         for index in 0..self.listeners.len() {
-            self.empty_listener(index)?;
+            self.empty_listener(index, Share::All)?;
         }
         Ok(())
     }
 
-    /// Accepts what waits at a listener that nobody else serves, and closes it then. `false`:
-    /// there was no room for all of it, and it has to be tried again.
+    /// Accepts what waits at a listener that is served no longer, and closes it then. `false`:
+    /// more waits than one request, and it has to be tried again: other workers that close it
+    /// share what waits there, and nobody can be given any of it afterwards.
     pub fn close_listener(&mut self, number: u32) -> io::Result<bool> {
         for index in 0..self.listeners.len() {
             if self.listeners[index].number != number || self.listeners[index].is_closed() {
                 continue;
             }
-            if !self.empty_listener(index)? {
+            if !self.empty_listener(index, Share::OneRequest)? {
                 return Ok(false);
             }
             self.listeners[index].close();
@@ -163,10 +172,13 @@ impl Engine {
         Ok(true)
     }
 
-    /// `false`: there is no room for another connection.
-    fn empty_listener(&mut self, index: usize) -> io::Result<bool> {
+    /// `false`: there may be more, for which there is no room or which is not ours.
+    fn empty_listener(&mut self, index: usize, share: Share) -> io::Result<bool> {
         while let Some(listener) = self.listeners.get(index) {
             if self.connections.len() >= self.parts.settings.connections {
+                return Ok(false);
+            }
+            if share == Share::OneRequest && !self.ready.is_empty() {
                 return Ok(false);
             }
             let number = listener.number;

@@ -88,10 +88,18 @@ fn bytes_of(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
     };
     // Not opened at all: opening some devices does something.
     is_file(&fs::metadata(path)?)?;
-    let file = fs::File::options()
+    let mut options = fs::File::options();
+    let file = match options
         .read(true)
         .custom_flags(OFlag::O_NONBLOCK.bits())
-        .open(path)?;
+        .open(path)
+    {
+        // A regular file, of which another process has to give a lease back first.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            options.custom_flags(0).open(path)?
+        }
+        opened => opened?,
+    };
     let metadata = file.metadata()?;
     is_file(&metadata)?;
     let mut bytes = Vec::new();

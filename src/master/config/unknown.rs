@@ -279,7 +279,7 @@ mod tests {
             ),
             (
                 "--worker",
-                "--worker is ambiguous: --workers, --worker-class, --worker-connections, --worker-dir",
+                "--worker is ambiguous: --workers, --worker-class, --worker-connections, --worker-memory-max, --worker-dir",
             ),
             ("--zzz", "unknown option --zzz; see --help"),
         ] {

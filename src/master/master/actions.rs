@@ -109,6 +109,7 @@ impl Master {
         if self.processes.has_started(id) {
             self.processes.signal_worker(id, signal);
         } else if self.processes.workers.contains_key(&id) {
+            self.count_exit(id, ExitStatus::NeverStarted);
             // If it is forked all the same, it finds its link closed and exits.
             self.pending.push_back(Event::WorkerGone {
                 worker: id,

@@ -136,7 +136,7 @@ impl Master {
 
     fn scale(&mut self, to: i64, asked: &Asked) -> Answer {
         let before = self.arbiter.summary();
-        if before.phase == Phase::Stopping {
+        if self.is_stopping() {
             return Answer::Failed(Reason::Stopping.to_string());
         }
         let possible = 1..=MOST_WORKERS;
@@ -179,7 +179,10 @@ impl Master {
             started_at: self.counters.started_at,
             worker_exits: self.counters.worker_exits(),
             reloads: self.counters.reloads,
-            log_records_dropped: self.log.dropped() + self.counters.dropped_by_workers,
+            log_records_dropped: self
+                .log
+                .dropped()
+                .saturating_add(self.counters.dropped_by_workers),
             last_reload_failure: self.reload.failure.clone(),
         }
     }

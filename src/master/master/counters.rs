@@ -48,6 +48,11 @@ impl Counters {
             .or_default() += 1;
     }
 
+    /// A worker or a fork server could not send so many records.
+    pub(super) fn records_dropped(&mut self, count: u64) {
+        self.dropped_by_workers = self.dropped_by_workers.saturating_add(count);
+    }
+
     pub(super) fn worker_exits(&self) -> BTreeMap<String, u64> {
         let exits = self.worker_exits.iter();
         exits

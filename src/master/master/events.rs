@@ -113,7 +113,7 @@ impl Master {
                     self.forget_worker(worker);
                 }
                 Ok(Received::Message(FromForkServer::Log(record), _)) => {
-                    self.counters.dropped_by_workers += record.dropped;
+                    self.counters.records_dropped(record.dropped);
                     events::relayed(process, &record);
                 }
                 Ok(Received::Nothing) => return,
@@ -139,7 +139,11 @@ impl Master {
             match link.receive() {
                 Ok(Received::Message(FromWorker::Started { pid, stacks_signal }, fds)) => {
                     let pipe = fds.into_iter().next();
-                    worker.stacks = pipe.map(|pipe| StacksPipe::new(pipe, stacks_signal));
+                    // Only the first: that one may be watched.
+                    if worker.stacks.is_none() {
+                        let pipe = pipe.map(|pipe| StacksPipe::new(pipe, stacks_signal));
+                        worker.stacks = pipe.and_then(Result::ok);
+                    }
                     let handle = match u32::try_from(pid) {
                         Ok(pid) if self.just_reaped == Some(pid) => Ok(Handle::reaped(pid)),
                         Ok(pid) => Handle::of(pid),
@@ -172,7 +176,7 @@ impl Master {
                     self.dispatch(Event::Collected(id));
                 }
                 Ok(Received::Message(FromWorker::Log(record), _)) => {
-                    self.counters.dropped_by_workers += record.dropped;
+                    self.counters.records_dropped(record.dropped);
                     events::relayed(process, &record);
                 }
                 Ok(Received::Nothing) => return,
@@ -207,7 +211,7 @@ impl Master {
         }
     }
 
-    fn count_exit(&mut self, id: WorkerId, exit: ExitStatus) {
+    pub(super) fn count_exit(&mut self, id: WorkerId, exit: ExitStatus) {
         if let (Some(worker), Some(process)) =
             (self.arbiter.worker(id), self.processes.workers.get(&id))
         {

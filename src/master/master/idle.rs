@@ -39,6 +39,11 @@ impl IdleWatch {
         }
     }
 
+    /// What was before counts no longer.
+    pub(super) fn restart(&mut self, now: Instant) {
+        self.since = now;
+    }
+
     /// How long the service has been idle.
     fn observe(&mut self, activity: Activity, now: Instant) -> Duration {
         // A connection may have come and gone since the last look.
@@ -102,6 +107,20 @@ mod tests {
             idle = watch.observe(activity, now);
         }
         idle
+    }
+
+    #[test]
+    fn a_new_limit_counts_from_its_reload() {
+        let start = Instant::now();
+        let mut watch = IdleWatch::new(start);
+        let activity = Activity {
+            requests: 0,
+            is_serving: false,
+        };
+
+        watch.restart(start + 3600 * SECOND);
+
+        assert_eq!(watch.observe(activity, start + 3601 * SECOND), SECOND);
     }
 
     #[test]

@@ -386,9 +386,10 @@ impl Processes {
 }
 
 fn add(totals: &mut Totals, counted: Reading) {
-    totals.requests += counted.requests;
-    totals.errors += counted.errors;
-    totals.bytes += counted.bytes;
+    // A worker can write anything there.
+    totals.requests = totals.requests.saturating_add(counted.requests);
+    totals.errors = totals.errors.saturating_add(counted.errors);
+    totals.bytes = totals.bytes.saturating_add(counted.bytes);
 }
 
 fn retire_order(within: Duration, idle: Idle) -> ToWorker {

@@ -93,6 +93,7 @@ impl Master {
             }
             self.log.set_level(candidate.config.loglevel.level());
             self.current = candidate;
+            self.idle_watch.restart(Instant::now());
         }
     }
 

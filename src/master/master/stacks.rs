@@ -56,7 +56,8 @@ impl Master {
                 self.wakeups.remove(&*stacks);
                 self.answer_stacks(id, text);
             }
-            // It is gone: the clients are told when it is reaped.
+            // It is gone, and the clients are told when it is reaped; or it has closed its end,
+            // and they are told at the deadline.
             Err(_) => self.wakeups.remove(&*stacks),
         }
     }

@@ -102,9 +102,13 @@ impl Arbiter {
     }
 
     /// The first order begins the drain, if there is one and anything serves; the second
-    /// ends it.
+    /// ends it. Whoever is idle has no clients to send elsewhere: a balancer must not take
+    /// it for one that is down.
     fn order_stop(&mut self, by: Requester, now: Instant) {
-        let drain = self.wanted.drain_time;
+        let drain = match by {
+            Requester::Idle(_) => Duration::ZERO,
+            Requester::Signal(_) | Requester::Control { .. } => self.wanted.drain_time,
+        };
         match self.lifecycle {
             Lifecycle::Filling | Lifecycle::Serving if !drain.is_zero() => {
                 self.report(Report::Draining(by, drain));

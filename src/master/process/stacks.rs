@@ -42,12 +42,16 @@ pub enum Stacks {
 }
 
 impl StacksPipe {
-    pub fn new(pipe: OwnedFd, signal: i32) -> Self {
-        Self {
+    /// # Errors
+    ///
+    /// If reading from it might block: the worker has made it.
+    pub fn new(pipe: OwnedFd, signal: i32) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&pipe, true)?;
+        Ok(Self {
             pipe,
             signal,
             dump: None,
-        }
+        })
     }
 
     /// Asks the worker. Before it has answered, a second question is the same as the first.
@@ -73,22 +77,17 @@ impl StacksPipe {
         Ok(true)
     }
 
-    /// Reads what has come. After [`Stacks::Complete`] and after an error, it is not asked any
-    /// more.
+    /// Reads what has come. After [`Stacks::Complete`] it is not asked any more. After an
+    /// error nothing will come: a worker that lives, and has closed its end, is given up at the
+    /// deadline.
     pub fn read(&mut self) -> io::Result<Stacks> {
         let mut left = SHARE;
         while left > 0 {
             let part = match self.read_part() {
-                Ok(part) if part.is_empty() => {
-                    self.dump = None;
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
+                Ok(part) if part.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(part) => part,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => {
-                    self.dump = None;
-                    return Err(error);
-                }
+                Err(error) => return Err(error),
             };
             left = left.saturating_sub(part.len());
             let Some(dump) = &mut self.dump else { break };
@@ -143,7 +142,7 @@ mod tests {
         let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK;
         let (reader, writer) = rustix::pipe::pipe_with(flags).unwrap();
         rustix::io::write(&writer, b"too late\0").unwrap();
-        let mut stacks = StacksPipe::new(reader, 60);
+        let mut stacks = StacksPipe::new(reader, 60).unwrap();
         assert!(stacks.ask(&Handle::reaped(1), Instant::now()).unwrap());
         (stacks, writer)
     }
@@ -178,12 +177,14 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_is_gone_ends_the_question() {
+    fn a_worker_that_has_closed_its_end_is_waited_for_until_the_deadline() {
         let (mut stacks, writer) = asked();
 
         drop(writer);
 
         assert!(stacks.read().is_err());
+        assert!(stacks.deadline().is_some());
+        assert_eq!(stacks.give_up(), "");
         assert_eq!(stacks.deadline(), None);
     }
 }

@@ -71,7 +71,7 @@ pub fn relayed(process: AppProcess, record: &Record) {
     let request = request.as_ref();
     let request_id = request.map(|request| request.id.as_str());
     let http_method = request.map(|request| request.method.as_str());
-    let http_target = request.map(|request| request.target.as_str());
+    let http_path = request.map(|request| request.path.as_str());
     // A field without a value is left out.
     macro_rules! record {
         ($level:ident) => {
@@ -81,7 +81,7 @@ pub fn relayed(process: AppProcess, record: &Record) {
                 generation,
                 request_id,
                 http_method,
-                http_target,
+                http_path,
                 "{text}",
             )
         };

@@ -47,6 +47,17 @@ fn a_stop_is_announced_at_once_and_workers_are_asked_to_leave_after_the_drain() 
 }
 
 #[test]
+fn a_pool_that_is_idle_stops_without_a_drain() {
+    let mut pool = Pool::serving(DRAINING);
+
+    let idle = Requester::Idle(SECOND);
+    pool.on(Event::Ordered(Order::Stop, idle));
+
+    assert_eq!(pool.commands(), [retire(1), retire(2)]);
+    assert_eq!(pool.arbiter.summary().phase, Phase::Stopping);
+}
+
+#[test]
 fn a_second_stop_ends_the_drain_at_once() {
     let mut pool = draining();
     pool.after(SECOND);
