@@ -39,3 +39,21 @@ fn a_rust_that_is_too_old_is_named_before_anything_is_installed_or_built() {
         assert_eq!(outcome.stdout, "", "{name}");
     }
 }
+
+#[test]
+fn haproxy_is_not_fetched_where_it_is_installed() {
+    let script = Program::new(
+        source("tests/setup-haproxy").to_str().unwrap(),
+        &["fetched"],
+    );
+    let script = with_tool(script, "haproxy", "HAProxy version 2.6.12");
+    // What would fetch it.
+    let script = with_tool(script, "apt-get", "");
+    let path = format!("{}:/usr/bin:/bin", script.folder.join("tools").display());
+    let mut script = script.env("PATH", &path);
+
+    let outcome = script.run();
+
+    assert_eq!((outcome.status, &*outcome.stderr), (0, ""));
+    assert!(!script.folder.join("fetched").exists());
+}
