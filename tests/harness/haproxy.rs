@@ -138,7 +138,7 @@ fn program() -> (PathBuf, PathBuf) {
     if let Some(program) = installed {
         return (program, PathBuf::new());
     }
-    let folder = source("target/haproxy");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("haproxy");
     let status = Command::new(source("tests/setup-haproxy"))
         .arg(&folder)
         .status()

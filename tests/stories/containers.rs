@@ -156,6 +156,19 @@ fn as_pid_1_the_master_reaps_what_others_left_and_stops_when_told() {
 }
 
 #[test]
+fn the_image_has_the_licences_of_rgunicorn_and_of_the_crates_in_it() {
+    let container = Container::start();
+    let folder = "image/usr/share/doc/rgunicorn";
+
+    let crates = (container.folder).read(&format!("{folder}/LICENSES-OF-CRATES"));
+    assert!(crates.contains("Files: vendor/httparse/"), "{crates}");
+    assert!(crates.contains("The text is in LICENSE-APACHE, beside this file."));
+    for name in ["LICENSE-APACHE", "LICENSE-MIT"] {
+        assert!(container.folder.join(folder).join(name).exists(), "{name}");
+    }
+}
+
+#[test]
 fn the_variable_port_is_bound_on_all_addresses_if_nothing_else_is_given() {
     let port = free_port();
     let server = Server::typed("hello:app")

@@ -1,15 +1,34 @@
 //! `rgunicorn-generator`, run as systemd runs it, on a folder of its own.
 
 use crate::harness::{Outcome, Program, program::RGUNICORN_GENERATOR};
-use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    time::Duration,
+};
 
-/// Runs it on `sites`, files of a folder, into the folder `units`.
-fn generated(files: &[(&str, &str)]) -> (Program, Outcome) {
+/// It with the files of the folder `sites`, which nobody else can write to, whatever
+/// the umask is.
+fn with_sites(files: &[(&str, &str)]) -> Program {
     let mut program = Program::new(RGUNICORN_GENERATOR, &["units", "early", "late", "sites"]);
     fs::create_dir(program.folder.join("sites")).unwrap();
+    set_mode(&program, "sites", 0o755);
     for (name, text) in files {
-        program = program.file(&format!("sites/{name}"), text);
+        let path = format!("sites/{name}");
+        program = program.file(&path, text);
+        set_mode(&program, &path, 0o644);
     }
+    program
+}
+
+fn set_mode(program: &Program, path: &str, mode: u32) {
+    let path = program.folder.join(path);
+    fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+}
+
+/// Runs it on these files, into the folder `units`.
+fn generated(files: &[(&str, &str)]) -> (Program, Outcome) {
+    let mut program = with_sites(files);
     let outcome = program.run();
     (program, outcome)
 }
@@ -99,9 +118,7 @@ fn a_machine_without_sites_needs_nothing() {
 
 #[test]
 fn a_folder_that_cannot_be_written_to_does_not_fail_the_boot() {
-    let mut program = Program::new(RGUNICORN_GENERATOR, &["units", "early", "late", "sites"])
-        .file("sites/shop.toml", "memory_max = \"1G\"")
-        .file("units", "a file");
+    let mut program = with_sites(&[("shop.toml", "memory_max = \"1G\"")]).file("units", "a file");
 
     let outcome = program.run();
 
@@ -112,18 +129,62 @@ fn a_folder_that_cannot_be_written_to_does_not_fail_the_boot() {
     );
 }
 
-#[test]
-fn a_file_that_others_can_write_is_reported_and_not_used() {
-    let mut program = Program::new(RGUNICORN_GENERATOR, &["units", "early", "late", "sites"])
-        .file("sites/shop.toml", "user = \"root\"");
-    let file = program.folder.join("sites/shop.toml");
-    fs::set_permissions(file, PermissionsExt::from_mode(0o666)).unwrap();
-
+/// It has read `user = "root"`, and does nothing about it but to name `what` others can
+/// write to.
+#[track_caller]
+fn assert_distrusts(mut program: Program, what: &str) {
     let outcome = program.run();
 
     assert_eq!(outcome.status, 0, "{outcome:?}");
-    assert!(outcome.stderr.contains("can write to it"), "{outcome:?}");
+    let says = format!("{what}; give it to root");
+    assert!(outcome.stderr.contains(&says), "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("can write to ") && outcome.stderr.lines().count() == 1,
+        "{outcome:?}"
+    );
     assert!(!exists(&program, "units"));
+}
+
+#[test]
+fn a_file_that_others_can_write_is_reported_and_not_used() {
+    let program = with_sites(&[("shop.toml", "user = \"root\"")]);
+    set_mode(&program, "sites/shop.toml", 0o666);
+
+    assert_distrusts(program, "can write to it");
+}
+
+#[test]
+fn a_file_that_others_can_exchange_is_reported_and_not_used() {
+    // By renaming.
+    let program = with_sites(&[("shop.toml", "user = \"root\"")]);
+    set_mode(&program, "sites", 0o2775);
+    assert_distrusts(program, "/sites");
+
+    // By a link of their own to what nobody else can write.
+    let program = with_sites(&[]);
+    let folder = program.folder.path().to_owned();
+    fs::create_dir(folder.join("shared")).unwrap();
+    fs::write(folder.join("blog.toml"), "user = \"root\"").unwrap();
+    set_mode(&program, "blog.toml", 0o644);
+    symlink("../blog.toml", folder.join("shared/shop.toml")).unwrap();
+    symlink("../shared/shop.toml", folder.join("sites/shop.toml")).unwrap();
+    set_mode(&program, "shared", 0o775);
+    assert_distrusts(program, "/shared");
+}
+
+#[test]
+fn a_link_to_a_file_that_only_root_can_exchange_is_used() {
+    let mut program = with_sites(&[]).file("blog.toml", "memory_max = \"1G\"");
+    set_mode(&program, "blog.toml", 0o644);
+    symlink("../blog.toml", program.folder.join("sites/shop.toml")).unwrap();
+
+    let outcome = program.run();
+
+    assert_eq!((outcome.status, &*outcome.stderr), (0, ""));
+    assert!(exists(
+        &program,
+        "units/rgunicorn@shop.service.d/10-rgunicorn.conf"
+    ));
 }
 
 #[test]

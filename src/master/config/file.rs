@@ -24,14 +24,6 @@ pub(crate) struct Contents {
     pub(crate) mode: u32,
 }
 
-impl Contents {
-    /// Whether nobody but `owner` and root can write to the file.
-    pub(crate) fn is_written_only_by(&self, owner: u32) -> bool {
-        const OTHERS_WRITE: u32 = 0o022;
-        (self.owner == owner || self.owner == 0) && self.mode & OTHERS_WRITE == 0
-    }
-}
-
 /// Reads `text` as the contents of a file.
 pub(crate) fn parse_contents(text: &str) -> Result<Contents, ConfigError> {
     parse(text, Path::new("rgunicorn.toml"))

@@ -14,14 +14,18 @@ pub enum BadInstance {
         "{0:?} cannot be the name of a unit; rename the file to {1:?}, which is how systemd-escape writes it"
     )]
     Characters(String, String),
-    #[error("the name is longer than {LONGEST} bytes, which no unit can have; rename the file")]
+    #[error(
+        "the name is longer than {LONGEST} bytes: the paths of the site's sockets in /run/rgunicorn \
+         would be too long; rename the file"
+    )]
     Length,
     #[error("there can be no \":\" in the name of a site; rename the file")]
     Colon,
 }
 
-/// `rgunicorn@NAME.service.d` has to be the name of a directory.
-const LONGEST: usize = 255 - "rgunicorn@.service.d".len();
+/// The paths of the sockets, `/run/rgunicorn/NAME.sock` and `/run/rgunicorn/NAME/control`,
+/// have to fit into an address, of which the last byte is zero.
+const LONGEST: usize = 107 - "/run/rgunicorn//control".len();
 
 /// The longest name that `User=rg-%i` of the service can carry.
 const LONGEST_ACCOUNT: usize = 31;
@@ -139,12 +143,23 @@ mod tests {
             refused("my shop/ä-1"),
             r#""my shop/ä-1" cannot be the name of a unit; rename the file to "my\\x20shop-\\xc3\\xa4\\x2d1", which is how systemd-escape writes it"#
         );
-        assert_eq!(Instance::new(&"a".repeat(LONGEST)).map(|_| ()), Ok(()));
         assert_eq!(
-            Instance::new(&"a".repeat(LONGEST + 1)),
-            Err(BadInstance::Length)
+            refused(&"a".repeat(85)),
+            "the name is longer than 84 bytes: the paths of the site's sockets in /run/rgunicorn \
+             would be too long; rename the file"
         );
         assert_eq!(Instance::new("a:b"), Err(BadInstance::Colon));
+    }
+
+    #[test]
+    fn the_longest_name_fits_into_the_addresses_of_both_sockets() {
+        let name = instance(&"a".repeat(84));
+        for path in [
+            format!("/run/rgunicorn/{name}.sock"),
+            format!("/run/rgunicorn/{name}/control"),
+        ] {
+            std::os::unix::net::SocketAddr::from_pathname(path).unwrap();
+        }
     }
 
     #[test]
@@ -160,7 +175,7 @@ mod tests {
             r"a\x2db".to_owned(),
             "a".repeat(29),
             "a".repeat(30),
-            "a".repeat(235),
+            "a".repeat(84),
         ];
         let accounts: Vec<_> = names.iter().map(|name| made(name).unwrap()).collect();
 

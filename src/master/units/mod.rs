@@ -7,6 +7,7 @@ mod escape;
 mod instance;
 mod listen;
 mod site;
+mod trust;
 
 pub use drop_ins::{DropIns, MARK, digest};
 pub use instance::{BadInstance, Instance};

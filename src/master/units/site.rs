@@ -2,6 +2,7 @@
 
 use super::drop_ins::{self, DropIns};
 use super::instance::Instance;
+use super::trust;
 use crate::config::{Contents, Partial, parse_contents, read_contents};
 use std::path::Path;
 
@@ -15,13 +16,14 @@ pub enum Manager {
 }
 
 impl Manager {
-    fn distrust(self) -> String {
+    /// `what` others can write to.
+    fn distrust(self, what: &str) -> String {
         let account = match self {
             Self::System => "root",
             Self::User => "its user",
         };
         format!(
-            "its settings for units have no effect, as others than {account} can write to it; \
+            "its settings for units have no effect, as others than {account} can write to {what}; \
              give it to {account}, and take write permission from group and others"
         )
     }
@@ -63,13 +65,17 @@ impl Site {
             Err(error) => (Contents::default(), vec![error.to_string()]),
         };
         problems.extend(contents.errors.iter().map(ToString::to_string));
-        let trusted = contents.is_written_only_by(owner);
+        // Who writes the file, or puts another in its place, could otherwise have
+        // systemd read any file, and run the site in any account.
+        let foreign = if trust::is_written_only_by(owner, contents.owner, contents.mode) {
+            trust::foreign_directory(path, owner).map(|directory| directory.display().to_string())
+        } else {
+            Some("it".to_owned())
+        };
         let mut settings = contents.settings;
-        // Who writes the file could otherwise have systemd read any file, and run the
-        // site in any account.
-        if !trusted {
+        if let Some(what) = foreign {
             if drop_ins::has_any(&settings) {
-                problems.push(named(&manager.distrust()));
+                problems.push(named(&manager.distrust(&what)));
             }
             settings = Partial::default();
         }
