@@ -141,7 +141,7 @@ fn a_flask_application_of_the_environment_is_served_and_controlled() {
     isolate(&mut ctl, server.folder());
     ctl.env("RUNTIME_DIRECTORY", server.folder().join("run"));
     output_of(ctl.arg("reload"));
-    assert!(server.stderr().contains("generation 2 serves"));
+    server.wait_for_log("generation 2 serves");
     assert_eq!(server.get("/?name=you").text(), "<h1>Hello, you!</h1>");
 }
 
