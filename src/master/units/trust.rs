@@ -81,6 +81,7 @@ mod tests {
     /// `sites/shop.toml`, the file of another site, and a folder that a group can write to.
     fn folder() -> TempDir {
         let folder = tempfile::tempdir().unwrap();
+        set_mode(&folder, "", 0o755);
         for (name, mode) in [("sites", 0o755), ("own", 0o755), ("shared", 0o2775)] {
             fs::create_dir(folder.path().join(name)).unwrap();
             set_mode(&folder, name, mode);

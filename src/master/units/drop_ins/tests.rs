@@ -5,10 +5,11 @@ use proptest::prelude::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-/// As a umask of 002 must not leave it.
+/// Nobody else can write to the file and its folder, whatever the umask is.
 fn write_owned(file: &Path, text: &str) {
     fs::write(file, text).unwrap();
     fs::set_permissions(file, PermissionsExt::from_mode(0o644)).unwrap();
+    fs::set_permissions(file.parent().unwrap(), PermissionsExt::from_mode(0o755)).unwrap();
 }
 
 /// The site of that name with that file.
@@ -141,7 +142,7 @@ fn a_file_that_others_can_write_decides_nothing() {
         (0o640, own, true),
     ] {
         for (text, is_told) in [("user = \"root\"", true), ("workers = 2", false)] {
-            fs::write(&file, text).unwrap();
+            write_owned(&file, text);
             fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
 
             let site = Site::read(&file, Manager::System, owner).unwrap().unwrap();
