@@ -358,7 +358,9 @@ settings! {
         ///
         /// GET and HEAD requests for it get 200 while the pool serves, also when
         /// all workers are busy, and 503 as soon as it is told to stop. They do
-        /// not count as requests. A query is ignored.
+        /// not count as requests. A query is ignored. To answer them, busy
+        /// workers accept connections: the requests of these wait in a worker,
+        /// and are lost with it if it crashes or is killed.
         health_path: Option<HealthPath> = None, ["--health-path"], "PATH", Reload,
             otherwise "none", example r#""/health""#;
     }
@@ -503,7 +505,8 @@ settings! {
         /// A number of seconds, or a time such as `5min` or `1h 30min`. Only
         /// with the sockets of a socket unit: the next connection starts the
         /// service again, and none is lost. A connection that is kept alive
-        /// counts as long as it is open.
+        /// counts as long as it is open. The checks of a balancer, each on a
+        /// connection of its own, do not keep the service.
         idle_exit: TimeSpan = TimeSpan::NEVER, ["--idle-exit"], "TIME", Reload;
 
         /// The name of the processes in a process listing.

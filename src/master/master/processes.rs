@@ -142,7 +142,8 @@ impl Processes {
     }
 
     /// Closes what the workers close as well, once they have accepted what waits there:
-    /// from then on clients are refused, and turn to another server at once.
+    /// from then on clients are refused, and turn to another server at once. What systemd
+    /// has stored it keeps open for the next start, and at a stop until the unit has ended.
     pub(super) fn close_own_listeners(&mut self) {
         self.listeners.retain(|listener| !listener.closes_at_stop());
     }
