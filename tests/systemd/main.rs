@@ -61,6 +61,7 @@ stories! {
     packages:
         an_upgrade_under_load_loses_no_request_and_a_purge_leaves_nothing
         a_purge_of_a_package_that_was_never_used_leaves_nothing
+        a_purge_goes_into_no_folder_that_the_administrator_has_linked
         a_site_that_does_not_start_again_does_not_fail_the_upgrade;
     rpm:
         an_upgrade_of_the_rpm_loses_no_request_and_an_erasure_leaves_nothing

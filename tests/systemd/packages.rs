@@ -44,7 +44,7 @@ pub fn an_upgrade_under_load_loses_no_request_and_a_purge_leaves_nothing(lab: &L
     assert_eq!(stopped.show_socket("ActiveState"), "inactive");
 
     // Its data stays, and so do the files that the administrator has written.
-    lab.write("/var/lib/rgunicorn/shop/orders", "1");
+    keep_data(lab);
     lab.must("dpkg --remove rgunicorn");
     wait_until("systemd has forgotten the sites", || {
         lab.must("systemctl list-units --all --plain --no-legend rgunicorn@*")
@@ -52,12 +52,29 @@ pub fn an_upgrade_under_load_loses_no_request_and_a_purge_leaves_nothing(lab: &L
     });
     assert_eq!(lab.must("find /etc/systemd/system -xtype l"), "");
     lab.must("dpkg --purge rgunicorn");
-    assert!(lab.has("/var/lib/rgunicorn/shop/orders"));
+    assert_data_is_kept(lab);
     assert!(lab.has("/etc/rgunicorn/shop.toml"));
+    assert!(!lab.has("/var/lib/rgunicorn/stopped"));
 
     lab.must("rm -r /etc/rgunicorn /var/lib/rgunicorn /var/lib/private/rgunicorn");
     assert_eq!(lab.must(FIND_LEFT), "");
     assert_eq!(lab.run(&["dpkg", "--status", "rgunicorn"]).status, Some(1));
+}
+
+/// Has the site `shop` keep a file, an empty directory and a link to nothing.
+pub fn keep_data(lab: &Lab) {
+    lab.write("/var/lib/rgunicorn/shop/orders", "1");
+    lab.must("mkdir -p /var/lib/rgunicorn/shop/mail/new");
+    lab.must("ln -s nowhere /var/lib/rgunicorn/shop/mail/lock");
+}
+
+#[track_caller]
+pub fn assert_data_is_kept(lab: &Lab) {
+    assert!(lab.has("/var/lib/rgunicorn/shop/orders"));
+    assert_eq!(
+        lab.must("find /var/lib/rgunicorn/shop/mail/new /var/lib/rgunicorn/shop/mail/lock"),
+        "/var/lib/rgunicorn/shop/mail/new\n/var/lib/rgunicorn/shop/mail/lock"
+    );
 }
 
 pub fn a_purge_of_a_package_that_was_never_used_leaves_nothing(lab: &Lab) {
@@ -66,6 +83,18 @@ pub fn a_purge_of_a_package_that_was_never_used_leaves_nothing(lab: &Lab) {
 
     lab.must("dpkg --purge rgunicorn");
 
+    assert_eq!(lab.must(FIND_LEFT), "");
+}
+
+pub fn a_purge_goes_into_no_folder_that_the_administrator_has_linked(lab: &Lab) {
+    install(lab, old_package());
+    lab.must("mkdir -p /srv/data/shop/empty");
+    lab.must("ln -s /srv/data /var/lib/rgunicorn");
+
+    lab.must("dpkg --purge rgunicorn");
+
+    assert!(lab.has("/srv/data/shop/empty"));
+    lab.must("rm /var/lib/rgunicorn");
     assert_eq!(lab.must(FIND_LEFT), "");
 }
 

@@ -4,7 +4,9 @@
 
 use crate::{
     lab::{Lab, build, output_of, source, target},
-    packages::{FIND_LEFT, NEW_REVISION, make_package, old_package},
+    packages::{
+        FIND_LEFT, NEW_REVISION, assert_data_is_kept, keep_data, make_package, old_package,
+    },
     site::APP,
     wait::wait_until,
 };
@@ -45,14 +47,14 @@ pub fn an_upgrade_of_the_rpm_loses_no_request_and_an_erasure_leaves_nothing(lab:
     assert_eq!(lab.must("rpm --verify --nodeps rgunicorn"), "");
 
     // Its data stays, and so do the files that the administrator has written.
-    lab.write("/var/lib/rgunicorn/shop/orders", "1");
+    keep_data(lab);
     lab.must("rpm --erase rgunicorn");
     wait_until("systemd has forgotten the sites", || {
         lab.must("systemctl list-units --all --plain --no-legend rgunicorn@*")
             .is_empty()
     });
     assert_eq!(lab.must("find /etc/systemd/system -xtype l"), "");
-    assert!(lab.has("/var/lib/rgunicorn/shop/orders"));
+    assert_data_is_kept(lab);
     assert!(lab.has("/etc/rgunicorn/shop.toml"));
     lab.must("rm -r /etc/rgunicorn /var/lib/rgunicorn /var/lib/private/rgunicorn");
     assert_eq!(lab.must(FIND_LEFT), "");
