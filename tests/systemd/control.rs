@@ -3,12 +3,10 @@
 use crate::{lab::Lab, site::APP};
 
 /// The privilege that the service rgunicorn-metrics has, for a command of any account.
-const PASSING: &str = "--clear-groups --inh-caps=-all,+dac_read_search \
+pub const PASSING: &str = "--clear-groups --inh-caps=-all,+dac_read_search \
                        --ambient-caps=+dac_read_search";
 
 pub fn the_account_of_the_metrics_gets_figures_and_nobody_else_anything(lab: &Lab) {
-    lab.write("/etc/sysusers.d/metrics.conf", "u rgunicorn-metrics - -\n");
-    lab.must("systemd-sysusers");
     let site = lab.site("shop", APP).start();
     let folder = "/run/rgunicorn/shop";
     let mode = || lab.must(&format!("stat --format=%a {folder}/control"));
@@ -85,7 +83,7 @@ pub fn the_account_of_the_metrics_gets_figures_and_nobody_else_anything(lab: &La
 }
 
 pub fn a_path_under_way_is_for_root_and_the_site_only(lab: &Lab) {
-    lab.write("/etc/sysusers.d/metrics.conf", "u rgunicorn-metrics - -\n");
+    lab.must("sed -i /^rgunicorn-metrics:/d /etc/passwd /etc/shadow /etc/group /etc/gshadow");
     let app = APP.replace(
         "time.sleep(2)",
         "os.read(os.open('/run/rgunicorn/shop/go', os.O_RDONLY), 1)",
@@ -93,8 +91,11 @@ pub fn a_path_under_way_is_for_root_and_the_site_only(lab: &Lab) {
     let site = lab.site("shop", &app).start();
     lab.must("mkfifo --mode=644 /run/rgunicorn/shop/go");
     // An account that is made later is admitted by a reload.
+    let mode = || lab.must("stat --format=%a /run/rgunicorn/shop/control");
+    assert_eq!(mode(), "600");
     lab.must("systemd-sysusers");
     site.reload();
+    assert_eq!(mode(), "606");
     lab.must("systemd-run --collect --unit=client curl --silent --unix-socket /run/rgunicorn/shop.sock http://shop/slow");
     let workers = "rgunicornctl -i shop workers --json";
     crate::wait::wait_until("the request runs", || {
