@@ -6,10 +6,10 @@ use crate::control::{Asked, Awaited};
 use crate::listeners::{Listener, Origin};
 use crate::log::events;
 use crate::pool::{Event, MOST_WORKERS, Order, Phase, Reason, Requester, State, Worker, WorkerId};
-use rgunicorn_link::protocol::ListenAddress;
+use rgunicorn_link::protocol::{ListenAddress, millis};
 use rgunicorn_link::scoreboard::now_ms;
 use std::fmt::Write;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 impl Master {
     pub(super) fn handle_request(&mut self, number: u32, asked: &Asked) {
@@ -121,7 +121,7 @@ impl Master {
     pub(super) fn answer_replaced(&mut self, id: WorkerId, what: &str) {
         let awaited = Awaited::Replaced(id);
         if let Some(control) = (self.control.as_mut()).filter(|control| control.waits(awaited)) {
-            let workers = counted_workers(self.arbiter.summary().ready);
+            let workers = events::counted(self.arbiter.summary().ready, "worker");
             let result = format!("worker {id} {what}; {workers} ready");
             control.happened(awaited, &Answer::Done(result));
         }
@@ -149,7 +149,7 @@ impl Master {
         events::control_request(&format!("scale {to}"), asked.pid, asked.uid);
         let by = Requester::Control { pid: asked.pid };
         self.dispatch(Event::Ordered(Order::Scale(to), by));
-        let now = counted_workers(to.into());
+        let now = events::counted(to, "worker");
         Answer::Done(if usize::from(to) == before.wanted {
             format!("{now} wanted, as before")
         } else {
@@ -231,8 +231,8 @@ impl Master {
 
     /// As many listeners as fit into an answer, without the first `from`.
     fn listeners_from(&self, from: u32) -> protocol::Listeners {
-        let rows = (0..).zip(self.processes.listeners().iter().map(listener_row));
-        let (listeners, next) = protocol::fitting(rows.filter(|(number, _)| *number >= from));
+        let rows = self.processes.listeners().iter().map(listener_row);
+        let (listeners, next) = protocol::fitting_from(from, rows);
         protocol::Listeners { listeners, next }
     }
 }
@@ -313,15 +313,6 @@ fn worker_state(state: State, is_busy: bool) -> &'static str {
         State::Aborted { .. } => "aborted",
         State::Killed { .. } => "killed",
     }
-}
-
-fn counted_workers(count: usize) -> String {
-    let s = if count == 1 { "" } else { "s" };
-    format!("{count} worker{s}")
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

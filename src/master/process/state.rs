@@ -1,32 +1,54 @@
-//! Whether a process was stopped by a signal.
+//! What the kernel says a process is doing.
 
-/// Whether no signal but SIGCONT and SIGKILL reaches the process: SIGSTOP or SIGTSTP
-/// stopped it. One that a debugger holds is not meant.
-pub fn is_stopped(pid: u32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| state(&stat) == Some('T'))
+use std::fs;
+
+/// The state of a process in the kernel's words, for instance `T (stopped)`. `None`: it is
+/// gone.
+pub fn state(pid: u32) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let state = status
+        .lines()
+        .find_map(|line| line.strip_prefix("State:"))?;
+    Some(state.trim().to_owned())
 }
 
-/// The state in a line of `/proc/PID/stat`. Before it stands a name in parentheses,
-/// which may hold anything.
-fn state(stat: &str) -> Option<char> {
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.trim_start().chars().next()
+/// Whether no signal but SIGCONT and SIGKILL reaches the process: SIGSTOP or SIGTSTP
+/// stopped it. One that a debugger holds is not meant: its state is `t`.
+pub fn is_stopped(pid: u32) -> bool {
+    state(pid).is_some_and(|state| state.starts_with('T'))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::Command;
 
     #[test]
-    fn the_state_follows_the_name() {
-        assert_eq!(state("7 (python3) T 1 7 7 0"), Some('T'));
-        assert_eq!(state("7 (a) T (b) S 1 7 7 0"), Some('S'));
-        assert_eq!(state("7 (python3)"), None);
-        assert_eq!(state(""), None);
+    fn the_state_of_a_process_is_the_kernels_words() {
+        let state = state(std::process::id()).unwrap();
+
+        assert!(state.starts_with(['R', 'S']), "{state}");
+        assert!(state.ends_with(')'), "{state}");
+        assert!(!is_stopped(std::process::id()));
     }
 
     #[test]
-    fn this_process_is_not_stopped() {
-        assert!(!is_stopped(std::process::id()));
+    fn a_process_that_is_gone_has_no_state() {
+        assert_eq!(state(u32::MAX), None);
+        assert!(!is_stopped(u32::MAX));
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_is_known_whatever_its_name() {
+        let script = "printf 'a) S (' >/proc/self/comm; kill -STOP $$";
+        let mut child = Command::new("sh").args(["-c", script]).spawn().unwrap();
+
+        while !is_stopped(child.id()) {
+            std::thread::yield_now();
+            assert!(child.try_wait().unwrap().is_none());
+        }
+
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }
