@@ -2,7 +2,7 @@
 //! connects and says nothing, or is slow, never keeps another one out: those
 //! that have not asked are few, have little time, and make room for newcomers.
 
-use super::protocol::{self, Answer, LONGEST_LINE, Request};
+use super::protocol::{self, Answer, LONGEST_LINE, Line, Request};
 use crate::listeners::{NotListening, SocketFile};
 use crate::pool::{ReloadId, WorkerId};
 use crate::wakeups::{Source, Wakeups};
@@ -60,6 +60,8 @@ enum Accepting {
 struct Client {
     stream: UnixStream,
     state: State,
+    /// It asked for the outcome in fields.
+    fields: bool,
 }
 
 #[derive(Debug)]
@@ -142,7 +144,12 @@ impl Server {
                     received: Vec::new(),
                     until: now + REQUEST_TIMEOUT,
                 };
-                self.clients.insert(number, Client { stream, state });
+                let client = Client {
+                    stream,
+                    state,
+                    fields: false,
+                };
+                self.clients.insert(number, client);
                 Ok(())
             }
             Err(error) if is_passing(&error) => Ok(()),
@@ -225,12 +232,13 @@ impl Server {
         let line = String::from_utf8_lossy(&received[..end]).into_owned();
         client.state = State::Asked;
         let credentials = rustix::net::sockopt::socket_peercred(&client.stream).ok();
-        let Ok(request) = protocol::parse(&line) else {
+        let Ok(asked) = protocol::parse::<Line>(&line) else {
             self.fail(number, &not_known(&line));
             return None;
         };
+        client.fields = asked.fields;
         Some(Asked {
-            request,
+            request: asked.request,
             pid: credentials.map_or(0, |peer| peer.pid.as_raw_nonzero().get().unsigned_abs()),
             uid: credentials.map_or(u32::MAX, |peer| peer.uid.as_raw()),
         })
@@ -319,7 +327,7 @@ impl Client {
 
     /// The socket's buffer takes an answer whole, unless the client has left.
     fn send(&self, answer: &Answer) {
-        let line = protocol::line(&answer.shortened());
+        let line = protocol::line(&answer.for_client(self.fields).shortened());
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         while rustix::net::send(&self.stream, line.as_bytes(), flags) == Err(Errno::INTR) {}
     }

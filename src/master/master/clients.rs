@@ -1,8 +1,8 @@
 //! What clients of the control socket ask is answered.
 
 use super::Master;
-use crate::control::protocol::{self, Answer, Request};
-use crate::control::{Asked, Awaited};
+use crate::control::protocol::{self, Answer, Outcome, Request};
+use crate::control::{Asked, Awaited, Server};
 use crate::listeners::{Listener, Origin};
 use crate::log::events;
 use crate::pool::{Event, MOST_WORKERS, Order, Phase, Reason, Requester, State, Worker, WorkerId};
@@ -91,7 +91,19 @@ impl Master {
     /// Every other process is gone.
     pub(super) fn answer_stop(&mut self) {
         if let Some(control) = &mut self.control {
-            control.stopped(&Answer::Done("stopped".to_owned()));
+            let outcome = Outcome::of("stopped".to_owned());
+            control.stopped(&Answer::Outcome(outcome));
+        }
+    }
+
+    /// An order has come to this, and the server is in this state.
+    pub(super) fn outcome(&self, message: String) -> Outcome {
+        let summary = self.arbiter.summary();
+        Outcome {
+            generation: Some(summary.generation.0),
+            workers_wanted: Some(summary.wanted as u64),
+            workers_ready: Some(summary.ready as u64),
+            ..Outcome::of(message)
         }
     }
 
@@ -120,10 +132,17 @@ impl Master {
     /// Answers those who wait for a worker to be replaced, if any do. `what` it does now.
     pub(super) fn answer_replaced(&mut self, id: WorkerId, what: &str) {
         let awaited = Awaited::Replaced(id);
-        if let Some(control) = (self.control.as_mut()).filter(|control| control.waits(awaited)) {
-            let workers = events::counted(self.arbiter.summary().ready, "worker");
-            let result = format!("worker {id} {what}; {workers} ready");
-            control.happened(awaited, &Answer::Done(result));
+        let waits = |control: &Server| control.waits(awaited);
+        if !self.control.as_ref().is_some_and(waits) {
+            return;
+        }
+        let workers = events::counted(self.arbiter.summary().ready, "worker");
+        let outcome = Outcome {
+            worker: Some(id.0),
+            ..self.outcome(format!("worker {id} {what}; {workers} ready"))
+        };
+        if let Some(control) = &mut self.control {
+            control.happened(awaited, &Answer::Outcome(outcome));
         }
     }
 
@@ -135,26 +154,29 @@ impl Master {
     }
 
     fn scale(&mut self, to: i64, asked: &Asked) -> Answer {
-        let before = self.arbiter.summary();
+        let before = self.arbiter.summary().wanted;
         if self.is_stopping() {
             return Answer::Failed(Reason::Stopping.to_string());
         }
         let possible = 1..=MOST_WORKERS;
         let Some(to) = u16::try_from(to).ok().filter(|to| possible.contains(to)) else {
             return Answer::Failed(format!(
-                "{to} workers are not possible, only 1 to {MOST_WORKERS}; wanted now: {}",
-                before.wanted
+                "{to} workers are not possible, only 1 to {MOST_WORKERS}; wanted now: {before}"
             ));
         };
         events::control_request(&format!("scale {to}"), asked.pid, asked.uid);
         let by = Requester::Control { pid: asked.pid };
         self.dispatch(Event::Ordered(Order::Scale(to), by));
         let now = events::counted(to, "worker");
-        Answer::Done(if usize::from(to) == before.wanted {
+        let message = if usize::from(to) == before {
             format!("{now} wanted, as before")
         } else {
-            let before = before.wanted;
             format!("{now} wanted instead of {before}, until the next reload")
+        };
+        Answer::Outcome(Outcome {
+            workers_wanted: Some(to.into()),
+            workers_wanted_before: Some(before as u64),
+            ..self.outcome(message)
         })
     }
 
