@@ -32,7 +32,7 @@ end
 
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
-complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -s j -l json -d 'Print JSON: for status, workers, listeners, config and stacks'
+complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -s V -l version -d 'Print the version'
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -s h -l help -d 'Print this help'
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -f -a "reload" -d 'Load code and configuration anew; returns when the new workers serve'
@@ -48,34 +48,34 @@ complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -f -a "restart-w
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -f -a "stop" -d 'Let running requests finish, and stop; returns when the server has ended'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand reload" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand reload" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
-complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand reload" -s j -l json -d 'Print JSON: for status, workers, listeners, config and stacks'
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand reload" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand status" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand status" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
-complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand status" -s j -l json -d 'Print JSON: for status, workers, listeners, config and stacks'
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand status" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand workers" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand workers" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
-complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand workers" -s j -l json -d 'Print JSON: for status, workers, listeners, config and stacks'
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand workers" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand listeners" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand listeners" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
-complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand listeners" -s j -l json -d 'Print JSON: for status, workers, listeners, config and stacks'
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand listeners" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand config" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand config" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
-complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand config" -s j -l json -d 'Print JSON: for status, workers, listeners, config and stacks'
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand config" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stacks" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stacks" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
-complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stacks" -s j -l json -d 'Print JSON: for status, workers, listeners, config and stacks'
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stacks" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand metrics" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand metrics" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
-complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand metrics" -s j -l json -d 'Print JSON: for status, workers, listeners, config and stacks'
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand metrics" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand top" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand top" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
-complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand top" -s j -l json -d 'Print JSON: for status, workers, listeners, config and stacks'
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand top" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand scale" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand scale" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
-complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand scale" -s j -l json -d 'Print JSON: for status, workers, listeners, config and stacks'
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand scale" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand restart-worker" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand restart-worker" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
-complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand restart-worker" -s j -l json -d 'Print JSON: for status, workers, listeners, config and stacks'
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand restart-worker" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stop" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stop" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
-complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stop" -s j -l json -d 'Print JSON: for status, workers, listeners, config and stacks'
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stop" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'

@@ -8,13 +8,15 @@
 //! ← {"done":"generation 8 serves"}          or {"failed":"…"}
 //! → {"command":"workers"}
 //! ← {"workers":{"master_pid":70,"workers":[{"worker":1, …}],"next":null}}
+//! → {"command":"reload","fields":true}
+//! ← {"outcome":{"message":"generation 8 serves","generation":8, …}}
 //! ```
 //!
 //! A list that is longer than a line is answered in parts: `next` is what to ask `from`
 //! for the following one, in a connection of its own.
 
 pub use crate::rows::{
-    Listener, Listeners, ReloadCounts, Setting, Settings, Stacks, Summary, Worker, Workers,
+    Listener, Listeners, Outcome, ReloadCounts, Setting, Settings, Stacks, Summary, Worker, Workers,
 };
 use rgunicorn_link::shorten;
 use serde::{Deserialize, Serialize};
@@ -76,6 +78,17 @@ impl Request {
     }
 }
 
+/// The line of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    #[serde(flatten)]
+    pub request: Request,
+    /// An order is answered with an [`Answer::Outcome`]: it would be with [`Answer::Done`],
+    /// as one to a master that does not know this yet is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fields: bool,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
@@ -83,6 +96,8 @@ pub enum Answer {
     Done(String),
     /// With the reason.
     Failed(String),
+    /// What an order has come to, only for a client that asks for fields.
+    Outcome(Outcome),
     Summary(Summary),
     Workers(Workers),
     Listeners(Listeners),
@@ -112,7 +127,24 @@ pub fn fitting<T: Serialize>(rows: impl Iterator<Item = (u32, T)>) -> (Vec<T>, O
     (taken, None)
 }
 
+/// The same of all rows but the first `from`.
+pub fn fitting_from<T: Serialize>(
+    from: u32,
+    rows: impl IntoIterator<Item = T>,
+) -> (Vec<T>, Option<u32>) {
+    fitting((0..).zip(rows).filter(|(number, _)| *number >= from))
+}
+
 impl Answer {
+    /// This answer as a client wants it that asked for fields, or did not.
+    #[must_use]
+    pub fn for_client(&self, fields: bool) -> Self {
+        match self {
+            Self::Outcome(outcome) if !fields => Self::Done(outcome.message.clone()),
+            other => other.clone(),
+        }
+    }
+
     /// This answer, cut so that its line is not longer than [`LONGEST_LINE`]: an error
     /// message may quote a value of any length.
     #[must_use]
@@ -138,7 +170,9 @@ impl Answer {
                     ..stacks.clone()
                 })
             }
-            Self::Workers(_) | Self::Listeners(_) | Self::Settings(_) => self.clone(),
+            Self::Outcome(_) | Self::Workers(_) | Self::Listeners(_) | Self::Settings(_) => {
+                self.clone()
+            }
         }
     }
 }
@@ -184,6 +218,19 @@ mod tests {
             "{\"command\":\"stacks\",\"id\":7}\n"
         );
         assert_eq!(line(&Request::Stop), "{\"command\":\"stop\"}\n");
+        let asked = |fields| Line {
+            request: Request::Scale { workers: 3 },
+            fields,
+        };
+        assert_eq!(line(&asked(false)), line(&asked(false).request));
+        assert_eq!(
+            line(&asked(true)),
+            "{\"command\":\"scale\",\"workers\":3,\"fields\":true}\n"
+        );
+        assert_eq!(
+            line(&Answer::Outcome(Outcome::of("x".into()))),
+            "{\"outcome\":{\"message\":\"x\"}}\n"
+        );
         assert_eq!(
             line(&Answer::Failed("a\nb".into())),
             "{\"failed\":\"a\\nb\"}\n"
@@ -200,6 +247,27 @@ mod tests {
         );
         let answer = Answer::Failed("no".into());
         assert_eq!(parse::<Answer>(&line(&answer)).ok(), Some(answer));
+    }
+
+    #[test]
+    fn fields_are_sent_only_to_a_client_that_asks_for_them() {
+        let answer = Answer::Outcome(Outcome {
+            generation: Some(2),
+            ..Outcome::of("x".into())
+        });
+        assert_eq!(answer.for_client(true), answer);
+        assert_eq!(answer.for_client(false), Answer::Done("x".into()));
+
+        for (text, fields) in [
+            ("{\"command\":\"reload\"}\n", false),
+            ("{\"command\":\"reload\",\"fields\":true}\n", true),
+        ] {
+            let request = Request::Reload;
+            assert_eq!(parse::<Line>(text).ok(), Some(Line { request, fields }));
+            // A master that knows nothing of them.
+            assert_eq!(parse::<Request>(text).ok(), Some(request));
+        }
+        assert!(parse::<Line>("{\"command\":\"dance\"}").is_err());
     }
 
     #[test]

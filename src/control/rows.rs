@@ -54,6 +54,39 @@ pub struct ReloadCounts {
     pub last_at: Option<u64>,
 }
 
+/// What an order has come to. These names are also those of `rgunicornctl reload --json`,
+/// and of the others that change something.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Outcome {
+    /// What is printed without `--json`.
+    pub message: String,
+    /// The generation that serves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers_wanted: Option<u64>,
+    /// Of `scale`: how many were wanted before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers_wanted_before: Option<u64>,
+    /// Those that serve, of any generation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers_ready: Option<u64>,
+    /// Of `restart-worker`: the number of the one that is replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<u32>,
+}
+
+impl Outcome {
+    /// Of which nothing else is known.
+    pub fn of(message: String) -> Self {
+        Self {
+            message,
+            ..Self::default()
+        }
+    }
+}
+
 /// Workers in the order of their numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -64,6 +64,8 @@ pub enum Format {
     Prometheus,
     /// In a terminal, again and again.
     Screen,
+    /// The same as JSON: one look.
+    JsonOnce,
 }
 
 /// Reads `words`, the first of which is the program's name.
@@ -87,28 +89,17 @@ where
     let name = entry.name;
     let operand = matches.get_one::<String>("operand").map(String::as_str);
     let request = entry.request(operand).map_err(Stop::usage_error)?;
-    let (request, format) = match (request, matches.get_flag("json")) {
-        (request, false) => (request, entry.format()),
-        (_, true) if matches!(entry.format(), Format::Prometheus | Format::Screen) => {
-            return Err(Stop::usage_error(format!("{name} has no --json")));
+    let (request, format) = match (entry.format(), matches.get_flag("json")) {
+        (format, false) => (request, format),
+        (Format::Text, true) if request == Request::Status => (Request::Summary, Format::Json),
+        (Format::Text | Format::Json, true) => (request, Format::Json),
+        (Format::Screen | Format::JsonOnce, true) => (request, Format::JsonOnce),
+        (Format::Prometheus, true) => {
+            return Err(Stop::usage_error(format!(
+                "{name} has no --json, it prints the format of Prometheus; status, workers and \
+                 listeners have the same as JSON"
+            )));
         }
-        (Request::Status, true) => (Request::Summary, Format::Json),
-        (
-            Request::Summary
-            | Request::Workers { .. }
-            | Request::Listeners { .. }
-            | Request::Config { .. }
-            | Request::Stacks { .. },
-            true,
-        ) => (request, Format::Json),
-        (
-            Request::Reload
-            | Request::Scale { .. }
-            | Request::ScaleBy { .. }
-            | Request::RestartWorker { .. }
-            | Request::Stop,
-            true,
-        ) => return Err(Stop::usage_error(format!("{name} has no --json"))),
     };
     let socket = matches.get_one::<PathBuf>("socket");
     let instance = matches.get_one::<String>("instance");
@@ -116,7 +107,7 @@ where
         (Some(path), _, _) => Target::Socket(path.clone()),
         (None, Some(name), _) => Target::Instance(instance_name(name)?),
         (None, None, Some(directory)) => Target::Unit(directory.clone()),
-        (None, None, None) if format == Format::Screen => Target::Every,
+        (None, None, None) if matches!(format, Format::Screen | Format::JsonOnce) => Target::Every,
         (None, None, None) => {
             return Err(Stop::usage_error(format!(
                 "no server given: for rgunicorn@NAME.service type `rgunicornctl --instance NAME \
@@ -193,7 +184,7 @@ pub fn command() -> Command {
                 .short('j')
                 .long("json")
                 .action(ArgAction::SetTrue)
-                .help("Print JSON: for status, workers, listeners, config and stacks"),
+                .help("Print one line of JSON, also for a failure; not for metrics"),
             Arg::new("version")
                 .short('V')
                 .long("version")
@@ -276,6 +267,16 @@ mod tests {
     }
 
     #[test]
+    fn orders_have_json_too() {
+        for word in ["reload", "scale +1", "restart-worker 3", "stop"] {
+            let text = parsed(&format!("-i site {word}"), None).unwrap();
+            let json = parsed(&format!("-i site {word} --json"), None).unwrap();
+            assert_eq!(json.request, text.request);
+            assert_eq!((text.format, json.format), (Format::Text, Format::Json));
+        }
+    }
+
+    #[test]
     fn workers_are_counted_absolutely_or_from_how_many_there_are() {
         for (word, request) in [
             ("4", Request::Scale { workers: 4 }),
@@ -305,6 +306,11 @@ mod tests {
         assert_eq!(parsed("top", None).unwrap().target, Target::Every);
         let one = parsed("top -i site", None).unwrap().target;
         assert_eq!(one, Target::Instance("site".into()));
+        let json = parsed("top --json", None).unwrap();
+        assert_eq!(
+            (json.target, json.format),
+            (Target::Every, Format::JsonOnce)
+        );
     }
 
     #[test]
@@ -352,14 +358,14 @@ mod tests {
                 "-i site scale two",
                 "scale: \"two\" is not a number of workers; write 4 for four, +1 for one more, -1 for one fewer",
             ),
-            ("-i site scale 2 --json", "scale has no --json"),
             (
                 "-i site restart-worker all",
                 "restart-worker: \"all\" is neither a number nor a pid of a worker; `rgunicornctl workers` lists them",
             ),
-            ("-i site reload --json", "reload has no --json"),
-            ("-i site metrics --json", "metrics has no --json"),
-            ("top --json", "top has no --json"),
+            (
+                "-i site metrics --json",
+                "metrics has no --json, it prints the format of Prometheus; status, workers and listeners have the same as JSON",
+            ),
             ("--wait reload", "unknown option --wait; see --help"),
         ] {
             assert_eq!(refusal(words), says);

@@ -9,7 +9,7 @@ use rgunicorn::config::{self, Start};
 use rgunicorn_control::memory::Memory;
 use rgunicorn_control::metrics::{self, Scrape, Site, State};
 use rgunicorn_control::protocol::{
-    self, Answer, LONGEST_LINE, Listener, Request, Setting, Summary, Worker,
+    self, Answer, LONGEST_LINE, Line, Listener, Outcome, Request, Setting, Summary, Worker,
 };
 use rgunicorn_control::queue_length;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -97,25 +97,17 @@ pub fn run() -> ExitCode {
     match carry_out(&line) {
         Ok(result) => {
             // A unit's log has the outcome of a reload from rgunicorn itself.
-            let is_wanted = match line.request {
-                Request::Reload => stderr.is_terminal(),
-                Request::Status
-                | Request::Summary
-                | Request::Workers { .. }
-                | Request::Listeners { .. }
-                | Request::Config { .. }
-                | Request::Stacks { .. }
-                | Request::Scale { .. }
-                | Request::ScaleBy { .. }
-                | Request::RestartWorker { .. }
-                | Request::Stop => true,
-            };
-            if is_wanted {
+            let is_logged = (line.request, line.format) == (Request::Reload, Format::Text);
+            if !is_logged || stderr.is_terminal() {
                 let _ = writeln!(io::stdout(), "{}", printable(&result));
             }
             ExitCode::SUCCESS
         }
         Err(error) => {
+            if matches!(line.format, Format::Json | Format::JsonOnce) {
+                let failure = json::failure(&error.to_string());
+                let _ = writeln!(io::stdout(), "{}", printable(&failure));
+            }
             for text in printable(&error.to_string()).lines() {
                 let _ = writeln!(stderr, "{PROGRAM}: {text}");
             }
@@ -133,52 +125,63 @@ fn carry_out(line: &CommandLine) -> Result<String, ControlError> {
         | Request::Scale { .. }
         | Request::ScaleBy { .. }
         | Request::RestartWorker { .. }
-        | Request::Stop => match ask(target, line.request)? {
-            Answer::Done(result) => Ok(result),
-            other => Err(ControlError::not_understood(&other)),
-        },
-        Request::Summary => match line.format {
-            Format::Text | Format::Json | Format::Screen => {
-                Ok(json::status(&summary(target, None)?))
-            }
-            Format::Prometheus => Ok(metrics::text(&[site(target)?]).trim_end().to_owned()),
-        },
+        | Request::Stop => order(line),
+        Request::Summary if line.format == Format::JsonOnce => {
+            top::once(target).map(|sites| json::servers(&sites))
+        }
+        Request::Summary if line.format == Format::Prometheus => {
+            Ok(metrics::text(&[site(target)?]).trim_end().to_owned())
+        }
+        Request::Summary => Ok(json::status(&summary(target, None)?)),
         Request::Workers { .. } => {
             let workers = workers(target, None)?;
             Ok(match line.format {
-                Format::Text | Format::Prometheus | Format::Screen => {
-                    tables::workers(&workers, terminal_width())
-                }
                 Format::Json => json::workers(&workers),
+                _ => tables::workers(&workers, terminal_width()),
             })
         }
         Request::Listeners { .. } => {
             let listeners = listeners(target, None)?;
             Ok(match line.format {
-                Format::Text | Format::Prometheus | Format::Screen => tables::listeners(&listeners),
                 Format::Json => json::listeners(&listeners),
+                _ => tables::listeners(&listeners),
             })
         }
         Request::Config { .. } => {
             let settings = settings(target)?;
             Ok(match line.format {
-                Format::Text | Format::Prometheus | Format::Screen => listing::settings(&settings),
                 Format::Json => json::settings(&settings),
+                _ => listing::settings(&settings),
             })
         }
         Request::Stacks { .. } => match ask(target, line.request)? {
             Answer::Stacks(stacks) => Ok(match line.format {
-                Format::Text | Format::Prometheus | Format::Screen => listing::stacks(&stacks),
                 Format::Json => json::stacks(&stacks),
+                _ => listing::stacks(&stacks),
             }),
             other => Err(ControlError::not_understood(&other)),
         },
     }
 }
 
+/// Has the master do something, and tells what has come of it.
+fn order(line: &CommandLine) -> Result<String, ControlError> {
+    let fields = line.format == Format::Json;
+    let asked = Line {
+        request: line.request,
+        fields,
+    };
+    match ask_until(&line.target, asked, None)? {
+        Answer::Done(result) if fields => Ok(json::outcome(&Outcome::of(result))),
+        Answer::Done(result) => Ok(result),
+        Answer::Outcome(outcome) => Ok(json::outcome(&outcome)),
+        other => Err(ControlError::not_understood(&other)),
+    }
+}
+
 /// The state of a server, which has to answer until then; `None`: it may take any time.
 pub fn summary(target: &Target, until: Option<Instant>) -> Result<Summary, ControlError> {
-    match ask_until(target, Request::Summary, until)? {
+    match ask_until(target, query(Request::Summary), until)? {
         Answer::Summary(summary) => Ok(summary),
         other => Err(ControlError::not_understood(&other)),
     }
@@ -214,7 +217,7 @@ pub fn workers(
     until: Option<Instant>,
 ) -> Result<Vec<(Worker, Memory)>, ControlError> {
     in_parts(
-        |from| match ask_until(target, Request::Workers { from }, until)? {
+        |from| match ask_until(target, query(Request::Workers { from }), until)? {
             Answer::Workers(part) => {
                 let with_memory = |worker: Worker| {
                     let memory = worker.pid.map(|pid| Memory::of(pid, part.master_pid));
@@ -230,7 +233,7 @@ pub fn workers(
 
 fn listeners(target: &Target, until: Option<Instant>) -> Result<Vec<Listener>, ControlError> {
     in_parts(
-        |from| match ask_until(target, Request::Listeners { from }, until)? {
+        |from| match ask_until(target, query(Request::Listeners { from }), until)? {
             Answer::Listeners(part) => Ok((part.listeners, part.next)),
             other => Err(ControlError::not_understood(&other)),
         },
@@ -266,14 +269,18 @@ fn in_parts<T>(
 }
 
 fn ask(target: &Target, what: Request) -> Result<Answer, ControlError> {
-    ask_until(target, what, None)
+    ask_until(target, query(what), None)
 }
 
-fn ask_until(
-    target: &Target,
-    what: Request,
-    until: Option<Instant>,
-) -> Result<Answer, ControlError> {
+/// A question: what is answered has fields or is text, and no choice.
+fn query(request: Request) -> Line {
+    Line {
+        request,
+        fields: false,
+    }
+}
+
+fn ask_until(target: &Target, what: Line, until: Option<Instant>) -> Result<Answer, ControlError> {
     let path = target.socket();
     let stream = connect(&path, until).map_err(|cause| {
         let socket = path.display().to_string();
@@ -332,17 +339,17 @@ impl Read for Limited<'_> {
 
 fn request(
     mut stream: &UnixStream,
-    request: Request,
+    line: Line,
     until: Option<Instant>,
 ) -> Result<Answer, ControlError> {
     // A master that refuses the client answers without reading the request: then
     // this write fails, and the answer is there all the same.
-    let _ = stream.write_all(protocol::line(&request).as_bytes());
+    let _ = stream.write_all(protocol::line(&line).as_bytes());
     let mut bytes = Vec::new();
     let longest = u64::try_from(LONGEST_LINE).unwrap_or(u64::MAX);
     let mut reader = BufReader::new(Limited { stream, until }).take(longest);
     let read = reader.read_until(b'\n', &mut bytes);
-    if request == Request::Stop {
+    if line.request == Request::Stop {
         // The connection closes when the master's process has ended.
         let _ = io::copy(&mut reader, &mut io::sink());
     }
@@ -392,7 +399,7 @@ mod tests {
         theirs.write_all(answer.as_bytes()).unwrap();
         theirs.shutdown(std::net::Shutdown::Write).unwrap();
 
-        let result = request(&ours, Request::Reload, None);
+        let result = request(&ours, query(Request::Reload), None);
 
         let mut asked = String::new();
         BufReader::new(theirs).read_line(&mut asked).unwrap();
@@ -438,7 +445,7 @@ mod tests {
         let target = Target::Socket(path.clone());
         let ask_for = |time| {
             let until = Some(Instant::now() + time);
-            ask_until(&target, Request::Status, until).map_err(|error| error.to_string())
+            ask_until(&target, query(Request::Status), until).map_err(|error| error.to_string())
         };
         let no_answer = Err("no answer".to_owned());
 
@@ -549,6 +556,25 @@ mod tests {
         assert!(text.contains(":80") && text.contains(":81"), "{text}");
         let parts = [0, 1].map(|from| Request::Listeners { from });
         assert_eq!(asked, parts);
+    }
+
+    #[test]
+    fn an_order_has_its_outcome_as_json_also_from_a_master_that_answers_with_text() {
+        for (answer, outcome) in [
+            (
+                "{\"outcome\":{\"message\":\"generation 2 serves\",\"generation\":2}}\n",
+                "{\"outcome\":\"done\",\"message\":\"generation 2 serves\",\"generation\":2}",
+            ),
+            (
+                "{\"done\":\"generation 2 serves\"}\n",
+                "{\"outcome\":\"done\",\"message\":\"generation 2 serves\"}",
+            ),
+        ] {
+            let answers = Box::leak(Box::new([answer]));
+            let (result, asked) = told(Request::Reload, Format::Json, answers);
+            assert_eq!(result, Ok(outcome.into()));
+            assert_eq!(asked, [Request::Reload]);
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What is printed with `--json`: one line, an object. The names are those of the
 //! protocol, and do not change.
 
+use crate::top::{Site, State};
 use rgunicorn_control::memory::Memory;
-use rgunicorn_control::protocol::{self, Listener, Setting, Stacks, Summary, Worker};
+use rgunicorn_control::protocol::{self, Listener, Outcome, Setting, Stacks, Summary, Worker};
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]
@@ -28,19 +29,75 @@ struct Settings<'a> {
     settings: &'a [Setting],
 }
 
+/// What a command has come to that changes something, or that has failed.
+#[derive(Debug, Serialize)]
+#[serde(tag = "outcome", rename_all = "lowercase")]
+enum Ended<'a> {
+    Done(&'a Outcome),
+    Failed { error: &'a str },
+}
+
+#[derive(Debug, Serialize)]
+struct Servers<'a> {
+    servers: Vec<Server<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Server<'a> {
+    #[serde(rename = "server")]
+    name: &'a str,
+    error: Option<&'a str>,
+    status: Option<&'a Summary>,
+    workers: Vec<WorkerRow<'a>>,
+}
+
+pub fn outcome(outcome: &Outcome) -> String {
+    one_line(&Ended::Done(outcome))
+}
+
+pub fn failure(error: &str) -> String {
+    one_line(&Ended::Failed { error })
+}
+
+/// What `top` shows.
+pub fn servers(sites: &[Site]) -> String {
+    let servers = (sites.iter()).map(|site| match &site.state {
+        Ok(State { summary, workers }) => Server {
+            name: &site.name,
+            error: None,
+            status: Some(summary),
+            workers: rows(workers),
+        },
+        Err(error) => Server {
+            name: &site.name,
+            error: Some(error),
+            status: None,
+            workers: Vec::new(),
+        },
+    });
+    one_line(&Servers {
+        servers: servers.collect(),
+    })
+}
+
 pub fn status(summary: &Summary) -> String {
     one_line(summary)
 }
 
 pub fn workers(workers: &[(Worker, Memory)]) -> String {
-    let workers = (workers.iter())
+    one_line(&Workers {
+        workers: rows(workers),
+    })
+}
+
+fn rows(workers: &[(Worker, Memory)]) -> Vec<WorkerRow<'_>> {
+    (workers.iter())
         .map(|(worker, memory)| WorkerRow {
             worker,
             pss_bytes: memory.pss,
             rss_bytes: memory.rss,
         })
-        .collect();
-    one_line(&Workers { workers })
+        .collect()
 }
 
 pub fn listeners(listeners: &[Listener]) -> String {
@@ -117,6 +174,55 @@ mod tests {
              \"worker_exits\":{},\"reloads\":{\"succeeded\":0,\"failed\":0,\"last_at\":null},\
              \"log_records_dropped\":0,\"last_reload_failure\":null}"
         );
+
+        assert_eq!(
+            outcome(&whole_outcome()),
+            "{\"outcome\":\"done\",\"message\":\"x\",\"generation\":1,\"workers_wanted\":2,\
+             \"workers_wanted_before\":3,\"workers_ready\":4,\"worker\":5}"
+        );
+        assert_eq!(
+            failure("no\nserver"),
+            "{\"outcome\":\"failed\",\"error\":\"no\\nserver\"}"
+        );
+    }
+
+    fn whole_outcome() -> Outcome {
+        Outcome {
+            generation: Some(1),
+            workers_wanted: Some(2),
+            workers_wanted_before: Some(3),
+            workers_ready: Some(4),
+            worker: Some(5),
+            ..Outcome::of("x".into())
+        }
+    }
+
+    #[test]
+    fn top_has_each_server_with_its_state_or_why_that_is_not_known() {
+        let state = State {
+            summary: Summary::default(),
+            workers: vec![(Worker::default(), Memory::default())],
+        };
+        let sites = [("blog", Ok(state)), ("shop", Err("no answer".to_owned()))];
+        let sites = sites.map(|(name, state)| Site {
+            name: name.to_owned(),
+            state,
+        });
+
+        let line = servers(&sites);
+
+        let found: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let [blog, shop] = [0, 1].map(|number| &found["servers"][number]);
+        assert_eq!(
+            (&blog["server"], &blog["error"]),
+            (&"blog".into(), &().into())
+        );
+        assert_eq!(blog["status"]["workers_ready"], 0);
+        assert_eq!(blog["workers"][0]["state"], "");
+        assert_eq!(
+            shop.to_string(),
+            "{\"error\":\"no answer\",\"server\":\"shop\",\"status\":null,\"workers\":[]}"
+        );
     }
 
     /// Every field that is printed is explained in the manual page.
@@ -129,6 +235,12 @@ mod tests {
             status(&Summary::default()),
             settings(&[Setting::default()]),
             stacks(&Stacks::default()),
+            outcome(&whole_outcome()),
+            failure(""),
+            servers(&[Site {
+                name: String::new(),
+                state: Err(String::new()),
+            }]),
         ]
         .concat();
         for name in text.split('"').filter(|name| {

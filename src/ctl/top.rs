@@ -8,13 +8,14 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rgunicorn_control::instances;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use screen::{Colours, Site, View};
+use screen::{Colours, View};
 use std::env;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 mod screen;
+pub use screen::{Site, State};
 
 const REFRESH: Duration = Duration::from_secs(1);
 
@@ -63,6 +64,17 @@ pub fn run(target: &Target) -> Result<Option<Signal>, ControlError> {
             }
         }
     }
+}
+
+/// One look, for which no terminal is needed. A server that is asked for alone has to answer.
+pub fn once(target: &Target) -> Result<Vec<Site>, ControlError> {
+    if *target != Target::Every {
+        client::summary(target, Some(Instant::now() + PATIENCE))?;
+    }
+    Ok(match look(target) {
+        View::One(site) => vec![*site],
+        View::All(sites) => sites,
+    })
 }
 
 /// Signals that would leave the terminal as it is, and the one of a new size.
@@ -139,7 +151,7 @@ fn look(target: &Target) -> View {
 fn site(target: &Target) -> Site {
     let until = Some(Instant::now() + PATIENCE);
     let state = client::summary(target, until).and_then(|summary| {
-        Ok(screen::State {
+        Ok(State {
             summary,
             workers: client::workers(target, until)?,
         })

@@ -9,6 +9,7 @@ mod configuration;
 mod connections;
 mod containers;
 mod control;
+mod control_json;
 mod deaths;
 mod drain;
 mod file_wrapper;

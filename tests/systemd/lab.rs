@@ -107,6 +107,15 @@ impl Lab {
         output.trim_end().to_owned()
     }
 
+    /// The version of its systemd.
+    #[track_caller]
+    pub fn version(&self) -> u32 {
+        let version = self.must("systemctl --version");
+        (version.split_whitespace().nth(1))
+            .and_then(|version| version.split(['.', '~']).next()?.parse().ok())
+            .unwrap()
+    }
+
     /// Runs systemctl, which may fail.
     pub fn systemctl(&self, words: &str) -> Outcome {
         let words = format!("systemctl {words}");

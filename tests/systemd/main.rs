@@ -132,6 +132,7 @@ stories! {
         a_master_that_hangs_at_the_start_is_restarted
         a_master_that_hangs_at_the_start_during_a_daemon_reload_is_restarted
         a_site_that_cannot_start_keeps_its_socket
+        a_site_that_cannot_start_is_restarted_after_pauses_that_grow
         a_stopped_journald_delays_no_request;
     memory:
         a_worker_that_grows_too_large_is_replaced

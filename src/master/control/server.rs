@@ -4,7 +4,7 @@
 //! What a client may ask for depends on its account: see `access.rs`.
 
 use super::access::{self, Access, READER};
-use super::protocol::{self, Answer, LONGEST_LINE, Request};
+use super::protocol::{self, Answer, LONGEST_LINE, Line, Request};
 use crate::listeners::{NotListening, SocketFile};
 use crate::pool::{ReloadId, WorkerId};
 use crate::wakeups::{Source, Wakeups};
@@ -87,6 +87,8 @@ struct Client {
     uid: u32,
     access: Access,
     state: State,
+    /// It asked for the outcome in fields.
+    fields: bool,
 }
 
 #[derive(Debug)]
@@ -204,6 +206,7 @@ impl Server {
                     received: Vec::new(),
                     until: now + REQUEST_TIMEOUT,
                 },
+                fields: false,
             };
             Ok(Some((number, client)))
         });
@@ -299,11 +302,12 @@ impl Server {
         let line = String::from_utf8_lossy(&received[..end]).into_owned();
         client.state = State::Asked;
         let (pid, uid, access) = (client.pid, client.uid, client.access);
-        let Ok(request) = protocol::parse(&line) else {
+        let Ok(asked) = protocol::parse::<Line>(&line) else {
             self.fail(number, &not_known(&line));
             return None;
         };
-        if !access.allows(&request) {
+        client.fields = asked.fields;
+        if !access.allows(&asked.request) {
             self.fail(
                 number,
                 &format!("{READER} may ask for status, workers and listeners only"),
@@ -311,7 +315,7 @@ impl Server {
             return None;
         }
         Some(Asked {
-            request,
+            request: asked.request,
             pid,
             uid,
             access,
@@ -400,7 +404,7 @@ impl Client {
     }
 
     fn send(&self, answer: &Answer) {
-        send(&self.stream, answer);
+        send(&self.stream, &answer.for_client(self.fields));
     }
 }
 

@@ -1,15 +1,15 @@
 //! What clients of the control socket ask is answered.
 
 use super::Master;
-use crate::control::protocol::{self, Answer, Request};
-use crate::control::{Access, Asked, Awaited};
+use crate::control::protocol::{self, Answer, Outcome, Request};
+use crate::control::{Access, Asked, Awaited, Server};
 use crate::listeners::{Listener, Origin};
 use crate::log::events;
 use crate::pool::{Event, MOST_WORKERS, Order, Phase, Reason, Requester, State, Worker, WorkerId};
-use rgunicorn_link::protocol::ListenAddress;
+use rgunicorn_link::protocol::{ListenAddress, millis};
 use rgunicorn_link::scoreboard::now_ms;
 use std::fmt::Write;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 impl Master {
     pub(super) fn handle_request(&mut self, number: u32, asked: &Asked) {
@@ -91,7 +91,19 @@ impl Master {
     /// Every other process is gone.
     pub(super) fn answer_stop(&mut self) {
         if let Some(control) = &mut self.control {
-            control.stopped(&Answer::Done("stopped".to_owned()));
+            let outcome = Outcome::of("stopped".to_owned());
+            control.stopped(&Answer::Outcome(outcome));
+        }
+    }
+
+    /// An order has come to this, and the server is in this state.
+    pub(super) fn outcome(&self, message: String) -> Outcome {
+        let summary = self.arbiter.summary();
+        Outcome {
+            generation: Some(summary.generation.0),
+            workers_wanted: Some(summary.wanted as u64),
+            workers_ready: Some(summary.ready as u64),
+            ..Outcome::of(message)
         }
     }
 
@@ -120,10 +132,17 @@ impl Master {
     /// Answers those who wait for a worker to be replaced, if any do. `what` it does now.
     pub(super) fn answer_replaced(&mut self, id: WorkerId, what: &str) {
         let awaited = Awaited::Replaced(id);
-        if let Some(control) = (self.control.as_mut()).filter(|control| control.waits(awaited)) {
-            let workers = counted_workers(self.arbiter.summary().ready);
-            let result = format!("worker {id} {what}; {workers} ready");
-            control.happened(awaited, &Answer::Done(result));
+        let waits = |control: &Server| control.waits(awaited);
+        if !self.control.as_ref().is_some_and(waits) {
+            return;
+        }
+        let workers = events::counted(self.arbiter.summary().ready, "worker");
+        let outcome = Outcome {
+            worker: Some(id.0),
+            ..self.outcome(format!("worker {id} {what}; {workers} ready"))
+        };
+        if let Some(control) = &mut self.control {
+            control.happened(awaited, &Answer::Outcome(outcome));
         }
     }
 
@@ -135,26 +154,29 @@ impl Master {
     }
 
     fn scale(&mut self, to: i64, asked: &Asked) -> Answer {
-        let before = self.arbiter.summary();
+        let before = self.arbiter.summary().wanted;
         if self.is_stopping() {
             return Answer::Failed(Reason::Stopping.to_string());
         }
         let possible = 1..=MOST_WORKERS;
         let Some(to) = u16::try_from(to).ok().filter(|to| possible.contains(to)) else {
             return Answer::Failed(format!(
-                "{to} workers are not possible, only 1 to {MOST_WORKERS}; wanted now: {}",
-                before.wanted
+                "{to} workers are not possible, only 1 to {MOST_WORKERS}; wanted now: {before}"
             ));
         };
         events::control_request(&format!("scale {to}"), asked.pid, asked.uid);
         let by = Requester::Control { pid: asked.pid };
         self.dispatch(Event::Ordered(Order::Scale(to), by));
-        let now = counted_workers(to.into());
-        Answer::Done(if usize::from(to) == before.wanted {
+        let now = events::counted(to, "worker");
+        let message = if usize::from(to) == before {
             format!("{now} wanted, as before")
         } else {
-            let before = before.wanted;
             format!("{now} wanted instead of {before}, until the next reload")
+        };
+        Answer::Outcome(Outcome {
+            workers_wanted: Some(to.into()),
+            workers_wanted_before: Some(before as u64),
+            ..self.outcome(message)
         })
     }
 
@@ -239,8 +261,8 @@ impl Master {
 
     /// As many listeners as fit into an answer, without the first `from`.
     fn listeners_from(&self, from: u32) -> protocol::Listeners {
-        let rows = (0..).zip(self.processes.listeners().iter().map(listener_row));
-        let (listeners, next) = protocol::fitting(rows.filter(|(number, _)| *number >= from));
+        let rows = self.processes.listeners().iter().map(listener_row);
+        let (listeners, next) = protocol::fitting_from(from, rows);
         protocol::Listeners { listeners, next }
     }
 }
@@ -321,15 +343,6 @@ fn worker_state(state: State, is_busy: bool) -> &'static str {
         State::Aborted { .. } => "aborted",
         State::Killed { .. } => "killed",
     }
-}
-
-fn counted_workers(count: usize) -> String {
-    let s = if count == 1 { "" } else { "s" };
-    format!("{count} worker{s}")
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

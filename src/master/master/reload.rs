@@ -4,7 +4,7 @@
 
 use super::{Master, wanted};
 use crate::config::{self, Applies, Config, ConfigError};
-use crate::control::protocol::Answer;
+use crate::control::protocol::{Answer, Outcome};
 use crate::control::{Awaited, READER, Server};
 use crate::installation;
 use crate::listeners::{Listener, Origin};
@@ -126,7 +126,10 @@ impl Master {
             Ok(_) | Err(_) => self.counters.reloaded(outcome.is_ok()),
         }
         let answer = match outcome {
-            Ok(generation) => Answer::Done(format!("generation {generation} serves")),
+            Ok(generation) => Answer::Outcome(Outcome {
+                generation: Some(generation.0),
+                ..self.outcome(format!("generation {generation} serves"))
+            }),
             // The client's terminal has room for all of them.
             Err(Reason::Config(_)) if !self.reload.mistakes.is_empty() => {
                 Answer::Failed(std::mem::take(&mut self.reload.mistakes))
