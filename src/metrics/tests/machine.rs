@@ -75,7 +75,7 @@ impl Machine {
     pub fn server(
         &self,
         name: &str,
-        answer: impl Fn(&Request) -> Vec<u8> + Send + 'static,
+        answer: impl Fn(Request) -> Vec<u8> + Send + 'static,
     ) -> Server {
         let listener = self.control(name);
         let asked = Arc::new(AtomicUsize::new(0));
@@ -92,7 +92,7 @@ impl Machine {
                     continue;
                 };
                 asked.fetch_add(1, Ordering::Relaxed);
-                let text = answer(&request);
+                let text = answer(request);
                 let is_endless = !text.ends_with(b"\n");
                 while stream.write_all(&text).is_ok() && is_endless {}
             }
@@ -179,7 +179,7 @@ pub fn receive(stream: &mut TcpStream) -> Response {
 }
 
 /// What a server answers that serves with two workers.
-pub fn usual(request: &Request) -> Answer {
+pub fn usual(request: Request) -> Answer {
     match request {
         Request::Summary => Answer::Summary(Summary {
             version: "1.2.3".into(),

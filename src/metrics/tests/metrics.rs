@@ -151,7 +151,7 @@ fn many_clients_at_a_time_cost_a_site_no_more_than_one() {
                 has(
                     &machine.get("/metrics").body,
                     "rgunicorn_up{site=\"shop\"} 1",
-                )
+                );
             });
         }
     });
