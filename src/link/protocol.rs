@@ -9,6 +9,11 @@ use std::path::PathBuf;
 /// The environment variable in which the master tells a fork server its own version.
 pub const MASTER_VERSION: &str = "RGUNICORN_MASTER_VERSION";
 
+/// The environment variable in which the master tells a fork server which descriptors are the
+/// worker's files, if these have no names any more. The first line is the folder that they
+/// were in, and each of the others a number and the path below it: `5 rgunicorn/__init__.py`.
+pub const HELD_FILES: &str = "RGUNICORN_HELD_FILES";
+
 /// The master's orders to a fork server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToForkServer {

@@ -2,6 +2,7 @@
 //! their output is read, and how they ended.
 
 mod fork_server_process;
+mod held_files;
 mod memory;
 mod oom;
 mod output;
