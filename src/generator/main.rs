@@ -8,17 +8,18 @@
 mod report;
 
 use report::Report;
-use rgunicorn::units::{Manager, Site};
+use rgunicorn::units::{Manager, Site, growing_pauses};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::{env, fs, io};
 
 const USAGE: &str = "\
 Usage: rgunicorn-generator DIRECTORY [DIRECTORY DIRECTORY [FOLDER]]
 
 Writes drop-ins for the units of each /etc/rgunicorn/NAME.toml below the first
-DIRECTORY. systemd runs it, at boot and at each `systemctl daemon-reload`.
+DIRECTORY, and for systemd 254 and later one that has the pauses between restarts
+grow. systemd runs it, at boot and at each `systemctl daemon-reload`.
 FOLDER takes the place of /etc/rgunicorn; mistakes are then printed.
 
 See rgunicorn.toml(5), systemd.generator(7).
@@ -80,21 +81,52 @@ fn generate(sites: &Path, target: &Path, report: &mut Report) {
         Err(error) => return report.error(None, &format!("{}: {error}", sites.display())),
     };
     let owner = rustix::process::geteuid().as_raw();
+    let mut systemctl = None;
     for file in files {
         match Site::read(&file, manager(), owner) {
             None => {}
             Some(Err(problem)) => report.error(None, &problem),
             Some(Ok(site)) => {
+                // It answers while the other files are read.
+                systemctl = systemctl.or_else(begin_systemctl);
                 if let Some(problem) = one_line(&site.problems) {
                     report.error(Some(&site.instance), &problem);
                 }
-                if let Err(error) = write(&site, target) {
-                    let problem = format!("cannot write below {}: {error}", target.display());
-                    report.error(Some(&site.instance), &problem);
+                if let Err(error) = write_site(&site, target) {
+                    report.error(Some(&site.instance), &cannot_write(target, &error));
                 }
             }
         }
     }
+    if let Some(Err(error)) = systemctl.and_then(|child| write_pauses(child, target)) {
+        report.error(None, &cannot_write(target, &error));
+    }
+}
+
+fn cannot_write(target: &Path, error: &io::Error) -> String {
+    format!("cannot write below {}: {error}", target.display())
+}
+
+/// Asks which version systemd has: it does not tell its generators. This neither
+/// needs the manager nor waits for it. Nothing if there is no such program.
+fn begin_systemctl() -> Option<Child> {
+    let mut systemctl = Command::new("systemctl");
+    systemctl.arg("--version").stdin(Stdio::null());
+    let systemctl = systemctl.stdout(Stdio::piped()).stderr(Stdio::null());
+    systemctl.spawn().ok()
+}
+
+/// For the services of all sites; nothing if systemd is too old for it.
+fn write_pauses(systemctl: Child, target: &Path) -> Option<io::Result<()>> {
+    let version = systemctl.wait_with_output().ok()?.stdout;
+    let text = growing_pauses(&String::from_utf8_lossy(&version))?;
+    // Not the name of a site's drop-in, which would take its place.
+    Some(write(
+        target,
+        "rgunicorn@.service",
+        "10-rgunicorn-restarts.conf",
+        text,
+    ))
 }
 
 /// In an order that does not depend on the file system.
@@ -119,7 +151,7 @@ fn one_line(problems: &[String]) -> Option<String> {
     }
 }
 
-fn write(site: &Site, target: &Path) -> io::Result<()> {
+fn write_site(site: &Site, target: &Path) -> io::Result<()> {
     let units = [
         (site.instance.service(), &site.drop_ins.service),
         (site.instance.socket(), &site.drop_ins.socket),
@@ -128,11 +160,15 @@ fn write(site: &Site, target: &Path) -> io::Result<()> {
         if text.is_empty() {
             continue;
         }
-        let folder = target.join(format!("{unit}.d"));
-        fs::create_dir_all(&folder)?;
-        // An administrator's own drop-ins come after it, in the order of names, and
-        // have the last word.
-        fs::write(folder.join("10-rgunicorn.conf"), text)?;
+        write(target, &unit, "10-rgunicorn.conf", text)?;
     }
     Ok(())
+}
+
+/// An administrator's own drop-ins come after these, in the order of names, and have
+/// the last word.
+fn write(target: &Path, unit: &str, name: &str, text: &str) -> io::Result<()> {
+    let folder = target.join(format!("{unit}.d"));
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join(name), text)
 }

@@ -8,9 +8,20 @@ use std::{
 };
 
 /// It with the files of the folder `sites`, which nobody else can write to, whatever
-/// the umask is.
+/// the umask is, under systemd 252.
 fn with_sites(files: &[(&str, &str)]) -> Program {
+    under_systemd("systemd 252 (252.38-1~deb12u1)", files)
+}
+
+/// The same under the systemd of that version.
+fn under_systemd(version: &str, files: &[(&str, &str)]) -> Program {
     let mut program = Program::new(RGUNICORN_GENERATOR, &["units", "early", "late", "sites"]);
+    let systemctl = format!("#!/bin/sh\n[ \"$*\" = --version ] && echo '{version}'\n");
+    fs::create_dir(program.folder.join("bin")).unwrap();
+    program = program.file("bin/systemctl", &systemctl);
+    set_mode(&program, "bin/systemctl", 0o755);
+    let path = program.folder.join("bin");
+    program = program.env("PATH", path.to_str().unwrap());
     fs::create_dir(program.folder.join("sites")).unwrap();
     set_mode(&program, "sites", 0o755);
     for (name, text) in files {
@@ -203,6 +214,29 @@ fn a_hundred_sites_take_no_time_that_a_boot_would_notice() {
     assert!(began.elapsed() < Duration::from_secs(5));
     let made = fs::read_dir(program.folder.join("units")).unwrap().count();
     assert_eq!(made, 200);
+}
+
+#[test]
+fn pauses_between_restarts_grow_where_systemd_can_have_them() {
+    const DROP_IN: &str = "units/rgunicorn@.service.d/10-rgunicorn-restarts.conf";
+    let sites = [("shop.toml", "workers = 2"), ("blog.toml", "workers = 2")];
+
+    let mut program = under_systemd("systemd 257 (257.9-1~deb13u1)", &sites);
+    let outcome = program.run();
+
+    assert_eq!((outcome.status, &*outcome.stderr), (0, ""));
+    let drop_in = program.folder.read(DROP_IN);
+    assert!(drop_in.contains("\n[Service]\nRestartSteps="), "{drop_in}");
+
+    // An older one would warn of it.
+    let (program, outcome) = generated(&sites);
+    assert_eq!((outcome.status, &*outcome.stderr), (0, ""));
+    assert!(!exists(&program, "units"));
+
+    let mut program = with_sites(&sites).env("PATH", "/nowhere");
+    let outcome = program.run();
+    assert_eq!((outcome.status, &*outcome.stderr), (0, ""));
+    assert!(!exists(&program, "units"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     client::Connection,
-    lab::Lab,
+    lab::{Entry, Lab},
     site::{APP, Site},
     wait::wait_until,
 };
@@ -300,7 +300,7 @@ fn loading_site(lab: &Lab) -> Site<'_> {
 pub fn a_site_that_cannot_start_keeps_its_socket(lab: &Lab) {
     let site = lab.site("shop", "raise LookupError('no such database')\n");
     // More often than systemd's default start limit allows.
-    site.drop_in("[Service]\nRestartSec=100ms\n");
+    site.drop_in("[Service]\nRestartSec=100ms\nRestartMaxDelaySec=200ms\n");
     site.listen();
 
     thread::scope(|scope| {
@@ -325,6 +325,71 @@ pub fn a_site_that_cannot_start_keeps_its_socket(lab: &Lab) {
             "the request that had waited is answered"
         );
     });
+}
+
+/// From systemd 254 on. An older one has nothing for it, and nothing to warn of.
+pub fn a_site_that_cannot_start_is_restarted_after_pauses_that_grow(lab: &Lab) {
+    let site = lab.site("shop", "raise LookupError('no such database')\n");
+    site.configure("no_such_setting = 1\n");
+    lab.must("systemctl daemon-reload");
+    let site = site.listen();
+
+    let pauses = |count: usize| -> Vec<Duration> {
+        let mut failures: Vec<u64> = vec![];
+        wait_until("it has failed so often", || {
+            let unit = ["UNIT=rgunicorn@shop.service", "EXIT_STATUS=78"];
+            failures = (lab.journal(&unit).iter())
+                .map(|entry| entry.field("__MONOTONIC_TIMESTAMP").parse().unwrap())
+                .collect();
+            failures.len() > count
+        });
+        let pairs = failures.windows(2);
+        pairs
+            .map(|pair| Duration::from_micros(pair[1] - pair[0]))
+            .collect()
+    };
+    thread::scope(|scope| {
+        let waiting = [0, 1, 2].map(|_| scope.spawn(|| site.text("/")));
+        let grow = lab.version() >= 254;
+        let pauses = pauses(4);
+        let least = if grow {
+            [1000, 1700, 2900, 5000]
+        } else {
+            [1000; 4]
+        };
+        for (pause, least) in pauses.iter().zip(least) {
+            assert!(*pause >= Duration::from_millis(least), "{pauses:?}");
+        }
+        let drop_ins = site.show("DropInPaths");
+        assert_eq!(
+            drop_ins.contains("10-rgunicorn-restarts.conf"),
+            grow,
+            "{drop_ins}"
+        );
+        assert_eq!(site.show("RestartUSec"), "1s");
+        assert_eq!(site.show_socket("ActiveState"), "active");
+
+        // The next pause is of almost nine seconds, which nobody needs to wait for.
+        site.write_app(APP);
+        site.configure("");
+        lab.must(&format!("systemctl restart {}", site.service()));
+        for request in waiting {
+            assert_eq!(request.join().unwrap(), "1");
+        }
+    });
+    if lab.version() >= 254 {
+        assert_eq!(site.show("NRestarts"), "0", "the pauses are short again");
+        kill(lab, "KILL", site.master());
+        wait_until("it is counted", || site.show("NRestarts") == "1");
+        site.wait_for_state("active");
+        lab.must(&format!("systemctl reset-failed {}", site.service()));
+        assert_eq!(site.show("NRestarts"), "0", "the count is forgotten");
+    }
+    let warnings: Vec<_> = (lab.journal(&["--identifier=systemd"]).iter())
+        .map(Entry::message)
+        .filter(|message| message.contains("Unknown key"))
+        .collect();
+    assert_eq!(warnings, [] as [&str; 0]);
 }
 
 pub fn a_stopped_journald_delays_no_request(lab: &Lab) {

@@ -61,6 +61,7 @@ impl Lab {
     pub fn boot(suite: &str) -> Self {
         let lab = Self::boot_bare(suite);
         lab.push(installed(), "/");
+        lab.must("systemd-sysusers");
         lab.must("journalctl --update-catalog");
         lab.must("systemctl daemon-reload");
         lab
@@ -104,6 +105,15 @@ impl Lab {
         let Outcome { status, output } = self.run(&words);
         assert_eq!(status, Some(0), "{command}: {output}");
         output.trim_end().to_owned()
+    }
+
+    /// The version of its systemd.
+    #[track_caller]
+    pub fn version(&self) -> u32 {
+        let version = self.must("systemctl --version");
+        (version.split_whitespace().nth(1))
+            .and_then(|version| version.split(['.', '~']).next()?.parse().ok())
+            .unwrap()
     }
 
     /// Runs systemctl, which may fail.

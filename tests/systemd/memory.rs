@@ -43,10 +43,7 @@ pub fn memory_pressure_is_watched_where_systemd_announces_it(lab: &Lab) {
     let site = lab.site("shop", APP);
     site.configure("loglevel = \"debug\"\n");
     let site = site.start();
-    let version = lab.must("systemctl --version");
-    let version: u32 = (version.split_whitespace().nth(1))
-        .and_then(|version| version.split(['.', '~']).next()?.parse().ok())
-        .unwrap();
+    let version = lab.version();
 
     let open = lab.must(&format!("ls -l /proc/{}/fd", site.master()));
     let watched = open.contains("rgunicorn@shop.service/memory.pressure");

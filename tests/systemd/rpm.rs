@@ -5,8 +5,8 @@
 use crate::{
     lab::{Lab, build, output_of, source, target},
     packages::{
-        FIND_LEFT, NEW_VERSION, assert_data_is_kept, assert_upgraded, keep_data,
-        live_without_files, make_package, old_package, package_next_version,
+        FIND_LEFT, NEW_VERSION, assert_data_is_kept, assert_metrics_are_restarted, assert_upgraded,
+        keep_data, live_without_files, make_package, old_package, package_next_version, scrape,
     },
     site::APP,
     wait::wait_until,
@@ -47,6 +47,7 @@ pub fn an_upgrade_of_the_rpm_loses_no_request_and_an_erasure_leaves_nothing(lab:
         "1"
     );
     let waiting = lab.site("waiting", APP).listen();
+    scrape(lab);
     // The first request is answered before the service is ready.
     site.wait_for_state("active");
     let traffic = site.traffic();
@@ -72,6 +73,7 @@ pub fn an_upgrade_of_the_rpm_loses_no_request_and_an_erasure_leaves_nothing(lab:
     assert_ne!(site.master(), master, "the old master still runs");
     assert_upgraded(&site);
     assert_eq!(site.show_socket("InvocationID"), socket);
+    assert_metrics_are_restarted(lab);
     assert_eq!(waiting.show("ActiveState"), "inactive");
     assert_eq!(waiting.show_socket("ActiveState"), "active");
     assert_eq!(

@@ -6,10 +6,12 @@ mod drop_ins;
 mod escape;
 mod instance;
 mod listen;
+mod restarts;
 mod site;
 mod trust;
 
 pub use drop_ins::{DropIns, MARK, digest};
 pub use instance::{BadInstance, Instance};
+pub use restarts::growing_pauses;
 pub(crate) use site::preview;
 pub use site::{Manager, Site};

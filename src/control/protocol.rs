@@ -15,7 +15,7 @@
 //! A list that is longer than a line is answered in parts: `next` is what to ask `from`
 //! for the following one, in a connection of its own.
 
-pub use super::rows::{
+pub use crate::rows::{
     Listener, Listeners, Outcome, ReloadCounts, Setting, Settings, Stacks, Summary, Worker, Workers,
 };
 use rgunicorn_link::shorten;
@@ -125,6 +125,14 @@ pub fn fitting<T: Serialize>(rows: impl Iterator<Item = (u32, T)>) -> (Vec<T>, O
         taken.push(row);
     }
     (taken, None)
+}
+
+/// The same of all rows but the first `from`.
+pub fn fitting_from<T: Serialize>(
+    from: u32,
+    rows: impl IntoIterator<Item = T>,
+) -> (Vec<T>, Option<u32>) {
+    fitting((0..).zip(rows).filter(|(number, _)| *number >= from))
 }
 
 impl Answer {
