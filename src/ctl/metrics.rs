@@ -260,6 +260,7 @@ mod tests {
         let memory = Memory {
             pss: Some(1000),
             rss: None,
+            group: None,
         };
         Scrape {
             site: site.map(str::to_owned),
