@@ -113,11 +113,7 @@ fn completions(shell: Shell, mut command: Command) -> String {
     generate(shell, &mut command, name, &mut bytes);
     let text = String::from_utf8(bytes).unwrap();
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-    let text = lines.join(
-        "
-",
-    ) + "
-";
+    let text = lines.join("\n") + "\n";
     if !text.contains(INSTANCES) {
         return text;
     }

@@ -5,9 +5,15 @@
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The environment variable in which the master tells a fork server its own version.
 pub const MASTER_VERSION: &str = "RGUNICORN_MASTER_VERSION";
+
+/// A time as messages have it: in whole milliseconds, the longest being `u64::MAX`.
+pub fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// The master's orders to a fork server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

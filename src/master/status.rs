@@ -1,6 +1,7 @@
 //! The one line an operator sees in `systemctl status` and from `rgunicornctl status`.
 
 use crate::pool::{Phase, Summary};
+use rgunicorn_link::protocol::millis;
 use std::time::{Duration, Instant};
 
 /// What the scoreboard says of all workers together.
@@ -105,8 +106,7 @@ impl Rate {
         let passed = now.saturating_duration_since(self.since);
         if passed >= Self::LEAST {
             let answered = requests.saturating_sub(self.requests);
-            let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
-            self.last = answered.saturating_mul(1000) / millis.max(1);
+            self.last = answered.saturating_mul(1000) / millis(passed).max(1);
             self.since = now;
             self.requests = requests;
         }

@@ -12,6 +12,7 @@
 //! it), so it is thin: what can be decided without Python is decided in `serving`
 //! and the engine, and the rest is tested by the stories that run the real thing.
 
+mod abort;
 mod application;
 mod fork_server;
 mod forking;

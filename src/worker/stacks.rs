@@ -79,6 +79,18 @@ pub fn install(py: Python<'_>) -> PyResult<StacksPipe> {
     })
 }
 
+/// Writes the stacks of all threads to `file`, in a signal handler of a process that is about
+/// to die: the master's questions are not answered any more.
+#[expect(unsafe_code, reason = "only system calls are allowed here")]
+pub fn write_to(file: i32) {
+    // SAFETY: dup2(2) and raise(3) are safe in a signal handler, and take numbers only. The
+    // signal that is raised has a handler, which has returned when `raise` returns.
+    unsafe {
+        libc::dup2(file, PIPE.load(Relaxed));
+        libc::raise(dump_signal());
+    }
+}
+
 #[expect(unsafe_code, reason = "only system calls are allowed here")]
 extern "C" fn on_signal(_: libc::c_int) {
     let end = 0_u8;

@@ -1,5 +1,6 @@
 //! A worker: it loads the application, and then serves as its class does.
 
+use crate::abort;
 use crate::application;
 use crate::gthread::{Gthread, Left};
 use crate::process;
@@ -55,6 +56,7 @@ impl Worker {
             signals::install_dump(py)?;
         }
         let StacksPipe { reader, signal } = stacks::install(py)?;
+        abort::install(&scoreboard)?;
         drop(blocked);
         let started = FromWorker::Started {
             pid: i32::try_from(std::process::id())?,

@@ -93,6 +93,35 @@ fn a_pool_in_which_every_request_hangs_is_replaced_without_a_restart() {
 }
 
 #[test]
+fn stacks_that_are_written_at_the_same_time_are_not_mixed() {
+    let server = Server::running("deep:app")
+        .workers(8)
+        .setting("timeout", 2)
+        .file(
+            "deep.py",
+            "import threading, time\ndef descend(depth):\n    if depth:\n        \
+             descend(depth - 1)\n    else:\n        time.sleep(3600)\n\
+             def app(environ, start_response):\n    for _ in range(9):\n        \
+             threading.Thread(target=descend, args=[60], daemon=True).start()\n    \
+             descend(60)\n",
+        )
+        .start();
+    server.wait_for_workers(8);
+
+    let hanging: Vec<_> = (0..8).map(|_| server.get_in_background("/")).collect();
+    for request in hanging {
+        request.join().unwrap().unwrap_err();
+    }
+
+    let stuck = server.log_count("timed out: no sign of life");
+    assert!(stuck > 1, "no two workers were stuck");
+    server.wait_until("all lines of all stacks are there", || {
+        server.log_count("Fatal Python error: Aborted\n") == stuck
+            && server.log_count(" in descend\n") == stuck * 10 * 61
+    });
+}
+
+#[test]
 fn a_worker_that_blocks_all_signals_in_a_request_is_killed() {
     let server = Server::running("shop:app")
         .workers(1)

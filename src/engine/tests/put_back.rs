@@ -5,16 +5,9 @@ use crate::{Settings, TimeOut};
 use std::io::{Read, Write};
 use std::time::Duration;
 
-fn server(request_timeout: Option<Duration>) -> TestServer {
-    TestServer::new(Settings {
-        request_timeout,
-        ..Settings::default()
-    })
-}
-
 #[test]
 fn a_request_that_is_put_back_is_the_next_one() {
-    let mut server = server(None);
+    let mut server = TestServer::new(Settings::default());
     let mut first = server.client();
     first.write_all(REQUEST).unwrap();
     let (request, responder) = next_request(&mut server);
@@ -36,7 +29,7 @@ fn a_request_that_is_put_back_is_the_next_one() {
 
 #[test]
 fn what_the_client_sends_behind_it_stays_in_order() {
-    let mut server = server(None);
+    let mut server = TestServer::new(Settings::default());
     let mut client = server.client();
     let of = |path| format!("POST /{path} HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n{path}");
     client
@@ -63,7 +56,7 @@ fn what_the_client_sends_behind_it_stays_in_order() {
 
 #[test]
 fn a_client_that_left_meanwhile_is_no_request_any_more() {
-    let mut server = server(None);
+    let mut server = TestServer::new(Settings::default());
     let mut client = server.client();
     client.write_all(REQUEST).unwrap();
     let (request, responder) = next_request(&mut server);
@@ -78,11 +71,11 @@ fn a_client_that_left_meanwhile_is_no_request_any_more() {
 
 #[test]
 fn the_time_that_it_waited_counts() {
-    let mut server = server(Some(Duration::from_millis(200)));
+    let mut server = TestServer::with_request_timeout(Duration::from_secs(2));
     let mut client = server.client();
     client.write_all(REQUEST).unwrap();
     let (request, responder) = next_request(&mut server);
-    server.block_for(300);
+    server.block_for(2100);
 
     server.engine.put_back(request, responder);
 
@@ -95,7 +88,7 @@ fn the_time_that_it_waited_counts() {
 
 #[test]
 fn a_request_that_the_engine_has_answered_does_not_come_back() {
-    let mut server = server(Some(Duration::from_secs(3600)));
+    let mut server = TestServer::with_request_timeout(Duration::from_secs(3600));
     let mut client = server.client();
     client.write_all(REQUEST).unwrap();
     let (request, responder) = next_request(&mut server);

@@ -47,6 +47,13 @@ impl TestServer {
         Self { engine, address }
     }
 
+    pub(super) fn with_request_timeout(request_timeout: Duration) -> Self {
+        Self::new(Settings {
+            request_timeout: Some(request_timeout),
+            ..Settings::default()
+        })
+    }
+
     pub(super) fn client(&self) -> TcpStream {
         let client = TcpStream::connect(self.address).unwrap();
         client.set_nonblocking(true).unwrap();

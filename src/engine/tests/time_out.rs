@@ -6,16 +6,9 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-fn server(request_timeout: Option<Duration>) -> TestServer {
-    TestServer::new(Settings {
-        request_timeout,
-        ..Settings::default()
-    })
-}
-
 /// A server of which no request lasts as long as its limit by itself.
 fn patient() -> TestServer {
-    server(Some(Duration::from_secs(3600)))
+    TestServer::with_request_timeout(Duration::from_secs(3600))
 }
 
 /// Turns until a request is complete, without taking it.
@@ -49,7 +42,7 @@ fn rest(server: &mut TestServer, client: &mut TcpStream) -> String {
 
 #[test]
 fn a_request_that_waited_too_long_is_answered_503_when_its_turn_comes() {
-    let mut server = server(Some(Duration::from_millis(100)));
+    let mut server = TestServer::with_request_timeout(Duration::from_millis(100));
     let mut client = waiting(&mut server);
 
     server.block_for(200);
@@ -66,7 +59,7 @@ fn a_request_that_waited_too_long_is_answered_503_when_its_turn_comes() {
 
 #[test]
 fn a_request_that_waits_too_long_is_answered_503_without_the_application() {
-    let mut server = server(Some(Duration::from_millis(100)));
+    let mut server = TestServer::with_request_timeout(Duration::from_millis(100));
     let mut client = waiting(&mut server);
 
     while server.engine.ready() > 0 {
@@ -83,7 +76,7 @@ fn a_request_that_waits_too_long_is_answered_503_without_the_application() {
 
 #[test]
 fn a_request_whose_client_closed_the_connection_is_dropped() {
-    let mut server = server(None);
+    let mut server = TestServer::new(Settings::default());
     let client = waiting(&mut server);
     drop(client);
 
@@ -96,7 +89,7 @@ fn a_request_whose_client_closed_the_connection_is_dropped() {
 
 #[test]
 fn a_client_that_shut_down_its_side_a_moment_ago_is_answered() {
-    let mut server = server(None);
+    let mut server = TestServer::new(Settings::default());
     let mut client = waiting(&mut server);
     client.shutdown(Shutdown::Write).unwrap();
 

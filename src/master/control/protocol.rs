@@ -127,6 +127,14 @@ pub fn fitting<T: Serialize>(rows: impl Iterator<Item = (u32, T)>) -> (Vec<T>, O
     (taken, None)
 }
 
+/// The same of all rows but the first `from`.
+pub fn fitting_from<T: Serialize>(
+    from: u32,
+    rows: impl IntoIterator<Item = T>,
+) -> (Vec<T>, Option<u32>) {
+    fitting((0..).zip(rows).filter(|(number, _)| *number >= from))
+}
+
 impl Answer {
     /// This answer as a client wants it that asked for fields, or did not.
     #[must_use]

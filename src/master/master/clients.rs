@@ -6,10 +6,10 @@ use crate::control::{Asked, Awaited, Server};
 use crate::listeners::{Listener, Origin};
 use crate::log::events;
 use crate::pool::{Event, MOST_WORKERS, Order, Phase, Reason, Requester, State, Worker, WorkerId};
-use rgunicorn_link::protocol::ListenAddress;
+use rgunicorn_link::protocol::{ListenAddress, millis};
 use rgunicorn_link::scoreboard::now_ms;
 use std::fmt::Write;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 impl Master {
     pub(super) fn handle_request(&mut self, number: u32, asked: &Asked) {
@@ -136,7 +136,7 @@ impl Master {
         if !self.control.as_ref().is_some_and(waits) {
             return;
         }
-        let workers = counted_workers(self.arbiter.summary().ready);
+        let workers = events::counted(self.arbiter.summary().ready, "worker");
         let outcome = Outcome {
             worker: Some(id.0),
             ..self.outcome(format!("worker {id} {what}; {workers} ready"))
@@ -167,7 +167,7 @@ impl Master {
         events::control_request(&format!("scale {to}"), asked.pid, asked.uid);
         let by = Requester::Control { pid: asked.pid };
         self.dispatch(Event::Ordered(Order::Scale(to), by));
-        let now = counted_workers(to.into());
+        let now = events::counted(to, "worker");
         let message = if usize::from(to) == before {
             format!("{now} wanted, as before")
         } else {
@@ -260,8 +260,8 @@ impl Master {
 
     /// As many listeners as fit into an answer, without the first `from`.
     fn listeners_from(&self, from: u32) -> protocol::Listeners {
-        let rows = (0..).zip(self.processes.listeners().iter().map(listener_row));
-        let (listeners, next) = protocol::fitting(rows.filter(|(number, _)| *number >= from));
+        let rows = self.processes.listeners().iter().map(listener_row);
+        let (listeners, next) = protocol::fitting_from(from, rows);
         protocol::Listeners { listeners, next }
     }
 }
@@ -342,15 +342,6 @@ fn worker_state(state: State, is_busy: bool) -> &'static str {
         State::Aborted { .. } => "aborted",
         State::Killed { .. } => "killed",
     }
-}
-
-fn counted_workers(count: usize) -> String {
-    let s = if count == 1 { "" } else { "s" };
-    format!("{count} worker{s}")
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

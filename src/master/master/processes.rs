@@ -10,7 +10,7 @@ use crate::pool::{ExitStatus, GenerationId, Heartbeat, MemoryUse, WorkerId};
 use crate::process::{self, ControlGroups, ForkServerProcess, Launch, OomKills, WorkerProcess};
 use crate::status::Totals;
 use crate::wakeups::{Source, Wakeups};
-use rgunicorn_link::protocol::{Idle, ListenerInfo, ToWorker};
+use rgunicorn_link::protocol::{Idle, ListenerInfo, ToWorker, millis};
 use rgunicorn_link::scoreboard::{ROWS, Reading, Row, now_ms};
 use rgunicorn_link::{HandoverSockets, Scoreboard};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
@@ -430,8 +430,10 @@ fn add(totals: &mut Totals, counted: Reading) {
 }
 
 fn retire_order(within: Duration, idle: Idle) -> ToWorker {
-    let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-    ToWorker::Retire { within_ms, idle }
+    ToWorker::Retire {
+        within_ms: millis(within),
+        idle,
+    }
 }
 
 impl From<io::Error> for SpawnError {

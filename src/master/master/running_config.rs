@@ -13,8 +13,8 @@ const LONGEST_VALUE: usize = 16 * 1024;
 impl Master {
     /// As many settings as fit into an answer, without the first `from`.
     pub(super) fn settings_from(&self, from: u32) -> protocol::Settings {
-        let rows = (0..).zip(rows(&self.first_config, &self.current.config));
-        let (settings, next) = protocol::fitting(rows.filter(|(number, _)| *number >= from));
+        let rows = rows(&self.first_config, &self.current.config);
+        let (settings, next) = protocol::fitting_from(from, rows);
         protocol::Settings { settings, next }
     }
 }

@@ -5,9 +5,8 @@ use crate::control::protocol::{self, Answer};
 use crate::control::{Asked, Awaited};
 use crate::log::events;
 use crate::pool::WorkerId;
-use crate::process::{STACKS_TIMEOUT, Stacks, StacksPipe};
+use crate::process::{STACKS_TIMEOUT, Stacks, StacksPipe, state};
 use crate::wakeups::Source;
-use std::fs;
 use std::time::Instant;
 
 impl Master {
@@ -84,7 +83,7 @@ impl Master {
         let seconds = STACKS_TIMEOUT.as_secs();
         for (id, pid, text) in late {
             if text.is_empty() {
-                let state = process_state(pid);
+                let state = state(pid).unwrap_or_else(|| "unknown".to_owned());
                 self.answer_no_stacks(
                     id,
                     &format!(
@@ -121,23 +120,5 @@ impl Master {
             });
             control.happened(Awaited::Stacks(id), &answer);
         }
-    }
-}
-
-/// As the kernel describes it, for instance `T (stopped)`.
-fn process_state(pid: u32) -> String {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let state = status.lines().find_map(|line| line.strip_prefix("State:"));
-    state.map_or_else(|| "unknown".to_owned(), |state| state.trim().to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_state_of_a_process_is_the_kernels_words() {
-        assert!(process_state(std::process::id()).starts_with(['R', 'S']));
-        assert_eq!(process_state(u32::MAX), "unknown");
     }
 }

@@ -7,7 +7,7 @@ use crate::log::events::AppProcess;
 use crate::pool::{ExitStatus, GenerationId};
 use crate::systemd::PRIVATE_VARIABLES;
 use command_fds::{CommandFdExt, FdMapping};
-use rgunicorn_link::protocol::{self, MASTER_VERSION, Site, ToForkServer};
+use rgunicorn_link::protocol::{self, MASTER_VERSION, Site, ToForkServer, millis};
 use rgunicorn_link::{FORK_SERVER_FD, Link, Scoreboard};
 use std::io;
 use std::os::fd::AsFd;
@@ -146,7 +146,6 @@ fn died_early(exit: ExitStatus, python: &Path, preload: bool) -> String {
 
 /// What a fork server and its workers have to know of the configuration.
 fn site(generation: GenerationId, config: &Config, preload: bool) -> Site {
-    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     Site {
         generation: generation.0,
@@ -194,8 +193,7 @@ fn worker_class(config: &Config) -> protocol::WorkerClass {
 /// Several heartbeats within the timeout, and at least one a second.
 fn beat(config: &Config) -> u64 {
     let timeout = config.timeout.get().unwrap_or(Duration::MAX);
-    let beat = (timeout / 4).clamp(Duration::from_millis(50), Duration::from_secs(1));
-    u64::try_from(beat.as_millis()).unwrap_or(1000)
+    millis((timeout / 4).clamp(Duration::from_millis(50), Duration::from_secs(1)))
 }
 
 #[cfg(test)]

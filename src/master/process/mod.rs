@@ -8,7 +8,7 @@ mod oom;
 mod output;
 mod reap;
 mod stacks;
-mod stopped;
+mod state;
 mod worker_folder;
 mod worker_process;
 
@@ -19,7 +19,7 @@ pub use oom::OomKills;
 pub use output::{Output, PipeState, Pipes};
 pub use reap::reap;
 pub use stacks::{STACKS_TIMEOUT, Stacks, StacksPipe};
-pub use stopped::is_stopped;
+pub use state::{is_stopped, state};
 pub use worker_folder::{NoWorkerFolder, WorkerFolder, find};
 pub use worker_process::WorkerProcess;
 

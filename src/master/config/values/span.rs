@@ -1,24 +1,19 @@
 //! Times with a unit, as systemd and people write them.
 
+use super::number::Timeout;
 use crate::config::value::{Value, misfit, number_or_text};
 use jiff::SignedDuration;
 use std::time::Duration;
 
-/// A year, in seconds.
-const LONGEST: u32 = 31_536_000;
-
 /// A time of whole seconds, or 0 for never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TimeSpan(u32);
+pub struct TimeSpan(Timeout);
 
 impl TimeSpan {
-    pub const NEVER: Self = Self(0);
+    pub const NEVER: Self = Self(Timeout::nearest(0));
 
     pub const fn get(self) -> Option<Duration> {
-        match self.0 {
-            0 => None,
-            seconds => Some(Duration::from_secs(seconds as u64)),
-        }
+        self.0.get()
     }
 }
 
@@ -28,15 +23,13 @@ impl Value for TimeSpan {
     }
 
     fn to_toml(&self) -> Option<toml::Value> {
-        Some(self.0.into())
+        self.0.to_toml()
     }
 
     fn from_integer(number: i64) -> Result<Self, String> {
-        u32::try_from(number)
-            .ok()
-            .filter(|seconds| *seconds <= LONGEST)
+        Timeout::from_integer(number)
             .map(Self)
-            .ok_or_else(|| misfit::<Self>(&number.to_string()))
+            .map_err(|_| misfit::<Self>(&number.to_string()))
     }
 
     fn from_text(text: &str) -> Result<Self, String> {

@@ -14,7 +14,7 @@ mod reload;
 mod workers;
 
 pub use lifecycle::*;
-pub use naming::{AppProcess, Stream, Worker};
+pub use naming::{AppProcess, Stream, Worker, counted};
 pub use output::*;
 pub use reload::*;
 pub use workers::*;

@@ -35,7 +35,8 @@ impl Stream {
     }
 }
 
-pub(super) fn counted(count: impl Copy + Display + PartialEq + From<u8>, thing: &str) -> String {
+/// "1 worker", "2 workers".
+pub fn counted(count: impl Copy + Display + PartialEq + From<u8>, thing: &str) -> String {
     let s = if count == 1.into() { "" } else { "s" };
     format!("{count} {thing}{s}")
 }
