@@ -1,9 +1,9 @@
 //! What is printed with `--json`: one line, an object. The names are those of the
 //! protocol, and do not change.
 
-use crate::memory::Memory;
 use crate::top::{Site, State};
-use rgunicorn::control::protocol::{self, Listener, Outcome, Setting, Stacks, Summary, Worker};
+use rgunicorn_control::memory::Memory;
+use rgunicorn_control::protocol::{self, Listener, Outcome, Setting, Stacks, Summary, Worker};
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed assumption ends the test")]
 
 mod accounts;
+mod control;
 mod control_groups;
 mod failures;
 mod generator;
@@ -14,6 +15,7 @@ mod journal;
 mod lab;
 mod lifetime;
 mod memory;
+mod metrics;
 mod output;
 mod packages;
 mod reloads;
@@ -90,6 +92,12 @@ stories! {
         the_longest_name_has_an_account
         an_account_that_exists_runs_a_site_of_any_name
         data_stays_readable_when_the_account_changes;
+    control:
+        the_account_of_the_metrics_gets_figures_and_nobody_else_anything
+        a_path_under_way_is_for_root_and_the_site_only;
+    metrics:
+        all_sites_are_scraped_and_the_service_comes_and_goes
+        the_service_sees_nothing_but_what_it_needs;
     sandbox:
         a_site_has_a_home_and_caches
         a_site_has_the_directories_that_systemd_names
