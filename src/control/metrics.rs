@@ -327,6 +327,7 @@ mod tests {
         let memory = Memory {
             pss: Some(1000),
             rss: None,
+            group: None,
         };
         let scrape = Scrape {
             summary: Summary {

@@ -3,11 +3,13 @@
 //! `lab`.
 //!
 //! Needs root and mmdebstrap, and makes a release build of its own: see the script
-//! `build`. `tests/run` provides both.
+//! `build`; for the tests of an upgrade, one of a higher version: see `build-next`.
+//! `tests/run` provides all.
 #![allow(clippy::unwrap_used, reason = "a failed assumption ends the test")]
 
 mod accounts;
 mod control;
+mod control_groups;
 mod failures;
 mod generator;
 mod journal;
@@ -134,6 +136,10 @@ stories! {
         a_site_that_cannot_start_keeps_its_socket
         a_site_that_cannot_start_is_restarted_after_pauses_that_grow
         a_stopped_journald_delays_no_request;
+    control_groups:
+        each_worker_has_a_control_group_of_its_own
+        control_groups_are_made_in_any_account
+        without_control_groups_a_site_serves_all_the_same;
     memory:
         a_worker_that_grows_too_large_is_replaced
         memory_pressure_is_watched_where_systemd_announces_it;

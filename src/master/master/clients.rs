@@ -243,7 +243,6 @@ impl Master {
             0 => None,
             since => Some(now_ms().saturating_sub(since)),
         };
-        let request = busy_ms.and_then(|_| self.processes.request_of(id));
         protocol::Worker {
             worker: id.0,
             pid,
@@ -251,12 +250,20 @@ impl Master {
             state: worker_state(worker.state, busy_ms.is_some()).to_owned(),
             age_ms: millis(age.unwrap_or_default()),
             busy_ms,
-            request: request.map(|bytes| shown_request(&bytes)),
+            request: self.current_request(id),
             connections: reading.connections,
             requests: reading.requests,
             errors: reading.errors,
             sent_bytes: reading.bytes,
         }
+    }
+
+    /// The method and the path of the request that a worker is in, of several the oldest.
+    pub(super) fn current_request(&self, id: WorkerId) -> Option<String> {
+        let reading = self.processes.reading(id)?;
+        let is_busy = reading.busy_since_ms > 0;
+        let request = is_busy.then(|| self.processes.request_of(id)).flatten();
+        request.map(|bytes| shown_request(&bytes))
     }
 
     /// As many listeners as fit into an answer, without the first `from`.

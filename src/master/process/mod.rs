@@ -1,7 +1,9 @@
 //! Fork servers and workers as processes: how they are started and signalled, how
 //! their output is read, and how they ended.
 
+mod control_groups;
 mod fork_server_process;
+mod held_files;
 mod memory;
 mod oom;
 mod output;
@@ -11,6 +13,7 @@ mod state;
 mod worker_folder;
 mod worker_process;
 
+pub use control_groups::ControlGroups;
 pub use fork_server_process::{ForkServerProcess, Launch};
 pub use memory::own_memory;
 pub use oom::OomKills;
