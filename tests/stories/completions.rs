@@ -132,7 +132,8 @@ fn completions_are_installed_where_the_shells_look_for_them_and_removed_again() 
         .unwrap();
     let programs = manifest["bin"].as_array().unwrap().iter();
     let programs = programs.map(|program| program["name"].as_str().unwrap());
-    for name in programs.chain(["librgunicorn_worker.so"]) {
+    // The others are packages of their own.
+    for name in programs.chain(["rgunicorn-metrics", "librgunicorn_worker.so"]) {
         folder.write(&format!("built/release/{name}"), "");
     }
     let root = folder.join("root");
