@@ -298,7 +298,7 @@ fn root(path: &str) -> PathBuf {
 }
 
 /// Each file, as it is generated now.
-fn generated() -> [(PathBuf, String); 8] {
+fn generated() -> [(PathBuf, String); 9] {
     let catalog = fs::read_to_string(root("systemd/rgunicorn.catalog")).unwrap();
     let page = |name: &str, inserts: &[(&str, String)]| {
         let path = root("man").join(name);
@@ -319,6 +319,7 @@ fn generated() -> [(PathBuf, String); 8] {
         page("rgunicorn.1", &[("@OPTIONS@", options(&cli::command()))]),
         page("rgunicornctl.1", &[]),
         page("rgunicorn@.service.8", &[]),
+        page("rgunicorn-metrics.8", &[]),
         page(
             "rgunicorn-generator.8",
             &[("@UNIT_SETTINGS@", unit_settings())],

@@ -79,8 +79,9 @@ fn no_package_depends_on_what_it_must_do_without() {
     for (room, without) in [
         (
             "rgunicorn",
-            &["pyo3", "pyo3-ffi", "tokio", "rgunicorn-http"][..],
+            &["pyo3", "pyo3-ffi", "tokio", "hyper", "rgunicorn-http"][..],
         ),
+        ("rgunicorn-metrics", &["pyo3", "pyo3-ffi", "rgunicorn"]),
         ("rgunicorn-http", &["rustix", "nix", "libc"]),
         ("rgunicorn-engine", &["pyo3", "pyo3-ffi"]),
         ("rgunicorn-serving", &["pyo3", "pyo3-ffi"]),

@@ -3,11 +3,12 @@
 use crate::commands::{COMMANDS, names};
 use clap::{Arg, ArgAction, Command};
 use rgunicorn::config::Start;
-use rgunicorn::control::protocol::Request;
 use rgunicorn::usage::{Stop, one_line};
+use rgunicorn_control::instances;
+use rgunicorn_control::protocol::Request;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The server that is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,9 +28,9 @@ impl Target {
     pub fn socket(&self) -> PathBuf {
         match self {
             Self::Socket(path) => path.clone(),
-            Self::Instance(name) => PathBuf::from("/run/rgunicorn").join(name).join("control"),
+            Self::Instance(name) => instances::control_socket(Path::new(instances::FOLDER), name),
             Self::Unit(directory) => directory.join("control"),
-            Self::Every => PathBuf::from("/run/rgunicorn"),
+            Self::Every => PathBuf::from(instances::FOLDER),
         }
     }
 }

@@ -4,12 +4,14 @@
 //! the setting `boot_timeout`.
 
 use crate::cli::{CommandLine, Format, Target, parse_from};
-use crate::memory::Memory;
-use crate::{json, listing, metrics, queue_length, tables, top};
+use crate::{json, listing, tables, top};
 use rgunicorn::config::{self, Start};
-use rgunicorn::control::protocol::{
+use rgunicorn_control::memory::Memory;
+use rgunicorn_control::metrics::{self, Scrape, Site, State};
+use rgunicorn_control::protocol::{
     self, Answer, LONGEST_LINE, Line, Listener, Outcome, Request, Setting, Summary, Worker,
 };
+use rgunicorn_control::queue_length;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::env;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
@@ -128,7 +130,7 @@ fn carry_out(line: &CommandLine) -> Result<String, ControlError> {
             top::once(target).map(|sites| json::servers(&sites))
         }
         Request::Summary if line.format == Format::Prometheus => {
-            Ok(metrics::text(&[scrape(target)?]))
+            Ok(metrics::text(&[site(target)?]).trim_end().to_owned())
         }
         Request::Summary => Ok(json::status(&summary(target, None)?)),
         Request::Workers { .. } => {
@@ -186,7 +188,7 @@ pub fn summary(target: &Target, until: Option<Instant>) -> Result<Summary, Contr
 }
 
 /// All that a server says of itself for its metrics.
-fn scrape(target: &Target) -> Result<metrics::Scrape, ControlError> {
+fn site(target: &Target) -> Result<Site, ControlError> {
     let queue = |listener: Listener| {
         let length = queue_length::of(&listener.kind, listener.inode);
         (listener.address, length)
@@ -194,15 +196,18 @@ fn scrape(target: &Target) -> Result<metrics::Scrape, ControlError> {
     // It may be a timer's.
     let until = Some(Instant::now() + SCRAPE_TIMEOUT);
     let summary = summary(target, until)?;
-    Ok(metrics::Scrape {
-        site: match target {
-            Target::Instance(name) => Some(name.clone()),
-            Target::Socket(_) | Target::Unit(_) | Target::Every => None,
-        },
+    let scrape = Scrape {
         master: Memory::of_master(summary.pid),
         workers: workers(target, until)?,
         queues: listeners(target, until)?.into_iter().map(queue).collect(),
         summary,
+    };
+    Ok(Site {
+        name: match target {
+            Target::Instance(name) => Some(name.clone()),
+            Target::Socket(_) | Target::Unit(_) | Target::Every => None,
+        },
+        state: State::Answered(scrape.into()),
     })
 }
 

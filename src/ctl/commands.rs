@@ -1,7 +1,7 @@
 //! The commands of `rgunicornctl`: each with its request, its operand and its help.
 
 use crate::cli::Format;
-use rgunicorn::control::protocol::Request;
+use rgunicorn_control::protocol::Request;
 
 /// A command of the command line.
 pub struct ControlCommand {

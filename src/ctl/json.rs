@@ -1,9 +1,9 @@
 //! What is printed with `--json`: one line, an object. The names are those of the
 //! protocol, and do not change.
 
-use crate::memory::Memory;
 use crate::top::{Site, State};
-use rgunicorn::control::protocol::{self, Listener, Outcome, Setting, Stacks, Summary, Worker};
+use rgunicorn_control::memory::Memory;
+use rgunicorn_control::protocol::{self, Listener, Outcome, Setting, Stacks, Summary, Worker};
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]
@@ -17,6 +17,7 @@ struct WorkerRow<'a> {
     worker: &'a Worker,
     pss_bytes: Option<u64>,
     rss_bytes: Option<u64>,
+    cgroup_bytes: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -96,6 +97,7 @@ fn rows(workers: &[(Worker, Memory)]) -> Vec<WorkerRow<'_>> {
             worker,
             pss_bytes: memory.pss,
             rss_bytes: memory.rss,
+            cgroup_bytes: memory.group,
         })
         .collect()
 }
@@ -141,12 +143,13 @@ mod tests {
         let memory = Memory {
             pss: Some(7),
             rss: None,
+            group: Some(8),
         };
         assert_eq!(
             workers(&[(worker, memory)]),
             "{\"workers\":[{\"worker\":1,\"pid\":70,\"generation\":2,\"state\":\"busy\",\
              \"age_ms\":5000,\"busy_ms\":12,\"request\":\"GET /\",\"connections\":3,\"requests\":4,\"errors\":5,\
-             \"sent_bytes\":6,\"pss_bytes\":7,\"rss_bytes\":null}]}"
+             \"sent_bytes\":6,\"pss_bytes\":7,\"rss_bytes\":null,\"cgroup_bytes\":8}]}"
         );
 
         assert_eq!(

@@ -2,7 +2,7 @@
 
 use crate::tables::span;
 use rgunicorn::config::print_setting;
-use rgunicorn::control::protocol::{Setting, Stacks};
+use rgunicorn_control::protocol::{Setting, Stacks};
 use serde_json::Value;
 
 /// As a configuration file, like `rgunicorn --print-config`.

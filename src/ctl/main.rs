@@ -1,5 +1,5 @@
 //! `rgunicornctl`: sends a command to a running rgunicorn over its control socket
-//! and waits for the result. The messages are in `rgunicorn::control::protocol`.
+//! and waits for the result. The messages are in `rgunicorn_control::protocol`.
 
 mod cli;
 mod client;
@@ -8,9 +8,6 @@ mod commands;
 mod completions;
 mod json;
 mod listing;
-mod memory;
-mod metrics;
-mod queue_length;
 mod tables;
 mod terminal;
 mod top;

@@ -2,8 +2,8 @@
 //! No cell but those of the last column has a space in it, so that other programs can take a
 //! line apart.
 
-use crate::memory::Memory;
-use rgunicorn::control::protocol::{Listener, Summary, Worker};
+use rgunicorn_control::memory::Memory;
+use rgunicorn_control::protocol::{Listener, Summary, Worker};
 
 /// How a column is aligned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,9 @@ enum Align {
 /// A terminal that is too narrow shows this much of a request all the same.
 const SHORTEST_REQUEST: usize = 12;
 
+/// A terminal of this width has room for the memory of control groups, too.
+const ROOM_FOR_GROUPS: usize = 100;
+
 /// What is known of workers, of each with its memory. No line is longer than `width`, if the
 /// rest of the table leaves some room for requests.
 pub fn workers(workers: &[(Worker, Memory)], width: Option<usize>) -> String {
@@ -25,7 +28,10 @@ pub fn workers(workers: &[(Worker, Memory)], width: Option<usize>) -> String {
         } else {
             ("RSS", |memory| memory.rss)
         };
-    let columns = [
+    let shows_groups = width.is_none_or(|width| width >= ROOM_FOR_GROUPS)
+        && workers.iter().any(|(_, memory)| memory.group.is_some());
+    let groups = shows_groups.then_some(("CGROUP", Right));
+    let columns: Vec<_> = [
         ("WORKER", Right),
         ("PID", Right),
         ("GEN", Right),
@@ -35,10 +41,14 @@ pub fn workers(workers: &[(Worker, Memory)], width: Option<usize>) -> String {
         ("REQUESTS", Right),
         ("ERRORS", Right),
         (size, Right),
-        ("REQUEST", Left),
-    ];
+    ]
+    .into_iter()
+    .chain(groups)
+    .chain([("REQUEST", Left)])
+    .collect();
     let row = |(worker, memory): &(Worker, Memory)| {
-        [
+        let group = shows_groups.then(|| or_dash(memory.group.map(mebibytes)));
+        let cells = [
             worker.worker.to_string(),
             or_dash(worker.pid.map(|pid| pid.to_string())),
             worker.generation.to_string(),
@@ -48,10 +58,11 @@ pub fn workers(workers: &[(Worker, Memory)], width: Option<usize>) -> String {
             worker.requests.to_string(),
             worker.errors.to_string(),
             or_dash(bytes(memory).map(mebibytes)),
-            or_dash(worker.request.clone()),
-        ]
+        ];
+        let request = or_dash(worker.request.clone());
+        cells.into_iter().chain(group).chain([request]).collect()
     };
-    let table = table(columns, workers.iter().map(row));
+    let table = table(&columns, workers.iter().map(row));
     let Some(width) = width else { return table };
     let request_at = table.lines().next().and_then(|head| head.rfind("REQUEST"));
     let width = width.max(request_at.unwrap_or_default() + SHORTEST_REQUEST);
@@ -93,7 +104,7 @@ pub fn sites<'a>(rows: impl Iterator<Item = SiteRow<'a>>, width: usize) -> Strin
     let row = |SiteRow { name, state }: SiteRow<'_>| {
         let summary = state.map(|(summary, _)| summary);
         let cell = |text: fn(&Summary) -> String| or_dash(summary.map(text));
-        [
+        vec![
             name.to_owned(),
             cell(|summary| summary.state.clone()),
             cell(|summary| summary.generation.to_string()),
@@ -105,7 +116,7 @@ pub fn sites<'a>(rows: impl Iterator<Item = SiteRow<'a>>, width: usize) -> Strin
             or_dash(state.and_then(|(_, bytes)| bytes).map(mebibytes)),
         ]
     };
-    let table = table(columns, rows.map(row));
+    let table = table(&columns, rows.map(row));
     let lines: Vec<String> = table.lines().map(|line| cut(line, width)).collect();
     lines.join("\n")
 }
@@ -119,34 +130,33 @@ pub fn listeners(listeners: &[Listener]) -> String {
         ("OPENED BY", Left),
     ];
     let row = |listener: &Listener| {
-        [
+        vec![
             listener.address.clone(),
             listener.kind.clone(),
             listener.name.clone(),
             listener.opened_by.clone(),
         ]
     };
-    table(columns, listeners.iter().map(row))
+    table(&columns, listeners.iter().map(row))
 }
 
-/// Without a line break at its end.
-fn table<const N: usize>(
-    columns: [(&str, Align); N],
-    rows: impl Iterator<Item = [String; N]>,
-) -> String {
-    let head = columns.map(|(title, _)| title.to_owned());
-    let lines: Vec<[String; N]> = std::iter::once(head).chain(rows).collect();
+/// Each row has a cell for each column. Without a line break at its end.
+fn table(columns: &[(&str, Align)], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let head = columns
+        .iter()
+        .map(|(title, _)| (*title).to_owned())
+        .collect();
+    let lines: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
     let length = |cell: &String| cell.chars().count();
-    let widths: [usize; N] = std::array::from_fn(|at| {
-        lines
-            .iter()
-            .map(|line| length(&line[at]))
-            .max()
-            .unwrap_or(0)
-    });
-    let line = |cells: &[String; N]| {
-        let padded: Vec<String> = (cells.iter().zip(columns).zip(widths))
-            .map(|((cell, (_, align)), width)| match align {
+    let widths: Vec<usize> = (0..columns.len())
+        .map(|at| {
+            let cells = lines.iter().filter_map(|line| line.get(at));
+            cells.map(length).max().unwrap_or(0)
+        })
+        .collect();
+    let line = |cells: &Vec<String>| {
+        let padded: Vec<String> = (cells.iter().zip(columns).zip(&widths))
+            .map(|((cell, (_, align)), &width)| match align {
                 Align::Left => format!("{cell:<width$}"),
                 Align::Right => format!("{cell:>width$}"),
             })
@@ -212,6 +222,7 @@ mod tests {
         let memory = |pss| Memory {
             pss,
             rss: Some(30 * MIB),
+            group: None,
         };
 
         let table = workers(
@@ -238,12 +249,31 @@ WORKER   PID  GEN  STATE     BUSY  CONNS  REQUESTS  ERRORS     PSS  REQUEST
         let memory = Memory {
             pss: None,
             rss: Some(30 * MIB),
+            group: None,
         };
 
         let table = workers(&[(idle(), memory)], None);
 
         assert!(table.lines().next().unwrap().contains("  RSS  "), "{table}");
         assert!(table.ends_with("30.0MiB  -"), "{table}");
+    }
+
+    #[test]
+    fn the_memory_of_control_groups_is_shown_where_there_is_room() {
+        let memory = Memory {
+            pss: Some(9 * MIB),
+            group: Some(50 * MIB),
+            ..Memory::default()
+        };
+        let table = |width| workers(&[(idle(), memory), (idle(), Memory::default())], width);
+
+        let wide = table(Some(100));
+        let lines: Vec<_> = wide.lines().collect();
+        assert!(lines[0].contains("  PSS   CGROUP  REQUEST"), "{wide}");
+        assert!(lines[1].ends_with("9.0MiB  50.0MiB  -"), "{wide}");
+        assert!(lines[2].ends_with("     -        -  -"), "{wide}");
+        assert_eq!(table(None), wide);
+        assert!(!table(Some(80)).contains("CGROUP"));
     }
 
     #[test]
@@ -262,6 +292,7 @@ WORKER   PID  GEN  STATE     BUSY  CONNS  REQUESTS  ERRORS     PSS  REQUEST
         let memory = Memory {
             pss: Some(9999 * MIB),
             rss: None,
+            group: None,
         };
 
         let table = workers(&[(worker, memory)], None);

@@ -5,20 +5,17 @@ use crate::client::{self, ControlError};
 use crate::terminal::Terminal;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rgunicorn_control::instances;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use screen::{Colours, View};
 use std::env;
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 mod screen;
 pub use screen::{Site, State};
-
-/// Where each instance has a folder.
-const INSTANCES: &str = "/run/rgunicorn";
 
 const REFRESH: Duration = Duration::from_secs(1);
 
@@ -143,7 +140,7 @@ fn meaning(keys: &[u8]) -> Wanted {
 fn look(target: &Target) -> View {
     match target {
         Target::Every => {
-            let names = instances(Path::new(INSTANCES));
+            let names = instances::running(Path::new(instances::FOLDER));
             let sites = names.into_iter().map(Target::Instance);
             View::All(sites.map(|target| site(&target)).collect())
         }
@@ -168,34 +165,9 @@ fn site(target: &Target) -> Site {
     }
 }
 
-/// Those that have a control socket, in the order of their names.
-fn instances(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .filter(|entry| entry.path().join("control").exists())
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
-    names.sort();
-    names
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn instances_are_found_by_their_control_sockets() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["shop", "blog", "empty"] {
-            fs::create_dir(folder.path().join(name)).unwrap();
-        }
-        for name in ["shop", "blog"] {
-            fs::write(folder.path().join(name).join("control"), "").unwrap();
-        }
-
-        assert_eq!(instances(folder.path()), ["blog", "shop"]);
-        assert!(instances(&folder.path().join("none")).is_empty());
-    }
 
     #[test]
     fn a_key_quits_and_others_do_nothing() {

@@ -124,7 +124,11 @@ mod tests {
     fn a_message_arrives_with_its_descriptors() {
         let (one, other) = Link::pair().unwrap();
         let (mut near, far) = UnixStream::pair().unwrap();
-        let spawn = ToForkServer::Spawn(Spawn { worker: 7, row: 3 });
+        let spawn = ToForkServer::Spawn(Spawn {
+            worker: 7,
+            row: 3,
+            has_group: false,
+        });
 
         one.send(&spawn, &[far.as_fd()]).unwrap();
         drop(far);

@@ -20,8 +20,9 @@ pub fn millis(time: Duration) -> u64 {
 pub enum ToForkServer {
     /// The first message: what to serve. Carries the scoreboard's descriptor.
     Configure(Box<Site>),
-    /// Fork a worker. Carries the worker's end of its own link, then, if the
-    /// master reads the app's output, a pipe for stdout and one for stderr.
+    /// Fork a worker. Carries the worker's end of its own link; then, if it has a control
+    /// group of its own, the file by which it moves there; then, if the master reads the
+    /// app's output, a pipe for stdout and one for stderr.
     Spawn(Spawn),
 }
 
@@ -32,6 +33,8 @@ pub struct Spawn {
     pub worker: u32,
     /// Its row on the scoreboard.
     pub row: usize,
+    /// Whether it has a control group of its own.
+    pub has_group: bool,
 }
 
 /// What a fork server tells the master.

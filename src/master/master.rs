@@ -148,6 +148,7 @@ impl Master {
             start_failure: None,
             exit: None,
         };
+        master.admit_reader();
         master.act(actions, now);
         Ok(master)
     }

@@ -444,7 +444,12 @@ fn open_sockets(config: &Config, capacity: usize) -> Result<(Sockets, Option<Ser
         (Some(fd), _) => Some(Server::inherited(fd).map_err(system("use the control socket"))?),
         (None, Some(path)) => {
             let origin = config.origin("control_socket");
-            let opened = Server::bind(path.as_path());
+            let opened = match origin {
+                Origin::Environment("RUNTIME_DIRECTORY") => {
+                    Server::bind_in_runtime_directory(path.as_path())
+                }
+                _ => Server::bind(path.as_path()),
+            };
             Some(opened.map_err(|error| refused_control(origin, path.as_path(), &error))?)
         }
         (None, None) => None,

@@ -189,6 +189,7 @@ impl ForkServer {
                 "Spawn came without the worker's link",
             ));
         };
+        let group = spawn.has_group.then(|| fds.next()).flatten();
         let os = py.import("os")?;
         let forking = ForkingWorker::begin();
         let blocked = BlockedSignals::begin()?;
@@ -221,6 +222,11 @@ impl ForkServer {
                 let _ = link.send(&FromForkServer::ForkFailed { worker, reason }, &[]);
                 leave(py, 1)?;
             }
+        }
+        if let Some(group) = group {
+            // Before it takes memory for the application, which stays counted where it was
+            // taken. If this fails, the worker is counted with the fork server.
+            let _ = rustix::io::write(&group, b"0");
         }
         if let Some(stdout) = fds.next() {
             rustix::stdio::dup2_stdout(&stdout).map_err(std::io::Error::from)?;

@@ -237,6 +237,32 @@ fn a_worker_that_a_real_time_signal_ends_is_replaced() {
 }
 
 #[test]
+fn a_death_is_logged_with_the_request_if_the_worker_was_in_one() {
+    let server = Server::running("shop:app")
+        .workers(1)
+        .file(
+            "shop.py",
+            "import hello, os, signal\ndef app(environ, start_response):\n    \
+             if environ['PATH_INFO'] == '/end':\n        os.kill(os.getpid(), signal.SIGKILL)\n    \
+             return hello.app(environ, start_response)\n",
+        )
+        .start();
+    let idle = *server.worker_pids().first().unwrap();
+
+    processes::signal(idle, Signal::SIGKILL);
+    server.wait_for_log("died: killed by SIGKILL");
+    assert_eq!(server.log_count(", in "), 0, "{}", server.stderr());
+
+    let ended = server
+        .connect()
+        .send("GET /end?secret HTTP/1.1\r\nHost: a\r\n\r\n")
+        .try_receive();
+    ended.unwrap_err();
+    server.wait_for_log(", after 0 requests, in GET /end");
+    assert_eq!(server.log_count("secret"), 0, "{}", server.stderr());
+}
+
+#[test]
 fn a_sigkill_that_somebody_sends_is_not_reported_as_out_of_memory() {
     let server = Server::running("hello:app").workers(1).start();
 

@@ -62,6 +62,7 @@ impl Lab {
     pub fn boot(suite: &str) -> Self {
         let lab = Self::boot_bare(suite);
         lab.push(installed(), "/");
+        lab.must("systemd-sysusers");
         lab.must("journalctl --update-catalog");
         lab.must("systemctl daemon-reload");
         lab

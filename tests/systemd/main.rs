@@ -7,12 +7,15 @@
 #![allow(clippy::unwrap_used, reason = "a failed assumption ends the test")]
 
 mod accounts;
+mod control;
+mod control_groups;
 mod failures;
 mod generator;
 mod journal;
 mod lab;
 mod lifetime;
 mod memory;
+mod metrics;
 mod output;
 mod packages;
 mod reloads;
@@ -89,6 +92,12 @@ stories! {
         the_longest_name_has_an_account
         an_account_that_exists_runs_a_site_of_any_name
         data_stays_readable_when_the_account_changes;
+    control:
+        the_account_of_the_metrics_gets_figures_and_nobody_else_anything
+        a_path_under_way_is_for_root_and_the_site_only;
+    metrics:
+        all_sites_are_scraped_and_the_service_comes_and_goes
+        the_service_sees_nothing_but_what_it_needs;
     sandbox:
         a_site_has_a_home_and_caches
         a_site_has_the_directories_that_systemd_names
@@ -126,6 +135,10 @@ stories! {
         a_site_that_cannot_start_keeps_its_socket
         a_site_that_cannot_start_is_restarted_after_pauses_that_grow
         a_stopped_journald_delays_no_request;
+    control_groups:
+        each_worker_has_a_control_group_of_its_own
+        control_groups_are_made_in_any_account
+        without_control_groups_a_site_serves_all_the_same;
     memory:
         a_worker_that_grows_too_large_is_replaced
         memory_pressure_is_watched_where_systemd_announces_it;

@@ -29,6 +29,8 @@ pub fn an_upgrade_under_load_loses_no_request_and_a_purge_leaves_nothing(lab: &L
     let stopped = lab.site("stopped", APP).start();
     lab.must("systemctl stop rgunicorn@stopped.socket rgunicorn@stopped.service");
 
+    scrape(lab);
+
     // The first request is answered before the service is ready.
     site.wait_for_state("active");
     let traffic = site.traffic();
@@ -39,6 +41,7 @@ pub fn an_upgrade_under_load_loses_no_request_and_a_purge_leaves_nothing(lab: &L
     assert_eq!(traffic.finish(), [""; 0]);
     assert_ne!(site.master(), master, "the old master still runs");
     assert_eq!(site.show_socket("InvocationID"), socket);
+    assert_metrics_are_restarted(lab);
     assert_eq!(waiting.show("ActiveState"), "inactive");
     assert_eq!(waiting.show_socket("ActiveState"), "active");
     assert_eq!(stopped.show_socket("ActiveState"), "inactive");
@@ -59,6 +62,26 @@ pub fn an_upgrade_under_load_loses_no_request_and_a_purge_leaves_nothing(lab: &L
     lab.must("rm -r /etc/rgunicorn /var/lib/rgunicorn /var/lib/private/rgunicorn");
     assert_eq!(lab.must(FIND_LEFT), "");
     assert_eq!(lab.run(&["dpkg", "--status", "rgunicorn"]).status, Some(1));
+}
+
+/// Enables the metrics, and reads them.
+#[track_caller]
+pub fn scrape(lab: &Lab) {
+    lab.must("systemctl enable --now rgunicorn-metrics.socket");
+    let metrics = lab.must("curl --silent http://127.0.0.1:9109/metrics");
+    assert!(
+        metrics.contains("rgunicorn_up{site=\"shop\"} 1"),
+        "{metrics}"
+    );
+}
+
+/// After an upgrade the service runs the new program.
+#[track_caller]
+pub fn assert_metrics_are_restarted(lab: &Lab) {
+    let pid = lab.must("systemctl show --value --property=MainPID rgunicorn-metrics.service");
+    let program = lab.must(&format!("readlink /proc/{pid}/exe"));
+    assert_eq!(program, "/usr/lib/rgunicorn/rgunicorn-metrics");
+    scrape(lab);
 }
 
 /// Has the site `shop` keep a file, an empty directory and a link to nothing.

@@ -5,7 +5,8 @@
 use crate::{
     lab::{Lab, build, output_of, source, target},
     packages::{
-        FIND_LEFT, NEW_REVISION, assert_data_is_kept, keep_data, make_package, old_package,
+        FIND_LEFT, NEW_REVISION, assert_data_is_kept, assert_metrics_are_restarted, keep_data,
+        make_package, old_package, scrape,
     },
     site::APP,
     wait::wait_until,
@@ -27,6 +28,7 @@ pub fn an_upgrade_of_the_rpm_loses_no_request_and_an_erasure_leaves_nothing(lab:
         "1"
     );
     let waiting = lab.site("waiting", APP).listen();
+    scrape(lab);
     // The first request is answered before the service is ready.
     site.wait_for_state("active");
     let traffic = site.traffic();
@@ -38,6 +40,7 @@ pub fn an_upgrade_of_the_rpm_loses_no_request_and_an_erasure_leaves_nothing(lab:
     assert_eq!(traffic.finish(), [""; 0]);
     assert_ne!(site.master(), master, "the old master still runs");
     assert_eq!(site.show_socket("InvocationID"), socket);
+    assert_metrics_are_restarted(lab);
     assert_eq!(waiting.show("ActiveState"), "inactive");
     assert_eq!(waiting.show_socket("ActiveState"), "active");
     assert_eq!(

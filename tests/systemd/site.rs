@@ -214,10 +214,21 @@ impl Site<'_> {
     /// the fork server, unless it was replaced.
     #[track_caller]
     pub fn children(&self) -> Vec<u32> {
-        let file = format!("/sys/fs/cgroup{}/cgroup.procs", self.show("ControlGroup"));
+        let folder = format!("/sys/fs/cgroup{}", self.show("ControlGroup"));
         let master = self.master();
-        let pids = self.lab.must(&format!("cat {file}"));
-        let mut pids: Vec<u32> = pids.lines().map(|line| line.parse().unwrap()).collect();
+        // One that is removed meanwhile has no processes.
+        let find = [
+            "find",
+            &folder,
+            "-name",
+            "cgroup.procs",
+            "-exec",
+            "cat",
+            "{}",
+            "+",
+        ];
+        let pids = self.lab.run(&find).output;
+        let mut pids: Vec<u32> = pids.lines().filter_map(|line| line.parse().ok()).collect();
         pids.retain(|pid| *pid != master);
         pids.sort_unstable();
         pids

@@ -1,8 +1,8 @@
 //! What `top` shows, as lines that fit into the terminal.
 
-use crate::memory::Memory;
 use crate::tables;
-use rgunicorn::control::protocol::{Summary, Worker};
+use rgunicorn_control::memory::Memory;
+use rgunicorn_control::protocol::{Summary, Worker};
 
 /// The most servers of which it is shown what is wrong.
 const MOST_PROBLEMS: usize = 5;

@@ -442,9 +442,13 @@ settings! {
         /// no other process, and what of them is swapped out; its child processes
         /// do not count. The master looks every 5 seconds, and replaces one
         /// worker at a time, the largest first: another one serves before it
-        /// leaves, and its requests have `graceful_timeout` to finish. Until then
-        /// a request may take more: a limit that the kernel keeps is `MemoryMax=`
-        /// in the unit, for all processes of the site together.
+        /// leaves, and its requests have `graceful_timeout` to finish.
+        ///
+        /// Until then a request may take more. Under systemd, where each worker has
+        /// a control group of its own, the kernel kills a worker that has twice as
+        /// much, with its child processes and what of files cannot be dropped from
+        /// memory; the request is in the log. `memory_max` limits all processes
+        /// of the site together.
         worker_memory_max: BodyLimit = BodyLimit::NONE, ["--worker-memory-max"], "BYTES", Reload;
     }
 

@@ -1,7 +1,9 @@
 //! The control socket: what `rgunicornctl` asks of a running master.
 
-pub mod protocol;
-mod rows;
+mod access;
 mod server;
 
+pub use rgunicorn_control::protocol;
+
+pub use access::{Access, READER};
 pub use server::{Asked, Awaited, MOST_CLIENTS, Server};

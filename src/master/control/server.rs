@@ -1,7 +1,9 @@
 //! The master's end of the control socket. No call here blocks. A client that
 //! connects and says nothing, or is slow, never keeps another one out: those
 //! that have not asked are few, have little time, and make room for newcomers.
+//! What a client may ask for depends on its account: see `access.rs`.
 
+use super::access::{self, Access, READER};
 use super::protocol::{self, Answer, LONGEST_LINE, Line, Request};
 use crate::listeners::{NotListening, SocketFile};
 use crate::pool::{ReloadId, WorkerId};
@@ -35,16 +37,37 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 const BACKLOG: i32 = 128;
 
+const OWNER_ONLY: u32 = 0o600;
+
+/// The group, which may pass the directory, gets nothing. Strangers may not pass it, except
+/// for those with a privilege for that; which of them is admitted, [`Access`] decides.
+const OWNER_AND_STRANGERS: u32 = 0o606;
+
 /// The control socket and its clients.
 #[derive(Debug)]
 pub struct Server {
     listener: UnixListener,
-    /// Unless systemd opened the socket.
-    _file: Option<SocketFile>,
+    place: Place,
+    /// The account of this process.
+    own: u32,
+    /// The account that may ask for figures.
+    reader: Option<u32>,
     /// In the order in which they came.
     clients: BTreeMap<u32, Client>,
     last_client: u32,
     accepting: Accepting,
+}
+
+/// Where the socket is, and so who can connect to it.
+#[derive(Debug)]
+enum Place {
+    /// systemd opened it, and its unit says who can.
+    Systemd,
+    /// Where somebody wants it: nobody but root and the account of this process.
+    Elsewhere { _file: SocketFile },
+    /// In the runtime directory of the service: [`READER`], too, which has the right to
+    /// pass the directory, if that keeps all others out.
+    RuntimeDirectory(SocketFile),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +82,10 @@ enum Accepting {
 #[derive(Debug)]
 struct Client {
     stream: UnixStream,
+    /// Of its process, when it connected.
+    pid: u32,
+    uid: u32,
+    access: Access,
     state: State,
     /// It asked for the outcome in fields.
     fields: bool,
@@ -94,30 +121,61 @@ pub struct Asked {
     /// Of the client's process, as the kernel knows it.
     pub pid: u32,
     pub uid: u32,
+    pub access: Access,
 }
 
 impl Server {
     /// Opens the socket at `path`, for its owner only.
     pub fn bind(path: &Path) -> Result<Self, NotListening> {
-        let (fd, file) = SocketFile::listen(path, 0o600, BACKLOG)?;
-        Ok(Self::on(fd.into(), Some(file)))
+        let (fd, file) = SocketFile::listen(path, OWNER_ONLY, BACKLOG)?;
+        Ok(Self::on(fd.into(), Place::Elsewhere { _file: file }))
+    }
+
+    /// The same in the service's runtime directory, where [`READER`] can be admitted, too.
+    pub fn bind_in_runtime_directory(path: &Path) -> Result<Self, NotListening> {
+        let (fd, file) = SocketFile::listen(path, OWNER_ONLY, BACKLOG)?;
+        Ok(Self::on(fd.into(), Place::RuntimeDirectory(file)))
     }
 
     /// Uses a socket that systemd opened.
     pub fn inherited(fd: OwnedFd) -> io::Result<Self> {
         let listener = UnixListener::from(fd);
         listener.set_nonblocking(true)?;
-        Ok(Self::on(listener, None))
+        Ok(Self::on(listener, Place::Systemd))
     }
 
-    fn on(listener: UnixListener, file: Option<SocketFile>) -> Self {
+    fn on(listener: UnixListener, place: Place) -> Self {
         Self {
             listener,
-            _file: file,
+            place,
+            own: rustix::process::geteuid().as_raw(),
+            reader: None,
             clients: BTreeMap::new(),
             last_client: 0,
             accepting: Accepting::Yes,
         }
+    }
+
+    /// Admits the account [`READER`], if there is one now.
+    pub fn admit_reader(&mut self) -> io::Result<()> {
+        self.admit(access::reader(self.own))
+    }
+
+    fn admit(&mut self, reader: Option<u32>) -> io::Result<()> {
+        match &self.place {
+            Place::Systemd => self.reader = reader,
+            Place::Elsewhere { .. } => {}
+            Place::RuntimeDirectory(file) => {
+                let is_safe = file.is_reached_by_owner_and_group_only()?;
+                self.reader = reader.filter(|_| is_safe);
+                file.set_mode(if self.reader.is_some() {
+                    OWNER_AND_STRANGERS
+                } else {
+                    OWNER_ONLY
+                })?;
+            }
+        }
+        Ok(())
     }
 
     pub fn register(&self, wakeups: &Wakeups) -> io::Result<()> {
@@ -131,24 +189,36 @@ impl Server {
         let now = Instant::now();
         let taken = self.listener.accept().and_then(|(stream, _)| {
             stream.set_nonblocking(true)?;
+            let peer = rustix::net::sockopt::socket_peercred(&stream)?;
+            let uid = peer.uid.as_raw();
+            let Some(access) = Access::of(uid, self.own, self.reader) else {
+                send(&stream, &Answer::Failed(not_admitted(uid)));
+                return Ok(None);
+            };
             let number = self.last_client.wrapping_add(1);
             wakeups.add(&stream, Source::ControlClient(number))?;
-            Ok((number, stream))
+            let client = Client {
+                stream,
+                pid: peer.pid.as_raw_nonzero().get().unsigned_abs(),
+                uid,
+                access,
+                state: State::Silent {
+                    received: Vec::new(),
+                    until: now + REQUEST_TIMEOUT,
+                },
+                fields: false,
+            };
+            Ok(Some((number, client)))
         });
         match taken {
-            Ok((number, stream)) => {
+            Ok(None) => {
+                self.accepting = Accepting::Yes;
+                Ok(())
+            }
+            Ok(Some((number, client))) => {
                 self.accepting = Accepting::Yes;
                 self.last_client = number;
                 self.make_room();
-                let state = State::Silent {
-                    received: Vec::new(),
-                    until: now + REQUEST_TIMEOUT,
-                };
-                let client = Client {
-                    stream,
-                    state,
-                    fields: false,
-                };
                 self.clients.insert(number, client);
                 Ok(())
             }
@@ -231,16 +301,24 @@ impl Server {
         };
         let line = String::from_utf8_lossy(&received[..end]).into_owned();
         client.state = State::Asked;
-        let credentials = rustix::net::sockopt::socket_peercred(&client.stream).ok();
+        let (pid, uid, access) = (client.pid, client.uid, client.access);
         let Ok(asked) = protocol::parse::<Line>(&line) else {
             self.fail(number, &not_known(&line));
             return None;
         };
         client.fields = asked.fields;
+        if !access.allows(&asked.request) {
+            self.fail(
+                number,
+                &format!("{READER} may ask for status, workers and listeners only"),
+            );
+            return None;
+        }
         Some(Asked {
             request: asked.request,
-            pid: credentials.map_or(0, |peer| peer.pid.as_raw_nonzero().get().unsigned_abs()),
-            uid: credentials.map_or(u32::MAX, |peer| peer.uid.as_raw()),
+            pid,
+            uid,
+            access,
         })
     }
 
@@ -325,12 +403,22 @@ impl Client {
         }
     }
 
-    /// The socket's buffer takes an answer whole, unless the client has left.
     fn send(&self, answer: &Answer) {
-        let line = protocol::line(&answer.for_client(self.fields).shortened());
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        while rustix::net::send(&self.stream, line.as_bytes(), flags) == Err(Errno::INTR) {}
+        send(&self.stream, &answer.for_client(self.fields));
     }
+}
+
+/// The socket's buffer takes an answer whole, unless the client has left.
+fn send(stream: &UnixStream, answer: &Answer) {
+    let line = protocol::line(&answer.shortened());
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    while rustix::net::send(stream, line.as_bytes(), flags) == Err(Errno::INTR) {}
+}
+
+fn not_admitted(uid: u32) -> String {
+    format!(
+        "user {uid} may not use this control socket; run this as root, or as the user of the server"
+    )
 }
 
 /// Why a request is refused that this version cannot read.

@@ -69,6 +69,24 @@ impl SocketFile {
         identity(self.device, self.inode)
     }
 
+    /// Whether no account but the owner of the directory, and those of its group, can get
+    /// past the directory; and the file's group is that group.
+    pub fn is_reached_by_owner_and_group_only(&self) -> io::Result<bool> {
+        const SEARCH_BY_OTHERS: u32 = 0o001;
+        let directory = fs::metadata(directory(&self.path))?;
+        let file = self.path.symlink_metadata()?;
+        Ok(directory.mode() & SEARCH_BY_OTHERS == 0 && directory.gid() == file.gid())
+    }
+
+    /// Changes the mode, unless there is another file in its place.
+    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+        let file = self.path.symlink_metadata()?;
+        if (file.dev(), file.ino()) != (self.device, self.inode) {
+            return Err(io::Error::other("it was replaced by another file"));
+        }
+        fs::set_permissions(&self.path, Permissions::from_mode(mode))
+    }
+
     /// Lets the file stay when this program ends.
     pub fn leave(self) {
         std::mem::forget(self);

@@ -120,7 +120,7 @@ fn output(log: &Handle, text: &str) {
 #[test]
 fn an_event_has_its_fields() {
     let reader = Reader::of(Level::Info, |_| {
-        events::worker_died(WORKER, "killed by SIGSEGV", 17);
+        events::worker_died(WORKER, "killed by SIGSEGV", 17, Some("GET /report"));
     });
 
     let record = reader.next().unwrap();
@@ -128,7 +128,7 @@ fn an_event_has_its_fields() {
     for (name, value) in [
         (
             "message",
-            "Worker 3 died: killed by SIGSEGV (pid 1234, after 17 requests)",
+            "Worker 3 died: killed by SIGSEGV (pid 1234, after 17 requests, in GET /report)",
         ),
         ("level", "WARN"),
         ("message_id", events::WORKER_DIED),
@@ -137,6 +137,8 @@ fn an_event_has_its_fields() {
         ("generation", "7"),
         ("exit", "killed by SIGSEGV"),
         ("requests", "17"),
+        ("http_method", "GET"),
+        ("http_path", "/report"),
     ] {
         assert_eq!(record.get(name).map(String::as_str), Some(value), "{name}");
     }

@@ -96,7 +96,11 @@ impl Master {
             // The requests it took would be lost.
             return self.pending.push_back(Event::SpawnDeferred(id));
         }
-        let spawned = self.processes.spawn(generation, id, &self.wakeups, now);
+        let serves = generation == self.arbiter.summary().generation;
+        let candidate = self.reload.candidate.as_ref().filter(|_| !serves);
+        let deployment = candidate.unwrap_or(&self.current);
+        let max = deployment.config.worker_memory_max.limit();
+        let spawned = (self.processes).spawn(generation, id, max, &self.wakeups, now);
         if let Err(error) = spawned {
             self.pending.push_back(match error {
                 SpawnError::Deferred => Event::SpawnDeferred(id),

@@ -2,7 +2,7 @@
 
 use super::Master;
 use crate::control::protocol::{self, Answer, Outcome, Request};
-use crate::control::{Asked, Awaited, Server};
+use crate::control::{Access, Asked, Awaited, Server};
 use crate::listeners::{Listener, Origin};
 use crate::log::events;
 use crate::pool::{Event, MOST_WORKERS, Order, Phase, Reason, Requester, State, Worker, WorkerId};
@@ -34,7 +34,7 @@ impl Master {
                 self.answer(number, &Answer::Summary(summary));
             }
             Request::Workers { from } => {
-                let workers = self.workers_from(from, Instant::now());
+                let workers = self.workers_from(from, asked.access, Instant::now());
                 self.answer(number, &Answer::Workers(workers));
             }
             Request::Listeners { from } => {
@@ -210,9 +210,17 @@ impl Master {
     }
 
     /// As many workers as fit into an answer, from the one with this number.
-    fn workers_from(&self, from: u32, now: Instant) -> protocol::Workers {
+    fn workers_from(&self, from: u32, access: Access, now: Instant) -> protocol::Workers {
         let wanted = self.arbiter.workers().filter(|(id, _)| id.0 >= from);
-        let rows = wanted.map(|(id, worker)| (id.0, self.worker_row(id, worker, now)));
+        let rows = wanted.map(|(id, worker)| {
+            let mut row = self.worker_row(id, worker, now);
+            match access {
+                Access::Full => {}
+                // A path may be a secret, such as that of a link to set a new password.
+                Access::Figures => row.request = None,
+            }
+            (id.0, row)
+        });
         let (workers, next) = protocol::fitting(rows);
         protocol::Workers {
             master_pid: std::process::id(),
@@ -235,7 +243,6 @@ impl Master {
             0 => None,
             since => Some(now_ms().saturating_sub(since)),
         };
-        let request = busy_ms.and_then(|_| self.processes.request_of(id));
         protocol::Worker {
             worker: id.0,
             pid,
@@ -243,12 +250,20 @@ impl Master {
             state: worker_state(worker.state, busy_ms.is_some()).to_owned(),
             age_ms: millis(age.unwrap_or_default()),
             busy_ms,
-            request: request.map(|bytes| shown_request(&bytes)),
+            request: self.current_request(id),
             connections: reading.connections,
             requests: reading.requests,
             errors: reading.errors,
             sent_bytes: reading.bytes,
         }
+    }
+
+    /// The method and the path of the request that a worker is in, of several the oldest.
+    pub(super) fn current_request(&self, id: WorkerId) -> Option<String> {
+        let reading = self.processes.reading(id)?;
+        let is_busy = reading.busy_since_ms > 0;
+        let request = is_busy.then(|| self.processes.request_of(id)).flatten();
+        request.map(|bytes| shown_request(&bytes))
     }
 
     /// As many listeners as fit into an answer, without the first `from`.

@@ -283,7 +283,7 @@ impl Master {
             let exit = if was_killed_by_us {
                 exit
             } else {
-                self.processes.explain(exit)
+                self.processes.explain_worker(id, exit)
             };
             self.worker_gone(id, exit);
         } else if let Some(generation) = self.processes.fork_server_with_pid(pid) {

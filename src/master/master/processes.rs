@@ -7,7 +7,7 @@ use super::reload::Deployment;
 use crate::config::Start;
 use crate::listeners::Listener;
 use crate::pool::{ExitStatus, GenerationId, Heartbeat, MemoryUse, WorkerId};
-use crate::process::{self, ForkServerProcess, Launch, OomKills, WorkerProcess};
+use crate::process::{self, ControlGroups, ForkServerProcess, Launch, OomKills, WorkerProcess};
 use crate::status::Totals;
 use crate::wakeups::{Source, Wakeups};
 use rgunicorn_link::protocol::{Idle, ListenerInfo, ToWorker, millis};
@@ -37,6 +37,8 @@ pub(super) struct Processes {
     pub(super) outliving: Outliving,
     /// What workers that are gone have counted.
     past: Totals,
+    /// `None`: the workers have none of their own.
+    groups: Option<ControlGroups>,
     oom_kills: OomKills,
     /// A worker's memory could not be measured, which was logged.
     is_memory_hidden: bool,
@@ -55,6 +57,8 @@ impl Processes {
         read_output: bool,
         now: Instant,
     ) -> io::Result<Self> {
+        let groups = ControlGroups::take_over();
+        let oom_kills = OomKills::new(groups.as_ref().map(ControlGroups::service), now);
         Ok(Self {
             fork_servers: BTreeMap::new(),
             workers: BTreeMap::new(),
@@ -65,7 +69,8 @@ impl Processes {
             read_output,
             outliving: Outliving::default(),
             past: Totals::default(),
-            oom_kills: OomKills::new(now),
+            groups,
+            oom_kills,
             is_memory_hidden: false,
         })
     }
@@ -119,6 +124,22 @@ impl Processes {
         &mut self,
         generation: GenerationId,
         id: WorkerId,
+        worker_memory_max: Option<u64>,
+        wakeups: &Wakeups,
+        now: Instant,
+    ) -> Result<(), SpawnError> {
+        let spawned = self.try_to_spawn(generation, id, worker_memory_max, wakeups, now);
+        if let (Err(_), Some(groups)) = (&spawned, &mut self.groups) {
+            groups.remove(id);
+        }
+        spawned
+    }
+
+    fn try_to_spawn(
+        &mut self,
+        generation: GenerationId,
+        id: WorkerId,
+        worker_memory_max: Option<u64>,
         wakeups: &Wakeups,
         now: Instant,
     ) -> Result<(), SpawnError> {
@@ -130,7 +151,10 @@ impl Processes {
         let row = (0..ROWS)
             .find(|row| self.workers.values().all(|worker| worker.row != *row))
             .ok_or_else(|| SpawnError::Failed(io::Error::other("the scoreboard is full")))?;
-        let worker = WorkerProcess::order(id, generation, row, link, self.read_output, now)?;
+        let groups = self.groups.as_mut();
+        let group = groups.and_then(|groups| groups.create(id, worker_memory_max));
+        let group = group.as_ref().map(AsFd::as_fd);
+        let worker = WorkerProcess::order(id, generation, row, link, self.read_output, group, now)?;
         if let Some(link) = &worker.link {
             wakeups.add(link, Source::Worker(id))?;
         }
@@ -250,6 +274,9 @@ impl Processes {
             add(&mut self.past, row.read());
         }
         self.scoreboard.clear(worker.row);
+        if let Some(groups) = &mut self.groups {
+            groups.remove(id);
+        }
         Some(worker)
     }
 
@@ -275,6 +302,15 @@ impl Processes {
             ExitStatus::OutOfMemory
         } else {
             exit
+        }
+    }
+
+    /// The same for a worker: another one's group may be the one that has had the kill.
+    pub(super) fn explain_worker(&mut self, id: WorkerId, exit: ExitStatus) -> ExitStatus {
+        let groups = self.groups.as_ref();
+        match groups.and_then(|groups| groups.had_oom_kill(id)) {
+            Some(false) => exit,
+            Some(true) | None => self.explain(exit),
         }
     }
 
@@ -424,7 +460,7 @@ mod tests {
         (0..10_000)
             .map(|number| {
                 let (id, generation) = (WorkerId(number), GenerationId(1));
-                WorkerProcess::order(id, generation, 0, link, false, Instant::now())
+                WorkerProcess::order(id, generation, 0, link, false, None, Instant::now())
             })
             .find_map(Result::err)
             .map(SpawnError::from)

@@ -4,8 +4,8 @@
 
 use super::{Master, wanted};
 use crate::config::{self, Applies, Config, ConfigError};
-use crate::control::Awaited;
 use crate::control::protocol::{Answer, Outcome};
+use crate::control::{Awaited, READER, Server};
 use crate::installation;
 use crate::listeners::{Listener, Origin};
 use crate::log::events;
@@ -53,6 +53,7 @@ impl Master {
     pub(super) fn read_config(&mut self, now: Instant) {
         self.reload.began = now;
         self.reload.mistakes.clear();
+        self.admit_reader();
         let read = config::load(&self.sources)
             .map_err(|errors| {
                 for line in errors.lines() {
@@ -77,6 +78,16 @@ impl Master {
             }
             Err(reason) => Event::ConfigRefused(reason),
         });
+    }
+
+    /// Lets rgunicorn-metrics ask for figures, if its account exists by now.
+    pub(super) fn admit_reader(&mut self) {
+        if let Some(Err(error)) = self.control.as_mut().map(Server::admit_reader) {
+            warn!(
+                "The control socket is closed for {READER}: {}",
+                config::reason(&error)
+            );
+        }
     }
 
     pub(super) fn adopt_config(&mut self) {

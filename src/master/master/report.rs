@@ -41,11 +41,7 @@ impl Master {
                 }
             }
             Report::WorkerLeft(id, exit) => self.worker_left(id, exit),
-            Report::WorkerDied(id, exit) => {
-                if let Some(worker) = self.processes.workers.get(&id) {
-                    events::worker_died(worker.named(), &exit.to_string(), self.requests(id));
-                }
-            }
+            Report::WorkerDied(id, exit) => self.worker_died(id, exit),
             Report::WorkerFailed(id, reason) => self.worker_failed(id, &reason),
             Report::WorkerTimedOut(id, silent) => {
                 if let Some(worker) = self.processes.workers.get(&id) {
@@ -95,6 +91,14 @@ impl Master {
         }
     }
 
+    fn worker_died(&self, id: WorkerId, exit: ExitStatus) {
+        if let Some(worker) = self.processes.workers.get(&id) {
+            let request = self.current_request(id);
+            let (exit, requests) = (exit.to_string(), self.requests(id));
+            events::worker_died(worker.named(), &exit, requests, request.as_deref());
+        }
+    }
+
     fn worker_left(&self, id: WorkerId, exit: ExitStatus) {
         let Some(worker) = self.processes.workers.get(&id) else {
             return;
@@ -104,6 +108,10 @@ impl Master {
             events::worker_retired(worker.named(), self.requests(id));
         } else if quits_at_once || exit.is_expected_when_leaving() {
             debug!(worker_id = id.0, exit = %exit, "Worker {id} left: {exit}");
+        } else if exit == ExitStatus::OutOfMemory {
+            // One that has grown beyond `worker_memory_max` was asked to leave, and grew on
+            // in the request that it was to finish.
+            self.worker_died(id, exit);
         } else {
             info!(worker_id = id.0, exit = %exit, "Worker {id} left: {exit}");
         }

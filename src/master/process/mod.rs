@@ -1,6 +1,7 @@
 //! Fork servers and workers as processes: how they are started and signalled, how
 //! their output is read, and how they ended.
 
+mod control_groups;
 mod fork_server_process;
 mod memory;
 mod oom;
@@ -11,6 +12,7 @@ mod state;
 mod worker_folder;
 mod worker_process;
 
+pub use control_groups::ControlGroups;
 pub use fork_server_process::{ForkServerProcess, Launch};
 pub use memory::own_memory;
 pub use oom::OomKills;

@@ -3,7 +3,9 @@
 //! The kernel kills with SIGKILL, and so does an operator. The kernel counts its
 //! own, so a counter that has grown tells the two apart.
 
+use super::control_groups::unified_path;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How old the count at least is with which the present one is compared. A large
@@ -13,6 +15,8 @@ const SETTLED: Duration = Duration::from_secs(10);
 /// Compares the kernel's count of now with one from a while ago.
 #[derive(Debug)]
 pub struct OomKills {
+    /// Where the kernel counts those of the service.
+    file: Option<PathBuf>,
     /// The count when the period before this one began. What was counted since
     /// may be a process that is reaped now.
     before: u64,
@@ -22,9 +26,13 @@ pub struct OomKills {
 }
 
 impl OomKills {
-    pub fn new(now: Instant) -> Self {
-        let count = read_count().unwrap_or(0);
+    /// `group`: the control group of the service, if it is not the one of this process.
+    pub fn new(group: Option<&Path>, now: Instant) -> Self {
+        let file = group.map(Path::to_owned).or_else(own_group);
+        let file = file.map(|group| group.join("memory.events"));
+        let count = read_count(file.as_deref()).unwrap_or(0);
         Self {
+            file,
             before: count,
             latest: count,
             began: now,
@@ -39,7 +47,8 @@ impl OomKills {
 
     /// Reads the counter if that is due.
     pub fn refresh(&mut self, now: Instant) {
-        self.refresh_with(read_count, now);
+        let file = self.file.clone();
+        self.refresh_with(|| read_count(file.as_deref()), now);
     }
 
     fn refresh_with(&mut self, read_count: impl FnOnce() -> Option<u64>, now: Instant) {
@@ -53,7 +62,7 @@ impl OomKills {
     /// Whether a process of ours that died of SIGKILL just now was killed by the
     /// kernel. Each kill that it counted explains one death.
     pub fn explains_a_death(&mut self) -> bool {
-        read_count().is_some_and(|count| self.take_one(count))
+        read_count(self.file.as_deref()).is_some_and(|count| self.take_one(count))
     }
 
     fn begin_period(&mut self, count: u64, now: Instant) {
@@ -74,25 +83,23 @@ impl OomKills {
 
 /// How many processes of this service, or else of the whole machine, the kernel
 /// has killed because memory ran out.
-fn read_count() -> Option<u64> {
-    let of_the_service = fs::read_to_string("/proc/self/cgroup")
-        .ok()
-        .and_then(|text| {
-            let path = unified_path(&text)?;
-            fs::read_to_string(format!("/sys/fs/cgroup{path}/memory.events")).ok()
-        })
+fn read_count(file: Option<&Path>) -> Option<u64> {
+    let of_the_service = file
+        .and_then(|file| fs::read_to_string(file).ok())
         .and_then(|text| count_in(&text));
     // Without the unified hierarchy, or where it is hidden from us.
     of_the_service.or_else(|| count_in(&fs::read_to_string("/proc/vmstat").ok()?))
 }
 
-/// Our place in the unified hierarchy, from `/proc/self/cgroup`.
-fn unified_path(text: &str) -> Option<&str> {
-    text.lines().find_map(|line| line.strip_prefix("0::"))
+/// The control group of this process.
+fn own_group() -> Option<PathBuf> {
+    let text = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = unified_path(&text)?;
+    Some(PathBuf::from(format!("/sys/fs/cgroup{path}")))
 }
 
 /// The line `oom_kill N` of `memory.events` or `/proc/vmstat`.
-fn count_in(text: &str) -> Option<u64> {
+pub(super) fn count_in(text: &str) -> Option<u64> {
     text.lines()
         .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }
@@ -103,6 +110,7 @@ mod tests {
 
     fn kills(count: u64, now: Instant) -> OomKills {
         OomKills {
+            file: None,
             before: count,
             latest: count,
             began: now,
@@ -173,17 +181,21 @@ mod tests {
         assert_eq!(count_in(events), Some(5));
         assert_eq!(count_in(vmstat), Some(8));
         assert_eq!(count_in("oom 2\n"), None);
-        assert!(read_count().is_some());
+        assert!(read_count(None).is_some());
     }
 
     #[test]
-    fn the_place_in_the_unified_hierarchy_is_the_one_without_controllers() {
-        let text = "4:memory:/old\n0::/system.slice/rgunicorn@shop.service\n";
+    fn the_service_is_counted_and_not_the_group_of_the_master() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |count| {
+            let events = folder.path().join("memory.events");
+            fs::write(events, format!("oom_kill {count}\n")).unwrap();
+        };
+        write(3);
+        let mut kills = OomKills::new(Some(folder.path()), Instant::now());
 
-        assert_eq!(
-            unified_path(text),
-            Some("/system.slice/rgunicorn@shop.service")
-        );
-        assert_eq!(unified_path("4:memory:/old\n"), None);
+        assert!(!kills.explains_a_death());
+        write(4);
+        assert!(kills.explains_a_death());
     }
 }

@@ -33,13 +33,15 @@ pub struct WorkerProcess {
 }
 
 impl WorkerProcess {
-    /// Orders a worker from a fork server.
+    /// Orders a worker from a fork server. `group`: the file by which it moves into its
+    /// control group.
     pub fn order(
         id: WorkerId,
         generation: GenerationId,
         row: usize,
         fork_server: &Link,
         read_output: bool,
+        group: Option<BorrowedFd<'_>>,
         now: Instant,
     ) -> io::Result<Self> {
         let (ours, theirs) = Link::pair()?;
@@ -50,8 +52,13 @@ impl WorkerProcess {
             (None, None)
         };
         let mut fds: Vec<BorrowedFd<'_>> = vec![theirs.as_fd()];
+        fds.extend(group);
         fds.extend(writers.iter().flatten().map(AsFd::as_fd));
-        let spawn = ToForkServer::Spawn(Spawn { worker: id.0, row });
+        let spawn = ToForkServer::Spawn(Spawn {
+            worker: id.0,
+            row,
+            has_group: group.is_some(),
+        });
         fork_server.send(&spawn, &fds)?;
         Ok(Self {
             id,

@@ -1,7 +1,9 @@
 //! The control socket with clients that ask, wait, or do neither.
 
 use super::*;
+use std::fs::{self, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 struct Fixture {
@@ -135,6 +137,59 @@ fn a_command_of_another_version_is_refused_by_its_name() {
     ] {
         assert!(reason.contains(word), "{reason}");
     }
+}
+
+#[test]
+fn a_client_that_may_read_figures_only_is_refused_the_rest() {
+    let mut fixture = Fixture::new();
+    let mut ask = |request: &str| {
+        let mut client = fixture.client();
+        client.write_all(request.as_bytes()).unwrap();
+        fixture.server.accept(&fixture.wakeups).unwrap();
+        let accepted = fixture.server.clients.values_mut().last().unwrap();
+        accepted.access = Access::Figures;
+        let asked = fixture.next();
+        (client, asked)
+    };
+
+    let (client, asked) = ask("{\"command\":\"config\"}\n");
+    assert!(asked.is_none());
+    assert_eq!(
+        answer(client),
+        "{\"failed\":\"rgunicorn-metrics may ask for status, workers and listeners only\"}\n"
+    );
+
+    let (_client, asked) = ask("{\"command\":\"workers\"}\n");
+    let (_, asked) = asked.unwrap();
+    assert_eq!(asked.request, Request::Workers { from: 0 });
+    assert_eq!(asked.access, Access::Figures);
+}
+
+#[test]
+fn the_socket_is_open_to_the_reader_only_in_a_directory_that_keeps_others_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("control");
+    let protect = |mode| fs::set_permissions(folder.path(), Permissions::from_mode(mode)).unwrap();
+    let mode = || path.metadata().unwrap().permissions().mode() & 0o777;
+    let reader = Some(4321);
+
+    let mut server = Server::bind_in_runtime_directory(&path).unwrap();
+    assert_eq!(mode(), 0o600);
+    protect(0o750);
+    server.admit(reader).unwrap();
+    assert_eq!((mode(), server.reader), (0o606, reader));
+    server.admit(None).unwrap();
+    assert_eq!((mode(), server.reader), (0o600, None));
+    server.admit(reader).unwrap();
+    protect(0o751);
+    server.admit(reader).unwrap();
+    assert_eq!((mode(), server.reader), (0o600, None));
+
+    protect(0o750);
+    drop(server);
+    let mut elsewhere = Server::bind(&path).unwrap();
+    elsewhere.admit(reader).unwrap();
+    assert_eq!((mode(), elsewhere.reader), (0o600, None));
 }
 
 #[test]

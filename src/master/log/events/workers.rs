@@ -55,8 +55,11 @@ pub fn worker_ready(worker: Worker, after: Duration) {
     );
 }
 
-/// It ended without being told to; `exit` is such as `killed by SIGSEGV`.
-pub fn worker_died(worker: Worker, exit: &str, requests: u64) {
+/// It ended without being told to; `exit` is such as `killed by SIGSEGV`. `request`: the
+/// method and the path of the one that it was in, in printable ASCII.
+pub fn worker_died(worker: Worker, exit: &str, requests: u64, request: Option<&str>) {
+    let (http_method, http_path) = request.and_then(|line| line.split_once(' ')).unzip();
+    let during = request.map_or(String::new(), |line| format!(", in {line}"));
     warn!(
         message_id = WORKER_DIED,
         worker_id = worker.id,
@@ -64,7 +67,9 @@ pub fn worker_died(worker: Worker, exit: &str, requests: u64) {
         generation = worker.generation,
         exit,
         requests,
-        "Worker {} died: {exit} (pid {}, after {})",
+        http_method,
+        http_path,
+        "Worker {} died: {exit} (pid {}, after {}{during})",
         worker.id,
         worker.pid,
         counted(requests, "request"),

@@ -12,13 +12,25 @@ pub struct Memory {
     pub pss: Option<u64>,
     /// The resident set size: it counts whole for each of them.
     pub rss: Option<u64>,
+    /// What the kernel accounts in the worker's control group: with its child processes,
+    /// and what of files and of the kernel's own memory it was the first to use.
+    pub group: Option<u64>,
 }
 
 impl Memory {
     /// That of process `pid`, if it is a child of `parent`: seen from another container,
     /// the number may be that of a stranger.
     pub fn of(pid: u32, parent: u32) -> Self {
-        Self::in_folder(Path::new(&format!("/proc/{pid}")), parent).unwrap_or_default()
+        let folder = format!("/proc/{pid}");
+        let Some(memory) = Self::in_folder(Path::new(&folder), parent) else {
+            return Self::default();
+        };
+        let groups = fs::read_to_string(format!("{folder}/cgroup")).unwrap_or_default();
+        let group = group_of_a_worker(&groups).and_then(|path| {
+            let current = format!("/sys/fs/cgroup{path}/memory.current");
+            fs::read_to_string(current).ok()?.trim_end().parse().ok()
+        });
+        Self { group, ..memory }
     }
 
     /// That of process `pid`, if it is called like the server.
@@ -46,8 +58,18 @@ impl Memory {
         Self {
             pss: rollup.and_then(|text| bytes(&text, "Pss:")),
             rss: bytes(status, "VmRSS:"),
+            group: None,
         }
     }
+}
+
+/// From `/proc/PID/cgroup`: its control group, if that is one that a master has made for a
+/// worker. Any other has more processes than that one.
+fn group_of_a_worker(groups: &str) -> Option<&str> {
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let (_, name) = path.rsplit_once('/')?;
+    let number = name.strip_prefix("worker-")?;
+    number.parse::<u32>().is_ok().then_some(path)
 }
 
 /// The number behind `name`, which begins a line.
@@ -77,6 +99,7 @@ mod tests {
             Some(Memory {
                 pss: Some(9000 * 1024),
                 rss: Some(24000 * 1024),
+                group: None,
             })
         );
         assert_eq!(Memory::in_folder(folder.path(), 71), None);
@@ -95,6 +118,22 @@ mod tests {
 
         assert_eq!(memory.pss, None);
         assert!(memory.rss.is_some());
+    }
+
+    #[test]
+    fn only_a_group_with_one_worker_tells_what_that_uses() {
+        let of = |path: &str| {
+            let groups = format!("4:memory:/old\n0::{path}\n");
+            group_of_a_worker(&groups).map(str::to_owned)
+        };
+
+        let service = "/system.slice/system-rgunicorn.slice/rgunicorn@shop.service";
+        let worker = format!("{service}/worker-12");
+        assert_eq!(of(&worker), Some(worker));
+        assert_eq!(of(service), None);
+        assert_eq!(of(&format!("{service}/master")), None);
+        assert_eq!(of("/user.slice/worker-shop.scope"), None);
+        assert_eq!(of("/"), None);
     }
 
     #[test]

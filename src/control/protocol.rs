@@ -15,7 +15,7 @@
 //! A list that is longer than a line is answered in parts: `next` is what to ask `from`
 //! for the following one, in a connection of its own.
 
-pub use super::rows::{
+pub use crate::rows::{
     Listener, Listeners, Outcome, ReloadCounts, Setting, Settings, Stacks, Summary, Worker, Workers,
 };
 use rgunicorn_link::shorten;

@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader};
 pub fn of(kind: &str, inode: u64) -> Option<u64> {
     match kind {
         "unix" => unix(u32::try_from(inode).ok()?),
-        "tcp" => ["/proc/net/tcp", "/proc/net/tcp6"]
+        "tcp" => ["/proc/self/net/tcp", "/proc/self/net/tcp6"]
             .into_iter()
             .find_map(|table| tcp(BufReader::new(File::open(table).ok()?), inode)),
         _ => None,

@@ -2,13 +2,28 @@
 //! change; they are listed in the manual page.
 
 use crate::memory::Memory;
-use rgunicorn::control::protocol::{Summary, Worker};
+use crate::protocol::{Summary, Worker};
+use rgunicorn_link::shorten;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
-/// What one server says of itself.
-pub struct Scrape {
+/// A server.
+pub struct Site {
     /// The name of its instance, if it has one.
-    pub site: Option<String>,
+    pub name: Option<String>,
+    pub state: State,
+}
+
+pub enum State {
+    Answered(Box<Scrape>),
+    /// It did not answer, for this reason.
+    Silent(String),
+    /// It does not run, and its socket waits for a connection.
+    Waiting,
+}
+
+/// What a server says of itself.
+pub struct Scrape {
     pub summary: Summary,
     pub master: Memory,
     pub workers: Vec<(Worker, Memory)>,
@@ -22,18 +37,44 @@ const WORKER_STATES: [&str; 7] = [
     "starting", "idle", "busy", "retiring", "leaving", "aborted", "killed",
 ];
 
-/// A family of samples.
-struct Metric {
+/// The most samples of a server in one family, and the longest value of a label, in bytes.
+/// The answers may be those of an application that has taken the place of its server.
+const MOST_SAMPLES: usize = 64;
+const LONGEST_LABEL: usize = 256;
+
+/// A family of samples, each of a `T`.
+struct Metric<T> {
     name: &'static str,
     kind: &'static str,
     help: &'static str,
-    samples: fn(&Scrape) -> Vec<Sample>,
+    samples: fn(&T) -> Vec<Sample>,
 }
 
 /// A label, if it needs one, and a value.
 type Sample = (Option<(&'static str, String)>, f64);
 
-const METRICS: [Metric; 18] = [
+/// Of all servers.
+const OF_SITES: [Metric<State>; 2] = [
+    Metric {
+        name: "rgunicorn_up",
+        kind: "gauge",
+        help: "Whether the server has answered; left out where only a socket waits.",
+        samples: |state| match state {
+            State::Answered(_) => plain(true),
+            State::Silent(_) => plain(false),
+            State::Waiting => Vec::new(),
+        },
+    },
+    Metric {
+        name: "rgunicorn_socket_only",
+        kind: "gauge",
+        help: "1 if the service does not run and its socket waits for a connection, else 0.",
+        samples: |state| plain(matches!(state, State::Waiting)),
+    },
+];
+
+/// Of those that have answered.
+const OF_SERVERS: [Metric<Scrape>; 18] = [
     Metric {
         name: "rgunicorn_info",
         kind: "gauge",
@@ -207,40 +248,66 @@ fn float(number: u64) -> f64 {
 }
 
 /// All of these servers, each metric once. A server with a name has it in the label `site`.
-pub fn text(scrapes: &[Scrape]) -> String {
+pub fn text(sites: &[Site]) -> String {
     let mut text = String::new();
-    for metric in METRICS {
-        let Metric {
-            name,
-            kind,
-            help,
-            samples,
-        } = metric;
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "# HELP {name} {help}");
-        let _ = writeln!(text, "# TYPE {name} {kind}");
-        for scrape in scrapes {
-            for (label, value) in samples(scrape) {
-                let site = scrape.site.iter().map(|site| ("site", site.clone()));
-                let labels: Vec<String> = site
-                    .chain(label)
-                    .map(|(label, value)| format!("{label}=\"{}\"", escaped(&value)))
-                    .collect();
-                let labels = match labels.join(",") {
-                    none if none.is_empty() => none,
-                    some => format!("{{{some}}}"),
-                };
+    for metric in OF_SITES {
+        let states = sites.iter().map(|site| (site.name.as_deref(), &site.state));
+        write(&mut text, &metric, states);
+    }
+    for metric in OF_SERVERS {
+        let scrapes = sites.iter().filter_map(|site| match &site.state {
+            State::Answered(scrape) => Some((site.name.as_deref(), &**scrape)),
+            State::Silent(_) | State::Waiting => None,
+        });
+        write(&mut text, &metric, scrapes);
+    }
+    text
+}
+
+/// The names of all metrics.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let of_sites = OF_SITES.map(|metric| metric.name);
+    of_sites
+        .into_iter()
+        .chain(OF_SERVERS.map(|metric| metric.name))
+}
+
+fn write<'a, T: 'a>(
+    text: &mut String,
+    metric: &Metric<T>,
+    servers: impl Iterator<Item = (Option<&'a str>, &'a T)>,
+) {
+    let Metric {
+        name,
+        kind,
+        help,
+        samples,
+    } = metric;
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "# HELP {name} {help}");
+    let _ = writeln!(text, "# TYPE {name} {kind}");
+    for (site, server) in servers {
+        let mut written = BTreeSet::new();
+        for (label, value) in samples(server).into_iter().take(MOST_SAMPLES) {
+            let site = site.map(|site| ("site", site.to_owned()));
+            let labels: Vec<String> = (site.into_iter().chain(label))
+                .map(|(label, value)| format!("{label}=\"{}\"", escaped(value)))
+                .collect();
+            let labels = match labels.join(",") {
+                none if none.is_empty() => none,
+                some => format!("{{{some}}}"),
+            };
+            // Two of the same labels would be an error.
+            if written.insert(labels.clone()) {
                 let _ = writeln!(text, "{name}{labels} {value}");
             }
         }
     }
-    text.truncate(text.trim_end().len());
-    text
 }
 
 /// The value of a label: an address may have any characters in it.
-fn escaped(value: &str) -> String {
-    value
+fn escaped(value: String) -> String {
+    shorten(value, LONGEST_LABEL)
         .replace('\\', "\\\\")
         .replace('"', "\\\"")
         .replace('\n', "\\n")
@@ -250,7 +317,7 @@ fn escaped(value: &str) -> String {
 mod tests {
     use super::*;
 
-    fn scrape(site: Option<&str>) -> Scrape {
+    fn site(name: Option<&str>) -> Site {
         let worker = |state: &str, busy_ms| Worker {
             state: state.into(),
             busy_ms,
@@ -260,9 +327,9 @@ mod tests {
         let memory = Memory {
             pss: Some(1000),
             rss: None,
+            group: None,
         };
-        Scrape {
-            site: site.map(str::to_owned),
+        let scrape = Scrape {
             summary: Summary {
                 version: "1.2.3".into(),
                 state: "serving".into(),
@@ -275,14 +342,24 @@ mod tests {
                 (worker("busy", Some(1500)), memory),
                 (worker("idle", None), memory),
             ],
-            queues: vec![("unix:/a\\b\"c\nd".into(), Some(3)), (":80".into(), None)],
+            queues: vec![
+                ("unix:/a\\b\"c\nd".into(), Some(3)),
+                ("unix:/a\\b\"c\nd".into(), Some(4)),
+                (":80".into(), None),
+            ],
+        };
+        Site {
+            name: name.map(str::to_owned),
+            state: State::Answered(scrape.into()),
         }
     }
 
     #[test]
     fn samples_have_the_values_of_the_server() {
-        let text = text(&[scrape(None)]);
+        let text = text(&[site(None)]);
         for line in [
+            "rgunicorn_up 1",
+            "rgunicorn_socket_only 0",
             "rgunicorn_info{version=\"1.2.3\"} 1",
             "rgunicorn_state{state=\"serving\"} 1",
             "rgunicorn_state{state=\"stopping\"} 0",
@@ -300,12 +377,13 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }
         assert!(!text.contains(":80"), "{text}");
+        assert_eq!(text.matches("rgunicorn_listener_queue_length{").count(), 1);
         assert!(!text.contains("master"), "{text}");
     }
 
     #[test]
     fn several_servers_are_told_apart_by_their_names() {
-        let text = text(&[scrape(Some("shop")), scrape(Some("blog"))]);
+        let text = text(&[site(Some("shop")), site(Some("blog"))]);
 
         assert_eq!(
             text.matches("# TYPE rgunicorn_connections gauge").count(),
@@ -323,8 +401,47 @@ mod tests {
     #[test]
     fn the_manual_page_has_every_metric() {
         let page = include_str!("../../man/rgunicornctl.1");
-        for metric in METRICS {
-            assert!(page.contains(metric.name), "{}", metric.name);
+        for name in names() {
+            assert!(page.contains(name), "{name}");
         }
+    }
+
+    #[test]
+    fn a_site_that_does_not_answer_or_does_not_run_has_no_figures() {
+        let named = |name: &str, state| Site {
+            name: Some(name.to_owned()),
+            state,
+        };
+        let text = text(&[
+            named("hangs", State::Silent("no answer".into())),
+            named("sleeps", State::Waiting),
+        ]);
+
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(
+            samples,
+            [
+                "rgunicorn_up{site=\"hangs\"} 0",
+                "rgunicorn_socket_only{site=\"hangs\"} 0",
+                "rgunicorn_socket_only{site=\"sleeps\"} 1",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_server_makes_up_is_bounded() {
+        let mut site = site(Some("shop"));
+        let State::Answered(scrape) = &mut site.state else {
+            panic!();
+        };
+        scrape.summary.version = "v".repeat(1 << 20);
+        scrape.summary.worker_exits = (0..10_000).map(|cause| (cause.to_string(), 1)).collect();
+        scrape.queues = (0..10_000)
+            .map(|port| (format!("{port}:{}", "x".repeat(1 << 10)), Some(0)))
+            .collect();
+
+        let text = text(&[site]);
+
+        assert!(text.len() < 64 * 1024, "{} bytes", text.len());
     }
 }

@@ -1,0 +1,18 @@
+//! What the master and the clients of its control socket share, and the clients with each
+//! other: the messages, and what is made of the answers. No connection is opened here.
+//!
+//! | file              | subject                                                   |
+//! |-------------------|-----------------------------------------------------------|
+//! | `protocol.rs`     | requests, answers, and how they are written               |
+//! | `rows.rs`         | what the answers list                                     |
+//! | `instances.rs`    | which servers there are on this machine                   |
+//! | `metrics.rs`      | the state of servers in the text format of Prometheus     |
+//! | `memory.rs`       | how much memory a process uses                            |
+//! | `queue_length.rs` | how many connections wait at a listening socket           |
+
+pub mod instances;
+pub mod memory;
+pub mod metrics;
+pub mod protocol;
+pub mod queue_length;
+mod rows;
