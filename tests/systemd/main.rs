@@ -3,7 +3,8 @@
 //! `lab`.
 //!
 //! Needs root and mmdebstrap, and makes a release build of its own: see the script
-//! `build`. `tests/run` provides both.
+//! `build`; for the tests of an upgrade, one of a higher version: see `build-next`.
+//! `tests/run` provides all.
 #![allow(clippy::unwrap_used, reason = "a failed assumption ends the test")]
 
 mod accounts;
