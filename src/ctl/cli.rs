@@ -117,9 +117,10 @@ where
     };
     let socket = matches.get_one::<PathBuf>("socket");
     let instance = matches.get_one::<String>("instance");
-    let of_user = match matches.get_flag("user") {
-        true => Some(users_folder(env::var_os("XDG_RUNTIME_DIR"))?),
-        false => None,
+    let of_user = if matches.get_flag("user") {
+        Some(users_folder(env::var_os("XDG_RUNTIME_DIR"))?)
+    } else {
+        None
     };
     let target = match (socket, instance, &start.runtime_directory) {
         (Some(path), _, _) => Target::Socket(path.clone()),
