@@ -407,6 +407,38 @@ mod tests {
     }
 
     #[test]
+    fn the_dashboard_uses_metrics_and_labels_that_exist() {
+        let text = include_str!("../../packaging/examples/grafana-dashboard.json");
+        let dashboard: serde_json::Value = serde_json::from_str(text).unwrap();
+        let is_part = |letter: char| letter == '_' || letter.is_ascii_alphanumeric();
+        let mut used = BTreeSet::new();
+        for (at, _) in text.match_indices("rgunicorn_") {
+            let rest = &text[at..];
+            used.insert(&rest[..rest.find(|letter| !is_part(letter)).unwrap()]);
+        }
+        let known: BTreeSet<_> = names().collect();
+        assert!(used.len() > 10, "{used:?}");
+        assert!(used.is_subset(&known), "{:?}", used.difference(&known));
+
+        let page = super::text(&[site(Some("shop"))]);
+        let panels = dashboard["panels"].as_array().unwrap();
+        assert!(panels.len() > 10);
+        for panel in panels {
+            for target in panel["targets"].as_array().unwrap() {
+                let expression = target["expr"].as_str().unwrap();
+                let in_parentheses = expression.split(['(', ')', '{', '}']);
+                for label in in_parentheses.flat_map(|part| part.split(',')) {
+                    let Some((label, _)) = label.split_once(['=', '!']) else {
+                        continue;
+                    };
+                    let is_known = page.contains(&format!("{label}=\""));
+                    assert!(is_known, "{label} in {expression}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_site_that_does_not_answer_or_does_not_run_has_no_figures() {
         let named = |name: &str, state| Site {
             name: Some(name.to_owned()),

@@ -10,6 +10,11 @@ use std::time::Duration;
 /// The environment variable in which the master tells a fork server its own version.
 pub const MASTER_VERSION: &str = "RGUNICORN_MASTER_VERSION";
 
+/// The environment variable in which the master tells a fork server which descriptors are the
+/// worker's files, if these have no names any more. The first line is the folder that they
+/// were in, and each of the others a number and the path below it: `5 rgunicorn/__init__.py`.
+pub const HELD_FILES: &str = "RGUNICORN_HELD_FILES";
+
 /// A time as messages have it: in whole milliseconds, the longest being `u64::MAX`.
 pub fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)

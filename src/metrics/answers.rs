@@ -1,5 +1,6 @@
 //! What is answered to which request.
 
+use crate::page;
 use crate::sites::Sites;
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -15,6 +16,11 @@ use rgunicorn_control::metrics;
 pub enum Wanted {
     /// The text for Prometheus.
     Metrics,
+    /// What is for people, and what it consists of.
+    Page,
+    Data,
+    Style,
+    Script,
     /// There is nothing at this path.
     Nothing,
     /// There is, but this cannot be done with it.
@@ -24,6 +30,10 @@ pub enum Wanted {
 pub fn wanted(method: &Method, path: &str) -> Wanted {
     let found = match path {
         "/metrics" => Wanted::Metrics,
+        "/" => Wanted::Page,
+        "/data.json" => Wanted::Data,
+        "/page.css" => Wanted::Style,
+        "/page.js" => Wanted::Script,
         _ => return Wanted::Nothing,
     };
     if [Method::GET, Method::HEAD].contains(method) {
@@ -35,6 +45,10 @@ pub fn wanted(method: &Method, path: &str) -> Wanted {
 
 /// The version of the text format that Prometheus wants to read.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The page loads nothing but its own style, script and data, and is in no frame.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 pub async fn answer(wanted: Wanted, sites: &Sites) -> Response<Full<Bytes>> {
@@ -44,7 +58,27 @@ pub async fn answer(wanted: Wanted, sites: &Sites) -> Response<Full<Bytes>> {
             PROMETHEUS,
             metrics::text(&sites.look().await.sites),
         ),
-        Wanted::Nothing => with(StatusCode::NOT_FOUND, TEXT, "not found; try /metrics\n"),
+        Wanted::Page => {
+            let look = sites.look().await;
+            let html = page::html(&look.rows, look.at);
+            with(StatusCode::OK, "text/html; charset=utf-8", html)
+        }
+        Wanted::Data => {
+            let (look, history) = sites.look_with_history().await;
+            let json = page::json(&look.rows, history, look.at);
+            with(StatusCode::OK, "application/json", json)
+        }
+        Wanted::Style => with(StatusCode::OK, "text/css; charset=utf-8", page::STYLE),
+        Wanted::Script => with(
+            StatusCode::OK,
+            "text/javascript; charset=utf-8",
+            page::SCRIPT,
+        ),
+        Wanted::Nothing => with(
+            StatusCode::NOT_FOUND,
+            TEXT,
+            "not found; try / or /metrics\n",
+        ),
         Wanted::OtherMethod => {
             let text = "only GET and HEAD are possible\n";
             let mut response = with(StatusCode::METHOD_NOT_ALLOWED, TEXT, text);
@@ -66,7 +100,7 @@ fn with(
     for (name, value) in [
         (CONTENT_TYPE, content_type),
         (CACHE_CONTROL, "no-store"),
-        (CONTENT_SECURITY_POLICY, "default-src 'none'"),
+        (CONTENT_SECURITY_POLICY, POLICY),
         (REFERRER_POLICY, "no-referrer"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ] {
@@ -86,6 +120,7 @@ mod tests {
         assert_eq!(wanted(&Method::GET, "/metrics"), Wanted::Metrics);
         assert_eq!(wanted(&Method::HEAD, "/metrics"), Wanted::Metrics);
         assert_eq!(wanted(&Method::POST, "/metrics"), Wanted::OtherMethod);
+        assert_eq!(wanted(&Method::GET, "/"), Wanted::Page);
         for path in ["/metrics/", "/../etc/passwd", "", "*"] {
             assert_eq!(wanted(&Method::GET, path), Wanted::Nothing, "{path}");
         }

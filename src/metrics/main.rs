@@ -10,11 +10,17 @@
 //! |               | left                                                |
 //! | `answers.rs`  | what is answered to which request                   |
 //! | `sites.rs`    | all servers, asked at the same time                 |
+//! | `rows.rs`     | what the page shows of each                         |
+//! | `history.rs`  | what was seen of the last minutes                   |
+//! | `page.rs`     | the page, its data, its style and its script        |
 //! | `asking.rs`   | one question to one server                          |
 
 mod answers;
 mod asking;
 mod cli;
+mod history;
+mod page;
+mod rows;
 mod server;
 mod sites;
 mod sockets;

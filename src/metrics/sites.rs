@@ -2,11 +2,13 @@
 //! nothing. Servers are asked once a second at most, however many clients want to know.
 
 use crate::asking;
+use crate::history::{Columns, History};
+use crate::rows::{self, Row};
 use rgunicorn_control::instances;
 use rgunicorn_control::metrics::{Site, State};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -23,40 +25,76 @@ const FRESH: Duration = Duration::from_secs(1);
 /// The most servers that are asked at one time. Each costs a descriptor.
 const MOST_AT_ONCE: usize = 400;
 
-/// The servers, and what they have answered last.
+/// The servers, and what they have answered.
 pub struct Sites {
     folder: PathBuf,
-    last: Mutex<Option<Look>>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    last: Option<Look>,
+    history: History,
 }
 
 /// One look at all servers, in the order of their names.
 #[derive(Clone)]
 pub struct Look {
     pub sites: Arc<Vec<Site>>,
-    at: Instant,
+    pub rows: Arc<Vec<Row>>,
+    /// In seconds since 1970.
+    pub at: u64,
+    since: Instant,
 }
 
 impl Sites {
     pub fn new(folder: PathBuf) -> Self {
         Self {
             folder,
-            last: Mutex::new(None),
+            seen: Mutex::default(),
         }
     }
 
     /// Asks all, unless that was done just now. Who calls meanwhile gets the same answers.
     pub async fn look(&self) -> Look {
-        let mut last = self.last.lock().await;
-        if let Some(look) = last.as_ref().filter(|look| look.at.elapsed() < FRESH) {
+        self.look_in(&mut *self.seen.lock().await).await
+    }
+
+    /// The same, with what was seen before.
+    pub async fn look_with_history(&self) -> (Look, Columns) {
+        let mut seen = self.seen.lock().await;
+        let look = self.look_in(&mut seen).await;
+        let columns = seen.history.columns(&look.rows);
+        (look, columns)
+    }
+
+    async fn look_in(&self, seen: &mut Seen) -> Look {
+        if let Some(look) = seen
+            .last
+            .as_ref()
+            .filter(|look| look.since.elapsed() < FRESH)
+        {
             return look.clone();
         }
+        let sites = all(&self.folder).await;
+        let rows: Vec<Row> = sites.iter().map(rows::row).collect();
+        let at = now();
+        seen.history.add(at, &rows);
         let look = Look {
-            sites: Arc::new(all(&self.folder).await),
-            at: Instant::now(),
+            sites: sites.into(),
+            rows: rows.into(),
+            at,
+            since: Instant::now(),
         };
-        *last = Some(look.clone());
+        seen.last = Some(look.clone());
         look
     }
+}
+
+/// In seconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 async fn all(folder: &Path) -> Vec<Site> {

@@ -265,6 +265,19 @@ pub fn build() -> &'static Path {
     })
 }
 
+/// The folder with the sources of the version that is upgraded to, and what was built of
+/// them, made once.
+pub fn next_version() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        build();
+        let built = output_of(
+            Command::new(source("tests/systemd/build-next")).env("CARGO_TARGET_DIR", target()),
+        );
+        PathBuf::from(built.trim_end())
+    })
+}
+
 /// What a script that has to succeed writes to its standard output.
 pub fn output_of(command: &mut Command) -> String {
     let output = command.output().unwrap();

@@ -3,7 +3,8 @@
 //! `lab`.
 //!
 //! Needs root and mmdebstrap, and makes a release build of its own: see the script
-//! `build`. `tests/run` provides both.
+//! `build`; for the tests of an upgrade, one of a higher version: see `build-next`.
+//! `tests/run` provides all.
 #![allow(clippy::unwrap_used, reason = "a failed assumption ends the test")]
 
 mod accounts;
@@ -24,6 +25,7 @@ mod sandbox;
 mod site;
 mod store;
 mod units;
+mod user;
 
 #[expect(dead_code, reason = "shared with the stories")]
 #[path = "../harness/client.rs"]
@@ -169,4 +171,7 @@ stories! {
         the_units_pass_systemd_analyze_verify
         the_exposure_of_the_service_is_at_most_1_5
         the_catalog_is_accepted;
+    user:
+        a_site_of_a_user_is_run_by_the_systemd_of_that_user
+        the_units_of_users_pass_systemd_analyze_verify;
 }

@@ -5,8 +5,8 @@
 use crate::{
     lab::{Lab, build, output_of, source, target},
     packages::{
-        FIND_LEFT, NEW_REVISION, assert_data_is_kept, assert_metrics_are_restarted, keep_data,
-        make_package, old_package, scrape,
+        FIND_LEFT, NEW_VERSION, assert_data_is_kept, assert_metrics_are_restarted, assert_upgraded,
+        keep_data, live_without_files, make_package, old_package, package_next_version, scrape,
     },
     site::APP,
     wait::wait_until,
@@ -17,7 +17,26 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
+    thread,
 };
+
+/// A package that holds up each upgrade when the files of the old version are removed, as
+/// one that comes after it in the same transaction does.
+const HOLD: &str = "\
+Name: hold
+Version: 1
+Release: 1
+Summary: Holds up an upgrade
+License: MIT
+BuildArch: noarch
+%description
+%summary
+%triggerpostun -- rgunicorn
+touch /run/held
+# Not for ever, if the test fails meanwhile.
+for i in $(seq 1200); do [ ! -e /run/held ] || sleep 0.1; done
+%files
+";
 
 pub fn an_upgrade_of_the_rpm_loses_no_request_and_an_erasure_leaves_nothing(lab: &Lab) {
     install(lab, old_rpm());
@@ -33,19 +52,33 @@ pub fn an_upgrade_of_the_rpm_loses_no_request_and_an_erasure_leaves_nothing(lab:
     site.wait_for_state("active");
     let traffic = site.traffic();
     let (master, socket) = (site.master(), site.show_socket("InvocationID"));
+    let new = new_rpm();
+    lab.push(hold(), "/root/hold.rpm");
+    lab.must("rpm --install --nodeps /root/hold.rpm");
 
-    install(lab, new_rpm());
+    thread::scope(|scope| {
+        let upgrade = scope.spawn(|| install(lab, new));
+        wait_until("the files of the old version are removed", || {
+            lab.has("/run/held") || upgrade.is_finished()
+        });
+        live_without_files(&site);
+        assert_eq!(site.master(), master);
+        lab.must("rm /run/held");
+        upgrade.join().unwrap();
+    });
+    lab.must("rpm --erase hold");
     traffic.wait_for_answers(300);
 
     assert_eq!(traffic.finish(), [""; 0]);
     assert_ne!(site.master(), master, "the old master still runs");
+    assert_upgraded(&site);
     assert_eq!(site.show_socket("InvocationID"), socket);
     assert_metrics_are_restarted(lab);
     assert_eq!(waiting.show("ActiveState"), "inactive");
     assert_eq!(waiting.show_socket("ActiveState"), "active");
     assert_eq!(
-        lab.must("rpm --query --queryformat %{RELEASE} rgunicorn"),
-        NEW_REVISION
+        lab.must("rpm --query --queryformat %{VERSION} rgunicorn"),
+        NEW_VERSION
     );
     assert_eq!(lab.must("rpm --verify --nodeps rgunicorn"), "");
 
@@ -76,8 +109,8 @@ pub fn an_rpm_with_a_site_that_does_not_start_again_is_installed(lab: &Lab) {
     assert_ne!(sound.master(), master);
     assert_eq!(sound.text("/"), "1");
     assert_eq!(
-        lab.must("rpm --query --queryformat %{RELEASE} rgunicorn"),
-        NEW_REVISION
+        lab.must("rpm --query --queryformat %{VERSION} rgunicorn"),
+        NEW_VERSION
     );
 }
 
@@ -154,6 +187,8 @@ fn files(list: &str) -> BTreeSet<String> {
     };
     list.lines()
         .filter(|line| !line.starts_with('d'))
+        // Of a link, without what it leads to.
+        .map(|line| line.split(" -> ").next().unwrap())
         .map(|line| line.rsplit(' ').next().unwrap().trim_start_matches('.'))
         .filter(|path| !of_a_package(path))
         .map(|path| path.trim_end_matches(".gz").to_owned())
@@ -174,5 +209,23 @@ fn old_rpm() -> &'static Path {
 
 fn new_rpm() -> &'static Path {
     static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
-    PACKAGE.get_or_init(|| make_package("rpm", "new", &["--revision", NEW_REVISION]))
+    PACKAGE.get_or_init(|| package_next_version("rpm"))
+}
+
+/// The package [`HOLD`].
+fn hold() -> &'static Path {
+    static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
+    PACKAGE.get_or_init(|| {
+        let folder = target().join("tmp/rpm/hold");
+        fs::create_dir_all(&folder).unwrap();
+        let specification = folder.join("hold.spec");
+        fs::write(&specification, HOLD).unwrap();
+        output_of(
+            Command::new("rpmbuild")
+                .args(["-bb", "--define"])
+                .arg(format!("_topdir {}", folder.display()))
+                .arg(specification),
+        );
+        folder.join("RPMS/noarch/hold-1-1.noarch.rpm")
+    })
 }

@@ -67,7 +67,9 @@ impl Master {
                     events::configuration_refused(&error.to_string());
                     return Err(error.to_string());
                 }
-                let folder = find_folder(&config).map_err(|error| error.to_string())?;
+                let folder = find_folder(&config)
+                    .or_else(|missing| missing.or_held(&self.current.folder))
+                    .map_err(|error| error.to_string())?;
                 Ok(Deployment { config, folder })
             });
         self.pending.push_back(match read {

@@ -7,7 +7,7 @@ use crate::log::events::AppProcess;
 use crate::pool::{ExitStatus, GenerationId};
 use crate::systemd::PRIVATE_VARIABLES;
 use command_fds::{CommandFdExt, FdMapping};
-use rgunicorn_link::protocol::{self, MASTER_VERSION, Site, ToForkServer, millis};
+use rgunicorn_link::protocol::{self, HELD_FILES, MASTER_VERSION, Site, ToForkServer, millis};
 use rgunicorn_link::{FORK_SERVER_FD, Link, Scoreboard};
 use std::io;
 use std::os::fd::AsFd;
@@ -66,10 +66,22 @@ impl ForkServerProcess {
         let python = config.interpreter(start).map_err(io::Error::other)?;
         let title = format!("[{}]", config.process_name());
         let mut command = Command::new(&python);
+        let mut descriptors = vec![FdMapping {
+            parent_fd: theirs.into(),
+            child_fd: FORK_SERVER_FD,
+        }];
         // The file, not the folder: to run a folder, Python imports `runpy`, which
         // takes half a MiB in each process of a site.
+        let mut main = folder.as_path().join("__main__.py");
+        command.env_remove(HELD_FILES);
+        if let Some(files) = folder.without_names() {
+            let passed = files.pass(FORK_SERVER_FD + 1)?;
+            command.env(HELD_FILES, &passed.list);
+            descriptors.extend(passed.descriptors);
+            main = passed.main;
+        }
         command
-            .arg(folder.as_path().join("__main__.py"))
+            .arg(main)
             .arg(format!("{title:TITLE_ROOM$}"))
             .current_dir(config.chdir.as_path())
             .envs(config.env.iter())
@@ -84,12 +96,7 @@ impl ForkServerProcess {
             command.stdout(stdout).stderr(stderr);
             pipes = Some(ends);
         }
-        command
-            .fd_mappings(vec![FdMapping {
-                parent_fd: theirs.into(),
-                child_fd: FORK_SERVER_FD,
-            }])
-            .map_err(io::Error::other)?;
+        command.fd_mappings(descriptors).map_err(io::Error::other)?;
         let child = command.spawn().map_err(|error| {
             let program = command.get_program().to_string_lossy();
             io::Error::new(error.kind(), format!("cannot run {program}: {error}"))

@@ -3,6 +3,7 @@
 
 mod control_groups;
 mod fork_server_process;
+mod held_files;
 mod memory;
 mod oom;
 mod output;

@@ -1,7 +1,13 @@
 //! Where the worker's Python files and extension module lie.
+//!
+//! A master holds them open. An upgrade removes those of the old version, and restarts the
+//! sites when everything else is done that is upgraded with it; until then a master may have
+//! to start another fork server, because one has died or for a reload.
 
+use super::held_files::HeldFiles;
 use crate::installation;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where packages put it, below the prefix of the program. The version is part of
 /// it: a master that still runs when another version is installed must not start
@@ -9,13 +15,29 @@ use std::path::{Path, PathBuf};
 const INSTALLED: &str = concat!("lib/rgunicorn/", env!("CARGO_PKG_VERSION"), "/worker");
 
 /// A folder that a Python interpreter can be given to run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WorkerFolder(PathBuf);
+#[derive(Debug, Clone)]
+pub struct WorkerFolder {
+    path: PathBuf,
+    files: Arc<HeldFiles>,
+}
 
 impl WorkerFolder {
+    fn at(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            files: Arc::new(HeldFiles::of(path)),
+        }
+    }
+
     /// The folder.
     pub fn as_path(&self) -> &Path {
-        &self.0
+        &self.path
+    }
+
+    /// Its files, if they have no names any more.
+    pub fn without_names(&self) -> Option<&HeldFiles> {
+        let files = self.files.as_ref();
+        (!is_complete(&self.path) && !files.is_empty()).then_some(files)
     }
 }
 
@@ -31,6 +53,17 @@ pub struct NoWorkerFolder {
     tried: Vec<PathBuf>,
 }
 
+impl NoWorkerFolder {
+    /// The folder that is in use, if it would have been found before its files were removed.
+    pub fn or_held(self, used: &WorkerFolder) -> Result<WorkerFolder, Self> {
+        if self.tried.contains(&used.path) && !used.files.is_empty() {
+            Ok(used.clone())
+        } else {
+            Err(self)
+        }
+    }
+}
+
 fn looked_in(tried: &[PathBuf]) -> String {
     let tried: Vec<_> = tried
         .iter()
@@ -44,7 +77,7 @@ fn looked_in(tried: &[PathBuf]) -> String {
 pub fn find(configured: Option<&Path>, program: &Path) -> Result<WorkerFolder, NoWorkerFolder> {
     let tried = candidates(configured, program);
     match tried.iter().find(|folder| is_complete(folder)) {
-        Some(folder) => Ok(WorkerFolder(folder.clone())),
+        Some(folder) => Ok(WorkerFolder::at(folder)),
         None => Err(NoWorkerFolder { tried }),
     }
 }
@@ -122,6 +155,24 @@ mod tests {
             text.contains("looked in /nowhere; restart the service if"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_folder_in_use_is_found_although_its_files_were_removed_but_no_other() {
+        let root = tempfile::tempdir().unwrap();
+        let program = root.path().join("bin/rgunicorn");
+        folder_in(root.path(), INSTALLED);
+        let used = find(None, &program).unwrap();
+        assert!(used.without_names().is_none());
+        fs::remove_dir_all(used.as_path()).unwrap();
+
+        let again = find(None, &program).or_else(|missing| missing.or_held(&used));
+        let other =
+            find(Some(Path::new("/nowhere")), &program).or_else(|missing| missing.or_held(&used));
+
+        assert_eq!(again.unwrap().as_path(), used.as_path());
+        assert!(used.without_names().is_some());
+        assert!(other.is_err());
     }
 
     /// As after an upgrade, when the files of the running version are gone.

@@ -6,4 +6,5 @@
 
 mod machine;
 mod metrics;
+mod page;
 mod service;

@@ -17,6 +17,9 @@ def main():
             % (sys.executable, kind, version)
         )
 
+    held = os.environ.pop("RGUNICORN_HELD_FILES", None)
+    if held:
+        import_held(held)
     from rgunicorn import _worker
 
     master = os.environ.pop("RGUNICORN_MASTER_VERSION", None)
@@ -30,6 +33,55 @@ def main():
     # but `import rgunicorn` goes on to work: the package is loaded.
     del sys.path[0]
     return _worker.main()
+
+
+def import_held(held):
+    """Imports our package from descriptors: an upgrade has removed the names of its files.
+
+    Whole, as the descriptors are closed then, which are none of the application's business.
+    """
+    import importlib.machinery as machinery
+    import importlib.util
+
+    class Source(machinery.SourceFileLoader):
+        """Of which nothing is cached: the number of a descriptor names another file later."""
+
+        def get_code(self, name):
+            with open(self.opened, "rb") as source:
+                return compile(source.read(), self.path, "exec", dont_inherit=True)
+
+    lines = held.split("\n")
+    folder = lines[0]
+    files = dict(reversed(line.split(" ", 1)) for line in lines[1:])
+
+    def module_in(file, name, inside=None):
+        opened = "/proc/self/fd/" + files[file]
+        if file.endswith(".py"):
+            loader = Source(name, folder + "/" + file)
+            loader.opened = opened
+        else:
+            loader = machinery.ExtensionFileLoader(name, opened)
+        spec = importlib.util.spec_from_file_location(
+            name, loader.path, loader=loader, submodule_search_locations=inside
+        )
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        return module
+
+    def execute(module):
+        module.__spec__.loader.exec_module(module)
+
+    # The package is there before its modules, and runs when it can import them.
+    init = "rgunicorn/__init__.py"
+    package = module_in(init, "rgunicorn", [])
+    for file in files:
+        if file not in (init, "__main__.py"):
+            stem = file.split("/")[1].split(".")[0]
+            module = module_in(file, "rgunicorn." + stem)
+            execute(module)
+            setattr(package, stem, module)
+    execute(package)
+    for number in files.values():
+        os.close(int(number))
 
 
 def refuse(summary):
