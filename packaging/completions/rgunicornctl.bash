@@ -68,7 +68,7 @@ _rgunicornctl() {
 
     case "${cmd}" in
         rgunicornctl)
-            opts="-i -s -j -V -h --instance --socket --json --version --help reload status workers listeners config stacks metrics top scale restart-worker stop"
+            opts="-i -s -u -j -V -h --instance --socket --user --json --version --help reload status workers listeners config stacks metrics top scale restart-worker stop"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -120,7 +120,7 @@ _rgunicornctl() {
             return 0
             ;;
         rgunicornctl__subcmd__config)
-            opts="-i -s -j --instance --socket --json"
+            opts="-i -s -u -j --instance --socket --user --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -172,7 +172,7 @@ _rgunicornctl() {
             return 0
             ;;
         rgunicornctl__subcmd__listeners)
-            opts="-i -s -j --instance --socket --json"
+            opts="-i -s -u -j --instance --socket --user --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -224,7 +224,7 @@ _rgunicornctl() {
             return 0
             ;;
         rgunicornctl__subcmd__metrics)
-            opts="-i -s -j --instance --socket --json"
+            opts="-i -s -u -j --instance --socket --user --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -276,7 +276,7 @@ _rgunicornctl() {
             return 0
             ;;
         rgunicornctl__subcmd__reload)
-            opts="-i -s -j --instance --socket --json"
+            opts="-i -s -u -j --instance --socket --user --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -328,7 +328,7 @@ _rgunicornctl() {
             return 0
             ;;
         rgunicornctl__subcmd__restart__subcmd__worker)
-            opts="-i -s -j --instance --socket --json"
+            opts="-i -s -u -j --instance --socket --user --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -380,7 +380,7 @@ _rgunicornctl() {
             return 0
             ;;
         rgunicornctl__subcmd__scale)
-            opts="-i -s -j --instance --socket --json"
+            opts="-i -s -u -j --instance --socket --user --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -432,7 +432,7 @@ _rgunicornctl() {
             return 0
             ;;
         rgunicornctl__subcmd__stacks)
-            opts="-i -s -j --instance --socket --json"
+            opts="-i -s -u -j --instance --socket --user --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -484,7 +484,7 @@ _rgunicornctl() {
             return 0
             ;;
         rgunicornctl__subcmd__status)
-            opts="-i -s -j --instance --socket --json"
+            opts="-i -s -u -j --instance --socket --user --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -536,7 +536,7 @@ _rgunicornctl() {
             return 0
             ;;
         rgunicornctl__subcmd__stop)
-            opts="-i -s -j --instance --socket --json"
+            opts="-i -s -u -j --instance --socket --user --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -588,7 +588,7 @@ _rgunicornctl() {
             return 0
             ;;
         rgunicornctl__subcmd__top)
-            opts="-i -s -j --instance --socket --json"
+            opts="-i -s -u -j --instance --socket --user --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -640,7 +640,7 @@ _rgunicornctl() {
             return 0
             ;;
         rgunicornctl__subcmd__workers)
-            opts="-i -s -j --instance --socket --json"
+            opts="-i -s -u -j --instance --socket --user --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

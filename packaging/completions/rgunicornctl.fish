@@ -6,7 +6,7 @@ end
 
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_rgunicornctl_global_optspecs
-    string join \n i/instance= s/socket= j/json V/version h/help
+    string join \n i/instance= s/socket= u/user j/json V/version h/help
 end
 
 function __fish_rgunicornctl_needs_command
@@ -32,6 +32,7 @@ end
 
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -s V -l version -d 'Print the version'
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -s h -l help -d 'Print this help'
@@ -48,34 +49,45 @@ complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -f -a "restart-w
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -f -a "stop" -d 'Let running requests finish, and stop; returns when the server has ended'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand reload" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand reload" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand reload" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand reload" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand status" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand status" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand status" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand status" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand workers" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand workers" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand workers" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand workers" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand listeners" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand listeners" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand listeners" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand listeners" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand config" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand config" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand config" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand config" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stacks" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stacks" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stacks" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stacks" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand metrics" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand metrics" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand metrics" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand metrics" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand top" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand top" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand top" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand top" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand scale" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand scale" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand scale" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand scale" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand restart-worker" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand restart-worker" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand restart-worker" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand restart-worker" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stop" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stop" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stop" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stop" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'

@@ -6,6 +6,7 @@ use rgunicorn::config::Start;
 use rgunicorn::usage::{Stop, one_line};
 use rgunicorn_control::instances;
 use rgunicorn_control::protocol::Request;
+use std::env;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -20,8 +21,10 @@ pub enum Target {
     /// The one of the unit that this process belongs to, as in `ExecReload=`; by
     /// its runtime directory.
     Unit(PathBuf),
-    /// All instances of this machine. Only for `top`.
-    Every,
+    /// The same in another folder than that of the system: one of a user.
+    UserInstance { name: String, folder: PathBuf },
+    /// All instances of this machine, or of this user: those in the folder. Only for `top`.
+    Every(PathBuf),
 }
 
 impl Target {
@@ -29,8 +32,17 @@ impl Target {
         match self {
             Self::Socket(path) => path.clone(),
             Self::Instance(name) => instances::control_socket(Path::new(instances::FOLDER), name),
+            Self::UserInstance { name, folder } => instances::control_socket(folder, name),
             Self::Unit(directory) => directory.join("control"),
-            Self::Every => PathBuf::from(instances::FOLDER),
+            Self::Every(folder) => folder.clone(),
+        }
+    }
+
+    /// The name of the instance.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Instance(name) | Self::UserInstance { name, .. } => Some(name),
+            Self::Socket(_) | Self::Unit(_) | Self::Every(_) => None,
         }
     }
 }
@@ -39,10 +51,12 @@ impl Target {
 impl fmt::Display for Target {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Socket(_) | Self::Unit(_) | Self::Every => {
+            Self::Socket(_) | Self::Unit(_) | Self::Every(_) => {
                 to.write_str("a server with this control socket")
             }
-            Self::Instance(name) => write!(to, "rgunicorn@{name}.service"),
+            Self::Instance(name) | Self::UserInstance { name, .. } => {
+                write!(to, "rgunicorn@{name}.service")
+            }
         }
     }
 }
@@ -103,11 +117,25 @@ where
     };
     let socket = matches.get_one::<PathBuf>("socket");
     let instance = matches.get_one::<String>("instance");
+    let of_user = if matches.get_flag("user") {
+        Some(users_folder(env::var_os("XDG_RUNTIME_DIR"))?)
+    } else {
+        None
+    };
     let target = match (socket, instance, &start.runtime_directory) {
         (Some(path), _, _) => Target::Socket(path.clone()),
-        (None, Some(name), _) => Target::Instance(instance_name(name)?),
+        (None, Some(name), _) => match of_user {
+            Some(folder) => Target::UserInstance {
+                name: instance_name(name)?,
+                folder,
+            },
+            None => Target::Instance(instance_name(name)?),
+        },
+        (None, None, _) if of_user.is_some() && is_of_all(format) => {
+            Target::Every(of_user.unwrap_or_default())
+        }
         (None, None, Some(directory)) => Target::Unit(directory.clone()),
-        (None, None, None) if matches!(format, Format::Screen | Format::JsonOnce) => Target::Every,
+        (None, None, None) if is_of_all(format) => Target::Every(instances::FOLDER.into()),
         (None, None, None) => {
             return Err(Stop::usage_error(format!(
                 "no server given: for rgunicorn@NAME.service type `rgunicornctl --instance NAME \
@@ -121,6 +149,25 @@ where
         request,
         format,
     })
+}
+
+/// Whether the command is for all instances if none is named.
+fn is_of_all(format: Format) -> bool {
+    matches!(format, Format::Screen | Format::JsonOnce)
+}
+
+/// Where the instances of a user have their folders.
+fn users_folder(runtime: Option<OsString>) -> Result<PathBuf, Stop> {
+    let folder = runtime.map(PathBuf::from);
+    let folder = folder.filter(|folder| folder.is_absolute());
+    folder
+        .map(|folder| folder.join("rgunicorn"))
+        .ok_or_else(|| {
+            Stop::usage_error(
+            "--user: XDG_RUNTIME_DIR is not set; log in as that user, or set it to /run/user/UID"
+                .to_owned(),
+        )
+        })
 }
 
 /// `site` from `site`, `rgunicorn@site` and `rgunicorn@site.service`.
@@ -149,7 +196,7 @@ pub fn command() -> Command {
     Command::new("rgunicornctl")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Sends a command to a running rgunicorn and waits for the result.")
-        .override_usage("rgunicornctl [-s PATH | -i NAME] [-j] COMMAND")
+        .override_usage("rgunicornctl [-s PATH | [-u] -i NAME] [-j] COMMAND")
         .after_help(format!(
             "Commands:\n{commands}\n\
              Exit status: 0 success, 1 failure, 64 usage error, 69 no server answers.\n\
@@ -180,6 +227,12 @@ pub fn command() -> Command {
                 .value_name("PATH")
                 .value_parser(clap::value_parser!(PathBuf))
                 .help("The server with this control socket [default: $RUNTIME_DIRECTORY/control]"),
+            Arg::new("user")
+                .short('u')
+                .long("user")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("socket")
+                .help("Of the sites of this user, which systemctl --user runs"),
             Arg::new("json")
                 .short('j')
                 .long("json")
@@ -303,14 +356,32 @@ mod tests {
 
     #[test]
     fn top_without_a_server_is_of_all() {
-        assert_eq!(parsed("top", None).unwrap().target, Target::Every);
+        let every = Target::Every("/run/rgunicorn".into());
+        assert_eq!(parsed("top", None).unwrap().target, every);
         let one = parsed("top -i site", None).unwrap().target;
         assert_eq!(one, Target::Instance("site".into()));
         let json = parsed("top --json", None).unwrap();
+        assert_eq!((json.target, json.format), (every, Format::JsonOnce));
+    }
+
+    #[test]
+    fn the_sites_of_a_user_are_in_the_folder_of_that_user() {
+        let folder = users_folder(Some("/run/user/7".into())).unwrap();
+        assert_eq!(folder, Path::new("/run/user/7/rgunicorn"));
+        let target = Target::UserInstance {
+            name: "shop".into(),
+            folder,
+        };
         assert_eq!(
-            (json.target, json.format),
-            (Target::Every, Format::JsonOnce)
+            target.socket(),
+            Path::new("/run/user/7/rgunicorn/shop/control")
         );
+        for unusable in [None, Some("run".into())] {
+            assert!(matches!(
+                users_folder(unusable),
+                Err(Stop::UsageError(lines)) if lines[0].contains("XDG_RUNTIME_DIR")
+            ));
+        }
     }
 
     #[test]

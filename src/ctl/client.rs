@@ -203,10 +203,7 @@ fn site(target: &Target) -> Result<Site, ControlError> {
         summary,
     };
     Ok(Site {
-        name: match target {
-            Target::Instance(name) => Some(name.clone()),
-            Target::Socket(_) | Target::Unit(_) | Target::Every => None,
-        },
+        name: target.name().map(str::to_owned),
         state: State::Answered(scrape.into()),
     })
 }

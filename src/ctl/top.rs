@@ -11,7 +11,6 @@ use rustix::io::Errno;
 use screen::{Colours, View};
 use std::env;
 use std::io;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 mod screen;
@@ -38,7 +37,7 @@ enum Wanted {
 /// Shows servers until the user has seen enough. Returns the signal that ended it, if one did.
 pub fn run(target: &Target) -> Result<Option<Signal>, ControlError> {
     // A server that cannot be asked now is an error, later it is news.
-    if *target != Target::Every {
+    if !matches!(target, Target::Every(_)) {
         client::summary(target, Some(Instant::now() + PATIENCE))?;
     }
     let signals = signals().map_err(|error| ControlError::Failed(error.to_string()))?;
@@ -68,7 +67,7 @@ pub fn run(target: &Target) -> Result<Option<Signal>, ControlError> {
 
 /// One look, for which no terminal is needed. A server that is asked for alone has to answer.
 pub fn once(target: &Target) -> Result<Vec<Site>, ControlError> {
-    if *target != Target::Every {
+    if !matches!(target, Target::Every(_)) {
         client::summary(target, Some(Instant::now() + PATIENCE))?;
     }
     Ok(match look(target) {
@@ -139,12 +138,17 @@ fn meaning(keys: &[u8]) -> Wanted {
 
 fn look(target: &Target) -> View {
     match target {
-        Target::Every => {
-            let names = instances::running(Path::new(instances::FOLDER));
-            let sites = names.into_iter().map(Target::Instance);
-            View::All(sites.map(|target| site(&target)).collect())
+        Target::Every(folder) => {
+            let target = |name| Target::UserInstance {
+                name,
+                folder: folder.clone(),
+            };
+            let targets = instances::running(folder).into_iter().map(target);
+            View::All(targets.map(|target| site(&target)).collect())
         }
-        Target::Socket(_) | Target::Instance(_) | Target::Unit(_) => View::One(site(target).into()),
+        Target::Socket(_) | Target::Instance(_) | Target::UserInstance { .. } | Target::Unit(_) => {
+            View::One(site(target).into())
+        }
     }
 }
 
@@ -157,10 +161,7 @@ fn site(target: &Target) -> Site {
         })
     });
     Site {
-        name: match target {
-            Target::Instance(name) => name.clone(),
-            Target::Socket(_) | Target::Unit(_) | Target::Every => "rgunicorn".to_owned(),
-        },
+        name: target.name().unwrap_or("rgunicorn").to_owned(),
         state: state.map_err(|error| error.to_string()),
     }
 }

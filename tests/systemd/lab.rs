@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::{
+    env,
     fs::File,
     io::{BufRead, BufReader, Write as _},
     path::{Path, PathBuf},
@@ -67,10 +68,16 @@ impl Lab {
         lab
     }
 
-    /// Boots a lab of that Debian release without rgunicorn.
+    /// Boots a lab of that Debian release without rgunicorn. `RGUNICORN_LAB_NEWER=sid`: of
+    /// that one instead of Debian 13.
     #[track_caller]
     pub fn boot_bare(suite: &str) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let newer = env::var("RGUNICORN_LAB_NEWER").ok();
+        let suite = newer
+            .as_deref()
+            .filter(|_| suite == "trixie")
+            .unwrap_or(suite);
         let name = format!("test-{}-{}", id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let mut process = Command::new(source("tests/systemd/lab"))
             .args(["boot", &name, suite, "--attached"])

@@ -25,6 +25,7 @@ mod sandbox;
 mod site;
 mod store;
 mod units;
+mod user;
 
 #[expect(dead_code, reason = "shared with the stories")]
 #[path = "../harness/client.rs"]
@@ -170,4 +171,7 @@ stories! {
         the_units_pass_systemd_analyze_verify
         the_exposure_of_the_service_is_at_most_1_5
         the_catalog_is_accepted;
+    user:
+        a_site_of_a_user_is_run_by_the_systemd_of_that_user
+        the_units_of_users_pass_systemd_analyze_verify;
 }

@@ -187,6 +187,8 @@ fn files(list: &str) -> BTreeSet<String> {
     };
     list.lines()
         .filter(|line| !line.starts_with('d'))
+        // Of a link, without what it leads to.
+        .map(|line| line.split(" -> ").next().unwrap())
         .map(|line| line.rsplit(' ').next().unwrap().trim_start_matches('.'))
         .filter(|path| !of_a_package(path))
         .map(|path| path.trim_end_matches(".gz").to_owned())
