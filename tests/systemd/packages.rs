@@ -29,24 +29,25 @@ pub fn an_upgrade_under_load_loses_no_request_and_a_purge_leaves_nothing(lab: &L
     let stopped = lab.site("stopped", APP).start();
     lab.must("systemctl stop rgunicorn@stopped.socket rgunicorn@stopped.service");
 
-    scrape(lab);
-
     // The first request is answered before the service is ready.
     site.wait_for_state("active");
     lab.push(new_package(), "/root/package.deb");
+    scrape(lab);
     let traffic = site.traffic();
     let (master, socket) = (site.master(), site.show_socket("InvocationID"));
     lab.must("dpkg --unpack /root/package.deb");
     live_without_files(&site);
     assert_eq!(site.master(), master);
+    // The service of the metrics leaves when nobody has asked for a while.
+    scrape(lab);
     lab.must("dpkg --configure rgunicorn");
+    assert_metrics_are_restarted(lab);
     traffic.wait_for_answers(300);
 
     assert_eq!(traffic.finish(), [""; 0]);
     assert_ne!(site.master(), master, "the old master still runs");
     assert_upgraded(&site);
     assert_eq!(site.show_socket("InvocationID"), socket);
-    assert_metrics_are_restarted(lab);
     assert_eq!(waiting.show("ActiveState"), "inactive");
     assert_eq!(waiting.show_socket("ActiveState"), "active");
     assert_eq!(stopped.show_socket("ActiveState"), "inactive");
