@@ -1,29 +1,20 @@
-//! The commands, and the connection to the master: one request, one answer.
+//! Questions to a master: one request, one answer, over a connection of its own.
 //!
 //! There is no time-out: how long a reload may take is decided by the master, with
 //! the setting `boot_timeout`.
 
-use crate::cli::{CommandLine, Format, Target, parse_from};
-use crate::{json, listing, tables, top};
-use rgunicorn::config::{self, Start};
+use crate::cli::Target;
+use rgunicorn::config;
 use rgunicorn_control::memory::Memory;
-use rgunicorn_control::metrics::{self, Scrape, Site, State};
 use rgunicorn_control::protocol::{
-    self, Answer, LONGEST_LINE, Line, Listener, Outcome, Request, Setting, Summary, Worker,
+    self, Answer, LONGEST_LINE, Line, Listener, Request, Setting, Summary, Worker,
 };
-use rgunicorn_control::queue_length;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use std::env;
-use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
-
-const PROGRAM: &str = "rgunicornctl";
-
-/// How long the answers for `metrics` may take together.
-const SCRAPE_TIMEOUT: Duration = Duration::from_secs(10);
+use std::time::Instant;
 
 /// The longest list that is asked for: more than there can be workers.
 const MOST_ROWS: usize = 65_536;
@@ -58,14 +49,14 @@ pub enum ControlError {
 
 impl ControlError {
     /// An answer to another question.
-    fn not_understood(answer: &Answer) -> Self {
+    pub fn not_understood(answer: &Answer) -> Self {
         let line = protocol::line(answer);
         Self::NotUnderstood {
             line: line.trim_end().to_owned(),
         }
     }
 
-    fn exit_code(&self) -> ExitCode {
+    pub fn exit_code(&self) -> ExitCode {
         const UNAVAILABLE: u8 = 69;
         match self {
             Self::NotRunning { .. } | Self::NotAllowed { .. } => ExitCode::from(UNAVAILABLE),
@@ -76,136 +67,12 @@ impl ControlError {
     }
 }
 
-/// The whole program.
-pub fn run() -> ExitCode {
-    let start = Start::here();
-    let line = match parse_from(env::args_os(), &start) {
-        Ok(line) => line,
-        Err(stop) => return stop.finish(PROGRAM),
-    };
-    let mut stderr = io::stderr();
-    if line.format == Format::Screen {
-        return match top::run(&line.target) {
-            Ok(None) => ExitCode::SUCCESS,
-            Ok(Some(signal)) => ExitCode::from(128 + u8::try_from(signal as i32).unwrap_or(0)),
-            Err(error) => {
-                let _ = writeln!(stderr, "{PROGRAM}: {}", printable(&error.to_string()));
-                error.exit_code()
-            }
-        };
-    }
-    match carry_out(&line) {
-        Ok(result) => {
-            // A unit's log has the outcome of a reload from rgunicorn itself.
-            let is_logged = (line.request, line.format) == (Request::Reload, Format::Text);
-            if !is_logged || stderr.is_terminal() {
-                let _ = writeln!(io::stdout(), "{}", printable(&result));
-            }
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            if matches!(line.format, Format::Json | Format::JsonOnce) {
-                let failure = json::failure(&error.to_string());
-                let _ = writeln!(io::stdout(), "{}", printable(&failure));
-            }
-            for text in printable(&error.to_string()).lines() {
-                let _ = writeln!(stderr, "{PROGRAM}: {text}");
-            }
-            error.exit_code()
-        }
-    }
-}
-
-/// What a command prints.
-fn carry_out(line: &CommandLine) -> Result<String, ControlError> {
-    let target = &line.target;
-    match line.request {
-        Request::Reload
-        | Request::Status
-        | Request::Scale { .. }
-        | Request::ScaleBy { .. }
-        | Request::RestartWorker { .. }
-        | Request::Stop => order(line),
-        Request::Summary if line.format == Format::JsonOnce => {
-            top::once(target).map(|sites| json::servers(&sites))
-        }
-        Request::Summary if line.format == Format::Prometheus => {
-            Ok(metrics::text(&[site(target)?]).trim_end().to_owned())
-        }
-        Request::Summary => Ok(json::status(&summary(target, None)?)),
-        Request::Workers { .. } => {
-            let workers = workers(target, None)?;
-            Ok(match line.format {
-                Format::Json => json::workers(&workers),
-                _ => tables::workers(&workers, terminal_width()),
-            })
-        }
-        Request::Listeners { .. } => {
-            let listeners = listeners(target, None)?;
-            Ok(match line.format {
-                Format::Json => json::listeners(&listeners),
-                _ => tables::listeners(&listeners),
-            })
-        }
-        Request::Config { .. } => {
-            let settings = settings(target)?;
-            Ok(match line.format {
-                Format::Json => json::settings(&settings),
-                _ => listing::settings(&settings),
-            })
-        }
-        Request::Stacks { .. } => match ask(target, line.request)? {
-            Answer::Stacks(stacks) => Ok(match line.format {
-                Format::Json => json::stacks(&stacks),
-                _ => listing::stacks(&stacks),
-            }),
-            other => Err(ControlError::not_understood(&other)),
-        },
-    }
-}
-
-/// Has the master do something, and tells what has come of it.
-fn order(line: &CommandLine) -> Result<String, ControlError> {
-    let fields = line.format == Format::Json;
-    let asked = Line {
-        request: line.request,
-        fields,
-    };
-    match ask_until(&line.target, asked, None)? {
-        Answer::Done(result) if fields => Ok(json::outcome(&Outcome::of(result))),
-        Answer::Done(result) => Ok(result),
-        Answer::Outcome(outcome) => Ok(json::outcome(&outcome)),
-        other => Err(ControlError::not_understood(&other)),
-    }
-}
-
 /// The state of a server, which has to answer until then; `None`: it may take any time.
 pub fn summary(target: &Target, until: Option<Instant>) -> Result<Summary, ControlError> {
     match ask_until(target, query(Request::Summary), until)? {
         Answer::Summary(summary) => Ok(summary),
         other => Err(ControlError::not_understood(&other)),
     }
-}
-
-/// All that a server says of itself for its metrics.
-fn site(target: &Target) -> Result<Site, ControlError> {
-    let queue = |listener: Listener| {
-        let length = queue_length::of(&listener.kind, listener.inode);
-        (listener.address, length)
-    };
-    // It may be a timer's.
-    let until = Some(Instant::now() + SCRAPE_TIMEOUT);
-    let summary = summary(target, until)?;
-    let scrape = Scrape {
-        master: Memory::of_master(summary.pid),
-        workers: workers(target, until)?,
-        queues: listeners(target, until)?.into_iter().map(queue).collect(),
-        summary,
-    };
-    Ok(Site {
-        name: target.name().map(str::to_owned),
-        state: State::Answered(scrape.into()),
-    })
 }
 
 /// The workers of a server, likewise.
@@ -228,7 +95,7 @@ pub fn workers(
     )
 }
 
-fn listeners(target: &Target, until: Option<Instant>) -> Result<Vec<Listener>, ControlError> {
+pub fn listeners(target: &Target, until: Option<Instant>) -> Result<Vec<Listener>, ControlError> {
     in_parts(
         |from| match ask_until(target, query(Request::Listeners { from }), until)? {
             Answer::Listeners(part) => Ok((part.listeners, part.next)),
@@ -237,7 +104,7 @@ fn listeners(target: &Target, until: Option<Instant>) -> Result<Vec<Listener>, C
     )
 }
 
-fn settings(target: &Target) -> Result<Vec<Setting>, ControlError> {
+pub fn settings(target: &Target) -> Result<Vec<Setting>, ControlError> {
     in_parts(|from| match ask(target, Request::Config { from })? {
         Answer::Settings(part) => Ok((part.settings, part.next)),
         other => Err(ControlError::not_understood(&other)),
@@ -265,7 +132,7 @@ fn in_parts<T>(
     }
 }
 
-fn ask(target: &Target, what: Request) -> Result<Answer, ControlError> {
+pub fn ask(target: &Target, what: Request) -> Result<Answer, ControlError> {
     ask_until(target, query(what), None)
 }
 
@@ -277,7 +144,11 @@ fn query(request: Request) -> Line {
     }
 }
 
-fn ask_until(target: &Target, what: Line, until: Option<Instant>) -> Result<Answer, ControlError> {
+pub fn ask_until(
+    target: &Target,
+    what: Line,
+    until: Option<Instant>,
+) -> Result<Answer, ControlError> {
     let path = target.socket();
     let stream = connect(&path, until).map_err(|cause| {
         let socket = path.display().to_string();
@@ -363,32 +234,12 @@ fn request(
     }
 }
 
-/// How many columns there are, if the result goes to a terminal.
-fn terminal_width() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
-    Some(size.ws_col.into()).filter(|columns| *columns > 0)
-}
-
-/// `text` without control characters: it may come from an application, and root
-/// may read it in a terminal.
-fn printable(text: &str) -> String {
-    let is_harmless = |letter: char| !letter.is_control() || letter == '\n' || letter == '\t';
-    text.chars()
-        .map(|letter| {
-            if is_harmless(letter) {
-                letter
-            } else {
-                '\u{fffd}'
-            }
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::net::UnixListener;
     use std::thread;
+    use std::time::Duration;
 
     /// The answer to a reload when the other side sends `answer`.
     fn reload(answer: &str) -> Result<Answer, String> {
@@ -493,104 +344,6 @@ mod tests {
         assert_eq!(
             refused(Target::Instance("no-such-instance".into())),
             "cannot connect to /run/rgunicorn/no-such-instance/control: No such file or directory; is rgunicorn@no-such-instance.service running?"
-        );
-    }
-
-    /// What a command prints when the master gives these answers, and what it was asked.
-    fn told(
-        request: Request,
-        format: Format,
-        answers: &'static [&'static str],
-    ) -> (Result<String, String>, Vec<Request>) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("control");
-        let listener = UnixListener::bind(&path).unwrap();
-        let master = thread::spawn(move || {
-            let answered = answers.iter().map(|answer| {
-                let (mut stream, _) = listener.accept().unwrap();
-                let mut asked = String::new();
-                BufReader::new(&stream).read_line(&mut asked).unwrap();
-                stream.write_all(answer.as_bytes()).unwrap();
-                protocol::parse::<Request>(&asked).unwrap()
-            });
-            answered.collect::<Vec<_>>()
-        });
-
-        let line = CommandLine {
-            target: Target::Socket(path),
-            request,
-            format,
-        };
-        let outcome = carry_out(&line).map_err(|error| error.to_string());
-
-        (outcome, master.join().unwrap())
-    }
-
-    #[test]
-    fn a_master_is_asked_and_answers() {
-        let (outcome, asked) = told(
-            Request::Status,
-            Format::Text,
-            &["{\"done\":\"2 workers ready\"}\n"],
-        );
-
-        assert_eq!(outcome, Ok("2 workers ready".into()));
-        assert_eq!(asked, [Request::Status]);
-    }
-
-    #[test]
-    fn a_long_list_is_asked_for_in_parts() {
-        let (outcome, asked) = told(
-            Request::Listeners { from: 0 },
-            Format::Json,
-            &[
-                "{\"listeners\":{\"listeners\":[{\"address\":\":80\"}],\"next\":1}}\n",
-                "{\"listeners\":{\"listeners\":[{\"address\":\":81\"}],\"next\":1}}\n",
-            ],
-        );
-
-        let text = outcome.unwrap();
-        assert!(text.contains(":80") && text.contains(":81"), "{text}");
-        let parts = [0, 1].map(|from| Request::Listeners { from });
-        assert_eq!(asked, parts);
-    }
-
-    #[test]
-    fn an_order_has_its_outcome_as_json_also_from_a_master_that_answers_with_text() {
-        for (answer, outcome) in [
-            (
-                "{\"outcome\":{\"message\":\"generation 2 serves\",\"generation\":2}}\n",
-                "{\"outcome\":\"done\",\"message\":\"generation 2 serves\",\"generation\":2}",
-            ),
-            (
-                "{\"done\":\"generation 2 serves\"}\n",
-                "{\"outcome\":\"done\",\"message\":\"generation 2 serves\"}",
-            ),
-        ] {
-            let answers = Box::leak(Box::new([answer]));
-            let (result, asked) = told(Request::Reload, Format::Json, answers);
-            assert_eq!(result, Ok(outcome.into()));
-            assert_eq!(asked, [Request::Reload]);
-        }
-    }
-
-    #[test]
-    fn an_answer_to_another_question_is_a_failure() {
-        let (outcome, _) = told(
-            Request::Workers { from: 0 },
-            Format::Text,
-            &["{\"done\":\"2 workers ready\"}\n"],
-        );
-
-        let reason = outcome.unwrap_err();
-        assert!(reason.contains("of different versions"), "{reason}");
-    }
-
-    #[test]
-    fn control_characters_are_replaced() {
-        assert_eq!(
-            printable("a\u{1b}[2Jb\n\tc\u{9b}"),
-            "a\u{fffd}[2Jb\n\tc\u{fffd}"
         );
     }
 }

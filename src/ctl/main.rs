@@ -8,10 +8,12 @@ mod commands;
 mod completions;
 mod json;
 mod listing;
+mod program;
 mod tables;
 mod terminal;
+mod text;
 mod top;
 
 fn main() -> std::process::ExitCode {
-    client::run()
+    program::run()
 }

@@ -66,18 +66,21 @@ pub fn workers(workers: &[(Worker, Memory)], width: Option<usize>) -> String {
     let Some(width) = width else { return table };
     let request_at = table.lines().next().and_then(|head| head.rfind("REQUEST"));
     let width = width.max(request_at.unwrap_or_default() + SHORTEST_REQUEST);
-    let lines: Vec<String> = table.lines().map(|line| cut(line, width)).collect();
-    lines.join("\n")
+    cut(&table, width)
 }
 
-/// As much of `line` as fits, with a mark if that is not all.
-fn cut(line: &str, width: usize) -> String {
+/// As much of each line as fits, with a mark if that is not all.
+fn cut(table: &str, width: usize) -> String {
     const MARK: &str = "...";
-    if line.chars().count() <= width {
-        return line.to_owned();
-    }
-    let kept = width.saturating_sub(MARK.len());
-    line.chars().take(kept).chain(MARK.chars()).collect()
+    let cut_line = |line: &str| {
+        if line.chars().count() <= width {
+            return line.to_owned();
+        }
+        let kept = width.saturating_sub(MARK.len());
+        line.chars().take(kept).chain(MARK.chars()).collect()
+    };
+    let lines: Vec<String> = table.lines().map(cut_line).collect();
+    lines.join("\n")
 }
 
 /// A server in the table of all.
@@ -117,8 +120,7 @@ pub fn sites<'a>(rows: impl Iterator<Item = SiteRow<'a>>, width: usize) -> Strin
         ]
     };
     let table = table(&columns, rows.map(row));
-    let lines: Vec<String> = table.lines().map(|line| cut(line, width)).collect();
-    lines.join("\n")
+    cut(&table, width)
 }
 
 pub fn listeners(listeners: &[Listener]) -> String {

@@ -1,4 +1,5 @@
-//! The terminal while `top` uses it: its alternate screen, without echo and line editing.
+//! The terminal: its size, and while `top` uses it its alternate screen, without echo and
+//! line editing.
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use std::io::{self, IsTerminal, Stdout, Write};
@@ -28,11 +29,10 @@ impl Terminal {
         Some(terminal)
     }
 
-    /// Columns and lines.
+    /// Columns and lines, as is usual if they are not known.
+    #[expect(clippy::unused_self, reason = "it is a property of the terminal")]
     pub fn size(&self) -> (usize, usize) {
-        let size = tcgetwinsize(&self.output).ok();
-        let known = size.filter(|size| size.ws_col > 0 && size.ws_row > 0);
-        known.map_or((80, 24), |size| (size.ws_col.into(), size.ws_row.into()))
+        size().unwrap_or((80, 24))
     }
 
     /// Shows these lines and nothing else. None may be longer than the terminal is wide, and
@@ -49,6 +49,13 @@ impl Terminal {
         let _ = output.write_all(text.as_bytes());
         let _ = output.flush();
     }
+}
+
+/// The columns and lines of the terminal that the output goes to, if it goes to one.
+pub fn size() -> Option<(usize, usize)> {
+    let size = tcgetwinsize(io::stdout()).ok()?;
+    let known = size.ws_col > 0 && size.ws_row > 0;
+    known.then(|| (size.ws_col.into(), size.ws_row.into()))
 }
 
 impl Drop for Terminal {

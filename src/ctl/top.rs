@@ -19,7 +19,7 @@ pub use screen::{Site, State};
 const REFRESH: Duration = Duration::from_secs(1);
 
 /// How long a server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the user wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ enum Wanted {
 pub fn run(target: &Target) -> Result<Option<Signal>, ControlError> {
     // A server that cannot be asked now is an error, later it is news.
     if !matches!(target, Target::Every(_)) {
-        client::summary(target, Some(Instant::now() + PATIENCE))?;
+        client::summary(target, Some(Instant::now() + ANSWER_TIMEOUT))?;
     }
     let signals = signals().map_err(|error| ControlError::Failed(error.to_string()))?;
     let terminal = Terminal::take_over().ok_or(ControlError::NoTerminal)?;
@@ -68,7 +68,7 @@ pub fn run(target: &Target) -> Result<Option<Signal>, ControlError> {
 /// One look, for which no terminal is needed. A server that is asked for alone has to answer.
 pub fn once(target: &Target) -> Result<Vec<Site>, ControlError> {
     if !matches!(target, Target::Every(_)) {
-        client::summary(target, Some(Instant::now() + PATIENCE))?;
+        client::summary(target, Some(Instant::now() + ANSWER_TIMEOUT))?;
     }
     Ok(match look(target) {
         View::One(site) => vec![*site],
@@ -153,7 +153,7 @@ fn look(target: &Target) -> View {
 }
 
 fn site(target: &Target) -> Site {
-    let until = Some(Instant::now() + PATIENCE);
+    let until = Some(Instant::now() + ANSWER_TIMEOUT);
     let state = client::summary(target, until).and_then(|summary| {
         Ok(State {
             summary,

@@ -10,9 +10,10 @@ mod report;
 use report::Report;
 use rgunicorn::units::{Manager, Site, growing_pauses};
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::{env, fs, io};
+use std::{env, fs};
 
 const USAGE: &str = "\
 Usage: rgunicorn-generator DIRECTORY [DIRECTORY DIRECTORY [FOLDER]]
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
     match arguments.as_slice() {
         [one] if one == "--help" || one == "-h" => {
-            print!("{USAGE}");
+            let _ = write!(io::stdout(), "{USAGE}");
             ExitCode::SUCCESS
         }
         [target] | [target, _, _] => {
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
         }
         _ => {
             const BAD_USAGE: u8 = 64;
-            eprint!("{USAGE}");
+            let _ = write!(io::stderr(), "{USAGE}");
             ExitCode::from(BAD_USAGE)
         }
     }

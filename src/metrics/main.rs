@@ -26,6 +26,7 @@ mod sites;
 mod sockets;
 
 use cli::Stop;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 const PROGRAM: &str = "rgunicorn-metrics";
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
     let options = match cli::parse_from(std::env::args_os()) {
         Ok(options) => options,
         Err(Stop::Help(text)) => {
-            print!("{text}");
+            let _ = write!(io::stdout(), "{text}");
             return ExitCode::SUCCESS;
         }
         Err(Stop::UsageError(mistake)) => return refuse(64, &mistake),
@@ -53,6 +54,6 @@ fn main() -> ExitCode {
 }
 
 fn refuse(status: u8, reason: &str) -> ExitCode {
-    eprintln!("{PROGRAM}: {reason}");
+    let _ = writeln!(io::stderr(), "{PROGRAM}: {reason}");
     ExitCode::from(status)
 }

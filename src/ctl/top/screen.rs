@@ -1,6 +1,7 @@
 //! What `top` shows, as lines that fit into the terminal.
 
 use crate::tables;
+use crate::text::visible;
 use rgunicorn_control::memory::Memory;
 use rgunicorn_control::protocol::{Summary, Worker};
 
@@ -158,14 +159,7 @@ fn first_line(text: &str) -> &str {
 /// As much as fits, without control characters: whoever answers may have been replaced by
 /// an application.
 fn cut(line: &str, width: usize) -> String {
-    let shown = |letter: char| {
-        if letter.is_control() {
-            '\u{fffd}'
-        } else {
-            letter
-        }
-    };
-    line.chars().take(width).map(shown).collect()
+    line.chars().take(width).map(visible).collect()
 }
 
 #[cfg(test)]
