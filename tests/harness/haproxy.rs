@@ -2,16 +2,16 @@
 
 use super::{
     client::{Address, Connection},
-    files::{Folder, source},
+    debian, example,
+    files::Folder,
     sockets::free_port,
     wait::wait_until,
 };
 use std::{
     collections::BTreeMap,
-    env, fs,
+    fs,
     net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
 };
 
 pub struct Haproxy {
@@ -30,32 +30,24 @@ impl Haproxy {
     pub fn start(servers: [&Address; 2]) -> Self {
         let folder = Folder::new();
         let [port, stats_port] = [free_port(), free_port()];
-        let example = fs::read_to_string(source("packaging/examples/haproxy.cfg")).unwrap();
-        let [one, two] = servers.map(|address| match address {
-            Address::Tcp(address) => address.to_string(),
-            Address::Unix(_) => panic!("the example has TCP ports"),
-        });
-        let bind = format!("bind 127.0.0.1:{port}");
-        let mut configuration = example;
-        for (from, to) in [
-            ("bind :80", bind.as_str()),
-            ("192.0.2.11:8000", &one),
-            ("192.0.2.12:8000", &two),
-            // Only so that the test does not take so long.
-            ("inter 1s", "inter 200ms"),
-        ] {
-            assert_eq!(configuration.matches(from).count(), 1, "{from}");
-            configuration = configuration.replace(from, to);
-        }
+        let [one, two] = servers.map(example::port_of);
+        let configuration = example::with(
+            "haproxy.cfg",
+            &[
+                ("bind :80", &format!("bind 127.0.0.1:{port}")),
+                ("192.0.2.11:8000", &one),
+                ("192.0.2.12:8000", &two),
+                // Only so that the test does not take so long.
+                ("inter 1s", "inter 200ms"),
+            ],
+        );
         let stats = format!("bind 127.0.0.1:{stats_port}\n    stats enable\n    stats uri /");
         let configuration = format!("{configuration}\nfrontend stats\n    {stats}\n");
         folder.write("haproxy.cfg", &configuration);
         let log = fs::File::create(folder.join("log")).unwrap();
-        let (program, libraries) = program();
-        let child = Command::new(program)
+        let child = debian::program("haproxy")
             .args(["-db", "-f"])
             .arg(folder.join("haproxy.cfg"))
-            .env("LD_LIBRARY_PATH", libraries)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -126,33 +118,4 @@ impl Drop for Haproxy {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The program, and the folder with libraries of it that are not installed.
-fn program() -> (PathBuf, PathBuf) {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let installed = env::split_paths(&path)
-        .chain([PathBuf::from("/usr/sbin")])
-        .map(|folder| folder.join("haproxy"))
-        .find(|program| program.exists());
-    if let Some(program) = installed {
-        return (program, PathBuf::new());
-    }
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("haproxy");
-    let status = Command::new(source("tests/setup-haproxy"))
-        .arg(&folder)
-        .status()
-        .unwrap();
-    assert!(status.success(), "tests/setup-haproxy: {status}");
-    let libraries = libraries(&folder);
-    (folder.join("usr/sbin/haproxy"), libraries)
-}
-
-/// `usr/lib/TRIPLET`.
-fn libraries(folder: &Path) -> PathBuf {
-    let entries = fs::read_dir(folder.join("usr/lib")).unwrap();
-    entries
-        .map(|entry| entry.unwrap().path())
-        .find(|path| path.to_string_lossy().contains("-linux-"))
-        .unwrap_or_default()
 }

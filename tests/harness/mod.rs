@@ -5,9 +5,12 @@
 //! with a long deadline, and shows what the server said when it is exceeded.
 
 pub mod client;
+pub mod debian;
+pub mod example;
 pub mod exchange;
 pub mod files;
 pub mod haproxy;
+pub mod nginx;
 pub mod notices;
 pub mod pause;
 pub mod processes;

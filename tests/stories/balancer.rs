@@ -1,10 +1,11 @@
 //! Restarts behind a balancer, where no systemd holds the sockets.
 
-use crate::harness::{Load, Running, Server, haproxy::Haproxy, traffic::Traffic};
+use crate::harness::wait_until;
+use crate::harness::{Load, Running, Server, haproxy::Haproxy, nginx::Nginx, traffic::Traffic};
 use nix::sys::signal::Signal;
 use std::time::Duration;
 
-/// A server as the example for HAProxy wants it, except that the test ends its drain.
+/// A server as the examples want it, except that the test ends its drain.
 fn server() -> Running {
     let server = Server::running("hello:app")
         .binding_a_port()
@@ -15,6 +16,16 @@ fn server() -> Running {
         .start();
     server.wait_for_workers(2);
     server
+}
+
+/// How many requests its workers have answered.
+fn answered(server: &Running) -> u64 {
+    let listed = server.ctl(&["workers", "--json"]).stdout;
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let workers = listed["workers"].as_array().unwrap().iter();
+    workers
+        .filter_map(|worker| worker["requests"].as_u64())
+        .sum()
 }
 
 #[test]
@@ -50,6 +61,38 @@ fn rolling_restarts_behind_haproxy_lose_no_request() {
         assert_eq!(all[column], "0", "{column} in {all:?}");
     }
     // Else they would drain.
+    for server in &servers {
+        server.signal(Signal::SIGINT);
+    }
+}
+
+/// nginx does not ask for `health_path`: it notices when a connection is refused.
+#[test]
+fn rolling_restarts_behind_nginx_lose_no_request() {
+    let servers = [server(), server()];
+    let [one, two] = &servers;
+    let nginx = Nginx::start([&one.address(), &two.address()]);
+    let load = Load {
+        kept_alive: 8,
+        one_shot: 4,
+        pause: Duration::from_millis(5),
+        ..Load::default()
+    };
+    let traffic = Traffic::start(nginx.address(), load);
+
+    for server in servers.iter().cycle().take(4) {
+        server.signal(Signal::SIGTERM);
+        traffic.wait_for_answers(100);
+        // Instead of the end of drain_time.
+        server.signal(Signal::SIGTERM);
+        assert_eq!(server.wait_for_exit(), 0);
+        traffic.wait_for_answers(100);
+        server.start_again();
+        // nginx tries it again after fail_timeout.
+        wait_until("it gets requests again", || answered(server) > 100);
+    }
+
+    assert_eq!(traffic.finish(), Vec::<String>::new(), "{}", nginx.log());
     for server in &servers {
         server.signal(Signal::SIGINT);
     }

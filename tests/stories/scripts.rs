@@ -41,10 +41,10 @@ fn a_rust_that_is_too_old_is_named_before_anything_is_installed_or_built() {
 }
 
 #[test]
-fn haproxy_is_not_fetched_where_it_is_installed() {
+fn a_program_is_not_fetched_where_it_is_installed() {
     let script = Program::new(
-        source("tests/setup-haproxy").to_str().unwrap(),
-        &["fetched"],
+        source("tests/setup-debian").to_str().unwrap(),
+        &["haproxy", "fetched"],
     );
     let script = with_tool(script, "haproxy", "HAProxy version 2.6.12");
     // What would fetch it.

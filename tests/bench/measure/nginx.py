@@ -10,7 +10,7 @@ import tempfile
 import time
 
 from . import load
-from .paths import TARGET
+from .paths import ROOT, TARGET
 
 CONFIGURATION = """
 daemon off;
@@ -45,33 +45,22 @@ class Unavailable(Exception):
 
 
 def program():
-    """The path of nginx. Debian's package is unpacked, not installed: once installed, it would start as a service of
-    this machine on port 80."""
-    found = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
-    if found:
-        return found
-    folder = os.path.join(TARGET, "bench-nginx")
-    unpacked = os.path.join(folder, "usr", "sbin", "nginx")
-    if not os.path.exists(unpacked):
-        os.makedirs(folder, exist_ok=True)
-        # Root's download would drop privileges, and apt warns when that account cannot write here.
-        command = ["apt-get", "download", "--quiet", "--option", "APT::Sandbox::User=root", "nginx"]
-        try:
-            subprocess.run(command, cwd=folder, check=True, capture_output=True)
-            for package in glob.glob(os.path.join(folder, "nginx_*.deb")):
-                subprocess.run(["dpkg-deb", "--extract", package, folder], check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise Unavailable("nginx is not installed, and cannot be downloaded: %s" % error) from error
-    if subprocess.run([unpacked, "-v"], capture_output=True).returncode:
-        raise Unavailable("nginx lacks libraries: apt-get install nginx")
-    return unpacked
+    """The path of nginx, and the folder with libraries of it that are not installed."""
+    folder = os.path.join(TARGET, "nginx")
+    try:
+        subprocess.run([os.path.join(ROOT, "tests", "setup-debian"), "nginx", folder], check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise Unavailable("nginx is not installed, and cannot be unpacked: %s" % error) from error
+    installed = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    libraries = glob.glob(os.path.join(folder, "usr", "lib", "*-linux-*"))
+    return installed or os.path.join(folder, "usr", "sbin", "nginx"), ":".join(libraries)
 
 
 class Nginx:
     """One nginx with a port for each upstream socket."""
 
     def __init__(self, paths):
-        path_of_nginx = program()
+        path_of_nginx, libraries = program()
         self.folder = tempfile.TemporaryDirectory(prefix="rgunicorn-bench-nginx-")
         with contextlib.ExitStack() as probes:
             self.ports = []
@@ -89,7 +78,7 @@ class Nginx:
         with open(os.path.join(TARGET, "bench-nginx.log"), "wb") as log:
             self.process = subprocess.Popen(
                 [path_of_nginx, "-e", "stderr", "-p", self.folder.name, "-c", configuration],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                env={**os.environ, "LD_LIBRARY_PATH": libraries}, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def __enter__(self):
         try:
