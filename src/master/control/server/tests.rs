@@ -29,6 +29,15 @@ impl Fixture {
         UnixStream::connect(self.folder.path().join("control")).unwrap()
     }
 
+    /// A client that waits for this.
+    fn waiting(&mut self, awaited: Awaited) -> UnixStream {
+        let mut client = self.client();
+        client.write_all(b"{\"command\":\"reload\"}\n").unwrap();
+        let (number, _) = self.next().unwrap();
+        self.server.wait_for(number, awaited);
+        client
+    }
+
     /// Serves until a request is complete.
     fn next(&mut self) -> Option<(u32, Asked)> {
         for _ in 0..10 * MOST_SILENT {
@@ -195,12 +204,7 @@ fn the_socket_is_open_to_the_reader_only_in_a_directory_that_keeps_others_out() 
 #[test]
 fn the_oldest_silent_client_makes_room_for_a_new_one() {
     let mut fixture = Fixture::new();
-    let mut waiting = fixture.client();
-    waiting.write_all(b"{\"command\":\"reload\"}\n").unwrap();
-    let (number, _) = fixture.next().unwrap();
-    fixture
-        .server
-        .wait_for(number, Awaited::Reload(ReloadId(1)));
+    let waiting = fixture.waiting(Awaited::Reload(ReloadId(1)));
     let oldest = fixture.client();
     let others: Vec<_> = (0..MOST_SILENT).map(|_| fixture.client()).collect();
     let mut last = fixture.client();
@@ -221,12 +225,7 @@ fn the_oldest_silent_client_makes_room_for_a_new_one() {
 #[test]
 fn a_client_that_does_not_ask_in_time_is_dropped_and_one_that_waits_is_not() {
     let mut fixture = Fixture::new();
-    let mut waiting = fixture.client();
-    waiting.write_all(b"{\"command\":\"reload\"}\n").unwrap();
-    let (number, _) = fixture.next().unwrap();
-    fixture
-        .server
-        .wait_for(number, Awaited::Reload(ReloadId(1)));
+    let waiting = fixture.waiting(Awaited::Reload(ReloadId(1)));
     assert_eq!(fixture.server.deadline(), None);
     let slow = fixture.client();
     fixture.server.accept(&fixture.wakeups).unwrap();
@@ -247,16 +246,9 @@ fn a_client_that_does_not_ask_in_time_is_dropped_and_one_that_waits_is_not() {
 #[test]
 fn each_client_is_answered_when_that_happens_which_it_waits_for() {
     let mut fixture = Fixture::new();
-    let mut waiting = |awaited| {
-        let mut client = fixture.client();
-        client.write_all(b"{\"command\":\"stop\"}\n").unwrap();
-        let (number, _) = fixture.next().unwrap();
-        fixture.server.wait_for(number, awaited);
-        client
-    };
-    let one = waiting(Awaited::Replaced(WorkerId(1)));
-    let other = waiting(Awaited::Replaced(WorkerId(2)));
-    let mut stop = waiting(Awaited::Stop);
+    let one = fixture.waiting(Awaited::Replaced(WorkerId(1)));
+    let other = fixture.waiting(Awaited::Replaced(WorkerId(2)));
+    let mut stop = fixture.waiting(Awaited::Stop);
 
     assert!(fixture.server.waits(Awaited::Replaced(WorkerId(2))));
     let done = |text: &str| Answer::Done(text.into());
