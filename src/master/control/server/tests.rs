@@ -225,7 +225,7 @@ fn the_oldest_silent_client_makes_room_for_a_new_one() {
 #[test]
 fn a_client_that_does_not_ask_in_time_is_dropped_and_one_that_waits_is_not() {
     let mut fixture = Fixture::new();
-    let waiting = fixture.waiting(Awaited::Reload(ReloadId(1)));
+    let _waiting = fixture.waiting(Awaited::Reload(ReloadId(1)));
     assert_eq!(fixture.server.deadline(), None);
     let slow = fixture.client();
     fixture.server.accept(&fixture.wakeups).unwrap();
