@@ -4,39 +4,51 @@
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with,
 };
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 
-/// At the listening socket with this inode.
-pub fn of(kind: &str, inode: u64) -> Option<u64> {
-    match kind {
-        "unix" => unix(u32::try_from(inode).ok()?),
-        "tcp" => ["/proc/self/net/tcp", "/proc/self/net/tcp6"]
-            .into_iter()
-            .find_map(|table| tcp(BufReader::new(File::open(table).ok()?), inode)),
-        _ => None,
+/// What the kernel says of all listening sockets at one time.
+pub struct Queues {
+    /// By the inode of the socket. The tables are read once: that takes the kernel some
+    /// milliseconds however few sockets there are, and a site can list any number.
+    ports: HashMap<u64, u64>,
+}
+
+impl Queues {
+    pub fn read() -> Self {
+        let mut ports = HashMap::new();
+        for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
+            if let Ok(file) = File::open(table) {
+                ports.extend(listening(BufReader::new(file)));
+            }
+        }
+        Self { ports }
+    }
+
+    /// At the listening socket with this inode.
+    pub fn length(&self, kind: &str, inode: u64) -> Option<u64> {
+        match kind {
+            "unix" => unix(u32::try_from(inode).ok()?),
+            "tcp" => self.ports.get(&inode).copied(),
+            _ => None,
+        }
     }
 }
 
-/// The table has the listening sockets first.
-fn tcp(table: impl BufRead, inode: u64) -> Option<u64> {
+/// The inodes and queues. The table has the listening sockets first.
+fn listening(table: impl BufRead) -> impl Iterator<Item = (u64, u64)> {
     const LISTENING: &str = "0A";
     let lines = table.lines().skip(1).map_while(Result::ok);
-    for line in lines {
+    lines.map_while(|line| {
         // sl, local, remote, state, tx:rx queue, timer, retransmits, uid, timeout, inode
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        let [_, _, _, state, queues, _, _, _, _, number, ..] = fields[..] else {
-            continue;
-        };
-        if state != LISTENING {
+        let [_, _, _, LISTENING, queues, _, _, _, _, inode, ..] = fields[..] else {
             return None;
-        }
-        if number.parse() == Ok(inode) {
-            let (_, waiting) = queues.split_once(':')?;
-            return u64::from_str_radix(waiting, 16).ok();
-        }
-    }
-    None
+        };
+        let (_, waiting) = queues.split_once(':')?;
+        Some((inode.parse().ok()?, u64::from_str_radix(waiting, 16).ok()?))
+    })
 }
 
 /// See `sock_diag(7)`.
@@ -105,6 +117,10 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsFd;
     use std::os::unix::net::{UnixListener, UnixStream};
+
+    fn of(kind: &str, inode: u64) -> Option<u64> {
+        Queues::read().length(kind, inode)
+    }
 
     fn inode(socket: impl AsFd) -> u64 {
         rustix::fs::fstat(socket).unwrap().st_ino

@@ -9,15 +9,17 @@ use rgunicorn_control::memory::Memory;
 use rgunicorn_control::protocol::{
     self, Answer, LONGEST_LINE, Line, Listener, Request, Setting, Summary, Worker,
 };
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 /// The longest list that is asked for: more than there can be workers.
-const MOST_ROWS: usize = 65_536;
+const MOST_ROWS: usize = 4096;
 
 /// Why a command has failed. Each is one thing an operator can act on.
 #[derive(Debug, thiserror::Error)]
@@ -150,7 +152,14 @@ pub fn ask_until(
     until: Option<Instant>,
 ) -> Result<Answer, ControlError> {
     let path = target.socket();
-    let stream = connect(&path, until).map_err(|cause| {
+    let stream = match target {
+        Target::Socket(_) => connect(&path, until),
+        // Whoever may write there is the site's code, and asks as root has asked that.
+        Target::Instance(_) | Target::Unit(_) | Target::UserInstance { .. } | Target::Every(_) => {
+            connect_to_no_link(&path, until)
+        }
+    };
+    let stream = stream.map_err(|cause| {
         let socket = path.display().to_string();
         match cause.kind() {
             io::ErrorKind::PermissionDenied => ControlError::NotAllowed { socket },
@@ -170,6 +179,18 @@ pub fn ask_until(
 
 fn no_answer() -> ControlError {
     ControlError::Failed("no answer".to_owned())
+}
+
+/// Follows no link, by which the code of a site could have root command another one.
+fn connect_to_no_link(path: &Path, until: Option<Instant>) -> io::Result<UnixStream> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let socket = rustix::fs::open(path, flags, Mode::empty())?;
+    if FileType::from_raw_mode(rustix::fs::fstat(&socket)?.st_mode) != FileType::Socket {
+        return Err(io::Error::other("it is not a socket"));
+    }
+    // The one that was looked at, whatever has its name by now.
+    let opened = format!("/proc/self/fd/{}", socket.as_raw_fd());
+    connect(Path::new(&opened), until)
 }
 
 /// With a limit it does not wait at all: a server that answers accepts at once, and one that
@@ -314,6 +335,27 @@ mod tests {
             .collect();
         assert!(!queued.is_empty());
         assert_eq!(ask_for(Duration::from_secs(600)), no_answer);
+    }
+
+    #[test]
+    fn the_link_that_a_site_has_made_of_its_socket_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let [victim, thief] = ["victim", "thief"].map(|name| folder.path().join(name));
+        for site in [&victim, &thief] {
+            std::fs::create_dir(site).unwrap();
+        }
+        let listener = UnixListener::bind(victim.join("control")).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        std::os::unix::fs::symlink(victim.join("control"), thief.join("control")).unwrap();
+
+        let until = Some(Instant::now() + Duration::from_millis(200));
+        let error = ask_until(&Target::Unit(thief), query(Request::Stop), until).unwrap_err();
+
+        assert!(error.to_string().contains("not a socket"), "{error}");
+        assert!(listener.accept().is_err());
+        let error = ask_until(&Target::Unit(victim), query(Request::Stop), until).unwrap_err();
+        assert_eq!(error.to_string(), "no answer");
+        assert!(listener.accept().is_ok());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use rgunicorn::config::Start;
 use rgunicorn_control::memory::Memory;
 use rgunicorn_control::metrics::{self, Scrape, Site, State};
 use rgunicorn_control::protocol::{Answer, Line, Listener, Outcome, Request};
-use rgunicorn_control::queue_length;
+use rgunicorn_control::queue_length::Queues;
 use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -123,8 +123,9 @@ fn order(line: &CommandLine) -> Result<String, ControlError> {
 
 /// All that a server says of itself for its metrics.
 fn site(target: &Target) -> Result<Site, ControlError> {
+    let queues = Queues::read();
     let queue = |listener: Listener| {
-        let length = queue_length::of(&listener.kind, listener.inode);
+        let length = queues.length(&listener.kind, listener.inode);
         (listener.address, length)
     };
     // It may be a timer's.

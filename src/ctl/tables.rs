@@ -2,6 +2,7 @@
 //! No cell but those of the last column has a space in it, so that other programs can take a
 //! line apart.
 
+use crate::text::visible;
 use rgunicorn_control::memory::Memory;
 use rgunicorn_control::protocol::{Listener, Summary, Worker};
 
@@ -142,12 +143,21 @@ pub fn listeners(listeners: &[Listener]) -> String {
     table(&columns, listeners.iter().map(row))
 }
 
+/// No cell but the last is longer, or all lines would be as long as that makes them.
+const LONGEST_CELL: usize = 128;
+
 /// Each row has a cell for each column. Without a line break at its end.
 fn table(columns: &[(&str, Align)], rows: impl Iterator<Item = Vec<String>>) -> String {
     let head = columns
         .iter()
         .map(|(title, _)| (*title).to_owned())
         .collect();
+    let last = columns.len().saturating_sub(1);
+    let plain = |(at, cell): (usize, String)| -> String {
+        let longest = if at < last { LONGEST_CELL } else { usize::MAX };
+        cell.chars().take(longest).map(visible).collect()
+    };
+    let rows = rows.map(|cells| cells.into_iter().enumerate().map(plain).collect());
     let lines: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
     let length = |cell: &String| cell.chars().count();
     let widths: Vec<usize> = (0..columns.len())
@@ -258,6 +268,20 @@ WORKER   PID  GEN  STATE     BUSY  CONNS  REQUESTS  ERRORS     PSS  REQUEST
 
         assert!(table.lines().next().unwrap().contains("  RSS  "), "{table}");
         assert!(table.ends_with("30.0MiB  -"), "{table}");
+    }
+
+    #[test]
+    fn a_state_of_any_length_and_with_any_letters_is_one_short_cell() {
+        let long = Worker {
+            state: format!("idle\n2{}", "x".repeat(60_000)),
+            ..idle()
+        };
+
+        let memory = Memory::default();
+        let table = workers(&[(long, memory), (idle(), memory)], None);
+
+        assert_eq!(table.lines().count(), 3);
+        assert!(table.len() < 1000, "{}", table.len());
     }
 
     #[test]

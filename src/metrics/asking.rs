@@ -4,7 +4,7 @@
 use rgunicorn_control::memory::Memory;
 use rgunicorn_control::metrics::Scrape;
 use rgunicorn_control::protocol::{self, Answer, LONGEST_LINE, Listener, Request, Worker};
-use rgunicorn_control::queue_length;
+use rgunicorn_control::queue_length::Queues;
 use std::io;
 use std::path::Path;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -14,8 +14,12 @@ use tokio::net::UnixStream;
 /// needs a few.
 const MOST_ANSWERS: usize = 32;
 
+/// The most workers and listeners that are taken from a server. No server has as many.
+const MOST_WORKERS: usize = 4096;
+const MOST_LISTENERS: usize = 256;
+
 /// All that a server says of itself for its metrics; or why it says nothing.
-pub async fn scrape(control: &Path) -> Result<Scrape, String> {
+pub async fn scrape(control: &Path, waiting: &Queues) -> Result<Scrape, String> {
     let mut left = MOST_ANSWERS;
     let Answer::Summary(summary) = ask(control, Request::Summary, &mut left).await? else {
         return Err(not_understood());
@@ -27,17 +31,23 @@ pub async fn scrape(control: &Path) -> Result<Scrape, String> {
             Answer::Workers(part) => {
                 // This process may not read how much memory those of other accounts have.
                 let memory = Memory::default();
+                has_room(workers.len() + part.workers.len(), MOST_WORKERS)?;
                 workers.extend(part.workers.into_iter().map(|worker| (worker, memory)));
                 from = part.next.filter(|next| *next > first);
             }
             _ => return Err(not_understood()),
         }
     }
+    let queue = |listener: Listener| {
+        let length = waiting.length(&listener.kind, listener.inode);
+        (listener.address, length)
+    };
     let mut queues = Vec::new();
     let mut from = Some(0);
     while let Some(first) = from {
         match ask(control, Request::Listeners { from: first }, &mut left).await? {
             Answer::Listeners(part) => {
+                has_room(queues.len() + part.listeners.len(), MOST_LISTENERS)?;
                 queues.extend(part.listeners.into_iter().map(queue));
                 from = part.next.filter(|next| *next > first);
             }
@@ -52,9 +62,11 @@ pub async fn scrape(control: &Path) -> Result<Scrape, String> {
     })
 }
 
-fn queue(listener: Listener) -> (String, Option<u64>) {
-    let length = queue_length::of(&listener.kind, listener.inode);
-    (listener.address, length)
+fn has_room(count: usize, most: usize) -> Result<(), String> {
+    if count > most {
+        return Err("it lists more than a server can have".to_owned());
+    }
+    Ok(())
 }
 
 fn not_understood() -> String {

@@ -87,7 +87,8 @@ function siteRow(site, data) {
     cell(row, "Requests/s", "number", site.requests_per_second);
     cell(row, "Requests", "number", site.requests);
     cell(row, "Errors", "number", site.errors);
-    const series = data.history.sites[site.name];
+    const histories = data.history.sites;
+    const series = Object.hasOwn(histories, site.name) && histories[site.name];
     const small = cell(row, "Last 10 minutes", "wide");
     if (series) {
         const svg = shape("svg", { class: "small", viewBox: "0 0 600 100", preserveAspectRatio: "none" });

@@ -6,6 +6,7 @@ use crate::history::{Columns, History};
 use crate::rows::{self, Row};
 use rgunicorn_control::instances;
 use rgunicorn_control::metrics::{Site, State};
+use rgunicorn_control::queue_length::Queues;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -100,15 +101,16 @@ fn now() -> u64 {
 async fn all(folder: &Path) -> Vec<Site> {
     let end = Instant::now() + TOTAL_TIMEOUT;
     let room = Arc::new(Semaphore::new(MOST_AT_ONCE));
+    let queues = Arc::new(Queues::read());
     let mut asked = JoinSet::new();
     for name in instances::running(folder) {
         let control = instances::control_socket(folder, &name);
-        let room = Arc::clone(&room);
+        let (room, queues) = (Arc::clone(&room), Arc::clone(&queues));
         asked.spawn(async move {
             let state = timeout_at(end, async {
                 let _room = room.acquire().await;
                 let until = Instant::now() + SITE_TIMEOUT;
-                timeout_at(until, asking::scrape(&control)).await
+                timeout_at(until, asking::scrape(&control, &queues)).await
             });
             let state = match state.await {
                 Ok(Ok(Ok(scrape))) => State::Answered(scrape.into()),

@@ -73,6 +73,15 @@ fn a_server_that_answers_nonsense_or_without_end_is_down_and_alone() {
             })),
             other => line(&usual(other)),
         }),
+        // As many as fit into an answer.
+        machine.server("crowded", |request| match request {
+            Request::Workers { .. } => listed("workers", "{}", 5000),
+            other => line(&usual(other)),
+        }),
+        machine.server("everywhere", |request| match request {
+            Request::Listeners { .. } => listed("listeners", "{\"kind\":\"tcp\"}", 300),
+            other => line(&usual(other)),
+        }),
     ];
     machine.start(600);
 
@@ -80,10 +89,23 @@ fn a_server_that_answers_nonsense_or_without_end_is_down_and_alone() {
 
     has(&text, "rgunicorn_up{site=\"working\"} 1");
     for name in [
-        "nonsense", "silent", "refuses", "floods", "other", "endless",
+        "nonsense",
+        "silent",
+        "refuses",
+        "floods",
+        "other",
+        "endless",
+        "crowded",
+        "everywhere",
     ] {
         has(&text, &format!("rgunicorn_up{{site=\"{name}\"}} 0"));
     }
+}
+
+/// An answer with so many rows.
+fn listed(what: &str, row: &str, count: usize) -> Vec<u8> {
+    let rows = vec![row; count].join(",");
+    format!("{{\"{what}\":{{\"{what}\":[{rows}]}}}}\n").into_bytes()
 }
 
 #[test]
