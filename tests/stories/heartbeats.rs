@@ -95,7 +95,7 @@ fn a_pool_in_which_every_request_hangs_is_replaced_without_a_restart() {
 #[test]
 fn stacks_that_are_written_at_the_same_time_are_not_mixed() {
     let server = Server::running("deep:app")
-        .workers(8)
+        .workers(4)
         .setting("timeout", 2)
         .file(
             "deep.py",
@@ -106,9 +106,9 @@ fn stacks_that_are_written_at_the_same_time_are_not_mixed() {
              descend(60)\n",
         )
         .start();
-    server.wait_for_workers(8);
+    server.wait_for_workers(4);
 
-    let hanging: Vec<_> = (0..8).map(|_| server.get_in_background("/")).collect();
+    let hanging: Vec<_> = (0..4).map(|_| server.get_in_background("/")).collect();
     for request in hanging {
         request.join().unwrap().unwrap_err();
     }

@@ -7,6 +7,7 @@ use super::access::{self, Access, READER};
 use super::protocol::{self, Answer, LONGEST_LINE, Line, Request};
 use crate::listeners::{NotListening, SocketFile};
 use crate::pool::{ReloadId, WorkerId};
+use crate::sys::peer::{Peer, peer};
 use crate::wakeups::{Source, Wakeups};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
@@ -189,8 +190,7 @@ impl Server {
         let now = Instant::now();
         let taken = self.listener.accept().and_then(|(stream, _)| {
             stream.set_nonblocking(true)?;
-            let peer = rustix::net::sockopt::socket_peercred(&stream)?;
-            let uid = peer.uid.as_raw();
+            let Peer { pid, uid } = peer(&stream)?;
             let Some(access) = Access::of(uid, self.own, self.reader) else {
                 send(&stream, &Answer::Failed(not_admitted(uid)));
                 return Ok(None);
@@ -199,7 +199,7 @@ impl Server {
             wakeups.add(&stream, Source::ControlClient(number))?;
             let client = Client {
                 stream,
-                pid: peer.pid.as_raw_nonzero().get().unsigned_abs(),
+                pid,
                 uid,
                 access,
                 state: State::Silent {

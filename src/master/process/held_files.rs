@@ -46,6 +46,11 @@ impl HeldFiles {
         self.files.is_empty()
     }
 
+    /// Whether all still have their names: an upgrade removes one after the other.
+    pub fn have_names(&self) -> bool {
+        (self.files.iter()).all(|(name, _)| self.folder.join(name).exists())
+    }
+
     /// As descriptors of another process, from the number `first` on.
     pub fn pass(&self, first: RawFd) -> io::Result<Passed> {
         let mut list = self.folder.clone().into_os_string();
@@ -98,6 +103,9 @@ mod tests {
             fs::write(package.join(name), name).unwrap();
         }
         let held = HeldFiles::of(root.path());
+        assert!(held.have_names());
+        fs::remove_file(package.join("__init__.py")).unwrap();
+        assert!(!held.have_names());
         fs::remove_dir_all(&package).unwrap();
         fs::remove_file(root.path().join(MAIN)).unwrap();
 

@@ -34,10 +34,10 @@ impl WorkerFolder {
         &self.path
     }
 
-    /// Its files, if they have no names any more.
+    /// Its files, if not all of them have their names any more.
     pub fn without_names(&self) -> Option<&HeldFiles> {
         let files = self.files.as_ref();
-        (!is_complete(&self.path) && !files.is_empty()).then_some(files)
+        (!files.have_names()).then_some(files)
     }
 }
 

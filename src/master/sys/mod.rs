@@ -3,10 +3,11 @@
 
 #![expect(
     unsafe_code,
-    reason = "an inherited descriptor is known only by its number, a signal handler could be any code, a socket option is a pointer, and real-time signals have no names"
+    reason = "an inherited descriptor is known only by its number, a signal handler could be any code, socket options are pointers, and real-time signals have no names"
 )]
 
 pub mod defer_accept;
 pub mod dispositions;
 pub mod inherited;
+pub mod peer;
 pub mod realtime_signal;
