@@ -9,6 +9,7 @@
 //! | `metrics.rs`      | the state of servers in the text format of Prometheus     |
 //! | `memory.rs`       | how much memory a process uses                            |
 //! | `queue_length.rs` | how many connections wait at a listening socket           |
+//! | `text.rs`         | text of applications, as people can be shown it           |
 
 pub mod instances;
 pub mod memory;
@@ -16,3 +17,4 @@ pub mod metrics;
 pub mod protocol;
 pub mod queue_length;
 mod rows;
+pub mod text;

@@ -11,7 +11,6 @@ mod listing;
 mod program;
 mod tables;
 mod terminal;
-mod text;
 mod top;
 
 fn main() -> std::process::ExitCode {

@@ -2,12 +2,13 @@
 
 use crate::cli::{CommandLine, Format, Target, parse_from};
 use crate::client::{ControlError, ask, ask_until, listeners, settings, summary, workers};
-use crate::{json, listing, tables, terminal, text, top};
+use crate::{json, listing, tables, terminal, top};
 use rgunicorn::config::Start;
 use rgunicorn_control::memory::Memory;
 use rgunicorn_control::metrics::{self, Scrape, Site, State};
 use rgunicorn_control::protocol::{Answer, Line, Listener, Outcome, Request};
 use rgunicorn_control::queue_length::Queues;
+use rgunicorn_control::text;
 use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;

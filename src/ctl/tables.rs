@@ -2,9 +2,9 @@
 //! No cell but those of the last column has a space in it, so that other programs can take a
 //! line apart.
 
-use crate::text::visible;
 use rgunicorn_control::memory::Memory;
 use rgunicorn_control::protocol::{Listener, Summary, Worker};
+use rgunicorn_control::text::visible;
 
 /// How a column is aligned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! What the page shows of each site.
 
 use rgunicorn_control::metrics::{Scrape, Site, State};
+use rgunicorn_control::text::printable;
 use rgunicorn_link::shorten;
 use serde::Serialize;
 
@@ -121,12 +122,7 @@ fn unknown(name: String) -> Row {
 
 /// As one that can be read: control characters have no place on a page.
 fn cut(text: &str, longest: usize) -> String {
-    let readable = |letter: char| match letter {
-        '\n' | '\t' => letter,
-        letter if letter.is_control() => '\u{fffd}',
-        letter => letter,
-    };
-    shorten(text.chars().map(readable).collect(), longest)
+    shorten(printable(text), longest)
 }
 
 /// All sites in one sentence.

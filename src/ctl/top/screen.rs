@@ -1,9 +1,9 @@
 //! What `top` shows, as lines that fit into the terminal.
 
 use crate::tables;
-use crate::text::visible;
 use rgunicorn_control::memory::Memory;
 use rgunicorn_control::protocol::{Summary, Worker};
+use rgunicorn_control::text::visible;
 
 /// The most servers of which it is shown what is wrong.
 const MOST_PROBLEMS: usize = 5;

@@ -1,4 +1,5 @@
-//! Text that may come from an application, as root may read it in a terminal.
+//! Text that may come from an application, as root may read it in a terminal, and others on
+//! a page.
 
 /// `text` without control characters, but in lines.
 pub fn printable(text: &str) -> String {
