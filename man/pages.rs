@@ -9,7 +9,10 @@
 )]
 
 use clap::{Arg, ArgAction};
-use rgunicorn::config::{Applies, Group, RENAMED, SETTINGS, Setting, UNSUPPORTED, Unsupported};
+use rgunicorn::config::{
+    Applies, Group, IGNORED, RENAMED, SETTINGS, Setting, Support, THEIRS, Theirs, UNSUPPORTED,
+    Unsupported, support,
+};
 use rgunicorn::{cli, config};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -91,8 +94,7 @@ fn default(setting: &Setting) -> String {
 const UNITS: &str = "These are for a site in /etc/rgunicorn that systemd runs. When systemd reads its \
     units, at boot and at `systemctl daemon-reload`, rgunicorn-generator makes drop-ins of them for \
     rgunicorn@NAME.service; of `bind` and `backlog`, for rgunicorn@NAME.socket. The file has to belong \
-    to root, and no other account may be able to write to it. Elsewhere, `user` and `group` are an \
-    error unless rgunicorn runs as these, and the others cause a warning.";
+    to root, and no other account may be able to write to it. Elsewhere, they cause a warning.";
 
 /// All settings, in full.
 fn settings() -> String {
@@ -150,11 +152,12 @@ fn settings() -> String {
     pieces.concat().trim_end().to_owned()
 }
 
-/// The settings that only the units of systemd need.
+/// The settings that become directives of the service.
 fn unit_settings() -> String {
-    let of_units = SETTINGS
-        .iter()
-        .filter(|setting| setting.group == Group::Units);
+    let is_of_units = |setting: &&Setting| {
+        setting.group == Group::Units || ["user", "group"].contains(&setting.key)
+    };
+    let of_units = SETTINGS.iter().filter(is_of_units);
     let names: Vec<_> = of_units
         .map(|setting| format!(".BR {}", setting.key))
         .collect();
@@ -183,6 +186,12 @@ fn instead() -> String {
     rows.map(row).collect::<String>().trim_end().to_owned()
 }
 
+/// Gunicorn's settings that are accepted and have no effect.
+fn ignored() -> String {
+    let names: Vec<_> = IGNORED.iter().map(|setting| setting.key).collect();
+    format!("{}.", names.join(",\n"))
+}
+
 /// Gunicorn's settings that nothing stands for.
 fn missing() -> String {
     let rows = UNSUPPORTED
@@ -190,6 +199,25 @@ fn missing() -> String {
         .filter(|setting| setting.instead.is_empty());
     let names: Vec<_> = rows.map(|setting| setting.key).collect();
     format!("{}.", names.join(",\n"))
+}
+
+/// What becomes of each setting of Gunicorn, as a table.
+fn gunicorn_settings() -> String {
+    let row = |theirs: &Theirs| {
+        let what = match support(theirs.key) {
+            Some(Support::Setting(setting)) if setting.key == theirs.key => "is here".into(),
+            Some(Support::Setting(setting)) => format!("is `{}`", setting.key),
+            Some(Support::Option) => "is an option on the command line".into(),
+            Some(Support::Hook) => "is called, see HOOKS".into(),
+            Some(Support::Object) => "is read in a `gunicorn.conf.py`".into(),
+            Some(Support::Ignored(ignored)) => format!("has no effect: {}", ignored.reason),
+            Some(Support::Refused(refused)) => refused.advice(),
+            None => panic!("{}", theirs.key),
+        };
+        format!(".TP 38\n.B {}\n{}\n", theirs.key, prose(&what))
+    };
+    let rows: String = THEIRS.iter().map(row).collect();
+    format!(".PD 0\n{rows}.PD")
 }
 
 /// The entries of the catalog of messages, as `journalctl -x` shows them.
@@ -329,6 +357,7 @@ fn generated() -> [(PathBuf, String); 9] {
             &[
                 ("@RENAMED@", renamed()),
                 ("@INSTEAD@", instead()),
+                ("@IGNORED@", ignored()),
                 ("@MISSING@", missing()),
             ],
         ),
@@ -336,7 +365,13 @@ fn generated() -> [(PathBuf, String); 9] {
             "rgunicorn-messages.7",
             &[("@MESSAGES@", messages(&catalog))],
         ),
-        page("rgunicorn.toml.5", &[("@SETTINGS@", settings())]),
+        page(
+            "rgunicorn.toml.5",
+            &[
+                ("@SETTINGS@", settings()),
+                ("@GUNICORN_SETTINGS@", gunicorn_settings()),
+            ],
+        ),
         (root("packaging/examples/rgunicorn.toml"), example()),
     ]
 }
@@ -375,7 +410,8 @@ fn the_example_is_a_valid_configuration_also_with_every_setting_set() {
             directory: folder.path().to_owned(),
             ..config::Start::here()
         };
-        let config = config::load(&cli::parse_from(words, start).unwrap().sources);
+        let loaded = config::read(&cli::parse_from(words, start).unwrap().sources);
+        let config = loaded.map(|loaded| loaded.provisional().clone());
 
         assert_eq!(
             config

@@ -58,6 +58,9 @@ _rgunicornctl() {
             rgunicornctl,top)
                 cmd="rgunicornctl__subcmd__top"
                 ;;
+            rgunicornctl,upgrade)
+                cmd="rgunicornctl__subcmd__upgrade"
+                ;;
             rgunicornctl,workers)
                 cmd="rgunicornctl__subcmd__workers"
                 ;;
@@ -68,7 +71,7 @@ _rgunicornctl() {
 
     case "${cmd}" in
         rgunicornctl)
-            opts="-i -s -u -j -V -h --instance --socket --user --json --version --help reload status workers listeners config stacks metrics top scale restart-worker stop"
+            opts="-i -s -u -j -V -h --instance --socket --user --json --version --help reload upgrade status workers listeners config stacks metrics top scale restart-worker stop"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -588,6 +591,58 @@ _rgunicornctl() {
             return 0
             ;;
         rgunicornctl__subcmd__top)
+            opts="-i -s -u -j --instance --socket --user --json"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --instance)
+                    COMPREPLY=($(compgen -W "$(_rgunicorn_instances)" -- "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -W "$(_rgunicorn_instances)" -- "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                -s)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        rgunicornctl__subcmd__upgrade)
             opts="-i -s -u -j --instance --socket --user --json"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -31,12 +31,13 @@ function __fish_rgunicornctl_using_subcommand
 end
 
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
-complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control, else the one that runs in a terminal]' -r -F
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -s V -l version -d 'Print the version'
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -s h -l help -d 'Print this help'
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -f -a "reload" -d 'Load code and configuration anew; returns when the new workers serve'
+complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -f -a "upgrade" -d 'Have the installed version take over in place; returns when its workers serve'
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -f -a "status" -d 'Print one line about the state of the server'
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -f -a "workers" -d 'List the workers, with state, load and memory'
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -f -a "listeners" -d 'List the sockets the server listens on'
@@ -48,46 +49,50 @@ complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -f -a "scale" -d
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -f -a "restart-worker" -d 'Replace the worker with this number or pid; returns when another serves'
 complete -c rgunicornctl -n "__fish_rgunicornctl_needs_command" -f -a "stop" -d 'Let running requests finish, and stop; returns when the server has ended'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand reload" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
-complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand reload" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand reload" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control, else the one that runs in a terminal]' -r -F
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand reload" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand reload" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand upgrade" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand upgrade" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control, else the one that runs in a terminal]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand upgrade" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand upgrade" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand status" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
-complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand status" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand status" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control, else the one that runs in a terminal]' -r -F
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand status" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand status" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand workers" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
-complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand workers" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand workers" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control, else the one that runs in a terminal]' -r -F
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand workers" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand workers" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand listeners" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
-complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand listeners" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand listeners" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control, else the one that runs in a terminal]' -r -F
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand listeners" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand listeners" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand config" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
-complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand config" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand config" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control, else the one that runs in a terminal]' -r -F
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand config" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand config" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stacks" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
-complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stacks" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stacks" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control, else the one that runs in a terminal]' -r -F
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stacks" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stacks" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand metrics" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
-complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand metrics" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand metrics" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control, else the one that runs in a terminal]' -r -F
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand metrics" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand metrics" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand top" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
-complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand top" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand top" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control, else the one that runs in a terminal]' -r -F
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand top" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand top" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand scale" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
-complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand scale" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand scale" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control, else the one that runs in a terminal]' -r -F
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand scale" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand scale" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand restart-worker" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
-complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand restart-worker" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand restart-worker" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control, else the one that runs in a terminal]' -r -F
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand restart-worker" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand restart-worker" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stop" -s i -l instance -d 'The server of rgunicorn@NAME.service' -r -f -a "(__rgunicorn_instances)"
-complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stop" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control]' -r -F
+complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stop" -s s -l socket -d 'The server with this control socket [default: $RUNTIME_DIRECTORY/control, else the one that runs in a terminal]' -r -F
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stop" -s u -l user -d 'Of the sites of this user, which systemctl --user runs'
 complete -c rgunicornctl -n "__fish_rgunicornctl_using_subcommand stop" -s j -l json -d 'Print one line of JSON, also for a failure; not for metrics'

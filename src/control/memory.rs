@@ -1,6 +1,8 @@
 //! How much memory a worker uses, read from /proc by this program: it costs the server
 //! nothing, and nobody anything who does not ask.
 
+use crate::groups::worker_path;
+use crate::proc_fields::{bytes, number};
 use std::fs;
 use std::path::Path;
 
@@ -26,7 +28,7 @@ impl Memory {
             return Self::default();
         };
         let groups = fs::read_to_string(format!("{folder}/cgroup")).unwrap_or_default();
-        let group = group_of_a_worker(&groups).and_then(|path| {
+        let group = worker_path(&groups).and_then(|path| {
             let current = format!("/sys/fs/cgroup{path}/memory.current");
             fs::read_to_string(current).ok()?.trim_end().parse().ok()
         });
@@ -46,7 +48,7 @@ impl Memory {
 
     fn in_folder(folder: &Path, parent: u32) -> Option<Self> {
         let status = fs::read_to_string(folder.join("status")).ok()?;
-        if field(&status, "PPid:")? != u64::from(parent) {
+        if number(&status, "PPid:")? != u64::from(parent) {
             return None;
         }
         Some(Self::with_status(folder, &status))
@@ -54,28 +56,12 @@ impl Memory {
 
     fn with_status(folder: &Path, status: &str) -> Self {
         let rollup = fs::read_to_string(folder.join("smaps_rollup")).ok();
-        let bytes = |text: &str, name| field(text, name).map(|kib| kib * 1024);
         Self {
             pss: rollup.and_then(|text| bytes(&text, "Pss:")),
             rss: bytes(status, "VmRSS:"),
             group: None,
         }
     }
-}
-
-/// From `/proc/PID/cgroup`: its control group, if that is one that a master has made for a
-/// worker. Any other has more processes than that one.
-fn group_of_a_worker(groups: &str) -> Option<&str> {
-    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let (_, name) = path.rsplit_once('/')?;
-    let number = name.strip_prefix("worker-")?;
-    number.parse::<u32>().is_ok().then_some(path)
-}
-
-/// The number behind `name`, which begins a line.
-fn field(text: &str, name: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    line.split_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -118,22 +104,6 @@ mod tests {
 
         assert_eq!(memory.pss, None);
         assert!(memory.rss.is_some());
-    }
-
-    #[test]
-    fn only_a_group_with_one_worker_tells_what_that_uses() {
-        let of = |path: &str| {
-            let groups = format!("4:memory:/old\n0::{path}\n");
-            group_of_a_worker(&groups).map(str::to_owned)
-        };
-
-        let service = "/system.slice/system-rgunicorn.slice/rgunicorn@shop.service";
-        let worker = format!("{service}/worker-12");
-        assert_eq!(of(&worker), Some(worker));
-        assert_eq!(of(service), None);
-        assert_eq!(of(&format!("{service}/master")), None);
-        assert_eq!(of("/user.slice/worker-shop.scope"), None);
-        assert_eq!(of("/"), None);
     }
 
     #[test]

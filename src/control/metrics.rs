@@ -2,9 +2,10 @@
 //! change; they are listed in the manual page.
 
 use crate::memory::Memory;
-use crate::protocol::{Summary, Worker};
+use crate::protocol::{Listener, Summary, Worker, exit_cause};
+use crate::queue_length::Queues;
 use rgunicorn_link::shorten;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 /// A server.
@@ -16,10 +17,31 @@ pub struct Site {
 
 pub enum State {
     Answered(Box<Scrape>),
-    /// It did not answer, for this reason.
-    Silent(String),
+    /// It did not answer.
+    Silent(Silence),
     /// It does not run, and its socket waits for a connection.
     Waiting,
+}
+
+/// Why a server did not answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Silence {
+    /// Not in time.
+    NoAnswer,
+    /// For a reason that the server or the system has given.
+    Reason(String),
+}
+
+impl From<String> for Silence {
+    fn from(reason: String) -> Self {
+        Self::Reason(reason)
+    }
+}
+
+impl From<&str> for Silence {
+    fn from(reason: &str) -> Self {
+        Self::Reason(reason.to_owned())
+    }
 }
 
 /// What a server says of itself.
@@ -29,6 +51,31 @@ pub struct Scrape {
     pub workers: Vec<(Worker, Memory)>,
     /// The address of each listener, and how many connections wait there, if that is known.
     pub queues: Vec<(String, Option<u64>)>,
+}
+
+impl Scrape {
+    /// `master` and the memory of the workers: as far as it may be read.
+    pub fn new(
+        summary: Summary,
+        master: Memory,
+        workers: Vec<(Worker, Memory)>,
+        listeners: Vec<Listener>,
+        waiting: &Queues,
+    ) -> Self {
+        let mut counted = BTreeSet::new();
+        let queue = |listener: Listener| {
+            let length = waiting.length(&listener.kind, listener.inode);
+            // A socket has one address, so that one under many names makes no more series.
+            let length = length.filter(|_| counted.insert(listener.inode));
+            (listener.address, length)
+        };
+        Self {
+            summary,
+            master,
+            workers,
+            queues: listeners.into_iter().map(queue).collect(),
+        }
+    }
 }
 
 /// The states that a server can be in, and those that a worker can.
@@ -74,12 +121,12 @@ const OF_SITES: [Metric<State>; 2] = [
 ];
 
 /// Of those that have answered.
-const OF_SERVERS: [Metric<Scrape>; 18] = [
+const OF_SERVERS: [Metric<Scrape>; 20] = [
     Metric {
         name: "rgunicorn_info",
         kind: "gauge",
         help: "The version of the running server; always 1.",
-        samples: |scrape| vec![labelled("version", &scrape.summary.version, 1)],
+        samples: |scrape| vec![labelled("version", version(&scrape.summary.version), 1)],
     },
     Metric {
         name: "rgunicorn_start_time_seconds",
@@ -178,12 +225,7 @@ const OF_SERVERS: [Metric<Scrape>; 18] = [
         name: "rgunicorn_worker_exits_total",
         kind: "counter",
         help: "Workers that have ended, by cause.",
-        samples: |scrape| {
-            let exits = scrape.summary.worker_exits.iter();
-            exits
-                .map(|(cause, count)| labelled("cause", cause, *count))
-                .collect()
-        },
+        samples: |scrape| exits(&scrape.summary.worker_exits),
     },
     Metric {
         name: "rgunicorn_reloads_total",
@@ -216,6 +258,18 @@ const OF_SERVERS: [Metric<Scrape>; 18] = [
         samples: |scrape| plain(scrape.summary.log_records_dropped),
     },
     Metric {
+        name: "rgunicorn_access_log_records_dropped_total",
+        kind: "counter",
+        help: "Records of the access log that could not be written in time.",
+        samples: |scrape| plain(scrape.summary.access_records_dropped),
+    },
+    Metric {
+        name: "rgunicorn_error_log_records_missing_total",
+        kind: "counter",
+        help: "Records that the file of errorlog did not take; they went to the journal or the terminal.",
+        samples: |scrape| plain(scrape.summary.error_log_records_missing),
+    },
+    Metric {
         name: "rgunicorn_memory_bytes",
         kind: "gauge",
         help: "Proportional set size; left out where it must not be read.",
@@ -229,6 +283,39 @@ const OF_SERVERS: [Metric<Scrape>; 18] = [
         },
     },
 ];
+
+/// What takes the place of a cause that this version does not know, and of a version that has
+/// not the form of one. Each value of a label is a series of its own for Prometheus, which keeps
+/// it for long. The addresses of listeners, one for each socket, and the digits of the version are
+/// what the server says.
+const OTHER: &str = "other";
+
+/// A version as it can be: digits, dots and perhaps a suffix.
+fn version(text: &str) -> &str {
+    const LONGEST: usize = 32;
+    let is_part = |c: char| c.is_ascii_alphanumeric() || ".+-~".contains(c);
+    let has_number = text.starts_with(|c: char| c.is_ascii_digit()) && text.contains('.');
+    let is_version = has_number && text.len() <= LONGEST && text.chars().all(is_part);
+    if is_version { text } else { OTHER }
+}
+
+/// By cause. A later version may have more of them.
+fn exits(counted: &BTreeMap<String, u64>) -> Vec<Sample> {
+    let known = |cause: &String| exit_cause::ALL.contains(&cause.as_str());
+    let (known, others): (Vec<_>, Vec<_>) = counted.iter().partition(|(cause, _)| known(cause));
+    let mut samples: Vec<_> = (known.into_iter())
+        .map(|(cause, count)| labelled("cause", cause, *count))
+        .collect();
+    if !others.is_empty() {
+        let counts = others.into_iter().map(|(_, count)| *count);
+        samples.push(labelled(
+            "cause",
+            OTHER,
+            counts.fold(0, u64::saturating_add),
+        ));
+    }
+    samples
+}
 
 fn plain(value: impl Into<u64>) -> Vec<Sample> {
     vec![(None, float(value.into()))]
@@ -445,7 +532,7 @@ mod tests {
             state,
         };
         let text = text(&[
-            named("hangs", State::Silent("no answer".into())),
+            named("hangs", State::Silent(Silence::NoAnswer)),
             named("sleeps", State::Waiting),
         ]);
 
@@ -458,6 +545,69 @@ mod tests {
                 "rgunicorn_socket_only{site=\"sleeps\"} 1",
             ]
         );
+    }
+
+    #[test]
+    fn labels_have_values_that_are_known() {
+        let mut site = site(None);
+        let State::Answered(scrape) = &mut site.state else {
+            panic!();
+        };
+        scrape.summary.worker_exits = [("died", 2), ("x1", 3), ("x2", 4), ("other", 5)]
+            .map(|(cause, count)| (cause.to_owned(), count))
+            .into();
+        let text = |site: &Site| text(std::slice::from_ref(site));
+        let exits = text(&site);
+        let exits: Vec<_> = (exits.lines())
+            .filter(|line| line.starts_with("rgunicorn_worker_exits_total"))
+            .collect();
+        assert_eq!(
+            exits,
+            [
+                "rgunicorn_worker_exits_total{cause=\"died\"} 2",
+                "rgunicorn_worker_exits_total{cause=\"other\"} 12",
+            ]
+        );
+
+        for (version, shown) in [
+            ("0.1.0", "0.1.0"),
+            ("1.2.3-rc.1+deb13~1", "1.2.3-rc.1+deb13~1"),
+            ("", "other"),
+            ("1", "other"),
+            ("shop.example", "other"),
+            ("1 2", "other"),
+            ("1\"", "other"),
+            (&*"1".repeat(33), "other"),
+        ] {
+            if let State::Answered(scrape) = &mut site.state {
+                scrape.summary.version = version.to_owned();
+            }
+            let line = format!("rgunicorn_info{{version=\"{shown}\"}} 1");
+            assert!(text(&site).lines().any(|each| each == line), "{version}");
+        }
+    }
+
+    #[test]
+    fn a_socket_has_one_sample_under_however_many_addresses() {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = |port: u16| Listener {
+            address: format!(":{port}"),
+            kind: "tcp".into(),
+            inode: rustix::fs::fstat(&socket).unwrap().st_ino,
+            ..Listener::default()
+        };
+        let scrape = Scrape::new(
+            Summary::default(),
+            Memory::default(),
+            Vec::new(),
+            vec![listener(1), listener(2), listener(3)],
+            &Queues::read(),
+        );
+        let state = State::Answered(scrape.into());
+
+        let text = text(&[Site { name: None, state }]);
+
+        assert_eq!(text.matches("listener=\"").count(), 1, "{text}");
     }
 
     #[test]

@@ -16,7 +16,8 @@
 //! for the following one, in a connection of its own.
 
 pub use crate::rows::{
-    Listener, Listeners, Outcome, ReloadCounts, Setting, Settings, Stacks, Summary, Worker, Workers,
+    Listener, Listeners, Outcome, ReloadCounts, Setting, Settings, Stacks, Summary, Worker,
+    Workers, exit_cause,
 };
 use rgunicorn_link::shorten;
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,9 @@ use serde::{Deserialize, Serialize};
 pub enum Request {
     /// Answered when the reload has ended.
     Reload,
+    /// Have the program that lies where the master's does take over. Answered when its
+    /// workers serve.
+    Upgrade,
     /// Answered with one line about the state of the server.
     Status,
     /// The same in fields: answered with [`Answer::Summary`].

@@ -3,6 +3,24 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// Why workers end: names that do not change.
+pub mod exit_cause {
+    /// It was asked to leave, and did.
+    pub const RETIRED: &str = "retired";
+    /// It ended before it served.
+    pub const START_FAILED: &str = "start_failed";
+    /// It was stuck, in a request or while it loaded the application.
+    pub const TIMEOUT: &str = "timeout";
+    /// The kernel killed it, as memory ran out.
+    pub const OUT_OF_MEMORY: &str = "out_of_memory";
+    /// It ended by itself.
+    pub const DIED: &str = "died";
+    /// It was asked to leave, and did not in time.
+    pub const KILLED: &str = "killed";
+
+    pub const ALL: [&str; 6] = [RETIRED, START_FAILED, TIMEOUT, OUT_OF_MEMORY, DIED, KILLED];
+}
+
 /// The state of the server. These names and units are also those of
 /// `rgunicornctl status --json`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -34,13 +52,16 @@ pub struct Summary {
     pub sent_bytes: u64,
     /// When the master started, in seconds since 1970.
     pub started_at: u64,
-    /// How many workers have ended since then, by cause: `retired`, `start_failed`, `timeout`,
-    /// `out_of_memory`, `died`, `killed`.
+    /// How many workers have ended since then, by cause: see [`exit_cause`].
     pub worker_exits: BTreeMap<String, u64>,
     /// Reloads since then.
     pub reloads: ReloadCounts,
     /// Log records since then that nobody took in time.
     pub log_records_dropped: u64,
+    /// Records since then that are not in the access log.
+    pub access_records_dropped: u64,
+    /// Records since then that the file of the error log did not take.
+    pub error_log_records_missing: u64,
     /// Why the last reload failed, if it did.
     pub last_reload_failure: Option<String>,
 }

@@ -4,8 +4,8 @@ use crate::commands::{COMMANDS, names};
 use clap::{Arg, ArgAction, Command};
 use rgunicorn::config::Start;
 use rgunicorn::usage::{Stop, one_line};
-use rgunicorn_control::instances;
 use rgunicorn_control::protocol::Request;
+use rgunicorn_control::{instances, terminals};
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
@@ -83,7 +83,12 @@ pub enum Format {
 }
 
 /// Reads `words`, the first of which is the program's name.
-pub fn parse_from<I>(words: I, start: &Start) -> Result<CommandLine, Stop>
+/// `terminals` finds the servers of this user that no unit runs.
+pub fn parse_from<I>(
+    words: I,
+    start: &Start,
+    terminals: impl FnOnce() -> Vec<(u32, PathBuf)>,
+) -> Result<CommandLine, Stop>
 where
     I: IntoIterator,
     I::Item: Into<OsString> + Clone,
@@ -136,19 +141,36 @@ where
         }
         (None, None, Some(directory)) => Target::Unit(directory.clone()),
         (None, None, None) if is_of_all(format) => Target::Every(instances::FOLDER.into()),
-        (None, None, None) => {
-            return Err(Stop::usage_error(format!(
-                "no server given: for rgunicorn@NAME.service type `rgunicornctl --instance NAME \
-                 {name}`; a server in a terminal has to be started with `rgunicorn --control-socket \
-                 PATH`, then type `rgunicornctl --socket PATH {name}`"
-            )));
-        }
+        (None, None, None) => only_one(terminals(), name)?,
     };
     Ok(CommandLine {
         target,
         request,
         format,
     })
+}
+
+/// The server that is meant if none is named: the only one in a terminal.
+fn only_one(mut terminals: Vec<(u32, PathBuf)>, command: &str) -> Result<Target, Stop> {
+    if terminals.len() > 1 {
+        let named = terminals.iter();
+        let named =
+            named.map(|(pid, _)| format!("`rgunicornctl --user --instance {pid} {command}`"));
+        let named: Vec<String> = named.collect();
+        return Err(Stop::usage_error(format!(
+            "several servers run in terminals; type {}",
+            named.join(" or ")
+        )));
+    }
+    match terminals.pop() {
+        Some((_, path)) => Ok(Target::Socket(path)),
+        None => Err(Stop::usage_error(format!(
+            "no server given, and none of yours runs in a terminal where XDG_RUNTIME_DIR is set: for \
+             rgunicorn@NAME.service type `rgunicornctl --instance NAME {command}`; without \
+             XDG_RUNTIME_DIR, start the server with `rgunicorn --control-socket PATH`, then type \
+             `rgunicornctl --socket PATH {command}`"
+        ))),
+    }
 }
 
 /// Whether the command is for all instances if none is named.
@@ -158,16 +180,12 @@ fn is_of_all(format: Format) -> bool {
 
 /// Where the instances of a user have their folders.
 fn users_folder(runtime: Option<OsString>) -> Result<PathBuf, Stop> {
-    let folder = runtime.map(PathBuf::from);
-    let folder = folder.filter(|folder| folder.is_absolute());
-    folder
-        .map(|folder| folder.join("rgunicorn"))
-        .ok_or_else(|| {
-            Stop::usage_error(
+    terminals::folder(runtime).ok_or_else(|| {
+        Stop::usage_error(
             "--user: XDG_RUNTIME_DIR is not set; log in as that user, or set it to /run/user/UID"
                 .to_owned(),
         )
-        })
+    })
 }
 
 /// `site` from `site`, `rgunicorn@site` and `rgunicorn@site.service`.
@@ -226,7 +244,7 @@ pub fn command() -> Command {
                 .long("socket")
                 .value_name("PATH")
                 .value_parser(clap::value_parser!(PathBuf))
-                .help("The server with this control socket [default: $RUNTIME_DIRECTORY/control]"),
+                .help("The server with this control socket [default: $RUNTIME_DIRECTORY/control, else the one that runs in a terminal]"),
             Arg::new("user")
                 .short('u')
                 .long("user")
@@ -264,6 +282,7 @@ mod tests {
         parse_from(
             ["rgunicornctl"].into_iter().chain(words.split_whitespace()),
             &start,
+            Vec::new,
         )
     }
 
@@ -385,19 +404,41 @@ mod tests {
     }
 
     #[test]
+    fn without_a_name_the_only_server_in_a_terminal_is_meant() {
+        let asked = |servers: &[u32]| {
+            let servers = servers
+                .iter()
+                .map(|pid| (*pid, PathBuf::from(format!("/{pid}"))));
+            let servers = servers.collect();
+            parse_from(["rgunicornctl", "status"], &Start::default(), || servers)
+        };
+
+        let target = asked(&[12]).unwrap().target;
+        assert_eq!(target, Target::Socket("/12".into()));
+        assert_eq!(
+            asked(&[12, 34]),
+            Err(Stop::usage_error(
+                "several servers run in terminals; type `rgunicornctl --user --instance 12 status` \
+                 or `rgunicornctl --user --instance 34 status`"
+                    .to_owned()
+            ))
+        );
+    }
+
+    #[test]
     fn a_usage_error_is_one_line() {
         for (words, says) in [
             (
                 "-i site",
-                "no command given; use reload, status, workers, listeners, config, stacks, metrics, top, scale, restart-worker or stop",
+                "no command given; use reload, upgrade, status, workers, listeners, config, stacks, metrics, top, scale, restart-worker or stop",
             ),
             (
                 "-i site dance",
-                "unknown command \"dance\"; use reload, status, workers, listeners, config, stacks, metrics, top, scale, restart-worker or stop",
+                "unknown command \"dance\"; use reload, upgrade, status, workers, listeners, config, stacks, metrics, top, scale, restart-worker or stop",
             ),
             (
                 "reload",
-                "no server given: for rgunicorn@NAME.service type `rgunicornctl --instance NAME reload`; a server in a terminal has to be started with `rgunicorn --control-socket PATH`, then type `rgunicornctl --socket PATH reload`",
+                "no server given, and none of yours runs in a terminal where XDG_RUNTIME_DIR is set: for rgunicorn@NAME.service type `rgunicornctl --instance NAME reload`; without XDG_RUNTIME_DIR, start the server with `rgunicorn --control-socket PATH`, then type `rgunicornctl --socket PATH reload`",
             ),
             (
                 "-i ../x reload",

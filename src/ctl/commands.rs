@@ -22,11 +22,16 @@ pub enum Make {
     Of(&'static str, fn(&str) -> Result<Request, String>),
 }
 
-pub const COMMANDS: [ControlCommand; 11] = [
+pub const COMMANDS: [ControlCommand; 12] = [
     ControlCommand {
         name: "reload",
         request: Make::Alone(Request::Reload),
         help: "Load code and configuration anew; returns when the new workers serve",
+    },
+    ControlCommand {
+        name: "upgrade",
+        request: Make::Alone(Request::Upgrade),
+        help: "Have the installed version take over in place; returns when its workers serve",
     },
     ControlCommand {
         name: "status",

@@ -4,11 +4,12 @@ use crate::cli::{CommandLine, Format, Target, parse_from};
 use crate::client::{ControlError, ask, ask_until, listeners, settings, summary, workers};
 use crate::{json, listing, tables, terminal, top};
 use rgunicorn::config::Start;
+use rgunicorn::units::why_withheld;
 use rgunicorn_control::memory::Memory;
 use rgunicorn_control::metrics::{self, Scrape, Site, State};
-use rgunicorn_control::protocol::{Answer, Line, Listener, Outcome, Request};
+use rgunicorn_control::protocol::{Answer, Line, Outcome, Request};
 use rgunicorn_control::queue_length::Queues;
-use rgunicorn_control::text;
+use rgunicorn_control::{terminals, text};
 use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -21,12 +22,23 @@ const SCRAPE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The whole program.
 pub fn run() -> ExitCode {
+    let mut stderr = io::stderr();
+    // This is the reload of a unit that has lost its site.
+    if let Some(problems) = why_withheld() {
+        for problem in problems.lines() {
+            let _ = writeln!(stderr, "{PROGRAM}: {}", text::printable(&problem));
+        }
+        return ExitCode::from(problems.exit_code());
+    }
     let start = Start::here();
-    let line = match parse_from(env::args_os(), &start) {
+    let terminals = || {
+        let folder = terminals::folder(env::var_os("XDG_RUNTIME_DIR"));
+        folder.map_or_else(Vec::new, |folder| terminals::running(&folder))
+    };
+    let line = match parse_from(env::args_os(), &start, terminals) {
         Ok(line) => line,
         Err(stop) => return stop.finish(PROGRAM),
     };
-    let mut stderr = io::stderr();
     if line.format == Format::Screen {
         return match top::run(&line.target) {
             Ok(None) => ExitCode::SUCCESS,
@@ -64,6 +76,7 @@ fn carry_out(line: &CommandLine) -> Result<String, ControlError> {
     let target = &line.target;
     match line.request {
         Request::Reload
+        | Request::Upgrade
         | Request::Status
         | Request::Scale { .. }
         | Request::ScaleBy { .. }
@@ -124,20 +137,14 @@ fn order(line: &CommandLine) -> Result<String, ControlError> {
 
 /// All that a server says of itself for its metrics.
 fn site(target: &Target) -> Result<Site, ControlError> {
-    let queues = Queues::read();
-    let queue = |listener: Listener| {
-        let length = queues.length(&listener.kind, listener.inode);
-        (listener.address, length)
-    };
+    let waiting = Queues::read();
     // It may be a timer's.
     let until = Some(Instant::now() + SCRAPE_TIMEOUT);
     let summary = summary(target, until)?;
-    let scrape = Scrape {
-        master: Memory::of_master(summary.pid),
-        workers: workers(target, until)?,
-        queues: listeners(target, until)?.into_iter().map(queue).collect(),
-        summary,
-    };
+    let master = Memory::of_master(summary.pid);
+    let workers = workers(target, until)?;
+    let listeners = listeners(target, until)?;
+    let scrape = Scrape::new(summary, master, workers, listeners, &waiting);
     Ok(Site {
         name: target.name().map(str::to_owned),
         state: State::Answered(scrape.into()),

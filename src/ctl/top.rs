@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use screen::{Colours, View};
 use std::env;
 use std::io;
+use std::thread;
 use std::time::{Duration, Instant};
 
 mod screen;
@@ -20,6 +21,12 @@ const REFRESH: Duration = Duration::from_secs(1);
 
 /// How long a server may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The most servers that are asked at one time. Each costs a descriptor and a thread.
+const MOST_AT_ONCE: usize = 256;
+
+/// What a thread needs that asks a server, with room to spare.
+const STACK_SIZE: usize = 512 * 1024;
 
 /// What the user wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,17 +150,53 @@ fn look(target: &Target) -> View {
                 name,
                 folder: folder.clone(),
             };
-            let targets = instances::running(folder).into_iter().map(target);
-            View::All(targets.map(|target| site(&target)).collect())
+            let targets: Vec<_> = (instances::running(folder).into_iter())
+                .map(target)
+                .collect();
+            View::All(sites(&targets, ANSWER_TIMEOUT))
         }
         Target::Socket(_) | Target::Instance(_) | Target::UserInstance { .. } | Target::Unit(_) => {
-            View::One(site(target).into())
+            View::One(site(target, ANSWER_TIMEOUT).into())
         }
     }
 }
 
-fn site(target: &Target) -> Site {
-    let until = Some(Instant::now() + ANSWER_TIMEOUT);
+/// In the order of the targets. They are asked at the same time: one that hangs delays none.
+fn sites(targets: &[Target], within: Duration) -> Vec<Site> {
+    let mut sites = Vec::new();
+    for some in targets.chunks(MOST_AT_ONCE) {
+        thread::scope(|scope| {
+            let ask = |target| {
+                let thread = thread::Builder::new().stack_size(STACK_SIZE);
+                (
+                    target,
+                    thread.spawn_scoped(scope, move || site(target, within)),
+                )
+            };
+            let asked: Vec<_> = some.iter().map(ask).collect();
+            sites.extend(asked.into_iter().map(|(target, thread)| match thread {
+                Ok(thread) => thread.join().unwrap_or_else(|_| no_answer(target)),
+                // There is no other thread to be had.
+                Err(_) => site(target, within),
+            }));
+        });
+    }
+    sites
+}
+
+fn no_answer(target: &Target) -> Site {
+    Site {
+        name: name_of(target),
+        state: Err("no answer".to_owned()),
+    }
+}
+
+fn name_of(target: &Target) -> String {
+    target.name().unwrap_or("rgunicorn").to_owned()
+}
+
+fn site(target: &Target, within: Duration) -> Site {
+    let until = Some(Instant::now() + within);
     let state = client::summary(target, until).and_then(|summary| {
         Ok(State {
             summary,
@@ -161,7 +204,7 @@ fn site(target: &Target) -> Site {
         })
     });
     Site {
-        name: target.name().unwrap_or("rgunicorn").to_owned(),
+        name: name_of(target),
         state: state.map_err(|error| error.to_string()),
     }
 }
@@ -169,6 +212,56 @@ fn site(target: &Target) -> Site {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead, BufReader, Write};
+    use std::os::unix::net::UnixListener;
+    use std::sync::Arc;
+    use std::sync::Barrier;
+
+    #[test]
+    fn servers_are_asked_at_the_same_time() {
+        const SERVERS: usize = 20;
+        let folder = tempfile::tempdir().unwrap();
+        let all_are_asked = Arc::new(Barrier::new(SERVERS));
+        let mut expected = Vec::new();
+        for number in 0..SERVERS {
+            let name = format!("site{number:02}");
+            std::fs::create_dir(folder.path().join(&name)).unwrap();
+            let control = folder.path().join(&name).join("control");
+            let listener = UnixListener::bind(control).unwrap();
+            expected.push((name, "7.8.9".to_owned()));
+            let all_are_asked = Arc::clone(&all_are_asked);
+            thread::spawn(move || {
+                for answer in [
+                    "{\"summary\":{\"version\":\"7.8.9\"}}\n",
+                    "{\"workers\":{\"workers\":[]}}\n",
+                ] {
+                    let (mut stream, _) = listener.accept().unwrap();
+                    BufReader::new(&stream)
+                        .read_line(&mut String::new())
+                        .unwrap();
+                    all_are_asked.wait();
+                    let _ = stream.write_all(answer.as_bytes());
+                }
+            });
+        }
+        let target = |(name, _): &(String, _)| Target::UserInstance {
+            name: name.clone(),
+            folder: folder.path().to_owned(),
+        };
+        let targets: Vec<_> = expected.iter().map(target).collect();
+
+        // Asked one after the other, the first would not answer before this has passed.
+        let sites = sites(&targets, Duration::from_secs(60));
+
+        let seen: Vec<_> = (sites.iter())
+            .map(|site| {
+                let state = site.state.as_ref();
+                let version = state.map(|state| state.summary.version.clone());
+                (site.name.clone(), version.unwrap_or_else(Clone::clone))
+            })
+            .collect();
+        assert_eq!(seen, expected);
+    }
 
     #[test]
     fn a_key_quits_and_others_do_nothing() {

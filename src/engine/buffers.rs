@@ -1,10 +1,13 @@
 //! The buffers of a request and of its response, and the pools they come from.
 
+use crate::access::{AccessLog, Entry, ResponseEnd, ResponseFacts};
 use crate::notice::RequestError;
 use crate::output::Output;
 use crate::request::RequestBody;
 use crate::spool::Spool;
 use rgunicorn_http::{BodyDecoder, Head, ResponseBody, ResponseContext, Status, write_error_page};
+use std::path::Path;
+use std::time::Instant;
 
 /// The size of the receive buffer in bytes: most requests arrive in one piece.
 pub(crate) const RECEIVE_SIZE: usize = 16 * 1024;
@@ -38,6 +41,8 @@ pub(crate) struct Incoming {
     pub(crate) spool: Spool,
     /// Since when the request waits for the application; 0 before it is complete.
     pub(crate) ready_since_ms: u64,
+    /// The same, exactly, for the access log if there is one.
+    pub(crate) ready_at: Option<Instant>,
 }
 
 impl Default for Incoming {
@@ -49,6 +54,7 @@ impl Default for Incoming {
             length: 0,
             spool: Spool::default(),
             ready_since_ms: 0,
+            ready_at: None,
         }
     }
 }
@@ -91,6 +97,7 @@ impl Pooled for Incoming {
         self.body_storage = BodyStorage::InPlace;
         self.spool.clear();
         self.ready_since_ms = 0;
+        self.ready_at = None;
     }
 }
 
@@ -108,6 +115,7 @@ pub(crate) struct Outgoing {
     pub(crate) is_broken: bool,
     /// It is a 101: another protocol follows.
     pub(crate) is_upgrade: bool,
+    pub(crate) facts: ResponseFacts,
 }
 
 impl Default for Outgoing {
@@ -119,6 +127,7 @@ impl Default for Outgoing {
             is_ended: false,
             is_broken: false,
             is_upgrade: false,
+            facts: ResponseFacts::default(),
         }
     }
 }
@@ -135,6 +144,8 @@ impl Outgoing {
             self.output.clear(RECEIVE_SIZE);
             self.body = None;
             self.is_ended = false;
+            self.facts.status = 0;
+            self.facts.body = 0;
         }
     }
 
@@ -149,6 +160,8 @@ impl Outgoing {
             Ok(body) => {
                 self.body = Some(body);
                 self.is_ended = true;
+                self.facts
+                    .set_error_page(status.code(), &self.output.buffer);
             }
             Err(_) => self.is_broken = true,
         }
@@ -168,6 +181,7 @@ impl Pooled for Outgoing {
         self.is_ended = false;
         self.is_broken = false;
         self.is_upgrade = false;
+        self.facts.clear();
     }
 }
 
@@ -204,11 +218,26 @@ impl<T> Default for Pool<T> {
     }
 }
 
-/// The pools of an engine.
+/// What all connections of an engine use: pools of buffers, and the access log.
 #[derive(Debug, Default)]
 pub(crate) struct Pools {
     pub(crate) incoming: Pool<Incoming>,
     pub(crate) outgoing: Pool<Outgoing>,
+    pub(crate) access: Option<Box<AccessLog>>,
+}
+
+impl Pools {
+    /// Writes the record of a request whose response has ended.
+    pub(crate) fn finish_record(
+        &mut self,
+        entry: &mut Option<Box<Entry>>,
+        outgoing: Option<&Outgoing>,
+        end: ResponseEnd,
+    ) {
+        if let (Some(entry), Some(access)) = (entry.take(), &mut self.access) {
+            access.finish(entry, outgoing.map(|outgoing| &outgoing.facts), end);
+        }
+    }
 }
 
 /// Moves the part of a body that `input` holds from `start` on into the spool.
@@ -221,6 +250,7 @@ pub(crate) fn decode_body(
     start: usize,
     spool: &mut Spool,
     in_memory: usize,
+    directory: Option<&Path>,
 ) -> Result<bool, RequestError> {
     let mut position = start;
     let mut data = start..start;
@@ -241,7 +271,7 @@ pub(crate) fn decode_body(
     };
     if !data.is_empty() {
         spool
-            .push(&input[data], in_memory)
+            .push(&input[data], in_memory, directory)
             .map_err(RequestError::Storage)?;
     }
     input.drain(start..position);
@@ -268,11 +298,11 @@ mod tests {
                 input.extend_from_slice(b"\r\n");
             }
             expected.resize(expected.len() + 1000, byte);
-            assert!(!decode_body(&mut body, &mut input, 4, &mut spool, 100).unwrap());
+            assert!(!decode_body(&mut body, &mut input, 4, &mut spool, 100, None).unwrap());
             assert_eq!(input, b"head");
         }
         input.extend_from_slice(b"5;a\r\nhello\r\n0\r\n\r\nGET");
-        assert!(decode_body(&mut body, &mut input, 4, &mut spool, 100).unwrap());
+        assert!(decode_body(&mut body, &mut input, 4, &mut spool, 100, None).unwrap());
 
         expected.extend_from_slice(b"hello");
         assert_eq!(input, b"headGET");

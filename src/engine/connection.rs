@@ -23,24 +23,28 @@
 //! | file                      | subject                                                |
 //! | ------------------------- | ------------------------------------------------------ |
 //! | `connection/receiving.rs` | a request is received                                  |
+//! | `connection/proxied.rs`   | whom the proxy speaks for, at the start                |
 //! | `connection/answering.rs` | the application has it, and its body comes in parts    |
 //! | `connection/sending.rs`   | the response is sent, and what follows it              |
 //! | `connection/moving.rs`    | another worker goes on with the connection             |
 
+use crate::access::Entry;
 use crate::buffers::{Incoming, Outgoing, Pools};
 use crate::notice::RequestError;
 use crate::responder::Client;
 use crate::streamed_body::StreamedBody;
 use crate::transport::Closed;
 use answering::Answering;
+pub(crate) use proxied::Proxied;
 use receiving::Received;
 use sending::AfterResponse;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 mod answering;
 mod moving;
+mod proxied;
 mod receiving;
 mod sending;
 
@@ -107,6 +111,9 @@ pub(crate) struct Connection {
     is_served: bool,
     /// It is in the engine's list for the next turn.
     pub(crate) is_scheduled: bool,
+    /// The record of the request that is being answered.
+    pub(crate) entry: Option<Box<Entry>>,
+    proxied: Proxied,
 }
 
 /// What is known of the socket from events and from the last `recv`.
@@ -128,6 +135,10 @@ pub(crate) enum Interest {
 impl Connection {
     pub(crate) fn new(client: Client, token: u64, deadline_ms: u64) -> Self {
         Self {
+            proxied: match client.engine.settings.proxy_protocol {
+                Some(_) => Proxied::Awaited,
+                None => Proxied::No,
+            },
             client: Arc::new(client),
             token,
             deadline_ms,
@@ -146,12 +157,18 @@ impl Connection {
             answering: Answering::default(),
             is_served: false,
             is_scheduled: false,
+            entry: None,
         }
     }
 
     /// Whether a response was sent on it.
     pub(crate) fn is_served(&self) -> bool {
         self.is_served
+    }
+
+    /// Whether the application has taken it.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.client.claim.is_for_application(self.stream)
     }
 
     pub(crate) fn is_kept_alive(&self) -> bool {
@@ -212,6 +229,12 @@ impl Connection {
         incoming + outgoing + body
     }
 
+    /// Bytes of the response that are not sent yet.
+    pub(crate) fn waiting(&self) -> u64 {
+        let outgoing = self.outgoing.as_ref();
+        outgoing.map_or(0, |outgoing| outgoing.output.waiting())
+    }
+
     /// Records an event.
     pub(crate) fn set_readiness(&mut self, readable: bool, half_closed: bool) {
         self.readiness.readable |= readable;
@@ -261,6 +284,9 @@ impl Connection {
         self.deadline_ms = timeout.map_or(u64::MAX, |timeout| since_ms + millis(timeout));
         if let Some(incoming) = &mut self.incoming {
             incoming.ready_since_ms = since_ms;
+            if self.client.engine.settings.access_log && incoming.ready_at.is_none() {
+                incoming.ready_at = Some(Instant::now());
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The event loop of a worker: one epoll instance, its connections and their deadlines.
 
+use crate::access::{AccessLog, AccessSettings, ResponseEnd};
 use crate::buffers::Pools;
 use crate::clock::Clock;
 use crate::close_on_fork::CloseOnFork;
@@ -139,6 +140,12 @@ impl Engine {
     /// not close a connection.
     pub fn share_sockets(&mut self) {
         self.shares_sockets = true;
+    }
+
+    /// Writes a record of each request from now on. Needs
+    /// [`Settings::access_log`](crate::Settings::access_log).
+    pub fn set_access_log(&mut self, settings: AccessSettings) {
+        self.pools.access = Some(Box::new(AccessLog::new(settings)));
     }
 
     /// Reports in [`Self::take_watched`] when `fd` is readable.
@@ -400,7 +407,10 @@ impl Engine {
         let Some(mut connection) = self.connections.try_remove(index(token)) else {
             return;
         };
-        if self.shares_sockets {
+        let waiting = connection.waiting();
+        connection.finish_record(ResponseEnd::BrokenOff { waiting }, &mut self.pools);
+        // The application has a copy of a socket that it took.
+        if self.shares_sockets || connection.is_taken() {
             connection.client.transport.shutdown();
         }
         connection.release_all_buffers(&mut self.pools);

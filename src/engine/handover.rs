@@ -10,6 +10,7 @@
 //! are too many for a message.
 
 use crate::close_on_fork::CloseOnFork;
+use crate::connection::Proxied;
 use crate::standard_streams;
 use crate::transport::Peer;
 use rgunicorn_http::BodyDecoder;
@@ -33,7 +34,7 @@ const MAX_MESSAGE: usize = MAX_INLINE + 4096;
 const MAX_FDS: usize = 3;
 
 /// The layout of the messages: a worker of another release must not misread them.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// How far a connection's next request has come.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -63,6 +64,7 @@ pub(crate) struct Header {
     /// By the monotonic clock, which all processes share.
     pub(crate) deadline_ms: u64,
     pub(crate) is_served: bool,
+    pub(crate) proxied: Proxied,
     /// `100 Continue` was sent for the request.
     pub(crate) is_continued: bool,
     pub(crate) stage: Stage,
@@ -83,6 +85,7 @@ impl Header {
             peer,
             deadline_ms,
             is_served: false,
+            proxied: Proxied::No,
             is_continued: false,
             stage,
             ready_since_ms: 0,

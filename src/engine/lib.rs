@@ -24,14 +24,19 @@
 //! | `engine/moving.rs`, `handover.rs`         | connections that go to other workers        |
 //! | `connection.rs`, `connection/`            | the states of one connection                |
 //! | `transport.rs`                            | the only calls that receive and send        |
+//! | `trusted_peers.rs`                        | who is believed when he speaks for others   |
 //! | `request.rs`, `responder.rs`              | what the application gets                   |
 //! | `completions.rs`                          | what other threads give back                |
 //! | `streamed_body.rs`, `upgraded.rs`         | bodies in parts; connections that leave HTTP|
+//! | `client_socket.rs`, `relay.rs`            | connections that the application takes      |
 //! | `buffers.rs`, `spool.rs`, `output.rs`     | what is received, and what is to be sent    |
 //! | `balance.rs`                              | when requests should move                   |
+//! | `access.rs`, `access/`                    | records of the access log                   |
 
+mod access;
 mod balance;
 mod buffers;
+mod client_socket;
 mod clock;
 pub mod close_on_fork;
 mod completions;
@@ -41,6 +46,7 @@ mod handover;
 mod listener;
 mod notice;
 mod output;
+mod relay;
 mod request;
 mod responder;
 mod settings;
@@ -50,18 +56,23 @@ mod streamed_body;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod trusted_peers;
 mod upgraded;
 
+pub use access::{AccessForm, AccessOutput, AccessSettings};
 pub use balance::Balance;
+pub use client_socket::{ClientSocket, Taken};
 pub use clock::Clock;
 pub use engine::{Engine, Neighbours, RequestEvent, TimeOut, Token};
 pub use notice::{Notice, RequestError, Unserved};
 pub use output::{Flow, SendError};
+pub use relay::Relay;
 pub use request::{Request, RequestBody, RequestId};
 pub use responder::{Responder, ResponderHead};
 pub use rgunicorn_http as http;
 pub use rgunicorn_link::HandoverSockets;
-pub use settings::{BodyDelivery, Settings};
+pub use settings::{Absence, BodyDelivery, ProxyProtocol, Settings};
 pub use streamed_body::{BodyEnd, BodyPart};
 pub use transport::Peer;
+pub use trusted_peers::TrustedPeers;
 pub use upgraded::Upgraded;

@@ -97,7 +97,7 @@ impl Output {
         }
         if !self.is_disk_full {
             // The buffer is the memory part: the spool is a file from its first byte.
-            match self.spool.push(bytes, 0) {
+            match self.spool.push(bytes, 0, None) {
                 Ok(()) => return Ok(()),
                 Err(error) if is_no_space(&error) => self.is_disk_full = true,
                 Err(error) => return Err(SendError::Spool(error)),
@@ -123,6 +123,21 @@ impl Output {
             self.append(&bytes[taken..], settings)?;
         }
         Ok(())
+    }
+
+    /// Sends bytes that come before the response and are no part of it, unless the socket
+    /// takes none. If it takes a part of them, the rest is sent with the response, which
+    /// cannot be replaced any more then. To be called while nothing waits.
+    pub fn send_before(&mut self, transport: &Transport, bytes: &[u8]) -> Result<(), SendError> {
+        match transport.send(bytes) {
+            Ok(Moved::Bytes(count)) if count < bytes.len() => {
+                self.total += count as u64;
+                self.buffer.extend_from_slice(&bytes[count..]);
+                Ok(())
+            }
+            Ok(Moved::Bytes(_) | Moved::WouldBlock) => Ok(()),
+            Err(error) => Err(SendError::Gone(error)),
+        }
     }
 
     /// Whether the application may go on. Once the file or the disk is full, all has to be

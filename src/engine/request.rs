@@ -2,9 +2,12 @@
 
 use crate::buffers::Incoming;
 use crate::transport::Peer;
-use rgunicorn_http::Head;
+use rgunicorn_http::{Head, ProxyHeader};
 use std::fmt;
 use std::fs::File;
+
+/// The field by which a client or a proxy gives a request an id.
+pub(crate) const ID_FIELD: &[u8] = b"x-request-id";
 
 /// Names a request: its connection and, on that, its stream. In HTTP/1 the streams of a
 /// connection follow one another.
@@ -19,6 +22,28 @@ impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:x}-{}", self.connection, self.stream)
     }
+}
+
+impl RequestId {
+    /// How logs name the request: by the id that the client or a proxy gave it, so that their
+    /// logs and ours agree, else by one that no other request of the process `pid` has.
+    pub fn name(self, pid: u32, sent: &[u8]) -> String {
+        /// In bytes.
+        const LONGEST: usize = 128;
+        let is_sound = (1..=LONGEST).contains(&sent.len()) && sent.iter().all(u8::is_ascii_graphic);
+        if is_sound {
+            String::from_utf8_lossy(sent).into_owned()
+        } else {
+            format!("{pid}-{self}")
+        }
+    }
+}
+
+/// The value of the first field with this name.
+pub(crate) fn first_field<'b>(head: &Head, bytes: &'b [u8], name: &[u8]) -> Option<&'b [u8]> {
+    (head.fields.iter())
+        .find(|field| field.name.of(bytes).eq_ignore_ascii_case(name))
+        .map(|field| field.value.of(bytes))
 }
 
 /// The body of a request.
@@ -39,6 +64,7 @@ pub struct Request {
     pub(crate) id: RequestId,
     pub(crate) peer: Peer,
     pub(crate) listener: u32,
+    pub(crate) proxy_header: Option<Box<ProxyHeader>>,
     pub(crate) incoming: Box<Incoming>,
 }
 
@@ -49,6 +75,16 @@ impl Request {
 
     pub fn peer(&self) -> Peer {
         self.peer
+    }
+
+    /// Whom the peer speaks for, if it is a proxy that said so when it connected.
+    pub fn proxy_header(&self) -> Option<&ProxyHeader> {
+        self.proxy_header.as_deref()
+    }
+
+    /// How logs name it, in a worker with this pid.
+    pub fn name(&self, pid: u32) -> String {
+        self.id.name(pid, self.field(ID_FIELD).unwrap_or_default())
     }
 
     /// The number of the listener it came by.
@@ -81,10 +117,7 @@ impl Request {
     /// The value of the first field with this name, which is in lower case.
     pub fn field(&self, name: &[u8]) -> Option<&[u8]> {
         let (head, bytes) = self.head();
-        head.fields
-            .iter()
-            .find(|field| field.name.of(bytes).eq_ignore_ascii_case(name))
-            .map(|field| field.value.of(bytes))
+        first_field(head, bytes, name)
     }
 
     /// Whether the client waits for `100 Continue` before it sends the body, which is

@@ -5,21 +5,23 @@
 //! on with the connection when the handle is given back. One that is dropped answers 500,
 //! or ends the connection if a part of the response was sent.
 
-use crate::buffers::Outgoing;
+use crate::access::ResponseFacts;
+use crate::buffers::{Incoming, Outgoing};
+use crate::client_socket::ClientSocket;
 use crate::completions::{Completion, Completions};
 use crate::output::{Flow, MIN_DIRECT_SEND, SendError};
 use crate::request::RequestId;
 use crate::settings::Settings;
 use crate::transport::{Peer, Transport};
 use rgunicorn_http::{
-    CONTINUE, ResponseBody, ResponseError, ResponseFraming, ResponseHead, Status,
-    write_switching_protocols,
+    CONTINUE, ResponseBody, ResponseError, ResponseFraming, ResponseHead, Status, Version,
+    write_early_hints, write_switching_protocols,
 };
 use std::fs::File;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use std::sync::{Arc, Mutex};
 
 /// What a connection shares with the handles of its requests.
 #[derive(Debug)]
@@ -30,10 +32,14 @@ pub(crate) struct Client {
     pub(crate) listener: u32,
     pub(crate) engine: Arc<EngineParts>,
     pub(crate) claim: Claim,
+    /// What was received behind the request that is being answered, for whoever goes on with
+    /// the connection.
+    pub(crate) rest: Mutex<Option<Box<Incoming>>>,
 }
 
-/// Who may send the response of the request that is being answered: its handle, or, if that
-/// takes too long, the engine. Whoever comes first.
+/// Who may send on the connection of the request that is being answered: its handle, or, if
+/// that takes too long, the engine. Whoever comes first; or from some moment on nobody but the
+/// application.
 #[derive(Debug, Default)]
 pub(crate) struct Claim(AtomicU64);
 
@@ -41,6 +47,7 @@ impl Claim {
     const OPEN: u64 = 0;
     const HANDLE: u64 = 1;
     const ENGINE: u64 = 2;
+    const APPLICATION: u64 = 3;
 
     fn value(stream: u32, owner: u64) -> u64 {
         (u64::from(stream) << 2) | owner
@@ -59,6 +66,24 @@ impl Claim {
     /// The engine is about to answer. `false`: the handle has begun to send.
     pub(crate) fn take_for_engine(&self, stream: u32) -> bool {
         self.take(stream, Self::ENGINE)
+    }
+
+    /// The application is about to use the connection itself. `false`: the engine has
+    /// answered, or the request is over.
+    pub(crate) fn take_for_application(&self, stream: u32) -> bool {
+        let mine = Self::value(stream, Self::APPLICATION);
+        [Self::OPEN, Self::HANDLE].into_iter().any(|owner| {
+            let before = Self::value(stream, owner);
+            match self.0.compare_exchange(before, mine, AcqRel, Acquire) {
+                Ok(_) => true,
+                Err(found) => found == mine,
+            }
+        })
+    }
+
+    /// The application uses the connection itself.
+    pub(crate) fn is_for_application(&self, stream: u32) -> bool {
+        self.0.load(Acquire) == Self::value(stream, Self::APPLICATION)
     }
 
     /// Nobody has begun to answer.
@@ -97,10 +122,15 @@ impl Client {
     /// To be asked by a handle before it sends anything.
     fn may_send(&self, id: RequestId) -> Result<(), SendError> {
         let has_timeout = self.engine.settings.request_timeout.is_some();
-        if !has_timeout || self.claim.take_for_handle(id.stream) {
-            return Ok(());
+        let is_claimed = if has_timeout {
+            !self.claim.take_for_handle(id.stream)
+        } else {
+            self.claim.is_for_application(id.stream)
+        };
+        if is_claimed {
+            return Err(SendError::Gone(io::ErrorKind::TimedOut.into()));
         }
-        Err(SendError::Gone(io::ErrorKind::TimedOut.into()))
+        Ok(())
     }
 }
 
@@ -111,6 +141,16 @@ impl Responder {
 
     pub fn peer(&self) -> Peer {
         self.client.peer
+    }
+
+    /// The client's connection, for an application that wants to use it by itself.
+    pub fn socket(&self) -> ClientSocket {
+        ClientSocket::new(Arc::clone(&self.client), self.id)
+    }
+
+    /// Whether the application uses the connection by itself: nothing more is sent.
+    pub fn is_taken(&self) -> bool {
+        self.client.claim.is_for_application(self.id.stream)
     }
 
     fn outgoing(&mut self) -> (&mut Outgoing, &Client) {
@@ -127,11 +167,18 @@ impl Responder {
     /// Begins the head of the response; `status` is like `200 OK`. Nothing is sent yet,
     /// and a head that is dropped before it is finished leaves nothing behind.
     pub fn head(&mut self, status: &[u8]) -> Result<ResponderHead<'_>, ResponseError> {
-        let (outgoing, _) = self.outgoing();
+        let (outgoing, client) = self.outgoing();
+        let keeps_fields = client.engine.settings.keeps_response_fields;
         let buffer = &mut outgoing.output.buffer;
+        let head = ResponseHead::begin(buffer, outgoing.context, status)?;
+        // It begins with three digits, else it would have been refused.
+        let digits = status.iter().take(3).map(|digit| u16::from(digit & 15));
+        outgoing.facts.status = digits.fold(0, |number, digit| number * 10 + digit);
+        outgoing.facts.fields.clear();
         Ok(ResponderHead {
-            head: ResponseHead::begin(buffer, outgoing.context, status)?,
+            head,
             body: &mut outgoing.body,
+            facts: keeps_fields.then_some(&mut outgoing.facts),
         })
     }
 
@@ -141,6 +188,7 @@ impl Responder {
         let (outgoing, _) = self.outgoing();
         write_switching_protocols(&mut outgoing.output.buffer, fields)?;
         outgoing.is_upgrade = true;
+        outgoing.facts.status = 101;
         Ok(())
     }
 
@@ -150,6 +198,28 @@ impl Responder {
             // If this fails, so will the response.
             let _ = self.client.transport.send(CONTINUE);
         }
+    }
+
+    /// Tells the client at once what it may begin with before the response is there (RFC 8297),
+    /// unless that is begun, or the client cannot know about it (RFC 9110, section 15.2). The
+    /// response can still be an error page.
+    pub fn send_early_hints(&mut self, fields: &[(&[u8], &[u8])]) -> Result<(), ResponseError> {
+        let mut bytes = Vec::new();
+        write_early_hints(&mut bytes, fields)?;
+        let id = self.id;
+        let may_send = !self.is_started() && self.waiting() == 0;
+        let (outgoing, client) = self.outgoing();
+        let is_understood = outgoing.context.version == Version::Http11;
+        if may_send && is_understood && client.may_send(id).is_ok() {
+            // If this fails, so will the response.
+            let _ = outgoing.output.send_before(&client.transport, &bytes);
+        }
+        Ok(())
+    }
+
+    /// The values of the environ variables that the access log has, in the order of its format.
+    pub fn set_access_variables(&mut self, values: Vec<Option<Vec<u8>>>) {
+        self.outgoing().0.facts.variables = values;
     }
 
     /// Whether the head of the response is written.
@@ -189,6 +259,7 @@ impl Responder {
                 .append(frame.prefix(), settings)
                 .and_then(|()| output.push(&client.transport, &piece[..frame.length], settings))
                 .and_then(|()| output.append(frame.suffix, settings));
+            outgoing.facts.body += frame.length as u64;
             // What was announced is missing: nothing may follow.
             outgoing.is_broken |= pushed.is_err();
             pushed?;
@@ -215,6 +286,7 @@ impl Responder {
             Some(body) if body.framing != ResponseFraming::Chunked => {
                 let length = usize::try_from(length).unwrap_or(usize::MAX);
                 let length = body.frame(length).length as u64;
+                outgoing.facts.body += length;
                 outgoing.output.send_file(file, position, length);
             }
             Some(_) | None => outgoing.is_broken = true,
@@ -306,12 +378,19 @@ impl Drop for Responder {
 pub struct ResponderHead<'a> {
     head: ResponseHead<'a>,
     body: &'a mut Option<ResponseBody>,
+    /// If the access log needs the fields.
+    facts: Option<&'a mut ResponseFacts>,
 }
 
 impl ResponderHead<'_> {
     /// Adds a field, unless the server decides about it.
     pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), ResponseError> {
-        self.head.field(name, value)
+        self.head.field(name, value)?;
+        if let Some(facts) = &mut self.facts {
+            let parts = [name, b":", value, b"\n"];
+            facts.fields.extend(parts.into_iter().flatten());
+        }
+        Ok(())
     }
 
     /// Ends the head. `length` is the length of the body, if it is known.

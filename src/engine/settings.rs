@@ -1,6 +1,8 @@
 //! The settings of an engine.
 
-use rgunicorn_http::Limits;
+use crate::trusted_peers::TrustedPeers;
+use rgunicorn_http::{Limits, ProxyVersions};
+use std::path::PathBuf;
 use std::time::Duration;
 
 #[derive(Debug, Clone)]
@@ -16,9 +18,16 @@ pub struct Settings {
     /// The most connections at one time.
     pub connections: usize,
     pub limits: Limits,
+    /// Connections may begin with a header of the PROXY protocol. `None`: that is refused as
+    /// no HTTP.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// GET and HEAD requests for this path are answered by the engine: 200, or 503 once the
     /// pool stops. As in the request line, percent-encoded.
     pub health_path: Option<String>,
+    /// There will be an access log: [`Engine::set_access_log`](crate::Engine::set_access_log).
+    pub access_log: bool,
+    /// It has header fields of responses.
+    pub keeps_response_fields: bool,
     /// The application answers over several turns: what happens to its requests meanwhile
     /// is reported in [`Engine::take_request_events`](crate::Engine::take_request_events).
     pub across_turns: bool,
@@ -26,11 +35,30 @@ pub struct Settings {
     /// The most bytes of a request body that is kept in memory; a larger one is written to
     /// an unlinked file.
     pub body_in_memory: usize,
+    /// Where that file is; `None`: in `$TMPDIR`, or /tmp.
+    pub body_directory: Option<PathBuf>,
     /// The most bytes of a response that wait for the client in memory; further ones wait
     /// in an unlinked file.
     pub response_in_memory: usize,
     /// The most bytes of a response that wait in the file; then the application waits.
     pub response_on_disk: u64,
+}
+
+/// How connections begin whose proxies say whom they speak for.
+#[derive(Debug, Clone)]
+pub struct ProxyProtocol {
+    pub versions: ProxyVersions,
+    /// Who may send the header.
+    pub allowed: TrustedPeers,
+    pub absence: Absence,
+}
+
+/// What becomes of a connection that does not begin with a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absence {
+    /// It is served, as that of its peer.
+    Served,
+    Refused,
 }
 
 /// When a request with a body is handed out.
@@ -51,10 +79,14 @@ impl Default for Settings {
             request_timeout: None,
             connections: 1000,
             limits: Limits::default(),
+            proxy_protocol: None,
             health_path: None,
+            access_log: false,
+            keeps_response_fields: false,
             across_turns: false,
             body_delivery: BodyDelivery::Whole,
             body_in_memory: 128 * 1024,
+            body_directory: None,
             response_in_memory: 256 * 1024,
             response_on_disk: 1 << 30,
         }

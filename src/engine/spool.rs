@@ -4,6 +4,7 @@ use crate::close_on_fork::ListedFile;
 use crate::standard_streams;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
+use std::path::Path;
 
 /// The file is read by position only, so its own position is always its end.
 #[derive(Debug, Default)]
@@ -29,23 +30,29 @@ impl Spool {
     }
 
     /// Adds `bytes`; moves everything to a file when `in_memory` is exceeded.
-    /// The file is in `$TMPDIR`, or /tmp, and has no name. After an error the spool is as it
+    /// The file is in `directory`, or else in `$TMPDIR` or /tmp, and has no name. After an error the spool is as it
     /// was before.
-    pub fn push(&mut self, bytes: &[u8], in_memory: usize) -> io::Result<()> {
+    pub fn push(
+        &mut self,
+        bytes: &[u8],
+        in_memory: usize,
+        directory: Option<&Path>,
+    ) -> io::Result<()> {
         if self.file.is_none() && self.memory.len() + bytes.len() <= in_memory {
             self.memory.extend_from_slice(bytes);
         } else {
-            self.write(bytes)?;
+            self.write(bytes, directory)?;
         }
         self.length += bytes.len() as u64;
         Ok(())
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, bytes: &[u8], directory: Option<&Path>) -> io::Result<()> {
         let file = if let Some(file) = &self.file {
             file
         } else {
-            let fd = standard_streams::avoid(tempfile::tempfile()?.into())?;
+            let file = directory.map_or_else(tempfile::tempfile, tempfile::tempfile_in)?;
+            let fd = standard_streams::avoid(file.into())?;
             let mut file = File::from(fd);
             file.write_all(&self.memory)?;
             self.memory = Vec::new();
@@ -106,9 +113,9 @@ mod tests {
     fn bytes_stay_in_memory_until_there_are_too_many() {
         let mut spool = Spool::default();
 
-        spool.push(b"hello ", 10).unwrap();
+        spool.push(b"hello ", 10, None).unwrap();
         assert!(spool.file().is_none());
-        spool.push(b"world!", 10).unwrap();
+        spool.push(b"world!", 10, None).unwrap();
 
         assert!(spool.file().is_some());
         assert_eq!(spool.len(), 12);

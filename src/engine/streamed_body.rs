@@ -83,7 +83,7 @@ impl StreamedBody {
         let Self {
             decoder, waiting, ..
         } = self;
-        match decode_body(decoder, &mut incoming.input, 0, waiting, usize::MAX) {
+        match decode_body(decoder, &mut incoming.input, 0, waiting, usize::MAX, None) {
             Ok(true) => self.end = BodyEnd::Complete,
             Ok(false) => {}
             Err(error) => {

@@ -12,15 +12,18 @@ use server::{REQUEST, TestServer, answer_ok, is_answered, next_request};
 use std::io::{ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 mod asynchronous;
+mod client_socket;
+mod early_hints;
 mod handover;
 mod health;
+mod proxied;
 mod put_back;
 mod random;
-mod server;
+pub(crate) mod server;
 mod streamed_body;
 mod time_out;
 mod upgrade;
@@ -368,6 +371,7 @@ fn refused() -> (Connection, UnixStream) {
             completions: Completions::new().unwrap(),
         }),
         claim: Claim::default(),
+        rest: Mutex::default(),
     };
     let mut connection = Connection::new(server, 1, u64::MAX);
     let mut pool = Pools::default();

@@ -8,7 +8,7 @@
 mod report;
 
 use report::Report;
-use rgunicorn::units::{Manager, Site, growing_pauses};
+use rgunicorn::units::{Manager, Site, common_drop_ins};
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -19,8 +19,9 @@ const USAGE: &str = "\
 Usage: rgunicorn-generator DIRECTORY [DIRECTORY DIRECTORY [FOLDER]]
 
 Writes drop-ins for the units of each /etc/rgunicorn/NAME.toml below the first
-DIRECTORY, and for systemd 254 and later one that has the pauses between restarts
-grow. systemd runs it, at boot and at each `systemctl daemon-reload`.
+DIRECTORY, and for systemd 254 and later those that all sites have: the pauses between
+restarts grow, and the master starts in a control group of its own. systemd runs it, at
+boot and at each `systemctl daemon-reload`.
 FOLDER takes the place of /etc/rgunicorn; mistakes are then printed.
 
 See rgunicorn.toml(5), systemd.generator(7).
@@ -93,14 +94,27 @@ fn generate(sites: &Path, target: &Path, report: &mut Report) {
                 if let Some(problem) = one_line(&site.problems) {
                     report.error(Some(&site.instance), &problem);
                 }
-                if let Err(error) = write_site(&site, target) {
+                for error in write_site(&site, target) {
                     report.error(Some(&site.instance), &cannot_write(target, &error));
                 }
             }
         }
     }
-    if let Some(Err(error)) = systemctl.and_then(|child| write_pauses(child, target)) {
-        report.error(None, &cannot_write(target, &error));
+    match systemctl.map(Child::wait_with_output) {
+        None => {}
+        Some(Ok(output)) => {
+            let version = String::from_utf8_lossy(&output.stdout);
+            for error in write_common(&version, target) {
+                report.error(None, &cannot_write(target, &error));
+            }
+        }
+        Some(Err(error)) => report.error(
+            None,
+            &format!(
+                "cannot read what `systemctl --version` prints: {error}; the drop-ins for \
+                 systemd 254 and later are not made"
+            ),
+        ),
     }
 }
 
@@ -117,17 +131,13 @@ fn begin_systemctl() -> Option<Child> {
     systemctl.spawn().ok()
 }
 
-/// For the services of all sites; nothing if systemd is too old for it.
-fn write_pauses(systemctl: Child, target: &Path) -> Option<io::Result<()>> {
-    let version = systemctl.wait_with_output().ok()?.stdout;
-    let text = growing_pauses(&String::from_utf8_lossy(&version))?;
-    // Not the name of a site's drop-in, which would take its place.
-    Some(write(
-        target,
-        "rgunicorn@.service",
-        "10-rgunicorn-restarts.conf",
-        text,
-    ))
+/// For the services of all sites; nothing if systemd is too old for it. What could not be
+/// written: the others are.
+fn write_common(version: &str, target: &Path) -> Vec<io::Error> {
+    let drop_ins = common_drop_ins(version, manager()).iter();
+    let written =
+        drop_ins.map(|drop_in| write(target, "rgunicorn@.service", drop_in.name, drop_in.text));
+    written.filter_map(Result::err).collect()
 }
 
 /// In an order that does not depend on the file system.
@@ -152,18 +162,15 @@ fn one_line(problems: &[String]) -> Option<String> {
     }
 }
 
-fn write_site(site: &Site, target: &Path) -> io::Result<()> {
+/// What could not be written: the other is.
+fn write_site(site: &Site, target: &Path) -> Vec<io::Error> {
     let units = [
         (site.instance.service(), &site.drop_ins.service),
         (site.instance.socket(), &site.drop_ins.socket),
     ];
-    for (unit, text) in units {
-        if text.is_empty() {
-            continue;
-        }
-        write(target, &unit, "10-rgunicorn.conf", text)?;
-    }
-    Ok(())
+    let units = units.iter().filter(|(_, text)| !text.is_empty());
+    let written = units.map(|(unit, text)| write(target, unit, "10-rgunicorn.conf", text));
+    written.filter_map(Result::err).collect()
 }
 
 /// An administrator's own drop-ins come after these, in the order of names, and have
@@ -172,4 +179,51 @@ fn write(target: &Path, unit: &str, name: &str, text: &str) -> io::Result<()> {
     let folder = target.join(format!("{unit}.d"));
     fs::create_dir_all(&folder)?;
     fs::write(folder.join(name), text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_drop_in_that_cannot_be_written_does_not_cost_the_others() {
+        let target = tempfile::tempdir().unwrap();
+        let folder = target.path().join("rgunicorn@.service.d");
+        let drop_ins = common_drop_ins("systemd 254", Manager::System);
+        let [first, second] = drop_ins else {
+            panic!("{drop_ins:?}");
+        };
+        // Not a file that could be written.
+        fs::create_dir_all(folder.join(first.name)).unwrap();
+
+        assert_eq!(write_common("systemd 254", target.path()).len(), 1);
+
+        let written = fs::read_to_string(folder.join(second.name)).unwrap();
+        assert_eq!(written, second.text);
+    }
+
+    #[test]
+    fn a_service_that_cannot_be_written_does_not_cost_its_socket() {
+        let sites = tempfile::tempdir().unwrap();
+        let target = tempfile::tempdir().unwrap();
+        let file = sites.path().join("shop.toml");
+        fs::write(&file, "bind = \"127.0.0.1:8000\"\ncpu_quota = \"50%\"\n").unwrap();
+        for (path, mode) in [(&*file, 0o644), (sites.path(), 0o755)] {
+            fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        }
+        fs::write(target.path().join("rgunicorn@shop.service.d"), "").unwrap();
+
+        let mut report = Report::to_stderr();
+        generate(sites.path(), target.path(), &mut report);
+
+        let socket = target
+            .path()
+            .join("rgunicorn@shop.socket.d/10-rgunicorn.conf");
+        assert!(
+            fs::read_to_string(socket)
+                .unwrap()
+                .contains("ListenStream=")
+        );
+    }
 }

@@ -267,6 +267,7 @@ mod tests {
     use super::*;
 
     const SMALL: Limits = Limits {
+        permit: crate::permit::Permit::NOTHING,
         line: 0,
         fields: 2,
         field_size: 16,

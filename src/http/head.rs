@@ -19,6 +19,7 @@ use memchr::memchr;
 
 use crate::fields::KnownFields;
 use crate::limits::Limits;
+use crate::permit;
 use crate::refusal::Refusal;
 use crate::request::{Field, Framing, Span, Version};
 use crate::response::ResponseContext;
@@ -55,6 +56,8 @@ pub struct Head {
     /// How many bytes of the buffer the head takes, from a leading empty line to
     /// the empty line that ends it.
     pub length: usize,
+    /// What the spans belong to, if it is not what the client sent.
+    rewritten: Option<Vec<u8>>,
     state: State,
     scanner: Scanner,
 }
@@ -88,6 +91,7 @@ impl Head {
             keep_alive: false,
             expect_continue: false,
             length: 0,
+            rewritten: None,
             state: State::Fresh,
             scanner: Scanner::default(),
         }
@@ -101,6 +105,7 @@ impl Head {
         self.keep_alive = false;
         self.expect_continue = false;
         self.length = 0;
+        self.rewritten = None;
         self.state = State::Fresh;
         self.scanner = Scanner::default();
     }
@@ -121,7 +126,9 @@ impl Head {
             let mut request = Request::new(&mut []);
             let outcome = request.parse_with_uninit_headers(buffer, few);
             if let Ok(Status::Complete(length)) = outcome {
-                if self.store(buffer, &request, length, limits) {
+                let is_regular =
+                    !limits.permit.upper_case_method || !request.method.is_some_and(has_lower_case);
+                if is_regular && self.store(buffer, &request, length, limits) {
                     return self.check(buffer, limits).map(|()| true);
                 }
             }
@@ -131,7 +138,9 @@ impl Head {
         let Some(length) = self.scanner.find_end(buffer, limits)? else {
             return Ok(false);
         };
-        let head = as_http_11(&buffer[..length]);
+        let rewritten = permit::regular(&buffer[..length], limits.permit);
+        let sent = rewritten.as_deref().unwrap_or(&buffer[..length]);
+        let head = as_known_version(sent);
         let mut slots = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
         let fields = limits.fields.min(length / SHORTEST_FIELD);
         if fields <= FIELDS_ON_STACK {
@@ -140,7 +149,18 @@ impl Head {
             let mut many = vec![MaybeUninit::uninit(); fields];
             self.split(&head, &mut many, limits)?;
         }
-        self.check(buffer, limits).map(|()| true)
+        self.check(sent, limits)?;
+        self.rewritten = rewritten;
+        Ok(true)
+    }
+
+    /// Writes the head into `buffer`, from which it was parsed, as it was understood. To be
+    /// called when the head is complete, before its spans are used: what `Permit` lets pass
+    /// is read in another form than it was sent in, of the same length.
+    pub fn rewrite(&mut self, buffer: &mut [u8]) {
+        if let Some(rewritten) = self.rewritten.take() {
+            buffer[..rewritten.len()].copy_from_slice(&rewritten);
+        }
     }
 
     /// Splits a complete head that was scanned.
@@ -217,7 +237,7 @@ impl Head {
     fn check(&mut self, buffer: &[u8], limits: &Limits) -> Result<(), Refusal> {
         self.state = State::Complete;
         let method = self.method.of(buffer);
-        target::check_words(method, self.target.of(buffer))?;
+        target::check_words(method, self.target.of(buffer), limits.permit)?;
         let target = target::read(buffer, method, self.target)?;
         self.path = target.path;
         self.query = target.query;
@@ -243,31 +263,28 @@ impl Head {
     }
 }
 
+fn has_lower_case(method: &str) -> bool {
+    method.bytes().any(|byte| byte.is_ascii_lowercase())
+}
+
 /// `head` with HTTP/1.2 to 1.9 replaced by HTTP/1.1: a higher minor version has to be
 /// processed as the highest one we know (RFC 9110, section 2.5), but httparse knows no
-/// other. No length changes, so spans of the copy are spans of the original.
-fn as_http_11(head: &[u8]) -> Cow<'_, [u8]> {
+/// other. Other major versions, if they are permitted, become the one we know that is
+/// nearest. No length changes, so spans of the copy are spans of the original.
+fn as_known_version(head: &[u8]) -> Cow<'_, [u8]> {
     let start = if head.starts_with(b"\r\n") { 2 } else { 0 };
     let line_end = memchr(b'\r', &head[start..]).map_or(head.len(), |at| start + at);
-    match &head[start..line_end] {
-        [
-            ..,
-            b' ',
-            b'H',
-            b'T',
-            b'T',
-            b'P',
-            b'/',
-            b'1',
-            b'.',
-            b'2'..=b'9',
-        ] => {
-            let mut copy = head.to_vec();
-            copy[line_end - 1] = b'1';
-            Cow::Owned(copy)
-        }
-        [..] => Cow::Borrowed(head),
-    }
+    let known = match &head[start..line_end] {
+        [.., b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor] => match (major, minor) {
+            (b'1', b'0' | b'1') => return Cow::Borrowed(head),
+            (b'0', _) => b"1.0",
+            (_, _) => b"1.1",
+        },
+        [..] => return Cow::Borrowed(head),
+    };
+    let mut copy = head.to_vec();
+    copy[line_end - known.len()..line_end].copy_from_slice(known);
+    Cow::Owned(copy)
 }
 
 /// Whether CR LF is right before `position`.
@@ -389,6 +406,7 @@ mod tests {
             fields: 2,
             field_size: 9,
             body: 10,
+            ..Limits::default()
         };
 
         for good in [
@@ -454,6 +472,7 @@ mod tests {
             fields: usize::MAX,
             field_size: usize::MAX,
             body: u64::MAX,
+            ..Limits::default()
         };
 
         let head = parsed(b"GET / HTTP/1.2\r\nHost: a\r\nb:\r\n\r\n", &limits).unwrap();

@@ -1,4 +1,6 @@
-//! How large a request may be.
+//! How large a request may be, and what else may be in it.
+
+use crate::permit::Permit;
 
 /// The most that is read of a request. No value means "no limit": a large number does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +13,8 @@ pub struct Limits {
     pub field_size: usize,
     /// Bytes in a request body, after decoding.
     pub body: u64,
+    /// In heads; the trailers of a body are read strictly.
+    pub permit: Permit,
 }
 
 impl Default for Limits {
@@ -20,6 +24,7 @@ impl Default for Limits {
             fields: 100,
             field_size: 8190,
             body: 1 << 30,
+            permit: Permit::default(),
         }
     }
 }

@@ -10,6 +10,16 @@ use crate::response_body::ResponseBody;
 /// connection: where the next one begins is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
+    /// No PROXY protocol that could be understood, after its first bytes.
+    #[error("the PROXY protocol header is malformed")]
+    BadProxyHeader,
+    #[error(
+        "the connection begins without a PROXY protocol header, which proxy_protocol_required asks for"
+    )]
+    NoProxyHeader,
+    #[error("proxy_allow_ips does not have the peer that speaks the PROXY protocol")]
+    ForbiddenProxy,
+
     /// Not three words with one space between them (RFC 9112, section 3).
     #[error("the request line is not METHOD target HTTP/x.y")]
     BadRequestLine,
@@ -121,7 +131,9 @@ pub enum Refusal {
 impl Refusal {
     pub fn status(&self) -> Status {
         match self {
-            Self::BadRequestLine
+            Self::BadProxyHeader
+            | Self::NoProxyHeader
+            | Self::BadRequestLine
             | Self::BadMethod
             | Self::BadTarget
             | Self::BadVersion
@@ -145,6 +157,7 @@ impl Refusal {
             | Self::BadChunkEnd
             | Self::BadTrailer
             | Self::ForbiddenTrailer => Status::BAD_REQUEST,
+            Self::ForbiddenProxy => Status::FORBIDDEN,
             Self::BodyTooLarge => Status::CONTENT_TOO_LARGE,
             Self::LineTooLong => Status::URI_TOO_LONG,
             Self::UnknownExpectation => Status::EXPECTATION_FAILED,
@@ -167,6 +180,7 @@ pub struct Status {
 
 impl Status {
     pub const BAD_REQUEST: Self = Self::new(400, "Bad Request");
+    pub const FORBIDDEN: Self = Self::new(403, "Forbidden");
     pub const REQUEST_TIMEOUT: Self = Self::new(408, "Request Timeout");
     pub const CONTENT_TOO_LARGE: Self = Self::new(413, "Content Too Large");
     pub const URI_TOO_LONG: Self = Self::new(414, "URI Too Long");
@@ -179,6 +193,10 @@ impl Status {
 
     const fn new(code: u16, reason: &'static str) -> Self {
         Self { code, reason }
+    }
+
+    pub fn code(self) -> u16 {
+        self.code
     }
 }
 

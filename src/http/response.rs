@@ -66,14 +66,37 @@ pub fn write_switching_protocols(
     for (name, value) in fields {
         // The others say how a body is framed, and there is none.
         if owner(name) == Owner::Application || name.eq_ignore_ascii_case(b"upgrade") {
-            out.extend_from_slice(name);
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(trim(value));
-            out.extend_from_slice(b"\r\n");
+            write_field(out, name, value);
         }
     }
     out.extend_from_slice(b"\r\n");
     Ok(())
+}
+
+/// Writes what a client may begin with before the response (RFC 8297, section 2). Fields that
+/// are the server's have no place in it. On an error nothing is written.
+pub fn write_early_hints(
+    out: &mut Vec<u8>,
+    fields: &[(&[u8], &[u8])],
+) -> Result<(), ResponseError> {
+    for (name, value) in fields {
+        check_field(name, value)?;
+    }
+    out.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
+    for (name, value) in fields {
+        if owner(name) == Owner::Application {
+            write_field(out, name, value);
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(trim(value));
+    out.extend_from_slice(b"\r\n");
 }
 
 /// `bytes` for an error message: one line, not too long.

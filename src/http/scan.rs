@@ -10,6 +10,7 @@
 use memchr::memchr;
 
 use crate::limits::Limits;
+use crate::permit::is_blank;
 use crate::refusal::Refusal;
 use crate::target::{check_request_line, is_method_byte};
 
@@ -19,6 +20,8 @@ pub(crate) struct Scanner {
     position: usize,
     /// Where the current line begins.
     line: usize,
+    /// Where the current field begins: in a line before, if it is folded.
+    field: usize,
     part: Part,
 }
 
@@ -53,23 +56,34 @@ impl Scanner {
                     match buffer.get(self.line) {
                         None => return Ok(None),
                         Some(b'\r' | b'\n') => return Err(Refusal::BadRequestLine),
-                        Some(byte) if !is_method_byte(*byte) => return Err(Refusal::BadMethod),
+                        Some(byte) if !is_method_byte(*byte, limits.permit) => {
+                            return Err(Refusal::BadMethod);
+                        }
                         Some(_) => {}
                     }
                     let most = limits.line.saturating_add(2);
                     match self.line_end(buffer, most, Refusal::LineTooLong, limits)? {
                         None => return Ok(None),
                         Some(end) => {
-                            check_request_line(&buffer[self.line..end - 2])?;
+                            check_request_line(&buffer[self.line..end - 2], limits.permit)?;
                             self.begin(end, Part::Fields(0));
                         }
                     }
                 }
                 Part::Fields(count) => {
-                    let most = limits.field_size.max(2);
+                    let first = buffer.get(self.line).copied();
+                    let goes_on =
+                        limits.permit.folded_fields && count > 0 && first.is_some_and(is_blank);
+                    let mut most = limits.field_size.max(2);
+                    if goes_on {
+                        most = most.saturating_sub(self.line - self.field);
+                    } else if first.is_some() {
+                        self.field = self.line;
+                    }
                     match self.line_end(buffer, most, Refusal::FieldTooLarge, limits)? {
                         None => return Ok(None),
                         Some(end) if end == self.line + 2 => return Ok(Some(end)),
+                        Some(end) if goes_on => self.begin(end, Part::Fields(count)),
                         Some(_) if count == limits.fields => return Err(Refusal::TooManyFields),
                         Some(end) => self.begin(end, Part::Fields(count + 1)),
                     }
@@ -117,12 +131,14 @@ impl Scanner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::permit::Permit;
 
     const SMALL: Limits = Limits {
         line: 16,
         fields: 2,
         field_size: 8,
         body: 0,
+        permit: Permit::NOTHING,
     };
 
     /// Scans `bytes` at once and byte by byte, with the same result.
@@ -175,6 +191,40 @@ mod tests {
         assert_eq!(
             scanned(b"GET / HTTP/2.0\r\n"),
             Err(Refusal::UnsupportedVersion)
+        );
+    }
+
+    #[test]
+    fn a_field_ends_with_its_last_line_if_folding_is_permitted() {
+        let limits = Limits {
+            permit: Permit {
+                folded_fields: true,
+                ..Permit::NOTHING
+            },
+            field_size: 10,
+            ..SMALL
+        };
+        let scanned = |bytes: &[u8]| {
+            let at_once = Scanner::default().find_end(bytes, &limits);
+            let mut scanner = Scanner::default();
+            let byte_by_byte = (0..=bytes.len())
+                .map(|length| scanner.find_end(&bytes[..length], &limits))
+                .find(|outcome| !matches!(outcome, Ok(None)))
+                .unwrap_or(Ok(None));
+            assert_eq!(at_once, byte_by_byte);
+            at_once
+        };
+
+        // Two fields of two lines each; then some that are too large, and one that just fits.
+        let two = b"GET / HTTP/1.1\r\na:\r\n b\r\nc:\r\n d\r\n\r\n";
+        assert_eq!(scanned(two), Ok(Some(two.len())));
+        let thirteen = b"GET / HTTP/1.1\r\na:b\r\n c\r\n d\r\n\r\n";
+        assert_eq!(scanned(thirteen), Err(Refusal::FieldTooLarge));
+        let eleven = b"GET / HTTP/1.1\r\na:b\r\n \r\n \r\n";
+        assert_eq!(scanned(eleven), Err(Refusal::FieldTooLarge));
+        assert_eq!(
+            scanned(b"GET / HTTP/1.1\r\na:b\r\n cd\r\n\r\n"),
+            Ok(Some(28))
         );
     }
 

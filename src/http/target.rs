@@ -2,6 +2,7 @@
 
 use memchr::{memchr, memchr2};
 
+use crate::permit::Permit;
 use crate::refusal::Refusal;
 use crate::request::Span;
 use crate::syntax::{is_host_byte, is_token_byte};
@@ -19,13 +20,15 @@ pub(crate) struct Target {
 /// A byte that a method may hold. Gunicorn's rule: a token without lower-case
 /// letters and `#`. Methods are case-sensitive (RFC 9110, section 9.1), and none in use
 /// has lower-case letters.
-pub(crate) fn is_method_byte(byte: u8) -> bool {
-    is_token_byte(byte) && !byte.is_ascii_lowercase() && byte != b'#'
+pub(crate) fn is_method_byte(byte: u8, permit: Permit) -> bool {
+    is_token_byte(byte) && (permit.any_method || !byte.is_ascii_lowercase() && byte != b'#')
 }
 
 /// A method has 3 to 20 characters, as with Gunicorn.
-fn is_method(method: &[u8]) -> bool {
-    (3..=20).contains(&method.len()) && method.iter().all(|byte| is_method_byte(*byte))
+fn is_method(method: &[u8], permit: Permit) -> bool {
+    let is_length_good = (3..=20).contains(&method.len());
+    (is_length_good || permit.any_method && !method.is_empty())
+        && method.iter().all(|byte| is_method_byte(*byte, permit))
 }
 
 /// Whether `target` consists of visible ASCII characters.
@@ -36,7 +39,7 @@ fn is_visible(target: &[u8]) -> bool {
 }
 
 /// Checks `line`, a request line without its line break (RFC 9112, section 3).
-pub(crate) fn check_request_line(line: &[u8]) -> Result<(), Refusal> {
+pub(crate) fn check_request_line(line: &[u8], permit: Permit) -> Result<(), Refusal> {
     if memchr(b'\r', line).is_some() {
         return Err(Refusal::BareCarriageReturn);
     }
@@ -46,9 +49,12 @@ pub(crate) fn check_request_line(line: &[u8]) -> Result<(), Refusal> {
     else {
         return Err(Refusal::BadRequestLine);
     };
-    check_words(method, target)?;
+    check_words(method, target, permit)?;
     match version {
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'..=b'9'] => Ok(()),
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] if permit.any_version => {
+            Ok(())
+        }
         [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
             Err(Refusal::UnsupportedVersion)
         }
@@ -57,11 +63,12 @@ pub(crate) fn check_request_line(line: &[u8]) -> Result<(), Refusal> {
 }
 
 /// Checks what can be said of a method and a target without knowing the host.
-pub(crate) fn check_words(method: &[u8], target: &[u8]) -> Result<(), Refusal> {
-    if !is_method(method) {
+pub(crate) fn check_words(method: &[u8], target: &[u8], permit: Permit) -> Result<(), Refusal> {
+    if !is_method(method, permit) {
         return Err(Refusal::BadMethod);
     }
-    if method == b"CONNECT" {
+    // In lower case, too: somebody else may take that for the same.
+    if method.eq_ignore_ascii_case(b"CONNECT") {
         return Err(Refusal::Connect);
     }
     if !is_visible(target) {
@@ -338,7 +345,7 @@ mod tests {
     #[test]
     fn methods_are_upper_case_tokens_of_3_to_20() {
         for method in ["GET", "M-SEARCH", "-BLARGH", "ABCDEFGHIJKLMNOPQRST", "A1_"] {
-            assert!(is_method(method.as_bytes()), "{method}");
+            assert!(is_method(method.as_bytes(), Permit::NOTHING), "{method}");
         }
         for method in [
             "",
@@ -350,7 +357,7 @@ mod tests {
             "G(T",
             "ABCDEFGHIJKLMNOPQRSTU",
         ] {
-            assert!(!is_method(method.as_bytes()), "{method}");
+            assert!(!is_method(method.as_bytes(), Permit::NOTHING), "{method}");
         }
     }
 }

@@ -10,14 +10,22 @@
 //! Messages are rare: a worker has started, is ready, retires. What happens with
 //! every request goes through the scoreboard and costs a store.
 
+mod access_filter;
+mod access_format;
 pub mod descriptors;
 mod link;
+pub mod log_file;
+pub mod output_mark;
 pub mod protocol;
 mod roster;
 pub mod scoreboard;
 pub mod seqpacket;
 mod shorten;
 
+pub use access_filter::AccessFilter;
+pub use access_format::{
+    AccessFormat, DEFAULT_FORMAT, FormatError, Part, RequestAtom, ResponseAtom,
+};
 pub use link::{FORK_SERVER_FD, Link, Received};
 pub use scoreboard::Scoreboard;
 pub use seqpacket::HandoverSockets;

@@ -64,9 +64,22 @@ impl Link {
 
     /// Takes the next message, if there is one.
     pub fn receive<M: DeserializeOwned>(&self) -> io::Result<Received<M>> {
-        let mut bytes = vec![0; LONGEST];
+        // As long as the message: memory for the longest would stay with each process.
+        let length = match seqpacket::next_length(&self.0) {
+            // The peer is gone and has left messages unread. The kernel says so once, before
+            // it gives what the peer has sent.
+            Err(error) if is_reset(&error) => seqpacket::next_length(&self.0),
+            length => length,
+        };
+        let mut bytes = match length {
+            Ok(Some(length)) => vec![0; length.clamp(1, LONGEST)],
+            Ok(None) => return Ok(Received::Nothing),
+            Err(error) if is_closed(&error) => return Ok(Received::Closed),
+            Err(error) => return Err(error),
+        };
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
-        let message = match seqpacket::receive(&self.0, &mut bytes, &mut space) {
+        let received = seqpacket::receive(&self.0, &mut bytes, &mut space);
+        let message = match received {
             Ok(Some(message)) if message.length > 0 => message,
             Ok(Some(_)) => return Ok(Received::Closed),
             Ok(None) => return Ok(Received::Nothing),
@@ -94,6 +107,10 @@ impl Link {
             }
         }
     }
+}
+
+fn is_reset(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::CONNRESET.raw_os_error())
 }
 
 fn is_closed(error: &io::Error) -> bool {
@@ -143,6 +160,23 @@ mod tests {
         let mut text = String::new();
         near.read_to_string(&mut text).unwrap();
         assert_eq!(text, "x");
+    }
+
+    #[test]
+    fn the_last_words_of_a_peer_arrive_although_it_left_orders_unread() {
+        let (one, other) = Link::pair().unwrap();
+        one.send(&ToWorker::Collect, &[]).unwrap();
+        other.send(&FromWorker::Ready, &[]).unwrap();
+        drop(other);
+
+        assert!(matches!(
+            one.receive::<FromWorker>().unwrap(),
+            Received::Message(FromWorker::Ready, _)
+        ));
+        assert!(matches!(
+            one.receive::<FromWorker>().unwrap(),
+            Received::Closed
+        ));
     }
 
     #[test]

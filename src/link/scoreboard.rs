@@ -50,6 +50,8 @@ pub struct Row {
     errors: AtomicU64,
     /// Bytes sent.
     bytes: AtomicU64,
+    /// Records that are not in the access log.
+    access_lost: AtomicU64,
     /// Not 0 once the master has asked the worker to leave: it can know that in
     /// the middle of a request, without looking at its link.
     retired: AtomicU64,
@@ -75,6 +77,8 @@ pub struct Reading {
     pub errors: u64,
     /// Bytes sent.
     pub bytes: u64,
+    /// Records that are not in the access log.
+    pub access_lost: u64,
 }
 
 impl Row {
@@ -164,6 +168,11 @@ impl Row {
         }
     }
 
+    /// How many records are not in the access log, of all that the worker has made.
+    pub fn set_access_lost(&self, count: u64) {
+        self.access_lost.store(count, Relaxed);
+    }
+
     /// The order to leave, if there is one.
     pub fn retired(&self) -> Option<Idle> {
         match self.retired.load(Relaxed) {
@@ -181,6 +190,7 @@ impl Row {
             requests: self.requests.load(Relaxed),
             errors: self.errors.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
+            access_lost: self.access_lost.load(Relaxed),
         }
     }
 
@@ -193,6 +203,7 @@ impl Row {
             &self.requests,
             &self.errors,
             &self.bytes,
+            &self.access_lost,
             &self.retired,
             &self.request_version,
         ] {
@@ -424,6 +435,7 @@ mod tests {
         row.begin(1000, b"GET", b"/");
         row.end(1002, 300, Outcome::Error);
         row.beat(1010, 4);
+        row.set_access_lost(7);
 
         assert_eq!(
             master.row(5).unwrap().read(),
@@ -434,6 +446,7 @@ mod tests {
                 requests: 1,
                 errors: 1,
                 bytes: 300,
+                access_lost: 7,
             }
         );
         assert_eq!(master.row(4).unwrap().read(), Reading::default());

@@ -102,6 +102,17 @@ pub fn receive(
     }))
 }
 
+/// How long the next message is, which stays there; 0 at the end. `None` if there is none.
+pub fn next_length(socket: impl AsFd) -> io::Result<Option<usize>> {
+    let flags = RecvFlags::PEEK | RecvFlags::TRUNC | RecvFlags::DONTWAIT;
+    let mut byte = [0_u8; 1];
+    match rustix::io::retry_on_intr(|| rustix::net::recv(&socket, &mut byte, flags)) {
+        Ok((_, length)) => Ok(Some(length)),
+        Err(Errno::AGAIN) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

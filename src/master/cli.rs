@@ -1,12 +1,18 @@
 //! The command line: what the words mean, and `--help`. The settings in it
 //! come from the table in [`crate::config`].
 
-use crate::config::{Origin, Partial, SETTINGS, Setting, Sources, Start, Takes, unknown_flag};
+mod foreign;
+
+use crate::config::{
+    ARGUMENT_VARIABLES, Mistake, Origin, Partial, SETTINGS, Setting, Sources, Start, Takes,
+    unknown_flag,
+};
 use crate::usage::{Stop, one_line};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
+use std::{env, iter};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
@@ -15,6 +21,8 @@ pub enum Task {
     CheckConfig,
     /// Print the effective configuration and exit.
     PrintConfig,
+    /// Print a configuration in Python as TOML and exit.
+    Convert,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,53 +61,193 @@ where
     I: IntoIterator,
     I::Item: Into<OsString> + Clone,
 {
+    let from_line = interpret(words, Origin::CommandLine);
+    let mut sources = Sources {
+        start,
+        ..Sources::default()
+    };
+    let mut task = None;
+    for variable in ARGUMENT_VARIABLES {
+        let Some(text) = sources.start.variables.get(variable) else {
+            continue;
+        };
+        match arguments(variable, text) {
+            Ok(said) => {
+                task = said.task.or(task);
+                sources.file = said.file.or(sources.file);
+                sources.arguments = sources.arguments.overlaid(said.settings);
+                sources.mistakes.extend(said.mistakes);
+            }
+            Err(Stop::Print(text)) => return Err(Stop::Print(text)),
+            Err(Stop::UsageError(lines)) => {
+                let mistake = |line| Mistake {
+                    key: None,
+                    line: format!("${variable}: {line}"),
+                };
+                sources.mistakes.extend(lines.into_iter().map(mistake));
+            }
+        }
+    }
+    // An invalid command line ends the program: then is the time to name these, too.
+    let others = || sources.mistakes.iter().map(|mistake| mistake.line.clone());
+    let said = match from_line {
+        Ok(said) if said.mistakes.is_empty() => said,
+        Ok(said) => {
+            let lines = said.mistakes.into_iter().map(|mistake| mistake.line);
+            return Err(Stop::UsageError(lines.chain(others()).collect()));
+        }
+        Err(Stop::Print(text)) => return Err(Stop::Print(text)),
+        Err(Stop::UsageError(lines)) => {
+            let lines = lines.into_iter();
+            return Err(Stop::UsageError(lines.chain(others()).collect()));
+        }
+    };
+    sources.file = said.file.or(sources.file);
+    sources.command_line = said.settings;
+    let task = said.task.or(task).unwrap_or(Task::Serve);
+    sources.needs_no_app = task == Task::Convert;
+    Ok(CommandLine { task, sources })
+}
+
+/// What the words of one source say.
+#[derive(Debug)]
+struct Said {
+    /// None is to serve.
+    task: Option<Task>,
+    file: Option<PathBuf>,
+    settings: Partial,
+    mistakes: Vec<Mistake>,
+}
+
+/// Reads the words in a variable.
+fn arguments(variable: &'static str, text: &OsStr) -> Result<Said, Stop> {
+    let Some(text) = text.to_str() else {
+        return Err(Stop::usage_error("not valid UTF-8".into()));
+    };
+    let Some(words) = shlex::split(text) else {
+        let problem = "a quotation mark or a backslash at the end has nothing to go with it";
+        return Err(Stop::usage_error(problem.into()));
+    };
+    let words = iter::once("rgunicorn".to_owned()).chain(words);
+    interpret(words, |flag| Origin::Arguments { variable, flag })
+}
+
+/// Reads `words`, the first of which is the program's name. Fails when that is not
+/// possible for all of them; a value that cannot be used is in what is returned.
+fn interpret<I>(words: I, origin: impl Fn(&'static str) -> Origin) -> Result<Said, Stop>
+where
+    I: IntoIterator,
+    I::Item: Into<OsString> + Clone,
+{
+    let words = foreign::in_full(words.into_iter().map(Into::into));
     let matches = command()
-        .try_get_matches_from(words)
-        .map_err(|error| one_line(&error, unknown_flag, "APP_MODULE"))?;
+        .args(foreign::arguments())
+        .try_get_matches_from(&words)
+        .map_err(|error| match error.kind() {
+            ErrorKind::UnknownArgument => all_unknown(words, &error),
+            _ => one_line(&error, unknown_flag, "APP_MODULE"),
+        })?;
     if matches.get_flag("explain_unit") {
         return Err(Stop::usage_error(format!(
-            "{EXPLAIN} has to be written in full"
+            "{EXPLAIN} has to be written in full, on the command line"
         )));
     }
-    let task = if matches.get_flag("print_config") {
-        Task::PrintConfig
+    let converted = matches.get_one::<PathBuf>("convert");
+    let task = if converted.is_some() {
+        Some(Task::Convert)
+    } else if matches.get_flag("print_config") {
+        Some(Task::PrintConfig)
     } else if matches.get_flag("check_config") {
-        Task::CheckConfig
+        Some(Task::CheckConfig)
     } else {
-        Task::Serve
+        None
     };
-    Ok(CommandLine {
+    let (mut settings, mut mistakes) = settings(&matches, &origin);
+    mistakes.extend(foreign::read(&matches, &origin, &mut settings));
+    Ok(Said {
         task,
-        sources: Sources {
-            start,
-            file: matches.get_one::<PathBuf>("config").cloned(),
-            command_line: settings(&matches)?,
-        },
+        file: converted
+            .or_else(|| matches.get_one::<PathBuf>("config"))
+            .cloned(),
+        settings,
+        mistakes,
     })
 }
 
-fn settings(matches: &ArgMatches) -> Result<Partial, Stop> {
+/// Names all flags that there are not: clap stops at the first one, with `error`.
+fn all_unknown(mut words: Vec<OsString>, error: &clap::Error) -> Stop {
+    let mut stop = one_line(error, unknown_flag, "APP_MODULE");
+    let mut lines = Vec::new();
+    let mut flag = said_flag(error);
+    while let Some(name) = flag.take() {
+        let Stop::UsageError(more) = stop else {
+            break;
+        };
+        lines.extend(more);
+        let Some(at) = words.iter().position(|word| is_flag(word, &name)) else {
+            break;
+        };
+        let has_value = words[at].to_str() == Some(&name);
+        words.remove(at);
+        // What follows is its value, unless it is the last word, which names the application.
+        let follows = words.get(at).and_then(|word| word.to_str());
+        if has_value && at + 1 < words.len() && follows.is_some_and(|word| !word.starts_with('-')) {
+            words.remove(at);
+        }
+        let again = command().args(foreign::arguments());
+        match again.try_get_matches_from(&words) {
+            Err(error) if error.kind() == ErrorKind::UnknownArgument => {
+                flag = said_flag(&error);
+                stop = one_line(&error, unknown_flag, "APP_MODULE");
+            }
+            Err(_) | Ok(_) => break,
+        }
+    }
+    if lines.is_empty() {
+        return one_line(error, unknown_flag, "APP_MODULE");
+    }
+    Stop::UsageError(lines)
+}
+
+/// The flag that clap does not know.
+fn said_flag(error: &clap::Error) -> Option<String> {
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word)) if word.starts_with('-') => Some(word.clone()),
+        Some(_) | None => None,
+    }
+}
+
+fn is_flag(word: &OsStr, name: &str) -> bool {
+    let rest = word.to_str().and_then(|word| word.strip_prefix(name));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+}
+
+fn settings(
+    matches: &ArgMatches,
+    origin: &impl Fn(&'static str) -> Origin,
+) -> (Partial, Vec<Mistake>) {
     let mut partial = Partial::default();
-    let mut refused = Vec::new();
+    let mut mistakes = Vec::new();
     for setting in SETTINGS.iter().filter(|setting| setting.is_argument()) {
         let words: Vec<String> = match setting.takes {
             Takes::Nothing if matches.get_flag(setting.key) => Vec::new(),
             Takes::Nothing => continue,
-            Takes::One | Takes::Many => match matches.get_many::<String>(setting.key) {
-                Some(words) => words.cloned().collect(),
-                None => continue,
-            },
+            Takes::One | Takes::OneOrNothing(_) | Takes::Many => {
+                match matches.get_many::<String>(setting.key) {
+                    Some(words) => words.cloned().collect(),
+                    None => continue,
+                }
+            }
         };
-        let origin = Origin::CommandLine(setting.flag());
+        let origin = origin(setting.flag());
         if let Err(problem) = partial.set_from_words(setting, &words, origin.clone()) {
-            refused.push(origin.describe(setting.key, &problem));
+            mistakes.push(Mistake {
+                key: Some(setting.key),
+                line: origin.describe(setting.key, &problem),
+            });
         }
     }
-    if refused.is_empty() {
-        Ok(partial)
-    } else {
-        Err(Stop::UsageError(refused))
-    }
+    (partial, mistakes)
 }
 
 /// The command line as clap knows it.
@@ -109,7 +257,7 @@ pub fn command() -> Command {
         .about("Serves a Python web application with a pool of worker processes.")
         .override_usage("rgunicorn [OPTIONS] [APP_MODULE]")
         .after_help(
-            "All but the last six can be set in a file, see rgunicorn.toml(5).\n\
+            "All but the last seven can be set in a file, see rgunicorn.toml(5).\n\
              \n\
              Examples:\n\
              \x20 rgunicorn -w 4 -b 127.0.0.1:8000 shop:app\n\
@@ -137,7 +285,10 @@ pub fn command() -> Command {
                 .long("config")
                 .value_name("PATH")
                 .value_parser(clap::value_parser!(PathBuf))
-                .help("File to read settings from [default: ./rgunicorn.toml if it exists]"),
+                .help(
+                    "File to read settings from: TOML, a gunicorn.conf.py, or python:MODULE\n\
+                     [default: ./rgunicorn.toml if it exists, else ./gunicorn.conf.py]",
+                ),
             Arg::new("check_config")
                 .long("check-config")
                 .action(ArgAction::SetTrue)
@@ -147,6 +298,12 @@ pub fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .conflicts_with("check_config")
                 .help("Print the effective configuration as TOML, and exit"),
+            Arg::new("convert")
+                .long("convert")
+                .value_name("PATH")
+                .value_parser(clap::value_parser!(PathBuf))
+                .conflicts_with_all(["config", "check_config", "print_config"])
+                .help("Print what a gunicorn.conf.py sets as TOML, and what cannot be said there, and exit"),
             Arg::new("explain_unit")
                 .long("explain-unit")
                 .action(ArgAction::SetTrue)
@@ -186,6 +343,10 @@ fn argument(setting: &'static Setting) -> Arg {
     match setting.takes {
         Takes::Nothing => argument.action(ArgAction::SetTrue),
         Takes::One => argument.action(ArgAction::Set).allow_negative_numbers(true),
+        Takes::OneOrNothing(none) => argument
+            .action(ArgAction::Set)
+            .num_args(0..=1)
+            .default_missing_value(none),
         Takes::Many => argument
             .action(ArgAction::Append)
             .allow_negative_numbers(true),
@@ -294,8 +455,27 @@ mod tests {
         let line = parsed("-w 4 -w 2 --workers 3 --limit-request-field_size 10 --limit-request-field-size 20 --sur 7 a:b").unwrap();
         let config = load(&line.sources).unwrap();
         assert_eq!(config.workers.count(), 3);
-        assert_eq!(config.limit_request_field_size.get(), 20);
+        assert_eq!(config.limit_request_field_size.count(), 20);
         assert_eq!(config.surge.get(), 7);
+    }
+
+    #[test]
+    fn all_flags_that_there_are_not_are_named_at_once() {
+        let unknown = |words: &str| match parsed(words) {
+            Err(Stop::UsageError(lines)) => lines,
+            other => panic!("{words}: {other:?}"),
+        };
+        assert_eq!(
+            unknown("--wokers 3 -w 2 --wrkers=foo --tmeout 5 -Z --zzz a:b"),
+            [
+                "unknown option --wokers; did you mean --workers?",
+                "unknown option --wrkers; did you mean --workers?",
+                "unknown option --tmeout; did you mean --timeout?",
+                "unknown option -Z; see --help",
+                "unknown option --zzz; see --help",
+            ]
+        );
+        assert_eq!(unknown("a:b --zzz"), ["unknown option --zzz; see --help"]);
     }
 
     #[test]
@@ -338,12 +518,8 @@ mod tests {
                 "--threads: must be a whole number between 1 and 1024, not 0",
             ),
             (
-                "--reload a:b",
-                "Gunicorn's option --reload is not supported; after a change, run `systemctl reload` or send SIGHUP",
-            ),
-            (
-                "--daemon a:b",
-                "Gunicorn's option --daemon is not supported; systemd runs a service in the background",
+                "--certfile x a:b",
+                "Gunicorn's option --certfile is not supported; let a proxy in front terminate TLS",
             ),
             (
                 "a:b c:d",

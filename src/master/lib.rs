@@ -15,12 +15,16 @@
 //! | `explain/`   | what a command line becomes under systemd                      |
 //! | `units/`     | what a configuration says about the units of its site             |
 //! | `installation` | where pip has put the program                                |
+//! | `code_watch` | when the application's files have changed                      |
 //! | `control/`   | the control socket: the master's end and the protocol          |
 //! | `log/`       | where every record goes; `log::events` names the events            |
+//! | `pid_file`   | the file that says under which pid the master runs            |
+//! | `upgrade/`   | another program takes over in this process                     |
 //! | `sys/`       | the only unsafe code                                           |
 
 mod account;
 pub mod cli;
+mod code_watch;
 pub mod config;
 pub mod control;
 mod explain;
@@ -28,13 +32,16 @@ mod installation;
 pub mod listeners;
 pub mod log;
 mod master;
+mod pid_file;
 pub mod pool;
 mod process;
+mod session;
 mod signals;
 pub mod start;
 mod status;
 pub mod sys;
 pub mod systemd;
 pub mod units;
+mod upgrade;
 pub mod usage;
 mod wakeups;

@@ -2,6 +2,7 @@
 
 use crate::pool::Order;
 use crate::sys::dispositions;
+use nix::libc;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,6 +12,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 pub enum Meaning {
     /// An order to the arbiter.
     Order(Order),
+    /// Log files are opened anew.
+    ReopenLogs,
     /// A child has ended.
     ChildEnded,
     /// Nothing, but its default action would end the master.
@@ -27,10 +30,19 @@ impl Meaning {
             Signal::SIGTTIN => Self::Order(Order::OneWorkerMore),
             Signal::SIGTTOU => Self::Order(Order::OneWorkerFewer),
             Signal::SIGCHLD => Self::ChildEnded,
-            // Gunicorn's users send these to masters.
-            Signal::SIGUSR1 | Signal::SIGUSR2 | Signal::SIGWINCH => Self::Nothing,
+            Signal::SIGUSR1 => Self::ReopenLogs,
+            Signal::SIGWINCH => Self::Order(Order::RetireAll),
+            Signal::SIGUSR2 => Self::Order(Order::Upgrade),
             _ => return None,
         })
+    }
+
+    /// The same, sent with this `si_code` (sigaction(2)).
+    fn of_sent(signal: Signal, code: i32) -> Option<Self> {
+        let meaning = Self::of(signal)?;
+        // The size of a terminal has changed.
+        let by_terminal = signal == Signal::SIGWINCH && code == libc::SI_KERNEL;
+        Some(if by_terminal { Self::Nothing } else { meaning })
     }
 }
 
@@ -53,6 +65,21 @@ impl Signals {
         SignalFd::with_flags(&handled, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map(Self)
     }
 
+    /// All that have come; at the end the error, if they cannot be read.
+    pub fn all(&mut self) -> Vec<nix::Result<(&'static str, Meaning)>> {
+        let mut all = Vec::new();
+        loop {
+            match self.next() {
+                Ok(Some(signal)) => all.push(Ok(signal)),
+                Ok(None) => return all,
+                Err(error) => {
+                    all.push(Err(error));
+                    return all;
+                }
+            }
+        }
+    }
+
     /// The next signal that came, with its name.
     pub fn next(&mut self) -> nix::Result<Option<(&'static str, Meaning)>> {
         loop {
@@ -63,7 +90,7 @@ impl Signals {
                 .ok()
                 .and_then(|number| Signal::try_from(number).ok());
             if let Some((signal, meaning)) =
-                signal.and_then(|signal| Some((signal, Meaning::of(signal)?)))
+                signal.and_then(|signal| Some((signal, Meaning::of_sent(signal, info.ssi_code)?)))
             {
                 return Ok(Some((signal.as_str(), meaning)));
             }
@@ -90,6 +117,20 @@ mod tests {
         assert_eq!(
             Meaning::of(Signal::SIGQUIT),
             Some(Meaning::Order(Order::StopNow))
+        );
+    }
+
+    #[test]
+    fn a_terminal_that_changes_its_size_is_no_order() {
+        let winch = |code| Meaning::of_sent(Signal::SIGWINCH, code);
+
+        assert_eq!(winch(libc::SI_KERNEL), Some(Meaning::Nothing));
+        let order = Some(Meaning::Order(Order::RetireAll));
+        assert_eq!(winch(libc::SI_USER), order);
+        assert_eq!(winch(libc::SI_QUEUE), order);
+        assert_eq!(
+            Meaning::of_sent(Signal::SIGHUP, libc::SI_KERNEL),
+            Some(Meaning::Order(Order::Reload))
         );
     }
 

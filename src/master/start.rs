@@ -1,125 +1,47 @@
 //! From the command line to a running master, or to the reason why there is none.
 
+mod adopt;
+mod background;
+mod error;
+mod log_files;
+mod opening;
+mod python;
+
 use crate::account;
 use crate::cli::{self, Task};
-use crate::config::{self, Binds, Config, ConfigError, ConfigErrors, Origin, Sources};
-use crate::control::{self, Server};
-use crate::listeners::{self, Activated, ListenerError, Origin as OpenedBy, Sockets};
+use crate::config::{self, Config, ConfigError, Loaded, Origin, Sources};
+use crate::control;
+use crate::listeners::{Listener, Origin as OpenedBy, Sockets};
 use crate::log::events;
 use crate::log::{self, Sink};
 use crate::master::{Master, Parts, find_folder, idle_exit_allowed};
-use crate::pool::{ExitStatus, GenerationId, Order};
-use crate::process::{self, ForkServerProcess, Launch, NoWorkerFolder};
-use crate::signals::{Meaning, Signals};
+use crate::session;
+use crate::signals::Signals;
 use crate::status;
 use crate::systemd::{self, Notifier, PressureWatch, State, watchdog};
+use crate::units::why_withheld;
+use crate::upgrade;
 use crate::usage::Stop;
-use rgunicorn_link::protocol::{FromForkServer, Level, LoadFailure};
-use rgunicorn_link::{Received, Scoreboard, descriptors};
-use rustix::event::{PollFd, PollFlags};
+pub use background::Background;
+use background::Side;
+use error::{StartError, system, with_causes};
+use opening::{OpeningFiles, open_error_log, write_pid_file};
+use python::{Complete, Purpose};
+use rgunicorn_link::descriptors;
+use rgunicorn_link::protocol::{AccountIds, Level};
 use std::ffi::OsString;
-use std::fmt::Display;
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 const PROGRAM: &str = "rgunicorn";
 
-/// Why there is no master. Each is one thing that an operator can act on.
-#[derive(Debug, thiserror::Error)]
-enum StartError {
-    #[error(transparent)]
-    Config(#[from] ConfigErrors),
-
-    #[error(transparent)]
-    Listeners(#[from] ListenerError),
-
-    /// With the place of the address in front.
-    #[error("{0}")]
-    Bind(String),
-
-    #[error(transparent)]
-    Worker(#[from] NoWorkerFolder),
-
-    /// With the place of the path in front.
-    #[error("{0}")]
-    Control(String),
-
-    #[error("cannot {what}: {source}")]
-    System {
-        what: &'static str,
-        source: io::Error,
-    },
-
-    /// `--check-config`: the application cannot be loaded.
-    #[error("the application cannot be loaded: {}", events::in_full(.0))]
-    Application(LoadFailure),
-
-    /// `--check-config`: there is no Python to load it.
-    #[error("the fork server died: {0}")]
-    Interpreter(String),
-}
-
-impl StartError {
-    /// Gunicorn's 3 and 4 for an application that cannot be loaded, else the
-    /// numbers of sysexits.h.
-    fn exit_code(&self) -> u8 {
-        const BOOT_FAILED: u8 = 3;
-        const OS_ERROR: u8 = 71;
-        const CONFIG: u8 = 78;
-        match self {
-            Self::Config(error) => error.exit_code(),
-            Self::Worker(_) => CONFIG,
-            Self::Listeners(_) | Self::Bind(_) | Self::Control(_) | Self::System { .. } => OS_ERROR,
-            Self::Application(failure) => failure.status,
-            Self::Interpreter(_) => BOOT_FAILED,
-        }
-    }
-
-    /// Logs each of its `texts`.
-    fn log(&self, texts: &[String]) {
-        match self {
-            Self::Config(_) => texts
-                .iter()
-                .for_each(|text| events::configuration_refused(text)),
-            Self::Listeners(_)
-            | Self::Bind(_)
-            | Self::Worker(_)
-            | Self::Control(_)
-            | Self::System { .. }
-            | Self::Application(_)
-            | Self::Interpreter(_) => texts.iter().for_each(|text| events::start_failed(text)),
-        }
-    }
-
-    /// What an operator reads: a text for each mistake in the configuration, and
-    /// one for anything else.
-    fn texts(&self) -> Vec<String> {
-        match self {
-            Self::Config(errors) => errors.lines(),
-            error => vec![with_causes(error)],
-        }
-    }
-}
-
-/// The error and all its causes.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
 /// The program.
 pub fn main() -> ExitCode {
+    if let Some((state, line)) = upgrade::to_check(std::env::args_os()) {
+        return adopt::check(state, line);
+    }
     let arguments = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     if let Some(words) = cli::to_explain(arguments) {
         return explain(&words);
@@ -145,40 +67,82 @@ pub fn main() -> ExitCode {
             return ExitCode::from(71);
         }
     };
-    let done = config::load(&line.sources)
+    if let (true, Some(state)) = (serves, upgrade::program::handed_over()) {
+        return end(
+            adopt::serve(line, state, watchdog, log.clone()),
+            watchdog,
+            &log,
+        );
+    }
+    // The file is that of another account then, which this one may not be able to read.
+    let refused = if serves { why_withheld() } else { None };
+    let done = refused
+        .map_or_else(|| config::read(&line.sources), Err)
         .map_err(StartError::from)
-        .and_then(|config| match line.task {
-            Task::PrintConfig => print(&config),
-            Task::CheckConfig => check(&line.sources, &config),
-            Task::Serve => serve(line.sources, config, log.clone()),
+        .and_then(|loaded| match line.task {
+            Task::PrintConfig => print(&line.sources, loaded, config::print),
+            Task::Convert => print(&line.sources, loaded, config::convert),
+            Task::CheckConfig => check(&line.sources, loaded),
+            Task::Serve => serve(line.sources, loaded, log.clone()),
         });
+    if serves {
+        return end(done, watchdog, &log);
+    }
     match done {
         Ok(status) => {
-            watchdog::cancel_alarm();
-            if serves && watchdog.is_some() {
-                allow_time_for_the_log();
-            }
             log.finish();
             ExitCode::from(status)
         }
         Err(error) => {
             let texts = error.texts();
-            if serves {
-                // The status has one line: all mistakes, in the order of the log.
-                notify_of_failure(&texts.join("; "));
-            }
-            let in_journal = log.has_fields();
-            if in_journal {
-                error.log(&texts);
-            }
-            if !log.finish() || !in_journal {
-                for text in texts {
-                    // If stderr is closed, nobody is left to be told.
-                    let _ = writeln!(io::stderr(), "{PROGRAM}: {text}");
-                }
-            }
-            ExitCode::from(error.exit_code())
+            fail(&error, &texts, &log)
         }
+    }
+}
+
+/// The service has ended, or has not begun.
+fn end(done: Result<u8, StartError>, watchdog: Option<Duration>, log: &log::Handle) -> ExitCode {
+    match done {
+        Ok(status) => {
+            watchdog::cancel_alarm();
+            if watchdog.is_some() {
+                allow_time_for_the_log();
+            }
+            log.finish();
+            if status != 0 {
+                point_to_file(log, status);
+            }
+            ExitCode::from(status)
+        }
+        Err(error) => {
+            let texts = error.texts();
+            // The status has one line: all mistakes, in the order of the log.
+            notify_of_failure(&texts.join("; "));
+            fail(&error, &texts, log)
+        }
+    }
+}
+
+fn fail(error: &StartError, texts: &[String], log: &log::Handle) -> ExitCode {
+    let in_journal = log.has_fields();
+    if in_journal || log.file_path().is_some() {
+        error.log(texts);
+    }
+    if !log.finish() || !in_journal {
+        for text in texts {
+            // If stderr is closed, nobody is left to be told.
+            let _ = writeln!(io::stderr(), "{PROGRAM}: {text}");
+        }
+    }
+    ExitCode::from(error.exit_code())
+}
+
+/// Whoever started it in a terminal sees nothing of what is in a file.
+fn point_to_file(log: &log::Handle, status: u8) {
+    if let Some(path) = log.file_path().filter(|_| !log.has_fields()) {
+        let path = path.display();
+        // If stderr is closed, nobody is left to be told.
+        let _ = writeln!(io::stderr(), "{PROGRAM}: exit status {status}; see {path}");
     }
 }
 
@@ -222,114 +186,51 @@ fn explain(words: &[String]) -> ExitCode {
     Stop::UsageError(explanation.mistakes).finish(PROGRAM)
 }
 
-fn print(config: &Config) -> Result<u8, StartError> {
-    let printed = io::stdout().write_all(config::print(config).as_bytes());
+fn print(
+    sources: &Sources,
+    loaded: Loaded,
+    shown: fn(&Config) -> String,
+) -> Result<u8, StartError> {
+    let config = match loaded {
+        Loaded::Complete(config) => *config,
+        Loaded::Unfinished(_) => {
+            let folder = find_folder(loaded.provisional())?;
+            let mut signals = take_over_signals()?;
+            let look = Purpose::Look;
+            let account = python::account_of(loaded.provisional(), look)?;
+            let account = account.as_ref();
+            let complete = python::complete(sources, loaded, &folder, &mut signals, look, account)?;
+            warn_of(&complete.warnings);
+            complete.config
+        }
+    };
+    let printed = io::stdout().write_all(shown(&config).as_bytes());
     printed.map(|()| 0).map_err(system("print"))
 }
 
 /// Loads the application as a fork server would.
-fn check(sources: &Sources, config: &Config) -> Result<u8, StartError> {
-    let folder = find_folder(config)?;
-    let scoreboard = Scoreboard::create().map_err(system("make shared memory"))?;
-    let launch = Launch {
-        config,
-        start: &sources.start,
-        folder: &folder,
-        read_output: false,
-    };
+fn check(sources: &Sources, loaded: Loaded) -> Result<u8, StartError> {
+    let folder = find_folder(loaded.provisional())?;
     // The fork server ignores Ctrl-C, so it has to be ended from here.
     let mut signals = take_over_signals()?;
-    let server = ForkServerProcess::start(GenerationId(1), launch, &scoreboard, true)
-        .map_err(system("start Python"))?;
-    match try_application(&server, &mut signals)? {
-        Verdict::Good => {
-            let app = config.app.as_str();
-            let printed = writeln!(
-                io::stdout(),
-                "configuration and application {app} are valid"
-            );
-            printed.map(|()| 0).map_err(system("print"))
-        }
-        Verdict::Bad(failure) => Err(StartError::Application(failure)),
-        Verdict::Died(exit) => Err(StartError::Interpreter(server.describe_exit(exit))),
-        Verdict::Interrupted => {
-            const INTERRUPTED: u8 = 130;
-            let killed = server.handle.signal(rustix::process::Signal::KILL);
-            killed.map(|()| INTERRUPTED).map_err(system("end Python"))
-        }
-    }
+    let look = Purpose::Look;
+    let account = python::account_of(loaded.provisional(), look)?;
+    let account = account.as_ref();
+    let complete = python::complete(sources, loaded, &folder, &mut signals, look, account)?;
+    warn_of(&complete.warnings);
+    let config = python::try_application(sources, complete, &folder, &mut signals, account)?;
+    let app = config.app.as_str();
+    let printed = writeln!(
+        io::stdout(),
+        "configuration and application {app} are valid"
+    );
+    printed.map(|()| 0).map_err(system("print"))
 }
 
-/// The outcome of loading the application.
-enum Verdict {
-    Good,
-    Bad(LoadFailure),
-    /// Python ended without reporting anything.
-    Died(ExitStatus),
-    Interrupted,
-}
-
-fn try_application(
-    server: &ForkServerProcess,
-    signals: &mut Signals,
-) -> Result<Verdict, StartError> {
-    let mut exit = None;
-    while let Some(link) = &server.link {
-        let closed = match link.receive().map_err(system("read from Python"))? {
-            Received::Message(FromForkServer::Ready, _) => return Ok(Verdict::Good),
-            Received::Message(FromForkServer::LoadFailed(failure), _) => {
-                return Ok(Verdict::Bad(failure));
-            }
-            Received::Message(FromForkServer::Log(record), _) => {
-                events::relayed(server.app_process(), &record);
-                continue;
-            }
-            Received::Message(FromForkServer::ForkFailed { .. }, _) => continue,
-            Received::Nothing => false,
-            Received::Closed => true,
-        };
-        // Everything it sent before its end has been read.
-        if let Some(exit) = exit.take() {
-            return Ok(Verdict::Died(exit));
-        }
-        let signal = signals.next().map_err(io::Error::from);
-        match signal.map_err(system("read signals"))? {
-            Some((_, Meaning::Order(Order::Reload | Order::Stop | Order::StopNow))) => {
-                return Ok(Verdict::Interrupted);
-            }
-            Some((
-                _,
-                Meaning::Order(
-                    Order::OneWorkerMore
-                    | Order::OneWorkerFewer
-                    | Order::Scale(_)
-                    | Order::Replace(_),
-                )
-                | Meaning::Nothing,
-            )) => {}
-            Some((_, Meaning::ChildEnded)) => {
-                while let Some(reaped) = process::reap()
-                    .map_err(io::Error::from)
-                    .map_err(system("reap Python"))?
-                {
-                    if reaped.pid == server.handle.pid {
-                        exit = Some(reaped.exit);
-                    }
-                }
-            }
-            None => {
-                let mut sources = vec![PollFd::new(&*signals, PollFlags::IN)];
-                if !closed {
-                    sources.push(PollFd::new(link, PollFlags::IN));
-                }
-                match rustix::event::poll(&mut sources, None) {
-                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                    Err(errno) => return Err(system("wait for Python")(errno.into())),
-                }
-            }
-        }
+fn warn_of(warnings: &[String]) {
+    for warning in warnings {
+        warn!("{warning}");
     }
-    Ok(Verdict::Interrupted)
 }
 
 fn take_over_signals() -> Result<Signals, StartError> {
@@ -338,25 +239,121 @@ fn take_over_signals() -> Result<Signals, StartError> {
         .map_err(system("take over signals"))
 }
 
-fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, StartError> {
-    log.set_level(config.loglevel.level());
-    account::check(&config).map_err(ConfigErrors::from)?;
-    let folder = find_folder(&config)?;
+fn serve(sources: Sources, loaded: Loaded, log: log::Handle) -> Result<u8, StartError> {
+    log.set_level(loaded.provisional().loglevel.level());
+    let mut signals = take_over_signals()?;
+    if loaded.provisional().daemon {
+        return match leave_terminal(loaded.provisional(), &mut signals, &log)? {
+            Side::Server(background) => serve_here(sources, loaded, log, signals, Some(background)),
+            Side::Foreground(status) => Ok(status),
+        };
+    }
+    serve_here(sources, loaded, log, signals, None)
+}
+
+/// Goes on in the background, with `daemon`.
+fn leave_terminal(
+    config: &Config,
+    signals: &mut Signals,
+    log: &log::Handle,
+) -> Result<Side, StartError> {
+    if session::is_service() {
+        let error = ConfigError::Unusable {
+            key: "daemon",
+            origin: config.origin("daemon").clone(),
+            problem: "systemd has its services in the background by itself; remove daemon, and \
+                      use Type=notify in the unit"
+                .to_owned(),
+        };
+        return Err(StartError::Config(error.into()));
+    }
+    if !config.enable_stdio_inheritance {
+        log.collect_output();
+    }
+    background::enter(signals).map_err(system("go on in the background"))
+}
+
+/// The server, in the background or not.
+fn serve_here(
+    sources: Sources,
+    loaded: Loaded,
+    log: log::Handle,
+    mut signals: Signals,
+    background: Option<Background>,
+) -> Result<u8, StartError> {
+    let purpose = Purpose::Serve(&log);
+    let program_ran_as = python::account_of(loaded.provisional(), purpose)?;
+    let folder = find_folder(loaded.provisional())?;
     let mut notifier = Notifier::from_env().map_err(system("reach the service manager"))?;
-    let signals = take_over_signals()?;
     // The fork servers' children, the workers, become children of the master.
     nix::sys::prctl::set_child_subreaper(true)
         .map_err(io::Error::from)
         .map_err(system("become the parent of workers"))?;
+    let Complete {
+        config,
+        warnings,
+        evaluated,
+        evaluation,
+    } = match python::complete(
+        &sources,
+        loaded,
+        &folder,
+        &mut signals,
+        purpose,
+        program_ran_as.as_ref(),
+    ) {
+        // There was nothing to end yet.
+        Err(StartError::Interrupted) => return Ok(0),
+        completed => completed?,
+    };
+    if config.daemon && background.is_none() {
+        // Its parent has to be the server: it is of no use any more.
+        if let Some(evaluated) = &evaluated {
+            python::end(evaluated, &mut signals)?;
+        }
+        return match leave_terminal(&config, &mut signals, &log)? {
+            Side::Server(background) => {
+                let loaded = config::read(&sources)?;
+                serve_here(sources, loaded, log, signals, Some(background))
+            }
+            Side::Foreground(status) => Ok(status),
+        };
+    }
+    log.set_level(config.loglevel.level());
     make_room_for_descriptors(&config);
-    let (sockets, control) = open_sockets(&config, fd_store_capacity(&notifier))?;
+    let account = python::account_of(&config, purpose)?;
+    if account.is_none() {
+        // What is refused from here on is in it, too.
+        log.use_file(open_error_log(&config)?);
+    }
+    let opening = OpeningFiles {
+        config: &config,
+        program_ran_as: program_ran_as.as_ref(),
+        owner: account.as_ref(),
+    };
+    let (sockets, control) = opening.sockets(fd_store_capacity(&notifier))?;
+    let pid_file = opening.of("pidfile", || write_pid_file(&config))?;
+    if let Some(account) = &account {
+        opening.prepare_logs(account);
+        account::change_to(account).map_err(system("give up root"))?;
+        // By the account that is to open it anew later, and may own the directory.
+        log.use_file(open_error_log(&config)?);
+    }
     idle_exit_allowed(&config, &sockets.listeners)
         .map_err(|error| StartError::Config(error.into()))?;
     // A thread, so not before: the environment was changed until here.
     log.start().map_err(system("start the log"))?;
     // Nothing is logged before this: a start that is refused prints its errors
     // and nothing else.
-    events::started(env!("CARGO_PKG_VERSION"), &source(&sources));
+    events::started(env!("CARGO_PKG_VERSION"), &source(&sources, &config));
+    warn_of(&warnings);
+    if let Some(AccountIds { user, group, .. }) = account {
+        if user == 0 {
+            warn!("The group is {group} from here on, and the user is still root");
+        } else {
+            info!("Root was given up: the user is {user} from here on, and the group {group}");
+        }
+    }
     for listener in &sockets.listeners {
         events::listening(&listener.name, &listener.address, listener.origin.opener());
     }
@@ -368,28 +365,59 @@ fn serve(sources: Sources, config: Config, log: log::Handle) -> Result<u8, Start
     if let Err(error) = store_listeners(&mut notifier, &sockets) {
         events::notify_failed(&error);
     }
-    if let Some(unused) = account::unused(&config) {
-        events::unit_settings_unused(&unused.settings, unused.remedy);
-    }
+    warn_of_settings(&config, &sockets.listeners);
     let parts = Parts {
+        program: upgrade::Program::of_this_process(&sources.start),
         sources,
         config,
+        evaluation,
         folder,
+        evaluated,
         log,
         notifier,
         watchdog: watchdog_period(),
         signals,
         listeners: sockets.listeners,
+        pid_file,
         control,
+        background,
         pressure: watch_pressure(),
     };
-    let status = Master::begin(parts)
-        .and_then(Master::run)
-        .map_err(system("run"))?;
+    run(Master::begin(parts))
+}
+
+fn run(master: io::Result<Master>) -> Result<u8, StartError> {
+    let status = master.and_then(Master::run).map_err(system("run"))?;
     if status == 0 {
         events::stopped();
     }
     Ok(status)
+}
+
+/// What has another effect than one may think.
+fn warn_of_settings(config: &Config, listeners: &[Listener]) {
+    let is_opened = |listener: &Listener| matches!(listener.origin, OpenedBy::Systemd);
+    if config.reuse_port && listeners.iter().any(is_opened) {
+        let reason = "systemd opened the sockets; set ReusePort= in the socket unit";
+        let place = config.origin("reuse_port").to_string();
+        events::setting_ignored("reuse_port", &place, reason);
+    }
+    for (ignored, origin) in config.ignored() {
+        events::setting_ignored(ignored.key, &origin.to_string(), ignored.reason);
+    }
+    if config.reload && session::is_service() {
+        warn!(
+            "reload is for development: each change of a file becomes a reload while a deployment \
+             is under way; use `systemctl reload` after it"
+        );
+    }
+    let dangerous = config.dangerous();
+    if !dangerous.is_empty() {
+        events::dangerous_settings(&dangerous);
+    }
+    if let Some(unused) = account::unused(config) {
+        events::unit_settings_unused(&unused.settings, unused.remedy);
+    }
 }
 
 /// A service that cannot be told of memory pressure serves all the same.
@@ -434,52 +462,6 @@ fn store_listeners(notifier: &mut Notifier, sockets: &Sockets) -> io::Result<()>
     Ok(())
 }
 
-fn open_sockets(config: &Config, capacity: usize) -> Result<(Sockets, Option<Server>), StartError> {
-    let activated = Activated::from_env()?;
-    let configured = config.bind.as_ref().map_or(&[][..], Binds::addresses);
-    let backlog = u16::try_from(config.backlog.get()).unwrap_or(u16::MAX);
-    let mut sockets = listeners::open(activated, configured, &Binds::loopback(), backlog, capacity)
-        .map_err(|error| refused_bind(config.origin("bind"), error))?;
-    let control = match (sockets.control.take(), &config.control_socket) {
-        (Some(fd), _) => Some(Server::inherited(fd).map_err(system("use the control socket"))?),
-        (None, Some(path)) => {
-            let origin = config.origin("control_socket");
-            let opened = match origin {
-                Origin::Environment("RUNTIME_DIRECTORY") => {
-                    Server::bind_in_runtime_directory(path.as_path())
-                }
-                _ => Server::bind(path.as_path()),
-            };
-            Some(opened.map_err(|error| refused_control(origin, path.as_path(), &error))?)
-        }
-        (None, None) => None,
-    };
-    Ok((sockets, control))
-}
-
-fn refused_bind(origin: &Origin, error: ListenerError) -> StartError {
-    match (origin, error) {
-        (Origin::Default, error) => StartError::Listeners(error),
-        (origin, error @ ListenerError::Twice(_)) => {
-            let error = ConfigError::Unusable {
-                key: "bind",
-                origin: origin.clone(),
-                problem: error.to_string(),
-            };
-            StartError::Config(error.into())
-        }
-        (origin, error) => StartError::Bind(origin.describe("bind", &with_causes(&error))),
-    }
-}
-
-fn refused_control(origin: &Origin, path: &Path, error: &dyn Display) -> StartError {
-    let problem = format!(
-        "cannot open the control socket {}: {error}; another path can be set with control_socket",
-        path.display()
-    );
-    StartError::Control(origin.describe("control_socket", &problem))
-}
-
 /// Each worker costs the master a link, a pidfd, a pipe, and perhaps two more. The 256 are for
 /// everything else, among them streams that outlive their workers.
 fn descriptors_needed(config: &Config) -> u64 {
@@ -498,37 +480,19 @@ fn make_room_for_descriptors(config: &Config) {
 }
 
 /// For the first line of the log: "configured by …".
-fn source(sources: &Sources) -> String {
+fn source(sources: &Sources, config: &Config) -> String {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
-    match &sources.file {
-        Some(file) => file.display().to_string(),
-        None if words.is_empty() => "rgunicorn.toml".into(),
-        None => "the command line".into(),
+    match (&sources.file, &config.config) {
+        (Some(file), _) => file.display().to_string(),
+        (None, Some(program)) => program.program().to_string(),
+        (None, None) if words.is_empty() => "rgunicorn.toml".into(),
+        (None, None) => "the command line".into(),
     }
-}
-
-fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
-    move |source| StartError::System { what, source }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::listeners::BindAddress;
-
-    fn address() -> BindAddress {
-        "127.0.0.1:1".parse().unwrap()
-    }
-
-    #[test]
-    fn an_address_that_cannot_be_bound_is_not_an_error_of_the_configuration() {
-        let refused = |origin| refused_bind(&origin, ListenerError::NotLocal(address()));
-
-        let from_flag = refused(Origin::CommandLine("--bind"));
-        assert_eq!(from_flag.exit_code(), 71);
-        assert!(from_flag.to_string().starts_with("--bind: 127.0.0.1:1 is"));
-        assert_eq!(refused(Origin::Default).exit_code(), 71);
-    }
 
     #[test]
     fn descriptors_are_allowed_for_as_many_control_clients_as_are_accepted() {
@@ -540,13 +504,5 @@ mod tests {
         let spare = descriptors_needed(&config) - 12 * (1 + u64::from(config.surge.get()));
 
         assert!(spare >= control::MOST_CLIENTS as u64 + 256, "{spare}");
-    }
-
-    #[test]
-    fn an_address_that_is_listed_twice_is_an_error_of_the_configuration() {
-        let refused = |origin| refused_bind(&origin, ListenerError::Twice(address()));
-
-        assert_eq!(refused(Origin::CommandLine("--bind")).exit_code(), 64);
-        assert_eq!(refused(Origin::Environment("BIND")).exit_code(), 78);
     }
 }

@@ -15,6 +15,8 @@ pub struct Totals {
     pub errors: u64,
     /// Bytes sent since then.
     pub bytes: u64,
+    /// Records of the access log that were lost since then.
+    pub access_lost: u64,
 }
 
 /// `rate` is in requests per second, `failed` is why the last reload failed.
@@ -49,6 +51,13 @@ fn state(summary: Summary, totals: Totals, rate: u64) -> String {
     match phase {
         Phase::Starting => {
             format!("generation {generation}: starting, {ready} of {wanted} workers ready")
+        }
+        Phase::Serving if wanted == 0 => {
+            let left = ready + starting + retiring;
+            format!(
+                "generation {generation}: all workers were told to leave, {left} left; SIGHUP or \
+                 SIGTTIN starts them again"
+            )
         }
         Phase::Serving => {
             let of = if ready < wanted {
@@ -94,9 +103,14 @@ impl Rate {
     const LEAST: Duration = Duration::from_secs(2);
 
     pub fn new(now: Instant) -> Self {
+        Self::from(0, now)
+    }
+
+    /// After so many requests.
+    pub fn from(requests: u64, now: Instant) -> Self {
         Self {
             since: now,
-            requests: 0,
+            requests,
             last: 0,
         }
     }

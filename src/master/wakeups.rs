@@ -36,6 +36,8 @@ pub enum Source {
     WorkerOutput(WorkerId, Stream),
     /// The log was full and is not any more.
     LogHasRoom,
+    /// A file of the application has changed.
+    CodeWatch,
     /// Memory is short.
     MemoryPressure(pressure::Kind),
 }
@@ -57,6 +59,7 @@ impl Source {
             Self::WorkerStacks(worker) => (10, worker.0),
             Self::MemoryPressure(pressure::Kind::File) => (11, 0),
             Self::MemoryPressure(pressure::Kind::Stream) => (12, 0),
+            Self::CodeWatch => (13, 0),
         };
         (kind << 32) | u64::from(number)
     }
@@ -77,6 +80,7 @@ impl Source {
             10 => Self::WorkerStacks(WorkerId(number)),
             11 => Self::MemoryPressure(pressure::Kind::File),
             12 => Self::MemoryPressure(pressure::Kind::Stream),
+            13 => Self::CodeWatch,
             _ => return None,
         })
     }
@@ -127,7 +131,8 @@ impl Wakeups {
             | Source::ControlClient(_)
             | Source::ForkServer(_)
             | Source::Worker(_)
-            | Source::WorkerStacks(_) => (&self.all, EventFlags::IN),
+            | Source::WorkerStacks(_)
+            | Source::CodeWatch => (&self.all, EventFlags::IN),
         };
         Ok(epoll::add(instance, fd, data, flags)?)
     }

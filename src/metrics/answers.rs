@@ -1,6 +1,7 @@
 //! What is answered to which request.
 
 use crate::page;
+use crate::rows::Row;
 use crate::sites::Sites;
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -10,6 +11,7 @@ use hyper::header::{
 };
 use hyper::{Method, Response, StatusCode};
 use rgunicorn_control::metrics;
+use std::borrow::Cow;
 
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +53,26 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
                       frame-ancestors 'none'";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-pub async fn answer(wanted: Wanted, sites: &Sites) -> Response<Full<Bytes>> {
+/// Who reads the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// Everybody can connect over TCP.
+    Anybody,
+    /// The mode of the unix socket has let it in.
+    Admitted,
+}
+
+impl Reader {
+    /// Why a reload failed is often a traceback, with lines of the site's code.
+    fn sees(self, rows: &[Row]) -> Cow<'_, [Row]> {
+        match self {
+            Self::Admitted => rows.into(),
+            Self::Anybody => rows.iter().map(Row::without_traceback).collect(),
+        }
+    }
+}
+
+pub async fn answer(wanted: Wanted, reader: Reader, sites: &Sites) -> Response<Full<Bytes>> {
     match wanted {
         Wanted::Metrics => with(
             StatusCode::OK,
@@ -60,12 +81,12 @@ pub async fn answer(wanted: Wanted, sites: &Sites) -> Response<Full<Bytes>> {
         ),
         Wanted::Page => {
             let look = sites.look().await;
-            let html = page::html(&look.rows, look.at);
+            let html = page::html(&reader.sees(&look.rows), look.at);
             with(StatusCode::OK, "text/html; charset=utf-8", html)
         }
         Wanted::Data => {
             let (look, history) = sites.look_with_history().await;
-            let json = page::json(&look.rows, history, look.at);
+            let json = page::json(&reader.sees(&look.rows), history, look.at);
             with(StatusCode::OK, "application/json", json)
         }
         Wanted::Style => with(StatusCode::OK, "text/css; charset=utf-8", page::STYLE),

@@ -2,8 +2,8 @@
 //! has taken the place of its server, so each answer is limited in length and number.
 
 use rgunicorn_control::memory::Memory;
-use rgunicorn_control::metrics::Scrape;
-use rgunicorn_control::protocol::{self, Answer, LONGEST_LINE, Listener, Request, Worker};
+use rgunicorn_control::metrics::{Scrape, Silence};
+use rgunicorn_control::protocol::{self, Answer, LONGEST_LINE, Request, Worker};
 use rgunicorn_control::queue_length::Queues;
 use std::io;
 use std::path::Path;
@@ -19,7 +19,7 @@ const MOST_WORKERS: usize = 4096;
 const MOST_LISTENERS: usize = 256;
 
 /// All that a server says of itself for its metrics; or why it says nothing.
-pub async fn scrape(control: &Path, waiting: &Queues) -> Result<Scrape, String> {
+pub async fn scrape(control: &Path, waiting: &Queues) -> Result<Scrape, Silence> {
     let mut left = MOST_ANSWERS;
     let Answer::Summary(summary) = ask(control, Request::Summary, &mut left).await? else {
         return Err(not_understood());
@@ -38,52 +38,44 @@ pub async fn scrape(control: &Path, waiting: &Queues) -> Result<Scrape, String> 
             _ => return Err(not_understood()),
         }
     }
-    let queue = |listener: Listener| {
-        let length = waiting.length(&listener.kind, listener.inode);
-        (listener.address, length)
-    };
-    let mut queues = Vec::new();
+    let mut listeners = Vec::new();
     let mut from = Some(0);
     while let Some(first) = from {
         match ask(control, Request::Listeners { from: first }, &mut left).await? {
             Answer::Listeners(part) => {
-                has_room(queues.len() + part.listeners.len(), MOST_LISTENERS)?;
-                queues.extend(part.listeners.into_iter().map(queue));
+                has_room(listeners.len() + part.listeners.len(), MOST_LISTENERS)?;
+                listeners.extend(part.listeners);
                 from = part.next.filter(|next| *next > first);
             }
             _ => return Err(not_understood()),
         }
     }
-    Ok(Scrape {
-        summary,
-        master: Memory::default(),
-        workers,
-        queues,
-    })
+    let master = Memory::default();
+    Ok(Scrape::new(summary, master, workers, listeners, waiting))
 }
 
-fn has_room(count: usize, most: usize) -> Result<(), String> {
+fn has_room(count: usize, most: usize) -> Result<(), Silence> {
     if count > most {
-        return Err("it lists more than a server can have".to_owned());
+        return Err("it lists more than a server can have".into());
     }
     Ok(())
 }
 
-fn not_understood() -> String {
-    "it and rgunicorn-metrics are of different versions".to_owned()
+fn not_understood() -> Silence {
+    "it and rgunicorn-metrics are of different versions".into()
 }
 
-async fn ask(control: &Path, request: Request, left: &mut usize) -> Result<Answer, String> {
+async fn ask(control: &Path, request: Request, left: &mut usize) -> Result<Answer, Silence> {
     *left = left.checked_sub(1).ok_or("it does not stop answering")?;
     let line = exchange(control, request).await.map_err(|error| {
         match error.kind() {
             // Its queue is full.
-            io::ErrorKind::WouldBlock => "no answer".to_owned(),
-            _ => error.to_string(),
+            io::ErrorKind::WouldBlock => Silence::NoAnswer,
+            _ => Silence::Reason(error.to_string()),
         }
     })?;
     match protocol::parse(&String::from_utf8_lossy(&line)) {
-        Ok(Answer::Failed(reason)) => Err(reason),
+        Ok(Answer::Failed(reason)) => Err(reason.into()),
         Ok(answer) => Ok(answer),
         Err(_) => Err(not_understood()),
     }

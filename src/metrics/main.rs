@@ -6,8 +6,8 @@
 //! |---------------|-----------------------------------------------------|
 //! | `cli.rs`      | the command line                                    |
 //! | `sockets.rs`  | the sockets that systemd opened                     |
-//! | `server.rs`   | clients: how many, for how long, and when none is   |
-//! |               | left                                                |
+//! | `server.rs`   | clients: for how long, and when none is left        |
+//! | `places.rs`   | how many, and which of them makes room for the next |
 //! | `answers.rs`  | what is answered to which request                   |
 //! | `sites.rs`    | all servers, asked at the same time                 |
 //! | `rows.rs`     | what the page shows of each                         |
@@ -20,6 +20,7 @@ mod asking;
 mod cli;
 mod history;
 mod page;
+mod places;
 mod rows;
 mod server;
 mod sites;

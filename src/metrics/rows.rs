@@ -1,6 +1,6 @@
 //! What the page shows of each site.
 
-use rgunicorn_control::metrics::{Scrape, Site, State};
+use rgunicorn_control::metrics::{Scrape, Silence, Site, State};
 use rgunicorn_control::text::printable;
 use rgunicorn_link::shorten;
 use serde::Serialize;
@@ -11,7 +11,7 @@ const LONGEST_REASON: usize = 4 * 1024;
 const LONGEST_WORD: usize = 64;
 
 /// A site. Figures that are not known are null.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     pub name: String,
     pub state: String,
@@ -54,15 +54,35 @@ impl Level {
     }
 }
 
+impl Row {
+    /// The same for those who may not read the journal of the site.
+    pub fn without_traceback(&self) -> Self {
+        let reason = (self.last_reload_failure.as_ref()).map(|_| {
+            // A name may have backslashes, which mean something to a shell.
+            let quote = if self.name.contains('\\') { "'" } else { "" };
+            format!(
+                "The reason is in the journal: journalctl -u {quote}rgunicorn@{}{quote} -p warning",
+                self.name
+            )
+        });
+        Self {
+            last_reload_failure: reason,
+            ..self.clone()
+        }
+    }
+}
+
 pub fn row(site: &Site) -> Row {
     let name = site.name.clone().unwrap_or_default();
     match &site.state {
         State::Answered(scrape) => answered(name, scrape),
-        State::Silent(reason) => Row {
+        State::Silent(silence) => Row {
             state: "no answer".to_owned(),
             level: Level::Bad,
-            // That is what the state says.
-            problem: Some(cut(reason, LONGEST_REASON)).filter(|reason| reason != "no answer"),
+            problem: match silence {
+                Silence::NoAnswer => None,
+                Silence::Reason(reason) => Some(cut(reason, LONGEST_REASON)),
+            },
             ..unknown(name)
         },
         State::Waiting => Row {
@@ -199,6 +219,10 @@ mod tests {
         assert_eq!(gone.problem.as_deref(), Some("Connection refused"));
         assert_eq!(gone.workers_busy, None);
 
+        let late = row(&site("late", State::Silent(Silence::NoAnswer)));
+        assert_eq!((late.state.as_str(), late.level), ("no answer", Level::Bad));
+        assert_eq!(late.problem, None);
+
         let asleep = row(&site("asleep", State::Waiting));
         assert_eq!(asleep.level, Level::Idle);
         assert!(asleep.state.contains("socket waits"));
@@ -217,11 +241,28 @@ mod tests {
     }
 
     #[test]
+    fn instead_of_a_traceback_there_is_the_command_that_shows_it() {
+        let without = |name, failure| {
+            let row = row(&site(name, serving(failure))).without_traceback();
+            row.last_reload_failure
+        };
+        let shop = without("shop", Some("Traceback ..."));
+        let command = "journalctl -u rgunicorn@shop -p warning";
+        assert_eq!(
+            shop,
+            Some(format!("The reason is in the journal: {command}"))
+        );
+        let quoted = without(r"a\x2db", Some("Traceback ...")).unwrap();
+        assert!(quoted.contains(r"-u 'rgunicorn@a\x2db' -p"), "{quoted}");
+        assert_eq!(without("shop", None), None);
+    }
+
+    #[test]
     fn long_texts_are_cut() {
         let reason = "x".repeat(1 << 20);
         let shop = row(&site("shop", serving(Some(&reason))));
         assert!(shop.last_reload_failure.unwrap().len() <= LONGEST_REASON + 32);
-        let gone = row(&site("gone", State::Silent(reason)));
+        let gone = row(&site("gone", State::Silent(reason.into())));
         assert!(gone.problem.unwrap().len() <= LONGEST_REASON + 32);
     }
 

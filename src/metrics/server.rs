@@ -2,8 +2,9 @@
 //! nobody has connected for a while. A connection that comes in that moment stays with the
 //! socket, which belongs to systemd, and starts the program again.
 
-use crate::answers::{self, wanted};
+use crate::answers::{self, Reader, wanted};
 use crate::cli::Options;
+use crate::places::{Place, Places};
 use crate::sites::Sites;
 use crate::sockets::Socket;
 use hyper::server::conn::http1;
@@ -13,19 +14,16 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::LocalSet;
+use tokio::task::{LocalSet, yield_now};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// The most clients at a time. Others wait in the queue of the socket.
+/// The most clients at a time.
 const MOST_CLIENTS: usize = 32;
 
-/// How long a client may take to send the head of its request, and for all.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a client may take for all.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How much of a request is kept, in bytes.
@@ -40,21 +38,21 @@ const CLIENT_PAUSE: Duration = Duration::from_secs(1);
 /// What all clients share.
 struct Shared {
     sites: Sites,
-    room: Arc<Semaphore>,
+    places: Rc<Places>,
     /// When a client came or left last.
     last: Cell<Instant>,
 }
 
 enum Listener {
     Tcp(TcpListener),
-    Unix(UnixListener),
+    Unix(UnixListener, Reader),
 }
 
 /// Serves until nobody has asked for a while.
 pub async fn run(sockets: Vec<Socket>, options: Options) -> io::Result<()> {
     let shared = Rc::new(Shared {
         sites: Sites::new(options.folder),
-        room: Arc::new(Semaphore::new(MOST_CLIENTS)),
+        places: Rc::new(Places::new(MOST_CLIENTS)),
         last: Cell::new(Instant::now()),
     });
     let clients = LocalSet::new();
@@ -74,8 +72,19 @@ fn listener(socket: Socket) -> io::Result<Listener> {
         }
         Socket::Unix(unix) => {
             unix.set_nonblocking(true)?;
-            Listener::Unix(UnixListener::from_std(unix)?)
+            let unix = UnixListener::from_std(unix)?;
+            let reader = reader(&unix)?;
+            Listener::Unix(unix, reader)
         }
+    })
+}
+
+/// The mode of a file decides who may connect to it. Without one, every account of the machine
+/// can, also from other namespaces than those of files.
+fn reader(unix: &UnixListener) -> io::Result<Reader> {
+    Ok(match unix.local_addr()?.as_pathname() {
+        Some(_) => Reader::Admitted,
+        None => Reader::Anybody,
     })
 }
 
@@ -85,7 +94,7 @@ async fn idle(shared: &Shared, time: Duration) {
         let due = shared.last.get() + time;
         if Instant::now() < due {
             sleep_until(due).await;
-        } else if shared.room.available_permits() == MOST_CLIENTS {
+        } else if shared.places.all_are_free() {
             return;
         } else {
             sleep(CLIENT_PAUSE).await;
@@ -97,48 +106,96 @@ async fn accept_all(listener: Listener, shared: Rc<Shared>) {
     loop {
         let accepted = match &listener {
             Listener::Tcp(tcp) => tcp.accept().await.map(|(stream, _)| Stream::Tcp(stream)),
-            Listener::Unix(unix) => unix.accept().await.map(|(stream, _)| Stream::Unix(stream)),
+            Listener::Unix(unix, reader) => {
+                let accepted = unix.accept().await;
+                accepted.map(|(stream, _)| Stream::Unix(stream, *reader))
+            }
         };
         let Ok(stream) = accepted else {
             sleep(ACCEPT_PAUSE).await;
             continue;
         };
         shared.last.set(Instant::now());
-        let Ok(permit) = Arc::clone(&shared.room).acquire_owned().await else {
-            return;
-        };
-        tokio::task::spawn_local(serve(stream, Rc::clone(&shared), permit));
+        let for_client = Rc::clone(&shared);
+        let client = async move |place: &Place| serve(stream, &for_client, place).await;
+        shared.places.spawn(client).await;
+        // What it has sent is found and read before another may take its place.
+        yield_now().await;
+        yield_now().await;
     }
 }
 
 enum Stream {
     Tcp(tokio::net::TcpStream),
-    Unix(tokio::net::UnixStream),
+    Unix(tokio::net::UnixStream, Reader),
 }
 
-async fn serve(stream: Stream, shared: Rc<Shared>, permit: OwnedSemaphorePermit) {
-    match stream {
-        Stream::Tcp(stream) => exchange(stream, &shared).await,
-        Stream::Unix(stream) => exchange(stream, &shared).await,
-    }
+async fn serve(stream: Stream, shared: &Shared, place: &Place) {
+    let exchanged = match stream {
+        Stream::Tcp(stream) => {
+            let exchange = exchange(stream, Reader::Anybody, shared, place);
+            timeout(CLIENT_TIMEOUT, exchange).await
+        }
+        Stream::Unix(stream, reader) => {
+            let exchange = exchange(stream, reader, shared, place);
+            timeout(CLIENT_TIMEOUT, exchange).await
+        }
+    };
+    // What goes wrong is the client's, who notices.
+    drop(exchanged);
     shared.last.set(Instant::now());
-    drop(permit);
 }
 
 /// One request and its answer.
-async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shared) {
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    reader: Reader,
+    shared: &Shared,
+    place: &Place,
+) -> hyper::Result<()> {
     let service = service_fn(
         |request: hyper::Request<hyper::body::Incoming>| async move {
+            place.has_asked();
             let wanted = wanted(request.method(), request.uri().path());
-            Ok::<_, Infallible>(answers::answer(wanted, &shared.sites).await)
+            let answer = answers::answer(wanted, reader, &shared.sites).await;
+            place.has_answer();
+            Ok::<_, Infallible>(answer)
         },
     );
-    let connection = http1::Builder::new()
+    http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(CLIENT_TIMEOUT)
         .max_buf_size(LONGEST_HEAD)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
-    // What goes wrong is the client's, who notices.
-    let _ = timeout(CLIENT_TIMEOUT, connection).await;
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{self, SocketAddr};
+
+    #[test]
+    fn only_a_socket_with_a_path_admits_anybody_in_particular() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let name = format!("rgunicorn-metrics-{}", std::process::id());
+        let without_path = SocketAddr::from_abstract_name(name).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build();
+        let _guard = runtime.as_ref().unwrap().enter();
+
+        for (listener, expected) in [
+            (net::UnixListener::bind(path), Reader::Admitted),
+            (net::UnixListener::bind_addr(&without_path), Reader::Anybody),
+        ] {
+            match super::listener(Socket::Unix(listener.unwrap())).unwrap() {
+                Listener::Unix(_, reader) => assert_eq!(reader, expected),
+                Listener::Tcp(_) => panic!("not a unix socket"),
+            }
+        }
+    }
 }

@@ -5,13 +5,15 @@ use crate::asking;
 use crate::history::{Columns, History};
 use crate::rows::{self, Row};
 use rgunicorn_control::instances;
-use rgunicorn_control::metrics::{Site, State};
+use rgunicorn_control::metrics::{Silence, Site, State};
 use rgunicorn_control::queue_length::Queues;
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tokio::sync::{Mutex, Semaphore};
-use tokio::task::JoinSet;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, timeout_at};
 
 /// How long a server may take to answer.
@@ -27,15 +29,19 @@ const FRESH: Duration = Duration::from_secs(1);
 const MOST_AT_ONCE: usize = 400;
 
 /// The servers, and what they have answered.
-pub struct Sites {
+pub struct Sites(Rc<Inner>);
+
+struct Inner {
     folder: PathBuf,
-    seen: Mutex<Seen>,
+    seen: RefCell<Seen>,
 }
 
 #[derive(Default)]
 struct Seen {
     last: Option<Look>,
     history: History,
+    /// Ends with the look that is under way.
+    under_way: Option<watch::Receiver<()>>,
 }
 
 /// One look at all servers, in the order of their names.
@@ -48,47 +54,79 @@ pub struct Look {
     since: Instant,
 }
 
+impl Look {
+    fn is_fresh(&self) -> bool {
+        self.since.elapsed() < FRESH
+    }
+}
+
 impl Sites {
     pub fn new(folder: PathBuf) -> Self {
-        Self {
+        Self(Rc::new(Inner {
             folder,
-            seen: Mutex::default(),
-        }
+            seen: RefCell::default(),
+        }))
     }
 
     /// Asks all, unless that was done just now. Who calls meanwhile gets the same answers.
     pub async fn look(&self) -> Look {
-        self.look_in(&mut *self.seen.lock().await).await
+        if let Some(look) = self.fresh() {
+            return look;
+        }
+        loop {
+            let mut under_way = self.under_way();
+            // Nothing is ever sent: this is the end of the look.
+            let _ = under_way.changed().await;
+            if let Some(look) = self.0.seen.borrow().last.clone() {
+                return look;
+            }
+        }
     }
 
     /// The same, with what was seen before.
     pub async fn look_with_history(&self) -> (Look, Columns) {
-        let mut seen = self.seen.lock().await;
-        let look = self.look_in(&mut seen).await;
-        let columns = seen.history.columns(&look.rows);
+        let look = self.look().await;
+        let columns = self.0.seen.borrow().history.columns(&look.rows);
         (look, columns)
     }
 
-    async fn look_in(&self, seen: &mut Seen) -> Look {
-        if let Some(look) = seen
-            .last
-            .as_ref()
-            .filter(|look| look.since.elapsed() < FRESH)
-        {
-            return look.clone();
+    fn fresh(&self) -> Option<Look> {
+        let seen = self.0.seen.borrow();
+        seen.last.as_ref().filter(|look| look.is_fresh()).cloned()
+    }
+
+    /// The look that is under way, or else a new one. It belongs to no client: it is ended,
+    /// and its result kept, also when the client that was the reason for it has gone.
+    fn under_way(&self) -> watch::Receiver<()> {
+        let mut seen = self.0.seen.borrow_mut();
+        if let Some(under_way) = &seen.under_way {
+            if under_way.has_changed().is_ok() {
+                return under_way.clone();
+            }
         }
-        let sites = all(&self.folder).await;
+        let (end, under_way) = watch::channel(());
+        seen.under_way = Some(under_way.clone());
+        let inner = Rc::clone(&self.0);
+        spawn_local(async move {
+            let sites = all(&inner.folder).await;
+            inner.seen.borrow_mut().keep(sites);
+            drop(end);
+        });
+        under_way
+    }
+}
+
+impl Seen {
+    fn keep(&mut self, sites: Vec<Site>) {
         let rows: Vec<Row> = sites.iter().map(rows::row).collect();
         let at = now();
-        seen.history.add(at, &rows);
-        let look = Look {
+        self.history.add(at, &rows);
+        self.last = Some(Look {
             sites: sites.into(),
             rows: rows.into(),
             at,
             since: Instant::now(),
-        };
-        seen.last = Some(look.clone());
-        look
+        });
     }
 }
 
@@ -114,8 +152,8 @@ async fn all(folder: &Path) -> Vec<Site> {
             });
             let state = match state.await {
                 Ok(Ok(Ok(scrape))) => State::Answered(scrape.into()),
-                Ok(Ok(Err(reason))) => State::Silent(reason),
-                Ok(Err(_)) | Err(_) => State::Silent("no answer".to_owned()),
+                Ok(Ok(Err(silence))) => State::Silent(silence),
+                Ok(Err(_)) | Err(_) => State::Silent(Silence::NoAnswer),
             };
             Site {
                 name: Some(name),

@@ -9,6 +9,8 @@
 //!                        └──────▶ call_watch ◀── companion
 //! ```
 
+mod access_destination;
+mod access_writer;
 mod call_watch;
 mod companion;
 mod lending;
@@ -16,15 +18,18 @@ mod named_request;
 mod notices;
 mod reporter;
 mod serving;
+mod settings;
 mod signal_watch;
 mod thread_pool;
 
+pub use access_writer::{AccessWriter, pause_access_writer};
 pub use call_watch::CallWatch;
 pub use companion::{Companion, send_held, stop_companion};
 pub use lending::{Back, Lending, Pause};
 pub use named_request::NamedRequest;
 pub use reporter::{Reporter, Sender};
-pub use serving::{MAX_HOLD, Serving, consequence, request_timeout};
+pub use serving::{MAX_HOLD, Serving, consequence};
+pub use settings::request_timeout;
 pub use signal_watch::SignalWatch;
 pub use thread_pool::{Activity, Ended, Job, Late, Overdue, Task, ThreadPool};
 

@@ -4,9 +4,6 @@ use rgunicorn_engine::{Request, RequestId};
 use rgunicorn_link::protocol::RequestInfo;
 use rgunicorn_link::shorten;
 
-/// The longest id that is taken from a request, in bytes.
-const LONGEST_ID: usize = 128;
-
 /// The longest method or path of a record, in bytes of JSON.
 const LONGEST: usize = 2048;
 
@@ -63,14 +60,9 @@ impl NamedRequest {
     /// The id that the client or a proxy gave it, so that their logs and ours agree; else
     /// one that no other request of this worker has.
     fn id(&self) -> String {
-        let is_sound = (1..=LONGEST_ID).contains(&self.sent_id.len())
-            && self.sent_id.iter().all(u8::is_ascii_graphic);
-        if is_sound {
-            return String::from_utf8_lossy(&self.sent_id).into_owned();
-        }
         let pid = std::process::id();
         self.number
-            .map_or_else(|| pid.to_string(), |number| format!("{pid}-{number}"))
+            .map_or_else(|| pid.to_string(), |number| number.name(pid, &self.sent_id))
     }
 }
 

@@ -2,19 +2,23 @@
 //! signals, heartbeats, and connections that go to other workers. No Python in here, so
 //! that a thread can do it that never waits for the interpreter.
 
+use crate::access_writer::AccessWriter;
 use crate::named_request::NamedRequest;
 use crate::notices::{self, UnservedLog};
 use crate::reporter::Reporter;
+use crate::settings::{access_format, journal_fields, request_timeout, settings};
 use crate::signal_watch::SignalWatch;
 use nix::sys::signal::{SigEvent, SigevNotify, Signal};
 use nix::sys::time::TimeSpec;
 use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::time::ClockId;
-use rgunicorn_engine::http::Limits;
 use rgunicorn_engine::{
-    Balance, Engine, HandoverSockets, Neighbours, Request, RequestId, Settings, TimeOut, Token,
+    AccessForm, AccessSettings, Balance, Engine, HandoverSockets, Neighbours, Request, RequestId,
+    TimeOut, Token,
 };
-use rgunicorn_link::protocol::{FromWorker, Idle, Level, ListenerInfo, Site, ToWorker};
+use rgunicorn_link::protocol::{
+    AccessDestination, FromWorker, Idle, Level, ListenerInfo, Site, ToWorker,
+};
 use rgunicorn_link::scoreboard::{Counts, Outcome, now_ms};
 use rgunicorn_link::{Link, Received, Scoreboard};
 use std::io;
@@ -67,6 +71,7 @@ pub struct Serving {
     /// at a time.
     current: Current,
     unserved: UnservedLog,
+    access: Option<AccessWriter>,
     /// The listeners that are closed when the service stops and what waited there is
     /// accepted, by their numbers.
     closing: Vec<u32>,
@@ -128,10 +133,39 @@ impl Serving {
             request_timeout: request_timeout(site),
             current: Current::default(),
             unserved: UnservedLog::default(),
+            access: None,
             closing: Vec::new(),
             is_application_busy: false,
             health_due_ms: 0,
         })
+    }
+
+    /// Has the engine write an access log. `worker` is this worker's number; `local_offset`
+    /// gives the difference of local time to UTC at a time, both in seconds.
+    pub fn set_access_log(
+        &mut self,
+        writer: AccessWriter,
+        worker: u32,
+        local_offset: fn(i64) -> i32,
+    ) {
+        let Some(log) = &self.site.access_log else {
+            return;
+        };
+        self.engine.set_access_log(AccessSettings {
+            format: access_format(&self.site),
+            filter: log.filter.clone(),
+            form: match log.destination {
+                AccessDestination::Journal => AccessForm::Journal {
+                    fields: journal_fields(log, worker),
+                },
+                AccessDestination::File(_)
+                | AccessDestination::Stdout
+                | AccessDestination::Stderr => AccessForm::Line,
+            },
+            local_offset,
+            output: Box::new(writer.clone()),
+        });
+        self.access = Some(writer);
     }
 
     /// A sign of life.
@@ -188,6 +222,9 @@ impl Serving {
         self.engine.resume_intake()?;
         let timed_out = self.engine.time_out(id);
         self.current.timed_out = Some(timed_out);
+        if self.engine.is_taken(id) {
+            return Ok(());
+        }
         let text = format!(
             "The request {} has run for {} s{}; the stack follows",
             self.current.request.line(),
@@ -250,6 +287,9 @@ impl Serving {
                 self.is_signalled = true;
             }
         }
+        if self.signals.take_reopen() {
+            self.reopen_logs();
+        }
         if self.signals.retire() && self.leave.is_none() {
             self.retire(ORPHAN_MS, Idle::HandOver)?;
         }
@@ -258,6 +298,12 @@ impl Serving {
             notices::log(&self.reporter, &self.site, notices, dropped);
         }
         self.count_unserved();
+        if let Some(access) = &self.access {
+            access.report_if_due();
+            if let Some(row) = self.scoreboard.row(self.row) {
+                row.set_access_lost(access.lost());
+            }
+        }
         self.go_on_leaving()
     }
 
@@ -269,6 +315,7 @@ impl Serving {
                     self.retire(within_ms, idle)?;
                 }
                 Received::Message(ToWorker::Collect, _) => self.has_to_collect = true,
+                Received::Message(ToWorker::ReopenLogs, _) => self.reopen_logs(),
                 Received::Nothing => return Ok(()),
                 // Without a master there is nobody to reload, restart or stop it.
                 Received::Closed => {
@@ -278,6 +325,12 @@ impl Serving {
                     return self.retire(ORPHAN_MS, Idle::HandOver);
                 }
             }
+        }
+    }
+
+    fn reopen_logs(&self) {
+        if let Some(access) = &self.access {
+            access.reopen();
         }
     }
 
@@ -526,28 +579,5 @@ pub fn consequence(timed_out: TimeOut) -> &'static str {
         }
         TimeOut::BrokenOff => ", longer than request_timeout: its response was broken off",
         TimeOut::Over => "",
-    }
-}
-
-pub fn request_timeout(site: &Site) -> Option<Duration> {
-    let limit_ms = site.request_timeout_ms;
-    (limit_ms > 0).then(|| Duration::from_millis(limit_ms))
-}
-
-fn settings(site: &Site) -> Settings {
-    Settings {
-        keepalive: Duration::from_millis(site.keepalive_ms),
-        client_timeout: Duration::from_millis(site.client_timeout_ms),
-        request_timeout: request_timeout(site),
-        connections: site.worker_connections.max(1),
-        limits: Limits {
-            line: site.limit_request_line,
-            fields: site.limit_request_fields,
-            field_size: site.limit_request_field_size,
-            body: site.limit_request_body,
-        },
-        response_on_disk: site.limit_response_buffer,
-        health_path: site.health_path.clone(),
-        ..Settings::default()
     }
 }

@@ -7,17 +7,24 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 #[derive(Debug)]
 pub struct SignalWatch {
     retire: Arc<AtomicBool>,
+    reopen: Arc<AtomicBool>,
     wake: &'static OwnedFd,
     dump_stacks: fn(),
 }
 
 impl SignalWatch {
-    /// `retire` is set when TERM comes; `wake` is a nonblocking pipe that each signal makes
+    /// `retire` is set when TERM comes, `reopen` when USR1 does; `wake` is a nonblocking pipe that each signal makes
     /// readable; `dump_stacks` writes the stacks of all threads to standard error, from any
     /// of them.
-    pub fn new(retire: Arc<AtomicBool>, wake: &'static OwnedFd, dump_stacks: fn()) -> Self {
+    pub fn new(
+        retire: Arc<AtomicBool>,
+        reopen: Arc<AtomicBool>,
+        wake: &'static OwnedFd,
+        dump_stacks: fn(),
+    ) -> Self {
         Self {
             retire,
+            reopen,
             wake,
             dump_stacks,
         }
@@ -26,6 +33,11 @@ impl SignalWatch {
     /// TERM came.
     pub fn retire(&self) -> bool {
         self.retire.load(Relaxed)
+    }
+
+    /// Whether USR1 came since the last call.
+    pub fn take_reopen(&self) -> bool {
+        self.reopen.load(Relaxed) && self.reopen.swap(false, Relaxed)
     }
 
     /// Takes what made the descriptor readable.

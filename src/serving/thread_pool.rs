@@ -17,7 +17,8 @@ use rgunicorn_engine::{Clock, Request, RequestId, Responder, TimeOut};
 use rgunicorn_link::protocol::ListenerInfo;
 use rgunicorn_link::scoreboard::{Counts, Outcome};
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A request for a thread.
@@ -67,6 +68,8 @@ struct State {
 struct Thread {
     /// Python's number for it.
     ident: u64,
+    /// Whether its request has taken the connection, and serves that for as long as it likes.
+    taken: Arc<AtomicBool>,
     /// Its last one.
     request: NamedRequest,
     running: Option<Running>,
@@ -121,12 +124,25 @@ pub struct Activity {
     pub held: usize,
     /// Threads in a request.
     pub busy: usize,
+    /// Those of them that have a connection of their own.
+    pub taken: usize,
     /// When the oldest request began, in milliseconds of the monotonic clock.
     pub oldest_ms: Option<u64>,
     /// When the oldest began that was not reported yet.
     pub oldest_unreported_ms: Option<u64>,
     /// When the oldest began that was not ended by `request_timeout`.
     pub oldest_untimed_ms: Option<u64>,
+}
+
+impl Activity {
+    /// Whether a worker is of use that makes no progress. A thread whose request has a
+    /// connection of its own may be in it for as long as it likes, but helps no request that
+    /// waits for the other threads. `has_waited`: there is one, or was since the last progress.
+    pub fn is_of_use(&self, has_waited: bool) -> bool {
+        let others = self.busy.saturating_sub(self.taken);
+        let has_own = self.taken > 0;
+        self.queued == 0 && (self.free > 0 || (has_own && (others == 0 || !has_waited)))
+    }
 }
 
 /// What a thread is to do.
@@ -235,17 +251,24 @@ impl ThreadPool {
             let threads = state.threads.iter();
             threads.filter_map(|thread| thread.running.as_ref())
         };
+        // A request that has taken its connection may last for as long as that.
+        let limited = || {
+            let threads = state.threads.iter().filter(|thread| !thread.has_taken());
+            threads.filter_map(|thread| thread.running.as_ref())
+        };
+        let taken = state.threads.iter().filter(|thread| thread.has_taken());
         let mut activity = Activity {
             free: state.idle.saturating_sub(state.queue.len()),
             queued: state.queue.len(),
             held: state.held.len(),
             busy: state.threads.len() - state.idle,
+            taken: taken.count(),
             oldest_ms: running().map(|running| running.since_ms).min(),
-            oldest_unreported_ms: running()
+            oldest_unreported_ms: limited()
                 .filter(|running| !running.is_reported)
                 .map(|running| running.since_ms)
                 .min(),
-            oldest_untimed_ms: running()
+            oldest_untimed_ms: limited()
                 .filter(|running| running.timed_out.is_none())
                 .map(|running| running.since_ms)
                 .min(),
@@ -281,6 +304,9 @@ impl ThreadPool {
         mut time_out: impl FnMut(RequestId) -> TimeOut,
     ) {
         for thread in &mut lock(&self.state).threads {
+            if thread.has_taken() {
+                continue;
+            }
             if let Some(running) = &mut thread.running {
                 let age = Duration::from_millis(now_ms.saturating_sub(running.since_ms));
                 if age >= limit && running.timed_out.is_none() {
@@ -295,6 +321,9 @@ impl ThreadPool {
     pub fn take_overdue(&self, now_ms: u64, limit: Duration) -> Vec<Overdue> {
         let mut overdue = Vec::new();
         for (thread, number) in lock(&self.state).threads.iter_mut().zip(1..) {
+            if thread.has_taken() {
+                continue;
+            }
             let Some(running) = &mut thread.running else {
                 continue;
             };
@@ -340,6 +369,13 @@ impl ThreadPool {
     }
 
     // The threads, by their index.
+
+    /// By which a thread is told that its request has taken the connection.
+    pub fn set_taken(&self, thread: usize, taken: Arc<AtomicBool>) {
+        if let Some(thread) = lock(&self.state).threads.get_mut(thread) {
+            thread.taken = taken;
+        }
+    }
 
     /// A thread has started.
     pub fn start(&self, thread: usize, ident: u64) {
@@ -397,7 +433,7 @@ impl ThreadPool {
         let mut state = lock(&self.state);
         state.idle += 1;
         let thread = state.threads.get_mut(thread);
-        let running = thread.and_then(|thread| thread.running.take());
+        let running = thread.and_then(Thread::end);
         running.map_or(Duration::ZERO, |running| running.start.elapsed())
     }
 
@@ -432,6 +468,20 @@ impl ThreadPool {
     }
 }
 
+impl Thread {
+    fn has_taken(&self) -> bool {
+        self.taken.load(Relaxed)
+    }
+
+    /// Its request is over.
+    fn end(&mut self) -> Option<Running> {
+        if self.has_taken() {
+            self.taken.store(false, Relaxed);
+        }
+        self.running.take()
+    }
+}
+
 impl State {
     fn hold(&mut self, responder: Option<Responder>) {
         if let Some(responder) = responder {
@@ -458,7 +508,7 @@ impl State {
         outcome: Outcome,
     ) -> Option<Late> {
         let thread = self.threads.get_mut(thread)?;
-        let running = thread.running.take()?;
+        let running = thread.end()?;
         let time = running.start.elapsed();
         let late = running.is_reported.then(|| Late {
             request: thread.request.clone(),

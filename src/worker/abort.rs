@@ -12,11 +12,13 @@
 
 use crate::stacks;
 use nix::libc;
+use pyo3::prelude::*;
 use rgunicorn_link::Scoreboard;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// How often and after which pause the lock is tried: for a second in all. The master kills
 /// a worker that is not gone 2 s after SIGABRT.
@@ -32,6 +34,9 @@ const TITLE: &[u8] = b"Fatal Python error: Aborted\n\n";
 
 static ABORT: OnceLock<Abort> = OnceLock::new();
 
+/// Python has a handler, which ends the process.
+static INTERRUPTS_PYTHON: AtomicBool = AtomicBool::new(false);
+
 struct Abort {
     /// The scoreboard, which all workers of a server have. Opened anew, it can be locked:
     /// the descriptor that they share would be locked by all of them.
@@ -45,7 +50,6 @@ struct Abort {
 pub fn install(scoreboard: &Scoreboard) -> io::Result<()> {
     let lock = format!("/proc/self/fd/{}", scoreboard.as_fd().as_raw_fd());
     let lock = CString::new(lock)?;
-    let handler: extern "C" fn(libc::c_int, *const libc::siginfo_t, *const libc::c_void) = on_abort;
     // SAFETY: all zeros are a valid `sigaction`, with an empty mask; what is installed is a
     // function of this module, which Python never unloads, and safe at any point of the
     // program.
@@ -54,14 +58,7 @@ pub fn install(scoreboard: &Scoreboard) -> io::Result<()> {
         let known = libc::sigaction(libc::SIGABRT, std::ptr::null(), &raw mut report_crash);
         // Known to our handler before that can be called.
         ABORT.get_or_init(|| Abort { lock, report_crash });
-        let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = handler as libc::sighandler_t;
-        action.sa_flags = libc::SA_SIGINFO;
-        known.min(libc::sigaction(
-            libc::SIGABRT,
-            &raw const action,
-            std::ptr::null_mut(),
-        ))
+        known.min(take_signal())
     };
     if installed == 0 {
         Ok(())
@@ -70,12 +67,43 @@ pub fn install(scoreboard: &Scoreboard) -> io::Result<()> {
     }
 }
 
+/// Installs our handler in the place of the one that is there.
+#[expect(unsafe_code, reason = "nix has no handlers that get the sender")]
+fn take_signal() -> libc::c_int {
+    let handler: extern "C" fn(libc::c_int, *const libc::siginfo_t, *const libc::c_void) = on_abort;
+    // SAFETY: as in `install`.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as libc::sighandler_t;
+        action.sa_flags = libc::SA_SIGINFO;
+        libc::sigaction(libc::SIGABRT, &raw const action, std::ptr::null_mut())
+    }
+}
+
+/// Once the stacks are written, `handler` is called as Python calls handlers of signals: when
+/// the main thread runs Python again. It has to end the process; if it does not, or does not
+/// come to it, the master does.
+pub fn interrupt_python(py: Python<'_>, handler: Bound<'_, PyAny>) -> PyResult<()> {
+    py.import("_signal")?
+        .call_method1("signal", (libc::SIGABRT, handler))?;
+    if take_signal() != 0 {
+        return Err(io::Error::last_os_error().into());
+    }
+    INTERRUPTS_PYTHON.store(true, Relaxed);
+    Ok(())
+}
+
 #[expect(unsafe_code, reason = "only system calls are allowed here")]
 extern "C" fn on_abort(_: libc::c_int, info: *const libc::siginfo_t, _: *const libc::c_void) {
     let Some(abort) = ABORT.get() else { return };
     // SAFETY: the kernel gives the handler what it has asked for by SA_SIGINFO.
     let is_sent = unsafe { (*info).si_code } == libc::SI_USER;
     if is_sent && write_stacks(&abort.lock) {
+        if INTERRUPTS_PYTHON.load(Relaxed) {
+            // SAFETY: it is meant to be called in a signal handler, without the GIL.
+            unsafe { pyo3::ffi::PyErr_SetInterruptEx(libc::SIGABRT) };
+            return;
+        }
         die(None);
     } else {
         die(Some(&abort.report_crash));

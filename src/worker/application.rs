@@ -13,8 +13,8 @@ const UNUSABLE_APPLICATION: u8 = 4;
 
 /// The longest summary and the longest traceback, in bytes of JSON: together they have to
 /// fit into one message.
-const LONGEST_SUMMARY: usize = 1024;
-const LONGEST_TRACEBACK: usize = 48 * 1024;
+pub const LONGEST_SUMMARY: usize = 1024;
+pub const LONGEST_TRACEBACK: usize = 48 * 1024;
 
 /// Makes the interpreter ready for applications.
 pub fn prepare(py: Python<'_>, site: &Site) -> PyResult<()> {
@@ -24,7 +24,7 @@ pub fn prepare(py: Python<'_>, site: &Site) -> PyResult<()> {
         .iter()
         .map(|path| path.as_os_str())
         .collect();
-    module(py)?.call_method1("prepare", (pythonpath,))?;
+    module(py)?.call_method1("prepare", (pythonpath, site.marks_output))?;
     Ok(())
 }
 
@@ -35,6 +35,12 @@ pub fn load(py: Python<'_>, site: &Site) -> Result<Py<PyAny>, LoadFailure> {
     loaded
         .map(Bound::unbind)
         .map_err(|error| explain(py, &error))
+}
+
+/// Logs each line that is executed from here on.
+pub fn spew(py: Python<'_>) -> PyResult<()> {
+    py.import("rgunicorn.spew")?.call_method0("install")?;
+    Ok(())
 }
 
 /// Why loading failed, in the operator's words.
@@ -65,6 +71,15 @@ pub fn explain(py: Python<'_>, error: &PyErr) -> LoadFailure {
         summary: shorten(failure.summary, LONGEST_SUMMARY),
         traceback: shorten(failure.traceback, LONGEST_TRACEBACK),
         ..failure
+    }
+}
+
+/// One that Python has nothing to do with.
+pub fn failure(summary: String) -> LoadFailure {
+    LoadFailure {
+        status: FAILED_TO_BOOT,
+        summary,
+        traceback: String::new(),
     }
 }
 

@@ -3,22 +3,31 @@
 //! connections.
 
 use crate::forking::{self, ForkingWorker};
+use crate::hooks::Hooks;
 use crate::signals::{self, BlockedSignals};
-use crate::worker::Worker;
-use crate::{application, process};
+use crate::worker::{Group, Worker};
+use crate::{application, configuration, process, python_log};
 use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::{Gid, Uid};
 use pyo3::exceptions::{PyChildProcessError, PyRuntimeError};
 use pyo3::prelude::*;
 use rgunicorn_engine::close_on_fork::{self, Listing};
 use rgunicorn_link::protocol::{
-    FromForkServer, Level, LoadFailure, Site, Spawn, ToForkServer, WorkerClass,
+    AccountIds, Evaluate, FromForkServer, Level, LoadFailure, Program, Site, Spawn, ToForkServer,
+    WorkerClass,
 };
 use rgunicorn_link::{FORK_SERVER_FD, Link, Received, Scoreboard};
 use rgunicorn_serving::{Reporter, Sender};
+use rustix::fs::Mode;
 use rustix::io::FdFlags;
 use rustix::net::SocketType;
+use std::io::ErrorKind;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::Arc;
+
+/// Where a copy of the link is kept while a configuration runs, or behind that: configurations
+/// that were made for daemons close all descriptors that these usually have.
+const SPARE_LINK_FD: i32 = 512;
 
 /// What follows an order.
 enum Next {
@@ -36,6 +45,7 @@ struct ForkServer {
     scoreboard: Arc<Scoreboard>,
     /// The preloaded application.
     app: Option<Py<PyAny>>,
+    hooks: Option<Hooks>,
 }
 
 /// Carries out the master's orders until it closes the link.
@@ -56,6 +66,8 @@ pub fn run(py: Python<'_>) -> PyResult<u8> {
         .thread_set_mask()
         .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
     let mut server = None;
+    // What has run of it.
+    let mut configuration = None;
     loop {
         let waiting: &Link = &link;
         let (message, fds) = match py.detach(|| waiting.wait())? {
@@ -64,9 +76,41 @@ pub fn run(py: Python<'_>) -> PyResult<u8> {
             Received::Closed => return Ok(0),
         };
         let next = match (message, &mut server) {
-            (ToForkServer::Configure(site), None) => configure(py, &link, *site, fds, &mut server)?,
+            (ToForkServer::Evaluate(order), None) => {
+                evaluate(py, &link, &order, &mut configuration)
+            }
+            (ToForkServer::Configure(site), None) => {
+                configure(py, &link, *site, fds, configuration.take(), &mut server)?
+            }
             (ToForkServer::Spawn(spawn), Some(server)) => server.spawn(py, &link, spawn, fds)?,
-            (ToForkServer::Configure(_), Some(_)) | (ToForkServer::Spawn(_), None) => {
+            (ToForkServer::WorkerGone { worker, pid }, Some(server)) => {
+                server.tell(|hooks| hooks.worker_is_gone(py, worker, pid));
+                Next::WaitForOrder
+            }
+            (ToForkServer::CountChanged(count), Some(server)) => {
+                server.tell(|hooks| hooks.count_changed(py, count));
+                Next::WaitForOrder
+            }
+            (ToForkServer::PreExec, Some(server)) => {
+                let hooks = server.hooks.as_ref();
+                let succeeded = hooks.is_none_or(|hooks| hooks.program_is_executed(py));
+                // If the master is gone, nobody waits for it.
+                let _ = link.send(&FromForkServer::PreExecCalled { succeeded }, &[]);
+                Next::WaitForOrder
+            }
+            (ToForkServer::ServiceEnds, Some(server)) => {
+                server.tell(|hooks| hooks.service_ends(py));
+                Next::Exit(0)
+            }
+            (
+                ToForkServer::WorkerGone { .. }
+                | ToForkServer::CountChanged(_)
+                | ToForkServer::PreExec
+                | ToForkServer::ServiceEnds,
+                None,
+            ) => Next::WaitForOrder,
+            (ToForkServer::Evaluate(_) | ToForkServer::Configure(_), Some(_))
+            | (ToForkServer::Spawn(_), None) => {
                 return Err(PyRuntimeError::new_err(
                     "the master sent Configure twice, or Spawn before it",
                 ));
@@ -101,11 +145,86 @@ fn inherited_link() -> PyResult<Link> {
     Ok(Link::from_fd(fd))
 }
 
+/// Runs the configuration in Python.
+fn evaluate(
+    py: Python<'_>,
+    link: &Link,
+    order: &Evaluate,
+    configuration: &mut Option<Py<PyAny>>,
+) -> Next {
+    python_log::begin(py, &order.python_log);
+    let spare = rustix::io::fcntl_dupfd_cloexec(link, SPARE_LINK_FD).ok();
+    let evaluated = configuration::evaluate(py, order);
+    if is_link_lost(link, spare.as_ref()) {
+        give_up_without_link(&order.program, spare);
+    }
+    drop(spare);
+    let (answer, next) = match evaluated {
+        Ok((finished, evaluation)) => {
+            *configuration = Some(finished);
+            let evaluated = FromForkServer::Evaluated(Box::new(evaluation));
+            (evaluated, Next::WaitForOrder)
+        }
+        Err(failed) => (failed, Next::Exit(application::FAILED_TO_BOOT)),
+    };
+    match link.send(&answer, &[]) {
+        Ok(()) => next,
+        Err(error) if error.kind() == ErrorKind::InvalidInput => {
+            let too_long = FromForkServer::EvaluationFailed {
+                summary: format!("{}: the values of its settings are too long", order.program),
+                traceback: String::new(),
+            };
+            // If the master is gone, there is nowhere to report to.
+            let _ = link.send(&too_long, &[]);
+            Next::Exit(application::FAILED_TO_BOOT)
+        }
+        // The master is gone, and with it the reason to be here.
+        Err(_) => Next::Exit(0),
+    }
+}
+
+/// Whether the configuration has closed the link, or put something else in its place.
+fn is_link_lost(link: &Link, spare: Option<&OwnedFd>) -> bool {
+    let Ok(found) = rustix::fs::fstat(link) else {
+        return true;
+    };
+    let expected = spare.and_then(|spare| rustix::fs::fstat(spare).ok());
+    expected.is_some_and(|expected| expected.st_ino != found.st_ino)
+}
+
+/// Says why, as long as there is a way, and ends the process.
+fn give_up_without_link(program: &Program, spare: Option<OwnedFd>) -> ! {
+    let summary = format!(
+        "{program}: it has closed descriptor {FORK_SERVER_FD}, over which rgunicorn talks to its \
+         interpreter; it must not close descriptors that it has not opened (os.close, os.closerange)"
+    );
+    let failed = FromForkServer::EvaluationFailed {
+        summary: summary.clone(),
+        traceback: String::new(),
+    };
+    let is_sent = match spare {
+        Some(spare) if rustix::fs::fstat(&spare).is_ok() => {
+            Link::from_fd(spare).send(&failed, &[]).is_ok()
+        }
+        // Closed as well: it must not be closed again.
+        spare => {
+            std::mem::forget(spare);
+            false
+        }
+    };
+    if !is_sent {
+        eprintln!("{summary}");
+    }
+    // Nothing is dropped: descriptors that are closed already would be closed again.
+    std::process::exit(application::FAILED_TO_BOOT.into());
+}
+
 fn configure(
     py: Python<'_>,
     link: &Arc<Link>,
     site: Site,
     fds: Vec<OwnedFd>,
+    configuration: Option<Py<PyAny>>,
     server: &mut Option<ForkServer>,
 ) -> PyResult<Next> {
     let Some(scoreboard) = fds.into_iter().next() else {
@@ -116,14 +235,58 @@ fn configure(
     let scoreboard = Arc::new(Scoreboard::open(scoreboard)?);
     let listed = close_on_fork::list(&*scoreboard);
     process::set_title(&format!("rgunicorn: fork server [{}]", site.proc_name));
+    python_log::begin(py, &site.python_log);
+    if let Some(account) = &site.account {
+        if let Err(error) = change_to(account) {
+            let summary = format!("the fork server cannot give up root: {error}");
+            return Ok(refuse(link, application::failure(summary)));
+        }
+    }
+    if let Some(umask) = site.umask {
+        rustix::process::umask(Mode::from_bits_truncate(umask));
+    }
+    if let Some(surroundings) = &site.surroundings {
+        if let Err(error) = configuration::go_to(py, surroundings) {
+            return Ok(refuse(link, application::explain(py, &error)));
+        }
+    }
     application::prepare(py, &site)?;
     if matches!(site.worker_class, WorkerClass::Gthread { .. }) {
         process::prepare_exit(py)?;
     }
+    let reporter = Reporter::new(Arc::clone(link), site.loglevel, Sender::ForkServer);
+    if let Some(config) = &site.log_config {
+        let configured =
+            python_log::configure(py, config, configuration.as_ref(), reporter.clone());
+        if let Err(failure) = configured {
+            return Ok(refuse(link, failure));
+        }
+    }
+    let hooks = match (configuration, &site.hooks) {
+        (Some(configuration), Some(told)) => {
+            match Hooks::new(configuration.bind(py), told, reporter.clone()) {
+                Ok(hooks) => Some((hooks, told.moment)),
+                Err(failure) => return Ok(refuse(link, failure)),
+            }
+        }
+        _ => None,
+    };
+    if let Some((hooks, moment)) = &hooks {
+        if let Err(failure) = hooks.generation_begins(py, *moment) {
+            return Ok(refuse(link, failure));
+        }
+    }
     let mut app = None;
     if site.preload {
+        // Those of the configuration are not the application's.
+        let threads_before = count_threads(py)?;
         match application::load(py, &site) {
-            Ok(loaded) => app = Some(loaded),
+            Ok(loaded) => {
+                if let Some((hooks, _)) = &hooks {
+                    hooks.application_is_loaded(py, &loaded);
+                }
+                app = Some(loaded);
+            }
             Err(failure) => return Ok(refuse(link, failure)),
         }
         // What is loaded now is never garbage: keep the collector from writing
@@ -131,22 +294,36 @@ fn configure(
         let gc = py.import("gc")?;
         gc.call_method0("collect")?;
         gc.call_method0("freeze")?;
-        warn_of_threads(
-            py,
-            &Reporter::new(Arc::clone(link), site.loglevel, Sender::ForkServer),
-        )?;
+        warn_of_threads(py, threads_before, &reporter)?;
+    }
+    if let Some((hooks, moment)) = &hooks {
+        if let Err(failure) = hooks.generation_is_ready(py, *moment) {
+            return Ok(refuse(link, failure));
+        }
     }
     *server = Some(ForkServer {
         site: Arc::new(site),
         _listed: listed,
         scoreboard,
         app,
+        hooks: hooks.map(|(hooks, _)| hooks),
     });
     Ok(match link.send(&FromForkServer::Ready, &[]) {
         Ok(()) => Next::WaitForOrder,
         // The master is gone, and with it the reason to be here.
         Err(_) => Next::Exit(0),
     })
+}
+
+/// Gives root up for good.
+fn change_to(account: &AccountIds) -> nix::Result<()> {
+    let others: Vec<_> = account.others.iter().copied().map(Gid::from_raw).collect();
+    nix::unistd::setgroups(&others)?;
+    nix::unistd::setgid(Gid::from_raw(account.group))?;
+    nix::unistd::setuid(Uid::from_raw(account.user))?;
+    // The kernel has forgotten these.
+    nix::sys::prctl::set_dumpable(true)?;
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
 }
 
 fn refuse(link: &Link, failure: LoadFailure) -> Next {
@@ -158,23 +335,32 @@ fn refuse(link: &Link, failure: LoadFailure) -> Next {
 
 /// A thread does not survive a fork: an application that starts one while it
 /// is loaded will miss it in the workers.
-fn warn_of_threads(py: Python<'_>, reporter: &Reporter) -> PyResult<()> {
-    let count: usize = py
-        .import("threading")?
-        .call_method0("active_count")?
-        .extract()?;
-    if count > 1 {
+fn warn_of_threads(py: Python<'_>, before: usize, reporter: &Reporter) -> PyResult<()> {
+    let count = count_threads(py)?.saturating_sub(before);
+    if count > 0 {
         let text = format!(
-            "The preloaded application started {} threads; they do not exist in the workers. \
-             Start them later, or set preload = false",
-            count - 1
+            "The preloaded application started {count} threads; they do not exist in the workers. \
+             Start them later, or set preload = false"
         );
         reporter.log(Level::Warning, text);
     }
     Ok(())
 }
 
+fn count_threads(py: Python<'_>) -> PyResult<usize> {
+    py.import("threading")?
+        .call_method0("active_count")?
+        .extract()
+}
+
 impl ForkServer {
+    /// Tells the hooks, if there are any.
+    fn tell(&self, what: impl FnOnce(&Hooks)) {
+        if let Some(hooks) = &self.hooks {
+            what(hooks);
+        }
+    }
+
     /// Forks a worker. Returns in the fork server and in the worker.
     fn spawn(
         &self,
@@ -191,6 +377,9 @@ impl ForkServer {
         };
         let group = spawn.has_group.then(|| fds.next()).flatten();
         let os = py.import("os")?;
+        if let Some(hooks) = &self.hooks {
+            hooks.worker_is_forked(py, spawn.worker);
+        }
         let forking = ForkingWorker::begin();
         let blocked = BlockedSignals::begin()?;
         // Twice, and the intermediate process exits at once: the worker becomes
@@ -223,11 +412,12 @@ impl ForkServer {
                 leave(py, 1)?;
             }
         }
-        if let Some(group) = group {
-            // Before it takes memory for the application, which stays counted where it was
-            // taken. If this fails, the worker is counted with the fork server.
-            let _ = rustix::io::write(&group, b"0");
-        }
+        // Before it takes memory for the application, which stays counted where it was taken.
+        let group = match group.map(|procs| rustix::io::write(&procs, b"0")) {
+            Some(Ok(_)) => Group::Own,
+            Some(Err(error)) => Group::NotMoved(error),
+            None => Group::Shared,
+        };
         if let Some(stdout) = fds.next() {
             rustix::stdio::dup2_stdout(&stdout).map_err(std::io::Error::from)?;
         }
@@ -242,7 +432,9 @@ impl ForkServer {
             site: Arc::clone(&self.site),
             scoreboard: Arc::clone(&self.scoreboard),
             link: Arc::new(Link::from_fd(worker_link)),
+            group,
             app: self.app.as_ref().map(|app| app.clone_ref(py)),
+            hooks: self.hooks.as_ref().map(|hooks| hooks.clone_ref(py)),
             blocked,
         }))
     }

@@ -65,6 +65,8 @@ pub struct Gthread {
     request_timeout: Option<Duration>,
     /// Since when requests wait and no thread has finished or taken one.
     stalled_since: Option<Instant>,
+    /// Requests have waited since a thread was free, or made progress.
+    has_waited: bool,
     /// Threads were woken for requests and have not come for them.
     is_gil_kept: bool,
     /// It sends a heartbeat at least this often.
@@ -136,6 +138,7 @@ impl Gthread {
             report_limit: [timeout, request_timeout].into_iter().flatten().min(),
             request_timeout,
             stalled_since: None,
+            has_waited: false,
             is_gil_kept: false,
             heartbeat_interval: Duration::from_millis(site.beat_ms.max(10)),
         })
@@ -163,9 +166,11 @@ impl Gthread {
     fn start_threads(&mut self, py: Python<'_>) -> PyResult<()> {
         let threading = py.import("threading")?;
         for index in 0..self.thread_count {
+            let wsgi = self.wsgi.for_thread(py, &self.site)?;
+            self.pool.set_taken(index, wsgi.taken());
             let thread = PoolThread::new(
                 index,
-                self.wsgi.for_thread(py, &self.site)?,
+                wsgi,
                 &self.pool,
                 &self.serving,
                 &self.lending,
@@ -385,9 +390,8 @@ impl Gthread {
         // While all threads stay in the same requests, or none takes those that wait for one
         // (another keeps the GIL), nothing says that the worker is of any use: if that lasts
         // for `timeout`, the master replaces it.
-        let is_waiting_for_requests =
-            activity.free > 0 && activity.queued == 0 && !self.is_gil_kept;
-        if is_waiting_for_requests || progress.has_finished || progress.has_looked {
+        let is_of_use = activity.is_of_use(self.has_waited) && !self.is_gil_kept;
+        if is_of_use || progress.has_finished || progress.has_looked {
             serving.beat(now_ms);
         }
         Ok(activity)
@@ -396,9 +400,12 @@ impl Gthread {
     /// Notes since when requests wait and no thread has finished or taken one.
     fn note_stall(&mut self, activity: Activity, ready: usize, progress: Progress) {
         let waits = activity.queued + ready > 0;
-        if progress.has_finished || progress.has_looked || !waits {
+        let progresses = progress.has_finished || progress.has_looked;
+        if progresses || !waits {
             self.stalled_since = None;
         }
+        // Also if those that wait give up.
+        self.has_waited = (self.has_waited || waits) && !progresses && activity.free == 0;
         if waits {
             self.stalled_since.get_or_insert_with(Instant::now);
         }

@@ -14,13 +14,19 @@
 
 mod abort;
 mod application;
+mod configuration;
+mod current_request;
 mod fork_server;
 mod forking;
 mod garbage;
 mod gthread;
+mod hooks;
 mod in_line;
+mod local_time;
 mod pool_thread;
 mod process;
+mod python_log;
+mod reloading;
 mod retire_flag;
 mod signals;
 mod stacks;
@@ -41,6 +47,8 @@ mod _worker {
     #[pymodule_export]
     use super::main;
     #[pymodule_export]
+    use crate::current_request::{output_mark, request_id};
+    #[pymodule_export]
     use crate::wsgi::FileWrapper;
 
     #[pymodule_init]
@@ -52,5 +60,7 @@ mod _worker {
 /// Runs a fork server and, in its children, the workers. Returns the process's exit status.
 #[pyfunction]
 fn main(py: Python<'_>) -> PyResult<u8> {
-    fork_server::run(py)
+    let status = fork_server::run(py);
+    signals::ignore_to_the_end(py);
+    status
 }

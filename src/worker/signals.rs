@@ -16,14 +16,20 @@ use pyo3::types::PyDict;
 use rgunicorn_engine::close_on_fork;
 use rgunicorn_serving::SignalWatch;
 use rustix::pipe::PipeFlags;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering::Relaxed};
 
 /// Signals that are for the master, and reach its children only when somebody
 /// signals the whole group or unit (`systemctl kill -s HUP`, Ctrl-C in a terminal).
-const FOR_THE_MASTER: [&str; 6] = [
-    "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGTTIN", "SIGTTOU",
+const FOR_THE_MASTER: [Signal; 6] = [
+    Signal::SIGHUP,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGWINCH,
+    Signal::SIGTTIN,
+    Signal::SIGTTOU,
 ];
 
 /// Signals by which a worker exits.
@@ -83,11 +89,56 @@ impl Handler {
 pub fn ignore_in_fork_server(py: Python<'_>) -> PyResult<()> {
     let signal = py.import("_signal")?;
     let ignore = Bound::new(py, Handler(Reaction::Ignore))?;
-    for name in FOR_THE_MASTER.iter().chain(&["SIGINT", "SIGQUIT"]) {
-        signal.call_method1("signal", (signal.getattr(*name)?, &ignore))?;
+    let for_workers = [Signal::SIGINT, Signal::SIGQUIT];
+    for ignored in FOR_THE_MASTER.into_iter().chain(for_workers) {
+        signal.call_method1("signal", (ignored as i32, &ignore))?;
     }
     note_handlers(py)?;
+    keep_from_nesting();
     dump_stacks_when_dying(py)
+}
+
+/// Lets none of our handlers interrupt another one. Python has them run on the stack that
+/// `faulthandler` makes for a crash: that has no room for many at once, and what lies behind
+/// it is the heap.
+#[expect(
+    unsafe_code,
+    reason = "nix cannot tell the action of a signal without changing it"
+)]
+fn keep_from_nesting() {
+    let handled: Vec<_> = FOR_THE_MASTER.into_iter().chain(EXIT_SIGNALS).collect();
+    for signal in &handled {
+        let mut action = MaybeUninit::<libc::sigaction>::uninit();
+        // SAFETY: the kernel fills the action in if it says so, and the same one is set again
+        // with more signals in its mask, which is a set that the kernel has filled in, too.
+        unsafe {
+            if libc::sigaction(*signal as i32, std::ptr::null(), action.as_mut_ptr()) == 0 {
+                let mut action = action.assume_init();
+                for other in &handled {
+                    libc::sigaddset(&raw mut action.sa_mask, *other as i32);
+                }
+                // The number is one of a signal that can be handled.
+                libc::sigaction(*signal as i32, &raw const action, std::ptr::null_mut());
+            }
+        }
+    }
+}
+
+/// Python removes its handlers before it ends, and with theirs what is meant for the master
+/// would kill the process in its last moment. What has no handler stays ignored.
+pub fn ignore_to_the_end(py: Python<'_>) {
+    let ignore = |number: i32| {
+        let signal = py.import("_signal")?;
+        let handler = signal.call_method1("getsignal", (number,))?;
+        if handler.is_exact_instance_of::<Handler>() {
+            signal.call_method1("signal", (number, signal.getattr("SIG_IGN")?))?;
+        }
+        Ok::<(), PyErr>(())
+    };
+    for signal in FOR_THE_MASTER {
+        // It ends: what cannot be ignored may kill it.
+        let _ = ignore(signal as i32);
+    }
 }
 
 /// A crash, and the ABRT that the master sends to a stuck worker, leave all
@@ -159,6 +210,7 @@ pub fn block_exit_signals() -> nix::Result<SigSet> {
 #[derive(Debug)]
 pub struct Signals {
     retire: Arc<AtomicBool>,
+    reopen: Arc<AtomicBool>,
     quit: Arc<AtomicBool>,
     leaving: Arc<AtomicBool>,
     /// The process's for good: Python writes to the other end until it is gone.
@@ -166,7 +218,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Installs a worker's handlers: TERM finishes, INT and QUIT exit at once
+    /// Installs a worker's handlers: USR1 opens log files anew, TERM finishes, INT and QUIT exit at once
     /// (also from the middle of the application's Python code).
     pub fn install(py: Python<'_>) -> PyResult<Self> {
         let signal = py.import("_signal")?;
@@ -184,6 +236,9 @@ impl Signals {
         WAKEUP_FD.store(writer.as_raw_fd(), Relaxed);
 
         let retire = Arc::<AtomicBool>::default();
+        let reopen = Arc::<AtomicBool>::default();
+        let on_usr1 = Handler(Reaction::Note(Arc::clone(&reopen)));
+        signal.call_method1("signal", (Signal::SIGUSR1 as i32, on_usr1))?;
         let quit = Arc::<AtomicBool>::default();
         let leaving = Arc::<AtomicBool>::default();
         let on_term = Handler(Reaction::Note(Arc::clone(&retire)));
@@ -196,9 +251,11 @@ impl Signals {
             signal.call_method1("signal", (exit_signal as i32, on_quit))?;
         }
         note_handlers(py)?;
+        keep_from_nesting();
         dump_stacks_when_dying(py)?;
         Ok(Self {
             retire,
+            reopen,
             quit,
             leaving,
             wake,
@@ -210,15 +267,30 @@ impl Signals {
         self.quit.load(Relaxed)
     }
 
+    /// The same, when this is gone.
+    pub fn when_quit(&self) -> Quit {
+        Quit(Arc::clone(&self.quit))
+    }
+
     /// What can be known of signals in any thread.
     pub fn watch(&self) -> SignalWatch {
-        SignalWatch::new(Arc::clone(&self.retire), self.wake, dump_stacks)
+        let (retire, reopen) = (Arc::clone(&self.retire), Arc::clone(&self.reopen));
+        SignalWatch::new(retire, reopen, self.wake, dump_stacks)
     }
 }
 
 impl Drop for Signals {
     fn drop(&mut self) {
         self.leaving.store(true, Relaxed);
+    }
+}
+
+/// Whether INT or QUIT came.
+pub struct Quit(Arc<AtomicBool>);
+
+impl Quit {
+    pub fn came(&self) -> bool {
+        self.0.load(Relaxed)
     }
 }
 

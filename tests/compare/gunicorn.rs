@@ -12,6 +12,7 @@ use crate::harness::{
 };
 use nix::sys::signal::Signal;
 use std::{
+    env,
     fs::File,
     net::{Ipv4Addr, SocketAddr},
     process::{Child, Command, Stdio},
@@ -28,9 +29,16 @@ pub struct Gunicorn {
 impl Gunicorn {
     /// Starts it for an application of `tests/apps/sites`.
     pub fn serving(app: &str, folder: Folder) -> Self {
+        Self::with_arguments(app, folder, &[])
+    }
+
+    /// Starts it for an application of `tests/apps` or `tests/apps/sites`.
+    pub fn with_arguments(app: &str, folder: Folder, arguments: &[&str]) -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let mut command = Command::new(venv().join("bin/gunicorn"));
         isolate(&mut command, folder.path());
+        let python_path =
+            env::join_paths([source("tests/apps/sites"), source("tests/apps")]).unwrap();
         let log = File::create(folder.join("stderr")).unwrap();
         let child = command
             .args([
@@ -39,9 +47,10 @@ impl Gunicorn {
                 "gthread",
                 "--bind",
                 &address.to_string(),
-                app,
             ])
-            .env("PYTHONPATH", source("tests/apps/sites"))
+            .args(arguments)
+            .arg(app)
+            .env("PYTHONPATH", python_path)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

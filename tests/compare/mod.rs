@@ -1,11 +1,15 @@
 //! Real applications from `PyPI`, nearly always beside Gunicorn: their answers
 //! are the same.
 
+mod access_log;
+mod configurations;
 mod django;
 mod flask;
 mod gunicorn;
 mod httpbin;
 mod pair;
+mod requests;
+mod settings;
 
 use crate::harness::files::source;
 use std::{

@@ -8,7 +8,7 @@
 //! What stands between two bytes 0xff is there 100 times: limits of many thousand bytes
 //! are in the reach of short inputs, which are mutated and run much faster than long ones.
 
-use rgunicorn_http::Limits;
+use rgunicorn_http::{Limits, Permit};
 
 #[path = "../../src/http/tests/reader.rs"]
 pub mod reader;
@@ -23,18 +23,21 @@ const LIMITS: [Limits; 6] = [
         fields: 100,
         field_size: 8190,
         body: 1 << 30,
+        permit: Permit::NOTHING,
     },
     Limits {
         line: 24,
         fields: 2,
         field_size: 16,
         body: 20,
+        permit: Permit::NOTHING,
     },
     Limits {
         line: 64,
         fields: 4,
         field_size: 40,
         body: 200,
+        permit: Permit::NOTHING,
     },
     // More fields than the parser has room for on its stack.
     Limits {
@@ -42,20 +45,36 @@ const LIMITS: [Limits; 6] = [
         fields: 200,
         field_size: 8190,
         body: 1 << 30,
+        permit: Permit::NOTHING,
     },
     Limits {
         line: 0,
         fields: 0,
         field_size: 0,
         body: 0,
+        permit: Permit::NOTHING,
     },
     Limits {
         line: usize::MAX,
         fields: usize::MAX,
         field_size: usize::MAX,
         body: u64::MAX,
+        permit: Permit::NOTHING,
     },
 ];
+
+/// What is permitted besides, also by the first byte: with the digits `0` to `5`, nothing.
+fn permit(first: u8) -> Permit {
+    let switches = (first / 6) ^ (b'0' / 6);
+    let is_set = |number: u8| (switches >> number) & 1 == 1;
+    Permit {
+        folded_fields: is_set(0),
+        blanks_before_colon: is_set(1),
+        any_method: is_set(2),
+        any_version: is_set(3),
+        upper_case_method: is_set(4),
+    }
+}
 
 /// Stands before and after bytes that are repeated.
 const REPEAT: u8 = 0xff;
@@ -91,7 +110,10 @@ impl Input {
             bytes.extend_from_slice(&part.repeat(times.min(fitting)));
         }
         Some(Self {
-            limits: LIMITS[usize::from(*limits) % LIMITS.len()],
+            limits: Limits {
+                permit: permit(*limits),
+                ..LIMITS[usize::from(*limits) % LIMITS.len()]
+            },
             sizes: [*a, *b, *c],
             bytes,
         })

@@ -28,6 +28,12 @@ impl Haproxy {
     /// Starts it, with the servers in the places of those in the example.
     #[track_caller]
     pub fn start(servers: [&Address; 2]) -> Self {
+        Self::with(servers, "")
+    }
+
+    /// The same, with more words behind `default-server`.
+    #[track_caller]
+    pub fn with(servers: [&Address; 2], words: &str) -> Self {
         let folder = Folder::new();
         let [port, stats_port] = [free_port(), free_port()];
         let [one, two] = servers.map(example::port_of);
@@ -38,7 +44,7 @@ impl Haproxy {
                 ("192.0.2.11:8000", &one),
                 ("192.0.2.12:8000", &two),
                 // Only so that the test does not take so long.
-                ("inter 1s", "inter 200ms"),
+                ("inter 1s", &format!("{words} inter 200ms")),
             ],
         );
         let stats = format!("bind 127.0.0.1:{stats_port}\n    stats enable\n    stats uri /");

@@ -23,7 +23,6 @@ impl Nginx {
     /// Starts it, with the servers in the places of those in the example.
     #[track_caller]
     pub fn start(servers: [&Address; 2]) -> Self {
-        let folder = Folder::new();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let [one, two] = servers.map(example::port_of);
         let sites = example::with(
@@ -34,6 +33,29 @@ impl Nginx {
                 ("192.0.2.12:8000", &two),
             ],
         );
+        Self::serve(address, &sites)
+    }
+
+    /// Starts it for a server with websockets on a unix socket.
+    #[track_caller]
+    pub fn with_websockets(server: &Address) -> Self {
+        let Address::Unix(path) = server else {
+            panic!("the example has a unix socket");
+        };
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let sites = example::with(
+            "nginx-websockets.conf",
+            &[
+                ("listen 80;", &format!("listen {address};")),
+                ("/run/rgunicorn/shop.sock", path.to_str().unwrap()),
+            ],
+        );
+        Self::serve(address, &sites)
+    }
+
+    #[track_caller]
+    fn serve(address: SocketAddr, sites: &str) -> Self {
+        let folder = Folder::new();
         // Root's nginx would take the account www-data, which may be missing.
         let is_root = rustix::process::geteuid().is_root();
         let user = if is_root { "user root root;" } else { "" };

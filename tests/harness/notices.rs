@@ -1,6 +1,8 @@
 //! The service manager's end of the notify protocol.
 
 use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
     os::unix::net::UnixDatagram,
     path::Path,
     sync::{Arc, Mutex},
@@ -16,6 +18,8 @@ impl Notices {
     pub fn at(path: &Path) -> Self {
         let notices = Self::default();
         let socket = UnixDatagram::bind(path).unwrap();
+        // As systemd's: a service of any account can reach it.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
         let received = notices.clone();
         thread::spawn(move || {
             let mut buffer = [0; 16384];

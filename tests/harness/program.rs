@@ -30,12 +30,14 @@ const UNWANTED: &[&str] = &[
     "JOURNAL_STREAM",
     "INVOCATION_ID",
     "RUNTIME_DIRECTORY",
+    "XDG_RUNTIME_DIR",
     "CREDENTIALS_DIRECTORY",
     "GUNICORN_CMD_ARGS",
     "RGUNICORN_CMD_ARGS",
     "WEB_CONCURRENCY",
     "PORT",
     "SCRIPT_NAME",
+    "SENDFILE",
     "FORWARDED_ALLOW_IPS",
     "PYTHONPATH",
     "PYTHONHOME",
@@ -105,8 +107,14 @@ impl Program {
     /// Runs as the user `nobody`, from a copy that `nobody` can reach, with the
     /// worker folder beside it.
     #[must_use]
-    pub fn unprivileged(mut self) -> Self {
+    pub fn unprivileged(self) -> Self {
         const NOBODY: u32 = 65534;
+        self.unprivileged_as(NOBODY)
+    }
+
+    /// The same as the user and group with this number.
+    #[must_use]
+    pub fn unprivileged_as(mut self, account: u32) -> Self {
         let copy = self.folder.join("program");
         fs::copy(&self.path, &copy).unwrap();
         copy_folder(
@@ -117,8 +125,8 @@ impl Program {
         isolate(&mut command, self.folder.path());
         command
             .args(self.command.get_args())
-            .uid(NOBODY)
-            .gid(NOBODY);
+            .uid(account)
+            .gid(account);
         self.command = command;
         self
     }

@@ -108,6 +108,13 @@ impl Server {
         self
     }
 
+    /// The server was told elsewhere to bind this unix socket.
+    #[must_use]
+    pub fn bound_to_path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.setup.listening = Listening::Bound(Address::Unix(path.into()));
+        self
+    }
+
     /// The sockets are passed, and no variable announces them.
     #[must_use]
     pub fn without_listen_variables(mut self) -> Self {

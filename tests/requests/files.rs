@@ -8,7 +8,9 @@ use std::{
 
 pub struct Case {
     pub path: PathBuf,
-    /// Keys and values, in the file's order.
+    /// The settings that are on.
+    pub settings: Vec<String>,
+    /// Other keys and values, in the file's order.
     pub expected: Vec<(String, String)>,
     /// The bytes a client sends.
     pub bytes: Vec<u8>,
@@ -39,7 +41,7 @@ pub fn cases(folder: &str) -> Vec<Case> {
 fn case(path: PathBuf) -> Case {
     let text = fs::read_to_string(&path).unwrap();
     let (head, request) = text.split_once("\n---\n").expect("a line of dashes");
-    let expected = head
+    let (settings, expected): (Vec<_>, Vec<_>) = head
         .lines()
         .filter(|line| !line.starts_with('#'))
         .map(|line| {
@@ -48,10 +50,12 @@ fn case(path: PathBuf) -> Case {
                 .unwrap_or_else(|| panic!("{}: no key in {line:?}", path.display()));
             (key.to_owned(), value.trim_start().to_owned())
         })
-        .collect();
+        .partition(|(key, _)| key == "with");
+    let settings = settings.into_iter().map(|(_, setting)| setting).collect();
     let bytes = unescaped(&request.replace('\n', ""));
     Case {
         path,
+        settings,
         expected,
         bytes,
     }

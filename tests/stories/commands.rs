@@ -1,7 +1,7 @@
 //! The command lines: help, version, and `rgunicornctl`.
 
 use super::shop::shop;
-use crate::harness::{Program, Server, program::RGUNICORNCTL};
+use crate::harness::{Program, Running, Server, files::Folder, program::RGUNICORNCTL};
 
 #[test]
 fn help_names_the_flags_that_gunicorn_users_know() {
@@ -108,10 +108,61 @@ fn a_command_without_a_server_says_how_to_name_one() {
     assert_eq!(outcome.status, 64, "{outcome:?}");
     assert_eq!(
         outcome.stderr,
-        "rgunicornctl: no server given: for rgunicorn@NAME.service type `rgunicornctl --instance NAME \
-         status`; a server in a terminal has to be started with `rgunicorn --control-socket PATH`, \
-         then type `rgunicornctl --socket PATH status`\n"
+        "rgunicornctl: no server given, and none of yours runs in a terminal where XDG_RUNTIME_DIR is \
+         set: for rgunicorn@NAME.service type `rgunicornctl --instance NAME status`; without \
+         XDG_RUNTIME_DIR, start the server with `rgunicorn --control-socket PATH`, then type \
+         `rgunicornctl --socket PATH status`\n"
     );
+}
+
+/// A server as in a terminal of a user who has this runtime directory.
+fn in_a_terminal(runtime: &str) -> Running {
+    Server::typed("hello:app")
+        .env("RUNTIME_DIRECTORY", "")
+        .env("XDG_RUNTIME_DIR", runtime)
+        .start()
+}
+
+#[test]
+fn servers_in_terminals_are_found_without_a_word() {
+    let runtime = Folder::new();
+    let at = runtime.path().to_str().unwrap();
+    let status = |words: &[&str]| {
+        let mut words = words.to_vec();
+        words.push("status");
+        Program::new(RGUNICORNCTL, &words)
+            .env("XDG_RUNTIME_DIR", at)
+            .run()
+    };
+    let one = in_a_terminal(at);
+
+    let outcome = status(&[]);
+
+    assert!(outcome.stdout.starts_with("generation 1: "), "{outcome:?}");
+    let two = in_a_terminal(at);
+    let outcome = status(&[]);
+    assert_eq!(outcome.status, 64, "{outcome:?}");
+    let pid = two.pid().to_string();
+    assert!(
+        outcome.stderr.contains(&format!("--instance {pid} status")),
+        "{outcome:?}"
+    );
+    let outcome = status(&["--user", "--instance", &pid]);
+    assert!(outcome.stdout.starts_with("generation 1: "), "{outcome:?}");
+    // They leave nothing behind.
+    assert_eq!(two.stop(), 0);
+    let outcome = status(&[]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert_eq!(one.stop(), 0);
+    let left = std::fs::read_dir(runtime.join("rgunicorn")).unwrap();
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn a_server_that_cannot_have_a_control_socket_serves_without() {
+    let server = in_a_terminal("/proc/nowhere");
+
+    assert_eq!(server.get("/").status, 200);
 }
 
 #[test]

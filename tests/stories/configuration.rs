@@ -113,6 +113,69 @@ fn the_sync_worker_with_one_thread_is_accepted_as_typed_for_gunicorn() {
 }
 
 #[test]
+fn what_is_harmless_of_gunicorns_settings_is_accepted_and_said() {
+    let server = Server::typed("hello:app")
+        .file(
+            "more.toml",
+            "http_parser = \"fast\"\nstatsd_host = \"\"\nraw_env = [\"A=1\"]\n",
+        )
+        .env(
+            "GUNICORN_CMD_ARGS",
+            "-c more.toml --ssl-version 2 --log-file -",
+        )
+        .argument("--max-requests")
+        .argument("0")
+        .argument("--log-file=-")
+        .argument("--dirty-workers=0")
+        .argument("--worker-tmp-dir")
+        .argument("/dev/shm")
+        .argument("--thread=1")
+        .binding_a_port()
+        .start();
+
+    assert_eq!(server.get("/").status, 200);
+    for line in [
+        "http_parser has no effect here (more.toml:1:1): there is one parser",
+        "ssl_version has no effect here (--ssl-version in $GUNICORN_CMD_ARGS)",
+        "worker_tmp_dir has no effect here (--worker-tmp-dir on the command line): heartbeats are",
+    ] {
+        assert_eq!(server.log_count(line), 1, "{line}");
+    }
+    assert_eq!(server.log_count("has no effect here"), 3);
+    server.reload();
+    assert_eq!(server.log_count("has no effect here"), 3);
+}
+
+#[test]
+fn everything_that_cannot_be_used_of_a_command_line_is_reported_at_once() {
+    let words = "--keyfile k --certfile c --statsd-host localhost -w 0 --paste x hello:app";
+    let words: Vec<&str> = words.split(' ').collect();
+
+    let outcome = Program::rgunicorn(&words).run();
+
+    assert_eq!(outcome.status, BAD_USAGE, "{outcome:?}");
+    let lines: Vec<&str> = outcome.stderr.lines().collect();
+    assert_eq!(lines.len(), 5, "{outcome:?}");
+    for name in [
+        "--keyfile",
+        "--certfile",
+        "--statsd-host",
+        "--workers",
+        "--paste",
+    ] {
+        assert!(
+            lines.iter().any(|line| line.contains(name)),
+            "{name}: {outcome:?}"
+        );
+    }
+    assert!(
+        outcome
+            .stderr
+            .contains("--keyfile is not supported; let a proxy in front terminate TLS")
+    );
+}
+
+#[test]
 fn a_syntax_error_is_refused_at_its_place() {
     let outcome = started_with("app = \"hello:app\"\n\nworkers 4\n");
 
@@ -304,7 +367,7 @@ workers = 0
 bind = [\":80\", \":x\", 7]
 chdir = \"/nowhere\"
 python = \"/missing/python\"
-secure_scheme_headers = { X-FORWARDED-PROTO = \"https\" }
+dirty_workers = { a = \"b\" }
 
 [logconfig_dict]
 version = 1
@@ -322,7 +385,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("3:22", "bind: must be"),
     ("4:9", "chdir: cannot enter \"/nowhere\": No such file"),
     ("5:10", "python: cannot run \"/missing/python\""),
-    ("6:1", "Gunicorn's setting \"secure_scheme_headers\""),
+    ("6:1", "Gunicorn's setting \"dirty_workers\""),
     ("8:2", "Gunicorn's setting \"logconfig_dict\""),
     ("12:5", "env: the value of A must be a string"),
     ("13:1", "env: timeout is a setting"),
@@ -476,35 +539,31 @@ fn a_file_that_is_not_regular_or_too_large_is_refused_at_once() {
 }
 
 #[test]
-fn an_account_that_only_units_can_give_is_refused_with_what_to_do() {
-    let file = "app = \"hello:app\"\nuser = \"nobody\"\n";
+fn an_account_that_only_root_can_give_is_refused_with_what_to_do() {
+    let file = "app = \"hello:app\"\nuser = \"daemon\"\n";
     let outcome = Program::rgunicorn(&["--config", "shop.toml"])
         .file("shop.toml", file)
+        .unprivileged()
         .run();
     assert_names(
         complaint(&outcome, BAD_CONFIG),
         &[
             "shop.toml:2:8: user: ",
-            "\"nobody\"",
-            "start rgunicorn@NAME",
+            "\"daemon\"",
+            "start rgunicorn as root",
         ],
     );
 
     // It only has to be looked at in the account that it is for.
     let outcome = Program::rgunicorn(&["--config", "shop.toml", "--print-config"])
         .file("shop.toml", file)
+        .unprivileged()
         .run();
     assert_eq!(outcome.status, 0, "{outcome:?}");
     assert!(
         outcome
             .stdout
-            .contains("user = \"nobody\"  # shop.toml:2:8")
-    );
-
-    let outcome = Program::rgunicorn(&["-u", "nobody", "hello:app"]).run();
-    assert_names(
-        complaint(&outcome, BAD_USAGE),
-        &["option -u ", "write `user` in /etc/rgunicorn/NAME.toml"],
+            .contains("user = \"daemon\"  # shop.toml:2:8")
     );
 }
 

@@ -15,6 +15,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
     process::{Child, Command, Stdio},
+    thread,
 };
 use yaml_rust2::{Yaml, YamlLoader};
 
@@ -126,6 +127,9 @@ impl Container {
 
 impl Drop for Container {
     fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("==== the log\n{}\n====", self.folder.read("log"));
+        }
         // With it ends all of the namespace. It may have ended by itself.
         let _ = self.unshare.kill();
         let _ = self.unshare.wait();

@@ -140,8 +140,8 @@ fn a_folder_that_cannot_be_written_to_does_not_fail_the_boot() {
     );
 }
 
-/// It has read `user = "root"`, and does nothing about it but to name `what` others can
-/// write to.
+/// It has read `user = "root"`, and does nothing about it but to keep the site from starting
+/// and to name `what` others can write to.
 #[track_caller]
 fn assert_distrusts(mut program: Program, what: &str) {
     let outcome = program.run();
@@ -153,7 +153,13 @@ fn assert_distrusts(mut program: Program, what: &str) {
         outcome.stderr.contains("can write to ") && outcome.stderr.lines().count() == 1,
         "{outcome:?}"
     );
-    assert!(!exists(&program, "units"));
+    // In no other account, either: that of the site is not known.
+    let service = program
+        .folder
+        .read("units/rgunicorn@shop.service.d/10-rgunicorn.conf");
+    assert!(!service.contains("User="), "{service}");
+    assert!(service.contains("\nStateDirectory=\n"), "{service}");
+    assert!(!exists(&program, "units/rgunicorn@shop.socket.d"));
 }
 
 #[test]
@@ -217,16 +223,28 @@ fn a_hundred_sites_take_no_time_that_a_boot_would_notice() {
 }
 
 #[test]
-fn pauses_between_restarts_grow_where_systemd_can_have_them() {
-    const DROP_IN: &str = "units/rgunicorn@.service.d/10-rgunicorn-restarts.conf";
+fn what_only_newer_versions_of_systemd_know_is_a_drop_in_for_all_sites() {
+    const FOLDER: &str = "units/rgunicorn@.service.d";
     let sites = [("shop.toml", "workers = 2"), ("blog.toml", "workers = 2")];
 
     let mut program = under_systemd("systemd 257 (257.9-1~deb13u1)", &sites);
     let outcome = program.run();
 
     assert_eq!((outcome.status, &*outcome.stderr), (0, ""));
-    let drop_in = program.folder.read(DROP_IN);
-    assert!(drop_in.contains("\n[Service]\nRestartSteps="), "{drop_in}");
+    let restarts = program
+        .folder
+        .read(&format!("{FOLDER}/10-rgunicorn-restarts.conf"));
+    assert!(
+        restarts.contains("\n[Service]\nRestartSteps="),
+        "{restarts}"
+    );
+    let subgroup = program
+        .folder
+        .read(&format!("{FOLDER}/10-rgunicorn-subgroup.conf"));
+    assert!(
+        subgroup.contains("\n[Service]\nDelegateSubgroup="),
+        "{subgroup}"
+    );
 
     // An older one would warn of it.
     let (program, outcome) = generated(&sites);

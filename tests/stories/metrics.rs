@@ -77,6 +77,37 @@ def app(environ, start_response):
 ";
 
 #[test]
+fn what_the_log_files_do_not_take_is_counted_and_not_forgotten_with_its_worker() {
+    let full = "/dev/full";
+    let server = start(
+        Server::running("hello:app")
+            .setting("accesslog", full)
+            .setting("errorlog", full)
+            .workers(1),
+    );
+    for _ in 0..3 {
+        assert_eq!(server.get("/").status, 200);
+    }
+
+    let lost = |metrics: &Metrics| is(metrics, "access_log_records_dropped_total", 3.0);
+    server.wait_until("the records are counted", || lost(&Metrics::of(&server)));
+    server.set("accesslog", "access.log");
+    server.set("errorlog", "error.log");
+    server.reload();
+    server.wait_until("the old worker has left", || {
+        is(
+            &Metrics::of(&server),
+            "worker_exits_total{cause=retired}",
+            1.0,
+        )
+    });
+
+    let after = Metrics::of(&server);
+    assert!(lost(&after), "{:?}", after.0);
+    assert!(after.value("error_log_records_missing_total") > 0.0);
+}
+
+#[test]
 fn the_counters_are_those_of_what_happened_and_survive_reloads() {
     let server = start(Server::running("shop:app").workers(2).file("shop.py", SHOP));
     let before = server.wait_for_workers(2);
@@ -100,6 +131,8 @@ fn the_counters_are_those_of_what_happened_and_survive_reloads() {
         ("worker_exits_total{cause=died}", 0.0),
         ("last_reload_successful", 1.0),
         ("log_records_dropped_total", 0.0),
+        ("access_log_records_dropped_total", 0.0),
+        ("error_log_records_missing_total", 0.0),
         ("oldest_request_seconds", 0.0),
     ] {
         assert!(is(&first, sample, value), "{sample}: {:?}", first.0);

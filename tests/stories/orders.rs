@@ -1,13 +1,13 @@
 //! How many workers run, and the signals that change that or are sent to a single
 //! process.
 
-use super::deaths::MACHINE;
+use super::{deaths::MACHINE, signals::TO_OTHERS};
 use crate::harness::{
-    Server,
+    Server, let_pass,
     processes::{self, pid_in},
 };
 use nix::sys::signal::Signal;
-use std::sync::PoisonError;
+use std::{sync::PoisonError, time::Duration};
 
 #[test]
 fn as_many_workers_are_started_as_are_configured() {
@@ -122,6 +122,31 @@ fn signals_for_the_master_do_not_hurt_a_fork_server() {
 
     server.wait_for_workers(2);
     assert_eq!(server.other_pids(), before);
+}
+
+/// Many at once leave no room on the stack that a crash has for its report.
+#[test]
+fn bursts_of_signals_for_the_master_do_not_hurt_workers_and_fork_servers() {
+    let server = Server::running("hello:app").workers(2).start();
+    server.wait_for_workers(2);
+
+    for _ in 0..300 {
+        for child in server.children() {
+            for signal in TO_OTHERS {
+                processes::signal(child, signal);
+            }
+        }
+        let_pass(Duration::from_millis(1));
+    }
+    assert_eq!(server.get("/").status, 200);
+    // What was damaged shows when it is freed.
+    server.reload();
+    assert_eq!(server.get("/").status, 200);
+    assert_eq!(server.stop(), 0);
+
+    for text in ["Fatal Python error", "killed by", "free()", "double free"] {
+        assert_eq!(server.log_count(text), 0, "{text}");
+    }
 }
 
 #[test]

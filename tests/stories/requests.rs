@@ -1,9 +1,10 @@
 //! Requests: which are read and how, and which are refused.
 
 use crate::harness::{Running, Server};
+use std::collections::BTreeMap;
 
 #[path = "../requests/files.rs"]
-mod files;
+pub(super) mod files;
 
 fn echoing() -> Running {
     Server::running("bodies:app").workers(1).start()
@@ -152,29 +153,66 @@ fn a_client_may_send_its_body_without_waiting_for_100_continue() {
 
 #[test]
 fn every_malformed_request_is_refused_as_its_file_says() {
-    let server = echoing();
-
-    for case in files::cases("invalid") {
-        let (_, status) = case
-            .expected
-            .iter()
-            .find(|(key, _)| key == "status")
-            .unwrap();
-        println!("{}", case.path.display());
-        assert_refused(&server, &case.bytes, status.parse().unwrap());
+    for (settings, cases) in by_settings("invalid") {
+        let server = with_settings("bodies:app", &settings);
+        for case in cases {
+            let (_, status) = case
+                .expected
+                .iter()
+                .find(|(key, _)| key == "status")
+                .unwrap();
+            println!("{}", case.path.display());
+            assert_refused(&server, &case.bytes, status.parse().unwrap());
+        }
+        assert_eq!(server.get("/echo/read").status, 200);
+        assert_eq!(server.log_count("Traceback"), 0);
     }
+}
 
-    assert_eq!(server.get("/echo/read").status, 200);
-    assert_eq!(server.log_count("Traceback"), 0);
+/// The cases of a folder, those together that have the same settings.
+fn by_settings(folder: &str) -> BTreeMap<Vec<String>, Vec<files::Case>> {
+    let mut cases: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for case in files::cases(folder) {
+        cases.entry(case.settings.clone()).or_default().push(case);
+    }
+    cases
+}
+
+fn with_settings(app: &str, settings: &[String]) -> Running {
+    let server = Server::running(app).workers(1);
+    let set = |server: Server, setting: &String| server.setting(setting, true);
+    settings.iter().fold(server, set).start()
 }
 
 #[test]
 fn every_well_formed_request_is_answered() {
-    let server = Server::running("environment:app").workers(1).start();
+    for (settings, cases) in by_settings("valid") {
+        let server = with_settings("environment:app", &settings);
+        for case in cases {
+            println!("{}", case.path.display());
+            let environ = server.request(&case.bytes).json();
+            for (key, value) in &case.expected {
+                match &**key {
+                    "method" => assert_eq!(environ["REQUEST_METHOD"], **value),
+                    "version" => assert_eq!(environ["SERVER_PROTOCOL"], **value),
+                    "field" => assert_field(&environ, value),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
 
-    for case in files::cases("valid") {
-        println!("{}", case.path.display());
-        assert_eq!(server.request(&case.bytes).status, 200);
+/// The environ has a field of a case, among others of this name.
+fn assert_field(environ: &serde_json::Value, field: &str) {
+    let (name, value) = field.split_once('=').unwrap();
+    let key = format!("HTTP_{}", name.to_uppercase().replace('-', "_"));
+    if let Some(found) = environ.get(&key).filter(|_| !value.contains('\\')) {
+        let found = found.as_str().unwrap();
+        assert!(
+            found.split(',').any(|part| part == value) || found.contains(value),
+            "{key}: {found}"
+        );
     }
 }
 
@@ -256,6 +294,117 @@ fn the_limits_can_be_set() {
     assert_refused(
         &server,
         format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "y".repeat(60)),
+        431,
+    );
+}
+
+/// Each limit, in a file and as a flag: one request that is just within it, and one that is
+/// not, with the status that says so.
+#[test]
+fn each_limit_has_its_status_wherever_it_is_set() {
+    let request =
+        |target: &str, fields: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+    let post = |length: usize| {
+        format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{}",
+            "x".repeat(length)
+        )
+    };
+    let rows = [
+        (
+            "limit_request_line",
+            30,
+            request(&format!("/{}", "x".repeat(16)), ""),
+            request(&format!("/{}", "x".repeat(17)), ""),
+            414,
+        ),
+        (
+            "limit_request_fields",
+            3,
+            request("/", "X: y\r\nX: y\r\n"),
+            request("/", "X: y\r\nX: y\r\nX: y\r\n"),
+            431,
+        ),
+        (
+            "limit_request_field_size",
+            20,
+            request("/", "X: 456789012345678\r\n"),
+            request("/", "X: 4567890123456789\r\n"),
+            431,
+        ),
+        ("limit_request_body", 20, post(20), post(21), 413),
+    ];
+
+    for (setting, limit, within, beyond, status) in rows {
+        let flag = format!("--{}", setting.replace('_', "-"));
+        for server in [
+            Server::running("hello:app").setting(setting, limit),
+            Server::running("hello:app")
+                .argument(&flag)
+                .argument(&limit.to_string()),
+        ] {
+            let server = server.workers(1).start();
+            println!("{setting}");
+            assert_eq!(server.request(&within).status, 200, "{setting}");
+            assert_refused(&server, &beyond, status);
+        }
+    }
+}
+
+#[test]
+fn what_the_server_cannot_do_has_a_status_of_its_own() {
+    let server = echoing();
+
+    for (request, status) in [
+        ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n", 417),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            501,
+        ),
+        ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+    ] {
+        assert_refused(&server, request, status);
+    }
+}
+
+/// Each with as much as fits below the bound that there always is.
+#[test]
+fn a_limit_of_zero_is_none() {
+    let server = Server::running("environment:app")
+        .workers(1)
+        .setting("limit_request_line", 0)
+        .setting("limit_request_fields", 0)
+        .setting("limit_request_field_size", 0)
+        .setting("limit_request_body", 0)
+        .start();
+    let answered = |request: String| server.request(request).json();
+
+    let long = answered(format!(
+        "GET /{} HTTP/1.1\r\nHost: a\r\n\r\n",
+        "x".repeat(1_000_000)
+    ));
+    assert_eq!(long["PATH_INFO"].as_str().map(str::len), Some(1_000_001));
+    let large = answered(format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+        "y".repeat(1_000_000)
+    ));
+    assert_eq!(large["HTTP_X"].as_str().map(str::len), Some(1_000_000));
+    let many = answered(format!(
+        "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
+        "X: y\r\n".repeat(32_000)
+    ));
+    assert_eq!(many["HTTP_X"].as_str().map(str::len), Some(2 * 32_000 - 1));
+
+    assert_refused(&server, format!("GET /{}", "x".repeat(1_100_000)), 414);
+    assert_refused(
+        &server,
+        format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "y".repeat(1_100_000)),
+        431,
+    );
+    assert_refused(
+        &server,
+        format!("GET / HTTP/1.1\r\nHost: a\r\n{}", "X: y\r\n".repeat(33_000)),
         431,
     );
 }

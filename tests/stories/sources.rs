@@ -136,6 +136,73 @@ fn the_environment_says_whose_forwarding_headers_are_believed_as_for_gunicorn() 
 }
 
 #[test]
+fn flags_in_variables_are_stronger_than_the_file_and_weaker_than_the_command_line() {
+    let server = Server::typed("environment:app")
+        .binding_a_port()
+        .file(
+            "more.toml",
+            "workers = 3\nkeepalive = 3\ntimeout = 3\nbacklog = 3\n",
+        )
+        .env("WEB_CONCURRENCY", "9")
+        .env(
+            "GUNICORN_CMD_ARGS",
+            "-c more.toml --keep-alive 4 --timeout 4 --backlog 4",
+        )
+        .env(
+            "RGUNICORN_CMD_ARGS",
+            "--timeout=5 --backlog=5 --env 'COLOUR=light blue'",
+        )
+        .argument("--backlog=6")
+        .start();
+
+    server.wait_for_workers(3);
+    let printed = server.ctl(&["config"]).stdout;
+    for line in [
+        "workers = 3  # more.toml:1:11",
+        "keepalive = 4  # --keep-alive in $GUNICORN_CMD_ARGS",
+        "timeout = 5  # --timeout in $RGUNICORN_CMD_ARGS",
+        "backlog = 6  # --backlog on the command line",
+        "env = { COLOUR = \"light blue\" }  # --env in $RGUNICORN_CMD_ARGS",
+    ] {
+        assert!(printed.contains(line), "{line}: {printed}");
+    }
+    server.reload();
+    assert_eq!(server.ctl(&["config"]).stdout, printed);
+}
+
+#[test]
+fn the_number_of_workers_can_come_from_the_platform() {
+    let server = Server::running("hello:app").env("WEB_CONCURRENCY", "2");
+
+    server.start().wait_for_workers(2);
+
+    let file = Server::running("hello:app")
+        .workers(1)
+        .env("WEB_CONCURRENCY", "2")
+        .start();
+    assert_eq!(file.worker_pids().len(), 1);
+}
+
+#[test]
+fn mistakes_in_a_variable_with_flags_are_reported_with_those_of_the_file() {
+    let outcome = Program::rgunicorn(&["--config", "shop.toml"])
+        .file("shop.toml", "app = \"hello:app\"\nwokers = 2\n")
+        .env("GUNICORN_CMD_ARGS", "--timeout soon --workers 0")
+        .run();
+
+    assert_eq!(outcome.status, 78, "{outcome:?}");
+    let lines: Vec<&str> = outcome.stderr.lines().collect();
+    for (line, begin) in lines.iter().zip([
+        "rgunicorn: shop.toml:2:1: unknown setting",
+        "rgunicorn: $GUNICORN_CMD_ARGS: --workers: must be",
+        "rgunicorn: $GUNICORN_CMD_ARGS: --timeout: must be",
+    ]) {
+        assert!(line.starts_with(begin), "{outcome:?}");
+    }
+    assert_eq!(lines.len(), 3, "{outcome:?}");
+}
+
+#[test]
 fn a_variable_that_cannot_be_used_is_named() {
     let run = |value: &str, words: &[&str]| {
         Program::rgunicorn(words)

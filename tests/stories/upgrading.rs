@@ -28,12 +28,16 @@ fn install(server: &Server) -> (PathBuf, PathBuf) {
 /// An application that shows which descriptors its process has and how its package was loaded.
 const CURIOUS: &str = "\
 import os, sys
+def opened(fd):
+    try:
+        return os.readlink(f'/proc/self/fd/{fd}')
+    except FileNotFoundError:
+        # Closed since it was listed.
+        return ''
 def app(environ, start_response):
     import rgunicorn
     start_response('200 OK', [])
-    open_files = [os.readlink(f'/proc/self/fd/{fd}') for fd in os.listdir('/proc/self/fd')
-                  if os.path.lexists(f'/proc/self/fd/{fd}')]
-    held = [file for file in open_files if 'worker' in file]
+    held = [file for file in map(opened, os.listdir('/proc/self/fd')) if 'worker' in file]
     return [f'{VERSION} {rgunicorn.__version__} {rgunicorn.__file__} {held} {sys.path[0]}'.encode()]
 VERSION = 1
 ";

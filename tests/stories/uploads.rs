@@ -46,6 +46,52 @@ fn has_unlinked_file(pid: processes::Pid) -> bool {
     })
 }
 
+/// Whether a process has a file open that nobody can find, below this directory.
+fn has_unlinked_file_below(pid: processes::Pid, directory: &str) -> bool {
+    let mut open = processes::descriptors(pid).into_iter();
+    open.any(|path| path.starts_with(directory) && path.to_string_lossy().ends_with("(deleted)"))
+}
+
+#[test]
+fn large_uploads_are_stored_where_they_shall_be() {
+    for by_flag in [false, true] {
+        let server = Server::running("bodies:app").workers(1);
+        let uploads = server.path("uploads");
+        std::fs::create_dir(&uploads).unwrap();
+        let server = if by_flag {
+            server.argument("--tmp-upload-dir=uploads")
+        } else {
+            server.setting("tmp_upload_dir", uploads.as_str())
+        };
+        let server = server.start();
+        let worker = *server.worker_pids().first().unwrap();
+
+        let answer = upload(&server, by_flag, || {
+            server.wait_until("the body is in a file there", || {
+                has_unlinked_file_below(worker, &uploads)
+            });
+        });
+
+        assert_eq!(answer["sha256"], DIGEST);
+    }
+}
+
+#[test]
+fn a_directory_for_uploads_that_is_not_there_is_a_mistake() {
+    let server = Server::running("bodies:app")
+        .setting("tmp_upload_dir", "nowhere")
+        .launch();
+
+    assert_eq!(server.wait_for_exit(), 78);
+
+    let log = server.stderr();
+    assert!(log.contains("tmp_upload_dir: cannot enter"), "{log}");
+    assert!(
+        log.contains("nowhere\": No such file or directory; create it"),
+        "{log}"
+    );
+}
+
 /// 64 MiB of the letter u.
 const DIGEST: &str = "e475b6a87d03679a7f9401648d6844c77d69924b1d555ddcd9b3f10c3d1e2422";
 

@@ -214,6 +214,93 @@ pub fn a_file_that_others_can_write_changes_no_unit(lab: &Lab) {
     assert_eq!(site.show("User"), "root");
 }
 
+pub fn a_mistake_in_the_file_starts_the_site_in_no_other_account(lab: &Lab) {
+    lab.write("/etc/sysusers.d/shop.conf", "u shop - -\n");
+    lab.must("systemd-sysusers");
+    let site = lab.site("shop", APP);
+    site.configure("user = \"shop\"\n");
+    lab.must("systemctl daemon-reload");
+    site.start();
+    assert_eq!(site.text("/slow"), "1");
+    let assert_is_shops = || {
+        for path in [
+            "lib/rgunicorn/shop",
+            "lib/rgunicorn/shop/slow",
+            "cache/rgunicorn/shop",
+        ] {
+            let owner = lab.must(&format!("stat --dereference --format=%U /var/{path}"));
+            assert_eq!(owner, "shop", "{path}");
+        }
+    };
+    assert_is_shops();
+    let told = |words: &str| {
+        let entry = |entry: &crate::lab::Entry| entry.message().contains(words);
+        site.journal().iter().filter(|each| entry(each)).count()
+    };
+    let fails = |job: &str| {
+        let outcome = lab.systemctl(&format!("{job} {}", site.service()));
+        assert_ne!(outcome.status, Some(0), "{}", outcome.output);
+    };
+    let place = "/etc/rgunicorn/shop.toml:4:";
+
+    // While it runs.
+    let runtime = "/run/rgunicorn/shop";
+    let owner = || lab.must(&format!("stat --dereference --format=%U {runtime}"));
+    assert_eq!(owner(), "shop");
+    site.configure("user = \"shop\n");
+    lab.must("systemctl daemon-reload");
+    wait_until("it is reported", || {
+        reports(lab).iter().any(|report| {
+            report.contains(place) && report.contains("the site does not start until")
+        })
+    });
+    fails("reload");
+    wait_until("the reload says why", || {
+        told(&format!("rgunicornctl: {place}")) > 0
+    });
+    assert_eq!(site.text("/"), "1");
+    assert_is_shops();
+    // It still is what `rgunicornctl` connects to.
+    assert_eq!(owner(), "shop");
+    lab.must("rgunicornctl -i shop status");
+
+    // When it starts.
+    fails("restart");
+    wait_until("the start says why", || {
+        told(&format!("Configuration refused: {place}")) > 0
+    });
+    assert_is_shops();
+    assert_eq!(site.show_socket("ActiveState"), "active");
+
+    // Below the name of a table, in a file that only the account of the site may read.
+    site.configure("bind = \"127.0.0.1:8000\"\n[env]\nuser = \"shop\"\n");
+    lab.must("chgrp shop /etc/rgunicorn/shop.toml");
+    lab.must("chmod 640 /etc/rgunicorn/shop.toml");
+    lab.must("systemctl daemon-reload");
+    lab.must(&format!("systemctl restart {}", site.socket()));
+    fails("restart");
+    wait_until("the start says where the mistake is told", || {
+        told("rgunicorn-generator could not tell from it in which account") > 0
+    });
+    assert_eq!(told("Permission denied"), 0);
+    assert_is_shops();
+    assert!(site.show_socket("Listen").contains("127.0.0.1:8000"));
+    lab.must("chmod 644 /etc/rgunicorn/shop.toml");
+
+    // The mistake is gone, but systemd does not know yet.
+    site.configure("user = \"shop\"\n");
+    fails("restart");
+    wait_until("the start says what to do", || {
+        told("run `systemctl daemon-reload`, then start the service again") > 0
+    });
+    assert_is_shops();
+
+    lab.must("systemctl daemon-reload");
+    lab.must(&format!("systemctl restart {}", site.service()));
+    assert_eq!(site.text("/"), "1");
+    assert_is_shops();
+}
+
 pub fn units_that_are_older_than_the_file_are_reported(lab: &Lab) {
     let site = lab.site("shop", APP).start();
     site.configure("memory_max = \"512M\"\nbind = \"127.0.0.1:8000\"\n");

@@ -39,6 +39,25 @@ pub fn what_the_application_writes_is_in_the_journal(lab: &Lab) {
     assert_eq!(raised.field("PRIORITY"), "3", "{raised:?}");
 }
 
+pub fn a_configuration_may_print_much_while_it_runs(lab: &Lab) {
+    let site = lab.site("shop", APP);
+    let conf = "\
+import sys
+for number in range(1000):
+    print('line', number, file=sys.stderr, flush=True)
+";
+    lab.write("/srv/shop/gunicorn.conf.py", conf);
+    site.configure("config = \"/srv/shop/gunicorn.conf.py\"\n");
+
+    let site = site.start();
+    site.get("/print");
+
+    for line in ["line 0", "line 999"] {
+        let entry = site.wait_for_entry(line, |entry| entry.message() == line);
+        assert_eq!(entry.field("GENERATION"), "1", "{entry:?}");
+    }
+}
+
 pub fn everything_about_a_worker_is_found_by_its_pid(lab: &Lab) {
     let site = lab.site("shop", APP).start();
     site.get("/print");
@@ -112,9 +131,232 @@ pub fn the_records_about_a_request_have_its_id(lab: &Lab) {
     assert!(!own_ids.contains(""), "{own_ids:?}");
 }
 
+/// Writes in every way that Python has while several requests are served at a time.
+const WRITES: &str = r#"
+import logging, os, sys, threading
+import rgunicorn
+
+logging.basicConfig(format="%(message)s")
+at_once = threading.Barrier(int(os.environ["AT_ONCE"]))
+
+def app(environ, start_response):
+    id = rgunicorn.request_id()
+    for number in range(5):
+        at_once.wait(60)
+        print("printed", number, "for", id)
+        print(f"error {number}", "for", id, file=sys.stderr)
+        logging.error(f"logged {number}\non two lines\nfor {id}")
+        logging.error("long " + "x" * 10_000 + f" {number}\nfor {id}")
+        try:
+            {}["key"]
+        except KeyError:
+            sys.excepthook(*sys.exc_info())
+    os.write(2, f"raw, not for {id}\n".encode())
+    thread = threading.Thread(target=print, args=[f"thread, not for {id}"])
+    thread.start()
+    thread.join()
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(id)))])
+    return [id.encode()]
+"#;
+
+pub fn what_is_written_for_a_request_has_its_id(lab: &Lab) {
+    const REQUESTS: usize = 8;
+    for (threads, unbuffered) in [(1, ""), (4, ""), (1, "\nPYTHONUNBUFFERED = \"1\"")] {
+        let site = lab.site("shop", WRITES);
+        let settings = format!(
+            "app = \"app:app\"\nchdir = \"/srv/shop\"\nworkers = 1\nthreads = {threads}\n\
+             accesslog = \"-\"\n[env]\nAT_ONCE = \"{threads}\"{unbuffered}\n"
+        );
+        lab.write("/etc/rgunicorn/shop.toml", &settings);
+        let site = site.start();
+        let since = lab.must("date +@%s.%N");
+        let ask = |client: usize| {
+            let mut connection = Connection::open(&site.address()).unwrap();
+            let ids = (0..REQUESTS / threads).map(|number| {
+                let sent = format!("{threads}-{}-{client}-{number}", unbuffered.len());
+                let header = match number % 2 {
+                    0 => format!("X-Request-ID: {sent}\r\n"),
+                    _ => String::new(),
+                };
+                connection.send(format!("GET / HTTP/1.1\r\nHost: shop\r\n{header}\r\n"));
+                let id = connection.receive().text();
+                assert!(number % 2 == 1 || id == sent, "{id}, {sent}");
+                id
+            });
+            ids.collect::<Vec<_>>()
+        };
+        let ids: BTreeSet<String> = std::thread::scope(|scope| {
+            let clients: Vec<_> = (0..threads)
+                .map(|client| scope.spawn(move || ask(client)))
+                .collect();
+            let ids = clients.into_iter().map(|client| client.join().unwrap());
+            ids.flatten().collect()
+        });
+        assert_eq!(ids.len(), REQUESTS);
+        let entries = || {
+            let since = format!("--since={since}");
+            lab.journal(&["--unit", &site.service(), &since])
+        };
+        // A traceback may be in pieces if the machine is so busy that its lines come late.
+        let is_complete = |id: &str, entries: &[Entry]| {
+            let ends = format!("for {id}");
+            let tied = entries
+                .iter()
+                .filter(|entry| entry.field("REQUEST_ID") == id);
+            let messages: Vec<_> = tied.map(Entry::message).collect();
+            let count = |begin: &str, end: &str| {
+                let texts = messages.iter();
+                let found = texts.filter(|text| text.starts_with(begin) && text.ends_with(end));
+                found.count()
+            };
+            ["printed ", "error ", "logged ", "long xxx"]
+                .iter()
+                .all(|begin| count(begin, &ends) == 5)
+                && count("Traceback ", "") == 5
+                && count("", "KeyError: 'key'") == 5
+                && messages.iter().any(|text| text.contains("\" 200 "))
+        };
+        wait_until("all is in the journal", || {
+            let entries = entries();
+            ids.iter().all(|id| is_complete(id, &entries))
+        });
+        let entries = entries();
+        for entry in &entries {
+            let id = entry.field("REQUEST_ID");
+            let message = entry.message();
+            assert!(!message.contains('\u{1}'), "{entry:?}");
+            if let Some((_, of)) = message.rsplit_once("for ") {
+                assert!(id.is_empty() || of == id, "{entry:?}");
+            }
+        }
+        for begin in ["raw, not for ", "thread, not for "] {
+            let found: Vec<_> = (entries.iter())
+                .filter(|entry| entry.message().starts_with(begin))
+                .collect();
+            assert_eq!(found.len(), REQUESTS, "{found:#?}");
+            for entry in found {
+                assert_eq!(entry.field("REQUEST_ID"), "", "{entry:?}");
+            }
+        }
+        lab.must(&format!("systemctl stop {}", site.service()));
+    }
+}
+
+/// As Flask's and Django's users do it: their loggers have the handlers of Gunicorn's.
+const LOGGING: &str = r#"import logging
+
+orders = logging.getLogger("shop.orders")
+orders.handlers = logging.getLogger("gunicorn.error").handlers
+orders.setLevel(logging.DEBUG)
+
+def price():
+    try:
+        {}["price"]
+    except KeyError:
+        orders.exception("no price\nfor it", extra={"ORDER_ID": 17})
+
+def app(environ, start_response):
+    match environ["PATH_INFO"]:
+        case "/all":
+            orders.debug("a debug record")
+            orders.info("an order of %s", "two books")
+            orders.warning("the last one")
+            orders.critical("out of paper")
+            logging.getLogger("gunicorn.error").debug("not wanted")
+            price()
+        case "/long":
+            orders.info("long " + "\u20ac" * 40_000)
+        case "/end":
+            orders.info("the end")
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+"#;
+
+pub fn records_of_logging_keep_what_they_know_in_the_journal(lab: &Lab) {
+    let site = lab.site("shop", LOGGING).start();
+    for path in ["/all", "/long", "/end"] {
+        site.get(path);
+    }
+    site.wait_for_entry("the last record", |entry| entry.message() == "the end");
+
+    let of_logger = lab.journal(&["--unit", &site.service(), "LOGGER=shop.orders"]);
+    let message_of = |entry: &Entry| entry.message().lines().next().unwrap().to_owned();
+    let short: Vec<_> = (of_logger.iter())
+        .filter(|entry| entry.message().len() < 10_000)
+        .map(|entry| {
+            (
+                message_of(entry),
+                entry.field("PRIORITY"),
+                entry.field("CODE_LINE"),
+            )
+        })
+        .collect();
+    let expected = [
+        ("a debug record", "7", "16"),
+        ("an order of two books", "6", "17"),
+        ("the last one", "4", "18"),
+        ("out of paper", "2", "19"),
+        ("no price", "3", "11"),
+        ("the end", "6", "25"),
+    ];
+    let expected = expected
+        .map(|(text, priority, line)| (text.to_owned(), priority.to_owned(), line.to_owned()));
+    assert_eq!(short, expected);
+    let found = |text: &str| {
+        let mut entries = of_logger.iter();
+        entries
+            .find(|entry| entry.message().starts_with(text))
+            .unwrap()
+    };
+    let failed = found("no price");
+    assert!(
+        failed
+            .message()
+            .starts_with("no price\nfor it\nTraceback (most recent call last):\n")
+            && failed.message().ends_with("\nKeyError: 'price'"),
+        "{failed:?}"
+    );
+    for (name, value) in [
+        ("CODE_FILE", "/srv/shop/app.py"),
+        ("CODE_FUNC", "price"),
+        ("ORDER_ID", "17"),
+        ("GENERATION", "1"),
+        ("SYSLOG_IDENTIFIER", "rgunicorn"),
+        ("THREAD_NAME", "MainThread"),
+    ] {
+        assert_eq!(failed.field(name), value, "{failed:?}");
+    }
+    assert_ne!(failed.field("WORKER_ID"), "");
+    assert_eq!(failed.field("OBJECT_PID"), failed.field("_PID"));
+    // One that no entry holds is several.
+    let long: Vec<_> = (of_logger.iter().map(Entry::message))
+        .filter(|message| message.len() > 10_000)
+        .collect();
+    let long: Vec<_> = (long.iter())
+        .map(|text| {
+            text.trim_end_matches(" [cut]")
+                .trim_start_matches("[rest] ")
+        })
+        .collect();
+    assert_eq!(long.len(), 3);
+    assert_eq!(long.concat(), format!("long {}", "\u{20ac}".repeat(40_000)));
+    let everything = site.journal();
+    for text in ["out of paper", "not wanted"] {
+        let times = everything
+            .iter()
+            .filter(|entry| entry.message().contains(text));
+        assert_eq!(times.count(), usize::from(text != "not wanted"), "{text}");
+    }
+}
+
 pub fn a_namespace_of_the_journal_has_all_records(lab: &Lab) {
     let site = lab.site("shop", APP);
     site.drop_in("[Service]\nLogNamespace=shop\n");
+    site.write_app(&APP.replace(
+        "print(\"printed by the application\")",
+        "print(\"printed by the application\"); \
+         logging.getLogger(\"gunicorn.error\").error(\"logged by its handler\")",
+    ));
     let site = site.start();
     site.get("/print");
 
@@ -126,6 +368,7 @@ pub fn a_namespace_of_the_journal_has_all_records(lab: &Lab) {
     wait_until("the namespace has what was printed", || {
         messages().contains(&"printed by the application".to_owned())
     });
+    assert!(messages().contains(&"logged by its handler".to_owned()));
 
     let messages = messages();
     assert!(
@@ -296,4 +539,47 @@ pub fn a_start_that_fails_for_another_reason_is_not_an_error_of_the_configuratio
         explained.contains("Subject: rgunicorn could not start"),
         "{explained}"
     );
+}
+
+pub fn a_request_is_an_entry_with_fields(lab: &Lab) {
+    let site = lab.site("shop", APP);
+    site.configure("accesslog = \"journal\"\n");
+    let site = site.start();
+    let mut connection = Connection::open(&site.address()).unwrap();
+    connection.send(
+        "GET /raise?item=3 HTTP/1.1\r\nHost: shop\r\nX-Request-ID: 8c1d-of-the-proxy\r\n\r\n",
+    );
+    assert_eq!(connection.receive().status, 500);
+    let service = site.service();
+    let failed = || lab.journal(&["--unit", &service, "HTTP_STATUS=500"]);
+    wait_until("the request is in the journal", || !failed().is_empty());
+
+    let [entry] = &failed()[..] else {
+        panic!("{:#?}", failed());
+    };
+
+    for (name, value) in [
+        ("HTTP_METHOD", "GET"),
+        ("HTTP_TARGET", "/raise?item=3"),
+        ("REQUEST_ID", "8c1d-of-the-proxy"),
+        ("WORKER", "1"),
+        ("GENERATION", "1"),
+        ("PRIORITY", "5"),
+        ("SYSLOG_IDENTIFIER", "rgunicorn"),
+        ("_SYSTEMD_UNIT", "rgunicorn@shop.service"),
+    ] {
+        assert_eq!(entry.field(name), value, "{name}: {entry:?}");
+    }
+    assert!(
+        entry
+            .message()
+            .contains("\"GET /raise?item=3 HTTP/1.1\" 500 ")
+    );
+    for name in ["DURATION_USEC", "HTTP_BYTES"] {
+        assert!(entry.field(name).parse::<u64>().unwrap() > 0, "{entry:?}");
+    }
+    assert_eq!(entry.field("_PID"), entry.field("OBJECT_PID"), "{entry:?}");
+    // So is what the server logged about it.
+    let about = lab.journal(&["--unit", &service, "REQUEST_ID=8c1d-of-the-proxy"]);
+    assert_eq!(about.len(), 2, "{about:#?}");
 }

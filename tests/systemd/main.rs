@@ -25,6 +25,7 @@ mod sandbox;
 mod site;
 mod store;
 mod units;
+mod upgrades;
 mod user;
 
 #[expect(dead_code, reason = "shared with the stories")]
@@ -115,6 +116,7 @@ stories! {
         values_reach_systemd_as_they_are_written
         a_broken_file_leaves_the_others_alone_and_is_reported
         a_file_that_others_can_write_changes_no_unit
+        a_mistake_in_the_file_starts_the_site_in_no_other_account
         units_that_are_older_than_the_file_are_reported
         a_site_of_any_name_has_an_account;
     reloads:
@@ -124,6 +126,10 @@ stories! {
         a_reload_that_fails_with_a_very_long_message_ends
         silent_clients_of_the_control_socket_do_not_keep_a_reload_out
         a_hangup_of_all_processes_is_a_reload;
+    upgrades:
+        another_version_takes_over_under_the_same_pid_and_no_request_is_lost
+        usr2_five_times_under_load_loses_no_request
+        a_program_that_cannot_take_over_leaves_the_service_as_it_is;
     failures:
         a_killed_worker_is_replaced_and_costs_only_its_own_requests
         a_killed_fork_server_is_replaced_and_costs_no_request
@@ -140,14 +146,19 @@ stories! {
     control_groups:
         each_worker_has_a_control_group_of_its_own
         control_groups_are_made_in_any_account
+        a_worker_that_cannot_move_into_its_control_group_says_so
         without_control_groups_a_site_serves_all_the_same;
     memory:
         a_worker_that_grows_too_large_is_replaced
         memory_pressure_is_watched_where_systemd_announces_it;
     journal:
         what_the_application_writes_is_in_the_journal
+        a_configuration_may_print_much_while_it_runs
         everything_about_a_worker_is_found_by_its_pid
         the_records_about_a_request_have_its_id
+        what_is_written_for_a_request_has_its_id
+        a_request_is_an_entry_with_fields
+        records_of_logging_keep_what_they_know_in_the_journal
         a_namespace_of_the_journal_has_all_records
         the_events_of_the_master_have_fields
         the_status_says_why_a_start_failed
@@ -161,6 +172,7 @@ stories! {
         what_a_child_writes_after_its_worker_has_left_is_kept
         a_journald_that_is_restarted_misses_nothing
         a_stopped_journald_blocks_no_request
+        a_stopped_journald_blocks_no_application_that_logs
         a_journal_that_is_gone_stops_no_request
         the_service_stops_although_journald_does_not_read;
     store:

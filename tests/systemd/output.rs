@@ -12,6 +12,8 @@ use std::{collections::BTreeMap, time::Duration};
 const APP: &str = r#"
 import logging, os, subprocess, sys, urllib.parse
 
+log = logging.getLogger("gunicorn.error")
+
 def app(environ, start_response):
     query = dict(urllib.parse.parse_qsl(environ.get("QUERY_STRING", "")))
     count = int(query.get("count", 1))
@@ -28,6 +30,9 @@ def app(environ, start_response):
                 print(f"<{number}>priority {number}")
         case "/logged":
             logging.error("first\nsecond\n\nthird")
+        case "/handler":
+            for number in range(count):
+                log.info("%s %d", query["name"], number)
         case "/printed":
             print("one\ntwo")
         case "/long":
@@ -188,6 +193,30 @@ pub fn a_stopped_journald_blocks_no_request(lab: &Lab) {
 
     lab.must(&format!("kill -CONT {}", journald(lab)));
     the_gap_is_reported_once(&site);
+}
+
+/// What journald does not take by itself, the master takes and keeps.
+pub fn a_stopped_journald_blocks_no_application_that_logs(lab: &Lab) {
+    const RECORDS: usize = 2000;
+    let site = lab.site("shop", APP).start();
+    lab.must(&format!("kill -STOP {}", journald(lab)));
+
+    let mut connection = Connection::open(&site.address()).unwrap();
+    let path = format!("/handler?count={RECORDS}&name=handled");
+    assert_eq!(connection.get(&path).text(), "ok");
+
+    lab.must(&format!("kill -CONT {}", journald(lab)));
+    wait_until("all records are in the journal", || {
+        let mut found = numbers(&site.journal(), "handled");
+        found.sort_unstable();
+        found == (0..RECORDS).collect::<Vec<_>>()
+    });
+    assert!(notices(&site).is_empty());
+    connection.get("/handler?count=1&name=after");
+    let after = site.wait_for_entry("a record of the handler", |entry| {
+        entry.message() == "after 0"
+    });
+    assert_eq!(after.field("LOGGER"), "gunicorn.error");
 }
 
 pub fn a_journal_that_is_gone_stops_no_request(lab: &Lab) {

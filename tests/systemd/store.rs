@@ -5,6 +5,7 @@ use crate::{
     lab::Lab,
     site::{APP, Site},
     traffic::{Load, Traffic},
+    wait::wait_until,
 };
 use std::{net::SocketAddr, time::Duration};
 
@@ -45,6 +46,10 @@ pub fn listeners_of_its_own_survive_a_crash(lab: &Lab) {
     site.start();
 
     lab.must(&format!("kill -KILL {}", site.master()));
+    wait_until("the crashed service waits to be started again", || {
+        // Its workers answer until systemd has ended them as well.
+        site.show("SubState").starts_with("auto-restart") || site.show("NRestarts") == "1"
+    });
     let answer = lab.in_network(|| Connection::open(&port(8000)).unwrap().get("/").text());
 
     assert_eq!(answer, "1");

@@ -4,6 +4,7 @@
 use super::receiving::Received;
 use super::{Connection, MAX_READS_PER_TURN, Next, State, millis};
 use crate::buffers::Pools;
+use crate::client_socket::lock_rest;
 use crate::notice::RequestError;
 use crate::request::{Request, RequestId};
 use crate::responder::Responder;
@@ -25,6 +26,8 @@ pub(crate) struct Answering {
     pub(crate) awaits_writable: bool,
     /// The engine has reported that the client left.
     pub(crate) has_left: bool,
+    /// What was received behind the request is where the application can take it.
+    is_rest_offered: bool,
 }
 
 impl Connection {
@@ -48,7 +51,8 @@ impl Connection {
             return None;
         }
         let mut incoming = self.incoming.take()?;
-        if incoming.input.len() > incoming.length {
+        let has_rest = incoming.input.len() > incoming.length;
+        if has_rest {
             let mut next = pools.incoming.take();
             incoming.split_rest(&mut next);
             self.incoming = Some(next);
@@ -62,6 +66,9 @@ impl Connection {
             head_only: outgoing.context.head_only,
             ..Answering::default()
         };
+        if has_rest && !self.client.engine.settings.across_turns {
+            self.offer_rest();
+        }
         outgoing.context.keep_alive &= !is_last && !self.client.engine.settings.keepalive.is_zero();
         self.state = State::Answering;
         self.deadline_ms = u64::MAX;
@@ -72,6 +79,7 @@ impl Connection {
             id,
             peer: self.client.peer,
             listener: self.client.listener,
+            proxy_header: self.proxied.header(),
             incoming,
         };
         let responder = Responder {
@@ -90,6 +98,10 @@ impl Connection {
             && self.streamed_body.is_none();
         if !is_untouched {
             return Err(request);
+        }
+        self.reclaim_rest();
+        if let (Some(entry), Some(access)) = (self.entry.take(), &mut pools.access) {
+            access.discard(entry);
         }
         let mut incoming = request.incoming;
         if let Some(rest) = self.incoming.take() {
@@ -117,8 +129,23 @@ impl Connection {
 
     /// What was received behind the request that is being answered.
     pub(crate) fn take_received(&mut self) -> Vec<u8> {
+        self.reclaim_rest();
         let incoming = self.incoming.take();
         incoming.map(|incoming| incoming.input).unwrap_or_default()
+    }
+
+    /// Leaves what was received behind the request to the application, if that takes the
+    /// connection.
+    fn offer_rest(&mut self) {
+        *lock_rest(&self.client) = self.incoming.take();
+        self.answering.is_rest_offered = true;
+    }
+
+    /// Takes back what the application may have had, and did not take.
+    pub(super) fn reclaim_rest(&mut self) {
+        if std::mem::take(&mut self.answering.is_rest_offered) {
+            self.incoming = lock_rest(&self.client).take();
+        }
     }
 
     /// Receives more of a body that comes in parts, as long as the application takes them.

@@ -40,6 +40,7 @@ impl Connection {
             header.ready_since_ms = incoming.map_or(0, |incoming| incoming.ready_since_ms);
         }
         header.is_served = self.is_served;
+        header.proxied = self.proxied.clone();
         header.is_continued = self.state == State::ReadingBody
             && incoming.is_some_and(|incoming| !incoming.head.expect_continue);
         Some(Departure {
@@ -66,6 +67,7 @@ impl Connection {
             ..
         } = arrival;
         self.is_served = header.is_served;
+        self.proxied = header.proxied;
         let mut incoming = pools.incoming.take();
         incoming.input.extend_from_slice(&input);
         let is_complete = match header.stage {
@@ -86,6 +88,7 @@ impl Connection {
             } => {
                 let limits = &self.client.engine.settings.limits;
                 let parsed = incoming.head.parse(&incoming.input, limits);
+                incoming.head.rewrite(&mut incoming.input);
                 incoming.length = incoming.head.length;
                 incoming.body_storage = BodyStorage::Spooled(decoder);
                 incoming.spool = Spool::restore(body, body_file, length);

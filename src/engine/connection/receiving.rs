@@ -1,6 +1,6 @@
 //! How a request is received: its head, then its body, unless that comes in parts.
 
-use super::{Connection, State, millis};
+use super::{Connection, Proxied, State, millis};
 use crate::buffers::{BodyStorage, Pools, RECEIVE_BODY_SIZE, RECEIVE_SIZE, decode_body};
 use crate::notice::RequestError;
 use crate::settings::BodyDelivery;
@@ -18,21 +18,26 @@ pub(super) enum Received {
 impl Connection {
     /// Parses what was received. `true`: the request is complete.
     pub(super) fn parse(&mut self, now_ms: u64) -> Result<bool, RequestError> {
+        let incoming = self.incoming.as_ref();
+        if incoming.is_none_or(|incoming| incoming.input.is_empty()) {
+            return Ok(false);
+        }
+        if self.state == State::Idle {
+            self.state = State::ReadingHead;
+            self.deadline_ms = now_ms + millis(self.client.engine.settings.client_timeout);
+        }
+        if matches!(self.proxied, Proxied::Awaited) && !self.read_proxy_header()? {
+            return Ok(false);
+        }
         let Some(incoming) = &mut self.incoming else {
             return Ok(false);
         };
-        if incoming.input.is_empty() {
-            return Ok(false);
-        }
         let settings = &self.client.engine.settings;
-        if self.state == State::Idle {
-            self.state = State::ReadingHead;
-            self.deadline_ms = now_ms + millis(settings.client_timeout);
-        }
         if self.state == State::ReadingHead {
             if !incoming.head.parse(&incoming.input, &settings.limits)? {
                 return Ok(false);
             }
+            incoming.head.rewrite(&mut incoming.input);
             let head = incoming.head.length;
             (incoming.length, incoming.body_storage) = match incoming.head.framing {
                 Framing::None | Framing::Length(0) => (head, BodyStorage::InPlace),
@@ -68,6 +73,7 @@ impl Connection {
                     incoming.length,
                     &mut incoming.spool,
                     in_memory,
+                    settings.body_directory.as_deref(),
                 )?
             }
         };

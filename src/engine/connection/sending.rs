@@ -2,8 +2,10 @@
 //! next request, or the end of the connection.
 
 use super::{Connection, MAX_READS_PER_TURN, Next, State, millis};
-use crate::buffers::{Outgoing, Pools};
+use crate::access::{Received, ResponseEnd, client};
+use crate::buffers::{Outgoing, Pooled, Pools};
 use crate::notice::RequestError;
+use crate::request::RequestId;
 use crate::transport::Moved;
 use rgunicorn_http::{ResponseContext, write_error_page};
 
@@ -25,6 +27,9 @@ pub(super) enum AfterResponse {
     /// Close without sending the rest: the response cannot be completed, and the client
     /// has to see that.
     Abort,
+    /// The application has used the connection by itself: say that no more comes, and close
+    /// when the client does.
+    Leave,
 }
 
 impl Connection {
@@ -32,7 +37,14 @@ impl Connection {
     pub(crate) fn set_response(&mut self, outgoing: Box<Outgoing>, now_ms: u64) {
         let is_body_left = self.is_body_left();
         self.streamed_body = None;
+        self.reclaim_rest();
+        let mut outgoing = outgoing;
+        let is_taken = self.client.claim.is_for_application(self.stream);
+        if is_taken {
+            outgoing.clear();
+        }
         self.after = match outgoing.complete_body() {
+            _ if is_taken => AfterResponse::Leave,
             Some(_) if is_body_left => AfterResponse::Linger,
             Some(body) if body.keep_alive => AfterResponse::KeepAlive,
             Some(_) if self.answering.client_closes => AfterResponse::Close,
@@ -52,16 +64,24 @@ impl Connection {
         date: &[u8; 29],
         pools: &mut Pools,
     ) {
+        self.reclaim_rest();
         let received = self.incoming.as_ref().map(|incoming| &incoming.input[..]);
         let mut context = ResponseContext::of_refused(received.unwrap_or_default());
         if self.state == State::Answering {
             context.head_only = self.answering.head_only;
         }
+        if self.entry.is_none() {
+            self.begin_record(pools);
+        }
         let outgoing = self.outgoing.get_or_insert_with(|| pools.outgoing.take());
         outgoing.discard();
         let output = &mut outgoing.output.buffer;
         self.after = match write_error_page(output, context, error.status(), date) {
-            Ok(_) => AfterResponse::Linger,
+            Ok(_) => {
+                let facts = &mut outgoing.facts;
+                facts.set_error_page(error.status().code(), &outgoing.output.buffer);
+                AfterResponse::Linger
+            }
             Err(_) => AfterResponse::Abort,
         };
         self.state = State::Sending;
@@ -87,8 +107,47 @@ impl Connection {
         }
     }
 
+    /// Begins the record of a request that the application does not see.
+    pub(crate) fn begin_record(&mut self, pools: &mut Pools) {
+        let (Some(access), Some(incoming)) = (&mut pools.access, &self.incoming) else {
+            return;
+        };
+        let received = match self.state {
+            State::ReadingBody | State::Ready => {
+                let (head, bytes) = incoming.request();
+                Received::Head(head, bytes)
+            }
+            State::Idle
+            | State::ReadingHead
+            | State::Answering
+            | State::Sending
+            | State::Lingering => Received::Bytes(&incoming.input),
+        };
+        let id = RequestId {
+            connection: self.token,
+            stream: self.stream.wrapping_add(1),
+        };
+        let header = self.proxied.header();
+        let peer = client(self.client.peer, header.as_deref());
+        self.entry = access.begin(&received, peer, incoming.ready_at, Some(id));
+    }
+
+    /// Writes the record of the request whose response has ended.
+    pub(crate) fn finish_record(&mut self, end: ResponseEnd, pools: &mut Pools) {
+        if self.entry.is_some() {
+            pools.finish_record(&mut self.entry, self.outgoing.as_deref(), end);
+        }
+    }
+
     /// Goes on as `after` says, now that the response is sent.
     pub(super) fn finish_response(&mut self, now_ms: u64, pools: &mut Pools) -> Option<Next> {
+        if self.after == AfterResponse::Leave {
+            // As in Gunicorn: what the application said to its client is not known.
+            if let (Some(entry), Some(access)) = (self.entry.take(), &mut pools.access) {
+                access.discard(entry);
+            }
+        }
+        self.finish_record(ResponseEnd::Complete, pools);
         match self.after {
             AfterResponse::KeepAlive => {
                 if let Some(outgoing) = self.outgoing.take() {
@@ -99,7 +158,7 @@ impl Connection {
                 self.deadline_ms = now_ms + millis(self.client.engine.settings.keepalive);
                 None
             }
-            AfterResponse::Linger => {
+            AfterResponse::Linger | AfterResponse::Leave => {
                 self.client.transport.shutdown_write();
                 self.state = State::Lingering;
                 self.readiness.readable = true;

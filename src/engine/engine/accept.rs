@@ -13,7 +13,7 @@ use rustix::event::{PollFd, Timespec};
 use rustix::io::{Errno, retry_on_intr};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// How long accepting pauses when there is no descriptor or memory for a connection.
 const ACCEPT_PAUSE_MS: u64 = 200;
@@ -372,6 +372,7 @@ impl Engine {
             listener,
             engine: Arc::clone(&self.parts),
             claim: Claim::default(),
+            rest: Mutex::default(),
         };
         entry.insert(Box::new(Connection::new(client, token, deadline_ms)));
         token

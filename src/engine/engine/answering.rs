@@ -1,6 +1,7 @@
 //! Requests on their way through the application: handed out, answered, given back.
 
 use super::{Engine, find, index};
+use crate::access::ResponseEnd;
 use crate::buffers::Outgoing;
 use crate::completions::Completion;
 use crate::connection::{Next, WhyUnserved, millis};
@@ -31,7 +32,7 @@ pub enum TimeOut {
     Answered,
     /// A part of the response was sent: the connection was closed.
     BrokenOff,
-    /// It was answered before, or the client is gone.
+    /// It was answered before, the client is gone, or the application has taken the connection.
     Over,
 }
 
@@ -54,6 +55,9 @@ impl Engine {
                     continue;
                 }
                 let handed_out = connection.hand_out(&mut self.pools, is_last);
+                if let (Some(access), Some((request, _))) = (&mut self.pools.access, &handed_out) {
+                    connection.entry = access.begin_handed_out(request);
+                }
                 if handed_out.is_some() {
                     if self.parts.settings.across_turns {
                         // Without an event nobody would know that the client leaves.
@@ -71,6 +75,9 @@ impl Engine {
         match why {
             WhyUnserved::Abandoned => {
                 self.unserved.abandoned += 1;
+                if let Some(connection) = find(&mut self.connections, token) {
+                    connection.begin_record(&mut self.pools);
+                }
                 self.close(token);
             }
             WhyUnserved::TimedOut => {
@@ -101,6 +108,9 @@ impl Engine {
             return TimeOut::Over;
         };
         if !connection.is_answering(id) {
+            return TimeOut::Over;
+        }
+        if connection.client.claim.is_for_application(id.stream) {
             return TimeOut::Over;
         }
         if !connection.client.claim.take_for_engine(id.stream) {
@@ -216,7 +226,7 @@ impl Engine {
             match completion {
                 Completion::Finished(id, outgoing) => self.take_response(id, outgoing),
                 Completion::Dropped(id, mut outgoing) => {
-                    if outgoing.complete_body().is_none() {
+                    if outgoing.complete_body().is_none() && !self.is_taken(id) {
                         self.note_not_answered(id);
                         let status = Status::INTERNAL_SERVER_ERROR;
                         outgoing.respond_with_error(status, self.clock.date());
@@ -226,6 +236,12 @@ impl Engine {
                 Completion::AwaitsWritable(id) => self.await_writable(id),
             }
         }
+    }
+
+    /// Whether the application has taken the connection of this request.
+    pub fn is_taken(&mut self, id: RequestId) -> bool {
+        find(&mut self.connections, id.connection)
+            .is_some_and(|it| it.client.claim.is_for_application(id.stream))
     }
 
     fn note_not_answered(&mut self, id: RequestId) {
@@ -276,6 +292,9 @@ impl Engine {
             let _ = epoll::delete(&self.epoll, &*connection);
         }
         let received = connection.take_received();
+        let entry = &mut connection.entry;
+        self.pools
+            .finish_record(entry, Some(&outgoing), ResponseEnd::Complete);
         let sent = outgoing.output.flush(&connection.client.transport);
         self.pools.outgoing.put_back(outgoing);
         // The send buffer is empty at that point: what does not fit was never read.
@@ -287,11 +306,16 @@ impl Engine {
         let Some(connection) = find(&mut self.connections, token) else {
             return;
         };
+        let id = connection.request_id();
         if !self.parts.settings.across_turns {
             // Its turn comes when the response is there.
+            if connection.client.claim.is_for_application(id.stream) {
+                // What the application and its client send each other wakes nobody else.
+                let _ = epoll::delete(&self.epoll, &*connection);
+                connection.interest = None;
+            }
             return;
         }
-        let id = connection.request_id();
         if flags.contains(EventFlags::OUT)
             && std::mem::take(&mut connection.answering.awaits_writable)
         {

@@ -10,14 +10,14 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 /// Two workers of a pool, of which only the first accepts connections.
-struct Pool {
-    first: Engine,
-    second: Engine,
+pub(super) struct Pool {
+    pub(super) first: Engine,
+    pub(super) second: Engine,
     address: SocketAddr,
 }
 
 impl Pool {
-    fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings) -> Self {
         Self::with(settings.clone(), settings.clone())
     }
 
@@ -47,7 +47,7 @@ impl Pool {
     }
 
     /// A client whose bytes the first worker has received.
-    fn client(&mut self, bytes: &[u8]) -> TcpStream {
+    pub(super) fn client(&mut self, bytes: &[u8]) -> TcpStream {
         let mut client = TcpStream::connect(self.address).unwrap();
         client.set_nonblocking(true).unwrap();
         let before = self.first.connections();
@@ -70,7 +70,7 @@ impl Pool {
     }
 
     /// Gives everything away that can go, and lets the second worker take it.
-    fn hand_over(&mut self) {
+    pub(super) fn hand_over(&mut self) {
         let given = self.first.give_connections_away(true);
         assert_eq!(self.first.connections(), 0);
         while self.second.connections() < given {
@@ -83,7 +83,7 @@ impl Pool {
     }
 }
 
-fn turn(engine: &mut Engine) {
+pub(super) fn turn(engine: &mut Engine) {
     engine.turn(Duration::from_millis(5)).unwrap();
 }
 
@@ -96,7 +96,7 @@ fn serve(engine: &mut Engine) {
 }
 
 /// Serves until this client has a whole response, or its connection is closed.
-fn answer(engine: &mut Engine, client: &mut TcpStream) -> String {
+pub(super) fn answer(engine: &mut Engine, client: &mut TcpStream) -> String {
     let mut text = Vec::new();
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(60) {

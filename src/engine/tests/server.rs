@@ -6,12 +6,12 @@ use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-pub(super) const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+pub(crate) const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// The other workers of the pool neither sleep nor have room.
-pub(super) struct AllBusy {
+pub(crate) struct AllBusy {
     /// The pool was told to stop.
-    pub(super) stopping: bool,
+    pub(crate) stopping: bool,
 }
 
 impl Neighbours for AllBusy {
@@ -32,13 +32,13 @@ impl Neighbours for AllBusy {
     }
 }
 
-pub(super) struct TestServer {
-    pub(super) engine: Engine,
+pub(crate) struct TestServer {
+    pub(crate) engine: Engine,
     address: SocketAddr,
 }
 
 impl TestServer {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -47,21 +47,21 @@ impl TestServer {
         Self { engine, address }
     }
 
-    pub(super) fn with_request_timeout(request_timeout: Duration) -> Self {
+    pub(crate) fn with_request_timeout(request_timeout: Duration) -> Self {
         Self::new(Settings {
             request_timeout: Some(request_timeout),
             ..Settings::default()
         })
     }
 
-    pub(super) fn client(&self) -> TcpStream {
+    pub(crate) fn client(&self) -> TcpStream {
         let client = TcpStream::connect(self.address).unwrap();
         client.set_nonblocking(true).unwrap();
         client
     }
 
     /// One turn, and a response to each complete request.
-    pub(super) fn turn(&mut self) {
+    pub(crate) fn turn(&mut self) {
         self.engine.turn(Duration::from_millis(20)).unwrap();
         while let Some((request, mut responder)) = self.engine.next_request() {
             answer_ok(&mut responder, self.engine.clock().date());
@@ -71,7 +71,7 @@ impl TestServer {
     }
 
     /// Serves until this client has a whole response, or its connection is closed.
-    pub(super) fn answer(&mut self, client: &mut TcpStream) -> String {
+    pub(crate) fn answer(&mut self, client: &mut TcpStream) -> String {
         let mut text = Vec::new();
         for _ in 0..500 {
             let mut bytes = [0; 4096];
@@ -88,7 +88,7 @@ impl TestServer {
         String::from_utf8(text).unwrap()
     }
 
-    pub(super) fn turn_until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
+    pub(crate) fn turn_until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
         for _ in 0..2000 {
             if done(self) {
                 return;
@@ -99,12 +99,12 @@ impl TestServer {
     }
 
     /// Turns until this event of a request comes. Others are ignored.
-    pub(super) fn await_event(&mut self, event: RequestEvent) {
+    pub(crate) fn await_event(&mut self, event: RequestEvent) {
         self.turn_until(|server| server.engine.take_request_events().contains(&event));
     }
 
     /// Lets time pass without a turn.
-    pub(super) fn block_for(&mut self, millis: u64) {
+    pub(crate) fn block_for(&mut self, millis: u64) {
         let until = self.engine.clock().now_ms() + millis;
         while self.engine.clock().now_ms() < until {
             std::thread::yield_now();
@@ -113,19 +113,19 @@ impl TestServer {
     }
 }
 
-pub(super) fn answer_ok(responder: &mut Responder, date: &[u8; 29]) {
+pub(crate) fn answer_ok(responder: &mut Responder, date: &[u8; 29]) {
     let head = responder.head(b"200 OK").unwrap();
     head.finish(Some(2), date);
     responder.push(b"ok").unwrap();
     responder.end();
 }
 
-pub(super) fn is_answered(text: &str) -> bool {
+pub(crate) fn is_answered(text: &str) -> bool {
     text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\nok")
 }
 
 /// The next complete request; waits for it.
-pub(super) fn next_request(server: &mut TestServer) -> (Request, Responder) {
+pub(crate) fn next_request(server: &mut TestServer) -> (Request, Responder) {
     loop {
         server.engine.turn(Duration::from_millis(20)).unwrap();
         if let Some(handed_out) = server.engine.next_request() {
@@ -134,7 +134,7 @@ pub(super) fn next_request(server: &mut TestServer) -> (Request, Responder) {
     }
 }
 
-pub(super) fn across_turns() -> Settings {
+pub(crate) fn across_turns() -> Settings {
     Settings {
         across_turns: true,
         keepalive: Duration::from_secs(60),
@@ -142,7 +142,7 @@ pub(super) fn across_turns() -> Settings {
     }
 }
 
-pub(super) fn answer_with(responder: &mut Responder, body: &[u8]) {
+pub(crate) fn answer_with(responder: &mut Responder, body: &[u8]) {
     let head = responder.head(b"200 OK").unwrap();
     head.finish(Some(body.len() as u64), &[b' '; 29]);
     responder.push(body).unwrap();
@@ -150,7 +150,7 @@ pub(super) fn answer_with(responder: &mut Responder, body: &[u8]) {
 }
 
 /// Reads what has come, without waiting. The second: the connection is closed.
-pub(super) fn received(client: &mut TcpStream) -> (Vec<u8>, bool) {
+pub(crate) fn received(client: &mut TcpStream) -> (Vec<u8>, bool) {
     let mut all = Vec::new();
     let mut bytes = [0; 16384];
     loop {

@@ -4,6 +4,7 @@ use super::server::{
     REQUEST, TestServer, across_turns, answer_with, is_answered, next_request, received,
 };
 use super::streamed_body::{as_received, post};
+use crate::settings::Settings;
 use std::io::Write;
 
 #[test]
@@ -71,4 +72,20 @@ fn a_connection_in_the_middle_of_a_body_is_not_left_to_another_protocol() {
 
     assert_eq!(server.engine.connections(), 0);
     assert_eq!(received(&mut client), (Vec::new(), true));
+}
+
+/// There the rest could have been for an application that takes the connection itself.
+#[test]
+fn what_came_behind_the_request_is_there_where_each_is_answered_in_its_turn() {
+    let mut server = TestServer::new(Settings::default());
+    let mut client = server.client();
+    client.write_all(&[REQUEST, b"first"].concat()).unwrap();
+    let (_, mut responder) = next_request(&mut server);
+    responder
+        .switch_protocols(&[(b"Upgrade", b"echo")])
+        .unwrap();
+
+    let mut upgraded = server.engine.upgrade(responder).unwrap();
+
+    assert_eq!(upgraded.take_received(), b"first");
 }

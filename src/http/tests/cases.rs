@@ -1,15 +1,34 @@
 //! The cases in `tests/requests`, whole and in pieces. The `README.md` there explains the
 //! files.
 
-use rgunicorn_http::{Framing, Limits};
+use rgunicorn_http::{Framing, Limits, Permit};
 
 use crate::files::{Case, cases, unescaped};
 use crate::reader::{Outcome, Reading, read};
 
+fn limits(settings: &[String]) -> Limits {
+    let mut permit = Permit::NOTHING;
+    for setting in settings {
+        let switch = match &**setting {
+            "permit_obsolete_folding" => &mut permit.folded_fields,
+            "strip_header_spaces" => &mut permit.blanks_before_colon,
+            "permit_unconventional_http_method" => &mut permit.any_method,
+            "permit_unconventional_http_version" => &mut permit.any_version,
+            "casefold_http_method" => &mut permit.upper_case_method,
+            other => panic!("unknown setting {other}"),
+        };
+        *switch = true;
+    }
+    Limits {
+        permit,
+        ..Limits::default()
+    }
+}
+
 /// Reads it whole, byte by byte, and cut in two at every place (of the first few
 /// thousand: long cases are long for one reason).
-fn outcome(case: &Case) -> Outcome {
-    let limits = Limits::default();
+fn outcome(case: &Case, settings: &[String]) -> Outcome {
+    let limits = limits(settings);
     let name = case.path.display();
     let whole = read(&case.bytes, &[], &limits);
     let each: Vec<usize> = (0..case.bytes.len()).collect();
@@ -75,7 +94,7 @@ fn check(case: &Case, reading: &Reading) {
 #[test]
 fn valid_requests_are_read_as_their_files_say() {
     for case in cases("valid") {
-        match outcome(&case) {
+        match outcome(&case, &case.settings) {
             Outcome::Complete(reading) => check(&case, &reading),
             other @ (Outcome::Incomplete | Outcome::Refused(_)) => {
                 panic!("{}: {other:?}", case.path.display())
@@ -88,8 +107,8 @@ fn valid_requests_are_read_as_their_files_say() {
 fn invalid_requests_are_refused_as_their_files_say() {
     for case in cases("invalid") {
         let name = case.path.display();
-        let Outcome::Refused(refusal) = outcome(&case) else {
-            panic!("{name}: {:?}", outcome(&case));
+        let Outcome::Refused(refusal) = outcome(&case, &case.settings) else {
+            panic!("{name}: {:?}", outcome(&case, &case.settings));
         };
         for (key, value) in &case.expected {
             match &**key {
@@ -102,4 +121,32 @@ fn invalid_requests_are_refused_as_their_files_say() {
             }
         }
     }
+}
+
+/// Both verdicts of each switch: the requests it is for are refused without it, or at least
+/// read otherwise.
+#[test]
+fn a_request_that_needs_a_setting_is_not_read_without_it() {
+    let mut tried = 0;
+    for case in cases("valid") {
+        for left_out in &case.settings {
+            let mut others = case.settings.clone();
+            others.retain(|setting| setting != left_out);
+            let name = format!("{} without {left_out}", case.path.display());
+
+            let without = outcome(&case, &others);
+
+            match &**left_out {
+                "casefold_http_method" => {
+                    assert_ne!(without, outcome(&case, &case.settings), "{name}");
+                }
+                _ => assert!(
+                    matches!(without, Outcome::Refused(_)),
+                    "{name}: {without:?}"
+                ),
+            }
+            tried += 1;
+        }
+    }
+    assert!(tried > 10);
 }

@@ -7,4 +7,5 @@ mod cases;
 #[path = "../../../tests/requests/files.rs"]
 mod files;
 mod properties;
+mod proxy_headers;
 mod reader;

@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use rgunicorn_http::{
-    BodyDecoder, Framing, Head, Limits, ResponseBody, ResponseContext, ResponseFraming,
+    BodyDecoder, Framing, Head, Limits, Permit, ResponseBody, ResponseContext, ResponseFraming,
     ResponseHead, Version, percent_decode,
 };
 
@@ -16,6 +16,7 @@ const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
 /// Small, so that random requests meet them.
 const LIMITS: Limits = Limits {
+    permit: Permit::NOTHING,
     line: 40,
     fields: 4,
     field_size: 40,
@@ -41,6 +42,8 @@ fn words() -> impl Strategy<Value = Vec<u8>> {
         b"HTTP/1.1",
         b"HTTP/1.0",
         b"HTTP/1.2",
+        b"HTTP/2.0",
+        b"HTTP/0.9",
         b"\r\n",
         b"\r\n",
         b"\r\n",
@@ -65,6 +68,8 @@ fn words() -> impl Strategy<Value = Vec<u8>> {
         b"abc",
         b"5;a=b\r\nhello\r\n",
         b"X: y\r\n",
+        b" y\r\n",
+        b"X : y\r\n",
         b"\xe9",
         b",",
         b"GET / HTTP/1.1\r\nHost: a\r\n",
@@ -99,6 +104,16 @@ fn near_misses() -> impl Strategy<Value = Vec<u8>> {
             }
         }
         bytes
+    })
+}
+
+fn permit() -> impl Strategy<Value = Permit> {
+    any::<[bool; 5]>().prop_map(|[a, b, c, d, e]| Permit {
+        folded_fields: a,
+        blanks_before_colon: b,
+        any_method: c,
+        any_version: d,
+        upper_case_method: e,
     })
 }
 
@@ -183,12 +198,27 @@ proptest! {
     fn bytes_of_any_kind_are_read_the_same_in_one_piece_and_in_many(
         bytes in prop_oneof![words(), near_misses(), vec(any::<u8>(), 0..100)],
         places in vec(any::<Index>(), 0..6),
+        permit in permit(),
     ) {
-        let whole = read(&bytes, &[], &LIMITS);
+        let limits = Limits { permit, ..LIMITS };
+        let whole = read(&bytes, &[], &limits);
         let each: Vec<usize> = (0..bytes.len()).collect();
 
-        prop_assert_eq!(&read(&bytes, &cuts(&bytes, &places), &LIMITS), &whole);
-        prop_assert_eq!(&read(&bytes, &each, &LIMITS), &whole);
+        prop_assert_eq!(&read(&bytes, &cuts(&bytes, &places), &limits), &whole);
+        prop_assert_eq!(&read(&bytes, &each, &limits), &whole);
+    }
+
+    /// A head that needs no permission is read as it is without any, but for the case of its
+    /// method, which is upper case then.
+    #[test]
+    fn what_is_regular_is_read_the_same_whatever_is_permitted(
+        bytes in prop_oneof![words(), near_misses()],
+        permit in permit(),
+    ) {
+        let strict = read(&bytes, &[], &LIMITS);
+        if matches!(strict, Outcome::Complete(_)) {
+            prop_assert_eq!(read(&bytes, &[], &Limits { permit, ..LIMITS }), strict);
+        }
     }
 
     #[test]

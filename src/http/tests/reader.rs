@@ -67,7 +67,7 @@ fn try_read(bytes: &[u8], ends: &[usize], limits: &Limits) -> Result<Option<Read
             data.extend_from_slice(&bytes[at..end][decoded.data]);
             at += decoded.consumed;
             if decoded.complete {
-                return Ok(Some(reading(&head, bytes, data, at)));
+                return Ok(Some(reading(head, bytes, data, at)));
             }
             if decoded.consumed == 0 {
                 break;
@@ -78,8 +78,10 @@ fn try_read(bytes: &[u8], ends: &[usize], limits: &Limits) -> Result<Option<Read
     Ok(None)
 }
 
-fn reading(head: &Head, bytes: &[u8], body: Vec<u8>, at: usize) -> Reading {
-    let owned = |span: rgunicorn_http::Span| span.of(bytes).to_vec();
+fn reading(mut head: Head, bytes: &[u8], body: Vec<u8>, at: usize) -> Reading {
+    let mut rewritten = bytes.to_vec();
+    head.rewrite(&mut rewritten);
+    let owned = |span: rgunicorn_http::Span| span.of(&rewritten).to_vec();
     Reading {
         method: owned(head.method),
         target: owned(head.target),

@@ -1,6 +1,7 @@
 //! What can be wrong with a configuration, each mistake in one line.
 
 use super::origin::{Origin, Place};
+use super::values::ConfigProgram;
 use nix::errno::Errno;
 use std::fmt;
 use std::io;
@@ -12,11 +13,9 @@ pub enum ConfigError {
     #[error("cannot read {}: {}", file.display(), reason(cause))]
     Unreadable { file: PathBuf, cause: io::Error },
 
-    #[error(
-        "{}: configuration files in Python are not supported yet; write it as TOML, see rgunicorn.toml(5)",
-        file.display()
-    )]
-    Program { file: PathBuf },
+    /// The configuration in Python, with what Python says of it; the traceback.
+    #[error("{summary}{}", if traceback.is_empty() { String::new() } else { format!("\n{traceback}") })]
+    Program { summary: String, traceback: String },
 
     /// The syntax of the file, or a name that is not a setting's.
     #[error("{place}: {problem}")]
@@ -34,34 +33,62 @@ pub enum ConfigError {
         problem: String,
     },
 
+    /// In a variable that has words of a command line.
+    #[error("{line}")]
+    InArguments {
+        key: Option<&'static str>,
+        line: String,
+    },
+
     #[error(
-        "no application to serve; name it on the command line, or write app = \"module:callable\" in {}",
+        "no application to serve; name it on the command line, or write {} = \"module:callable\" in {}",
+        if ConfigProgram::is_named_by(file) { "wsgi_app" } else { "app" },
         file.display()
     )]
     NoApp { file: PathBuf },
+
+    #[error(
+        "{}: rgunicorn-generator could not tell from it in which account the site runs \
+         (journalctl -t rgunicorn-generator); run `systemctl daemon-reload`, then start the \
+         service again",
+        file.display()
+    )]
+    Withheld { file: PathBuf },
 }
 
 impl ConfigError {
     /// Whether correcting this mistake may be all that the setting `key` needs.
-    pub(super) fn is_about(&self, key: &str) -> bool {
+    pub(crate) fn is_about(&self, key: &str) -> bool {
         match self {
             Self::InFile { meant, .. } => *meant == Some(key),
             Self::Unusable { key: about, .. } => *about == key,
-            Self::Unreadable { .. } | Self::Program { .. } | Self::NoApp { .. } => false,
+            // Without a key, nobody knows which settings the words would have set.
+            Self::InArguments { key: about, .. } => about.is_none_or(|about| about == key),
+            Self::Unreadable { .. }
+            | Self::Program { .. }
+            | Self::NoApp { .. }
+            | Self::Withheld { .. } => false,
         }
     }
 
-    fn place(&self) -> Option<&Place> {
+    /// By line and column.
+    fn place(&self) -> Option<(usize, usize)> {
         match self {
             Self::InFile { place, .. }
             | Self::Unusable {
                 origin: Origin::File(place),
                 ..
-            } => Some(place),
+            } => Some((place.line, place.column)),
+            Self::Unusable {
+                origin: Origin::Program { line, .. },
+                ..
+            } => line.map(|line| (line, 0)),
             Self::Unusable { .. }
+            | Self::InArguments { .. }
             | Self::Unreadable { .. }
             | Self::Program { .. }
-            | Self::NoApp { .. } => None,
+            | Self::NoApp { .. }
+            | Self::Withheld { .. } => None,
         }
     }
 }
@@ -77,9 +104,9 @@ pub struct ConfigErrors(Vec<ConfigError>);
 impl ConfigErrors {
     /// In the order in which they stand in the file, so that it can be corrected
     /// from top to bottom.
-    pub(super) fn sorted(mut errors: Vec<ConfigError>) -> Self {
+    pub(crate) fn sorted(mut errors: Vec<ConfigError>) -> Self {
         errors.sort_by_key(|error| match error.place() {
-            Some(place) => (0, place.line, place.column),
+            Some((line, column)) => (0, line, column),
             None => (1, 0, 0),
         });
         Self(errors)

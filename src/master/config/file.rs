@@ -1,11 +1,16 @@
 //! The configuration file: TOML in, settings out, each with its place.
 
 use super::error::{ConfigError, MAX_MISTAKES};
+use super::gunicorn::our_name;
+use super::gunicorn_settings::{Foreign, Theirs};
+use super::hooks::HOOKS;
 use super::origin::{Origin, Place};
-use super::settings::{Partial, Setting};
+use super::setting::Setting;
+use super::settings::Partial;
 use super::unknown::{unknown_key, unknown_table};
 use nix::fcntl::OFlag;
 use rustix::io::Errno;
+use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
 use std::io::{self, Read};
 use std::ops::Range;
@@ -18,6 +23,9 @@ use toml::de::{DeTable, DeValue};
 pub(crate) struct Contents {
     pub(crate) settings: Partial,
     pub(crate) errors: Vec<ConfigError>,
+    /// Whether `user` or `group` may stand in what was not used of the file: in a table, or
+    /// behind so many mistakes that the rest was not looked at. No mistake names it then.
+    pub(crate) may_hide_account: bool,
     /// The account that it belongs to.
     pub(crate) owner: u32,
     /// Its mode.
@@ -37,11 +45,6 @@ pub(crate) fn read_contents(path: &Path) -> Result<Contents, ConfigError> {
 /// Reads the file at `path`, which the operator calls `name`. Fails when
 /// nothing can be read of it.
 pub(super) fn read(path: &Path, name: &Path) -> Result<Contents, ConfigError> {
-    if name.extension().is_some_and(|extension| extension == "py") {
-        return Err(ConfigError::Program {
-            file: name.to_owned(),
-        });
-    }
     let (bytes, metadata) = bytes_of(path).map_err(|cause| ConfigError::Unreadable {
         file: name.to_owned(),
         cause,
@@ -108,16 +111,31 @@ pub(super) fn parse(text: &str, name: &Path) -> Result<Contents, ConfigError> {
     let place = |at: Range<usize>| Place::at(name, text, at.start);
     let table = DeTable::parse(text).map_err(|error| ConfigError::InFile {
         place: place(error.span().unwrap_or(0..0)),
-        problem: one_line(error.message()),
+        problem: one_line(error.message()) + if_python(name).as_str(),
         meant: None,
     })?;
 
     let mut contents = Contents::default();
+    let mut given = BTreeMap::new();
     for (key, value) in table.get_ref() {
         if contents.errors.len() >= MAX_MISTAKES {
+            contents.may_hide_account = true;
             break;
         }
-        let Some(setting) = Setting::find(key.get_ref()) else {
+        let name = our_name(key.get_ref());
+        let hides_account = has_account_in_tables(value.get_ref());
+        let Some(setting) = Setting::find(name) else {
+            let theirs = Theirs::by_key(name);
+            match theirs.map(|theirs| theirs.in_file(&plain(value.get_ref()))) {
+                Some(Foreign::Silent) if !hides_account && !HOOKS.contains(&name) => continue,
+                Some(Foreign::Ignored(ignored)) if !hides_account => {
+                    let origin = Origin::File(place(key.span()));
+                    contents.settings.ignore(ignored, origin);
+                    continue;
+                }
+                Some(Foreign::Silent | Foreign::Ignored(_) | Foreign::Refused(_)) | None => {}
+            }
+            contents.may_hide_account |= hides_account;
             let unknown = match value.get_ref() {
                 DeValue::Table(_) => unknown_table(key.get_ref()),
                 _ => unknown_key(key.get_ref()),
@@ -129,6 +147,25 @@ pub(super) fn parse(text: &str, name: &Path) -> Result<Contents, ConfigError> {
             });
             continue;
         };
+        let other = given.insert(setting.key, key.get_ref());
+        // Gunicorn has two names for these, and one of them is weaker.
+        let is_weaker = key.get_ref().as_ref() == "default_proc_name";
+        if is_weaker && other.is_some_and(|other| other.as_ref() == "proc_name") {
+            continue;
+        }
+        let other = other.filter(|other| other.as_ref() != "default_proc_name");
+        if let Some(other) = other {
+            contents.may_hide_account |= hides_account;
+            contents.errors.push(ConfigError::InFile {
+                place: place(key.span()),
+                problem: format!(
+                    "{other} and {} are the same setting; remove one",
+                    key.get_ref()
+                ),
+                meant: Some(setting.key),
+            });
+            continue;
+        }
         // A table has no place of its own where it is written as `[key]`.
         let at = if value.get_ref().is_table() {
             key.span()
@@ -139,6 +176,7 @@ pub(super) fn parse(text: &str, name: &Path) -> Result<Contents, ConfigError> {
         let set = contents
             .settings
             .set_from_file(setting, value.get_ref(), origin);
+        contents.may_hide_account |= set.is_err() && hides_account;
         let room = MAX_MISTAKES - contents.errors.len();
         let refused = set.err().into_iter().flatten().take(room);
         contents
@@ -150,6 +188,67 @@ pub(super) fn parse(text: &str, name: &Path) -> Result<Contents, ConfigError> {
             }));
     }
     Ok(contents)
+}
+
+/// Whether a table in this value has a key that says, elsewhere, in which account the site
+/// runs: TOML takes all that is written below a table's name for a part of it.
+fn has_account_in_tables(value: &DeValue<'_>) -> bool {
+    let mut values = vec![value];
+    while let Some(value) = values.pop() {
+        match value {
+            DeValue::Table(table) => {
+                for (key, value) in table {
+                    if ["user", "group"].contains(&our_name(key.get_ref())) {
+                        return true;
+                    }
+                    values.push(value.get_ref());
+                }
+            }
+            DeValue::Array(items) => values.extend(items.iter().map(toml::Spanned::get_ref)),
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => {}
+        }
+    }
+    false
+}
+
+/// Gunicorn takes any file for a program.
+fn if_python(name: &Path) -> String {
+    if name
+        .extension()
+        .is_some_and(|extension| extension == "toml")
+    {
+        return String::new();
+    }
+    format!(
+        "; if it is a configuration in Python, name it as file:{}",
+        name.display()
+    )
+}
+
+/// As far as it matters for what the default of a setting may be.
+fn plain(value: &DeValue<'_>) -> toml::Value {
+    match value {
+        DeValue::String(text) => text.as_ref().into(),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or_else(|_| number.to_string().into(), toml::Value::from),
+        DeValue::Boolean(value) => (*value).into(),
+        DeValue::Array(items) => {
+            let items = items.iter().map(|item| plain(item.get_ref()));
+            items.collect::<Vec<_>>().into()
+        }
+        DeValue::Table(table) => {
+            let pairs = table.iter();
+            let pairs =
+                pairs.map(|(key, value)| (key.get_ref().to_string(), plain(value.get_ref())));
+            pairs.collect::<toml::Table>().into()
+        }
+        DeValue::Float(number) => number.to_string().into(),
+        DeValue::Datetime(moment) => moment.to_string().into(),
+    }
 }
 
 fn one_line(message: &str) -> String {
@@ -242,6 +341,10 @@ mod tests {
     fn an_unknown_name_is_refused_where_it_stands() {
         assert_complaints(&[
             (
+                "post_fork = \"x\"\n",
+                "1:1: \"post_fork\" is a function in a gunicorn.conf.py; name that file with `config`",
+            ),
+            (
                 "wokers = 4\n",
                 "1:1: unknown setting \"wokers\"; did you mean \"workers\"?",
             ),
@@ -250,8 +353,8 @@ mod tests {
                 "3:3: unknown setting \"wokers\"; did you mean \"workers\"?",
             ),
             (
-                "workers = 4\nmax_requests = 4",
-                "2:1: Gunicorn's setting \"max_requests\" is not supported yet; remove it",
+                "workers = 4\nstatsd_host = 4",
+                "2:1: Gunicorn's setting \"statsd_host\" is not supported yet; remove it",
             ),
             (
                 "[server]\nworkers = 4",
@@ -262,6 +365,34 @@ mod tests {
                 "1:2: unknown table [environment]; did you mean [env]?",
             ),
         ]);
+    }
+
+    #[test]
+    fn gunicorns_name_of_a_setting_is_understood_and_only_one_of_both() {
+        let contents = parse(
+            "wsgi_app = \"a:b\"\npreload_app = true",
+            Path::new("x.toml"),
+        )
+        .unwrap();
+        let table = parse("[raw_env]\nA = \"1\"", Path::new("x.toml")).unwrap();
+
+        assert!(contents.errors.is_empty() && table.errors.is_empty());
+        assert_eq!(contents.settings.preload, Some(true));
+        assert!(contents.settings.app.is_some() && table.settings.env.is_some());
+        assert_complaints(&[(
+            "app = \"a:b\"\nwsgi_app = \"a:b\"",
+            "2:1: app and wsgi_app are the same setting; remove one",
+        )]);
+        // With Gunicorn, the second is weaker.
+        for text in [
+            "proc_name = \"a\"\ndefault_proc_name = \"b\"",
+            "default_proc_name = \"b\"\nproc_name = \"a\"",
+        ] {
+            let contents = parse(text, Path::new("x.toml")).unwrap();
+            assert!(contents.errors.is_empty(), "{:?}", contents.errors);
+            let name = contents.settings.proc_name.flatten();
+            assert_eq!(name.unwrap().as_str(), "a");
+        }
     }
 
     #[test]
@@ -407,15 +538,6 @@ mod tests {
         assert_eq!(
             complaint(Path::new("/etc")),
             "cannot read /etc: Is a directory"
-        );
-    }
-
-    #[test]
-    fn a_configuration_in_python_is_not_taken_for_toml() {
-        let name = Path::new("gunicorn.conf.py");
-        assert_eq!(
-            read(name, name).unwrap_err().to_string(),
-            "gunicorn.conf.py: configuration files in Python are not supported yet; write it as TOML, see rgunicorn.toml(5)"
         );
     }
 

@@ -5,29 +5,52 @@
 //! `values` if none fits, and a test. The command line, `--help`,
 //! `--print-config`, the manual pages and the example file follow.
 
+mod convert;
+mod dangerous;
 mod error;
 mod file;
 mod gunicorn;
+mod gunicorn_settings;
+mod hooks;
+mod ignored;
 mod load;
+#[cfg(test)]
+mod order;
 mod origin;
 mod print;
+mod program;
+mod setting;
 mod settings;
+mod table;
+mod unfinished;
 mod unknown;
 mod value;
 mod values;
 
+pub use convert::convert;
 pub use error::{ConfigError, ConfigErrors, reason};
-pub use gunicorn::{RENAMED, UNSUPPORTED, Unsupported};
-pub use load::{Sources, Start, load};
+pub use gunicorn::{OPTIONS, RENAMED, UNSUPPORTED, Unsupported};
+pub use gunicorn_settings::{Support, THEIRS, Theirs, support};
+pub use hooks::HOOKS;
+pub use ignored::{IGNORED, Ignored};
+#[cfg(test)]
+pub use load::load;
+pub use load::{ARGUMENT_VARIABLES, Loaded, Mistake, Sources, Start, read};
 pub use origin::{Origin, Place};
 pub use print::{print, print_setting};
-pub use settings::{Applies, Config, Group, Partial, SETTINGS, Setting};
+pub use setting::{Applies, Group, Setting};
+pub use settings::{Config, Partial, SETTINGS};
+pub use unfinished::{Settled, Unfinished};
 pub use value::{Takes, Value};
+pub use values::log_file_refusal;
 pub use values::{
-    Account, App, Binds, BodyLimit, CpuQuota, Credentials, Directory, Environment, LogLevel,
-    MemoryLimit, Peer, Peers, ProcName, Python, PythonPath, Seconds, TasksLimit, TimeSpan, Timeout,
-    UnitPaths, Within, WorkerClass, WorkerClassChoice, Workers, is_unit_path, processors,
+    AccessLog, Account, App, Binds, BodyLimit, ConfigProgram, CpuQuota, Credentials, Directory,
+    Environment, LogLevel, MemoryLimit, Peer, Peers, ProcName, Python, PythonPath, Seconds,
+    TasksLimit, TimeSpan, Timeout, Umask, UnitPaths, Within, WorkerClass, WorkerClassChoice,
+    Workers, is_unit_path, processors,
 };
 
 pub(crate) use file::{Contents, parse_contents, read_contents};
+pub(crate) use gunicorn_settings::Foreign;
+pub(crate) use program::names as names_in_programs;
 pub(crate) use unknown::{foreign_flag, unknown_flag};

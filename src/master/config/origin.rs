@@ -48,6 +48,16 @@ pub enum Origin {
     /// The variable of this name.
     Environment(&'static str),
     File(Place),
+    /// A configuration in Python.
+    Program {
+        file: PathBuf,
+        line: Option<usize>,
+    },
+    /// This flag, in a variable that has words of a command line.
+    Arguments {
+        variable: &'static str,
+        flag: &'static str,
+    },
     /// This flag.
     CommandLine(&'static str),
 }
@@ -59,7 +69,8 @@ impl Origin {
             Self::Default => format!("{key}: {problem}"),
             Self::Installation => format!("{key} ({self}): {problem}"),
             Self::Environment(name) => format!("{key} (from ${name}): {problem}"),
-            Self::File(place) => format!("{place}: {key}: {problem}"),
+            Self::File(_) | Self::Program { .. } => format!("{self}: {key}: {problem}"),
+            Self::Arguments { variable, flag } => format!("${variable}: {flag}: {problem}"),
             Self::CommandLine(flag) => format!("{flag}: {problem}"),
         }
     }
@@ -72,6 +83,12 @@ impl fmt::Display for Origin {
             Self::Installation => to.write_str("the one that rgunicorn is installed for"),
             Self::Environment(name) => write!(to, "${name}"),
             Self::File(place) => write!(to, "{place}"),
+            Self::Program { file, line: None } => write!(to, "{}", file.display()),
+            Self::Program {
+                file,
+                line: Some(line),
+            } => write!(to, "{}:{line}", file.display()),
+            Self::Arguments { variable, flag } => write!(to, "{flag} in ${variable}"),
             Self::CommandLine(flag) => write!(to, "{flag} on the command line"),
         }
     }
@@ -120,6 +137,11 @@ mod tests {
             Origin::CommandLine("--bind").describe("bind", "no"),
             "--bind: no"
         );
+        let arguments = Origin::Arguments {
+            variable: "RUN",
+            flag: "--bind",
+        };
+        assert_eq!(arguments.describe("bind", "no"), "$RUN: --bind: no");
         assert_eq!(Origin::Default.describe("bind", "no"), "bind: no");
         assert_eq!(
             Origin::Environment("RUN").describe("bind", "no"),

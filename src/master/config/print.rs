@@ -1,7 +1,9 @@
 //! `--print-config` and `rgunicornctl config`: a configuration as a TOML file.
 
+use super::hooks::kind;
 use super::origin::Origin;
-use super::settings::{Config, Setting};
+use super::setting::Setting;
+use super::settings::Config;
 
 /// Each setting has the place of its value in a comment.
 pub fn print(config: &Config) -> String {
@@ -19,7 +21,18 @@ pub fn print(config: &Config) -> String {
         line.push('\n');
         line
     };
-    config.values().into_iter().map(line).collect()
+    let hooks = config.hooks();
+    let hooks = hooks.map(|(name, origin)| format!("# {name} is {}  # {origin}\n", kind(name)));
+    let ignored = config.ignored();
+    let ignored = ignored
+        .map(|(ignored, origin)| format!("# {} {}  # {origin}\n", ignored.key, ignored.advice()));
+    config
+        .values()
+        .into_iter()
+        .map(line)
+        .chain(hooks)
+        .chain(ignored)
+        .collect()
 }
 
 /// The line of a setting. `otherwise` is what holds without a value, `place` where the value

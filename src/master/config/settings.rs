@@ -1,291 +1,20 @@
 //! The table of settings: each one once. The comment above a row is what an
 //! operator reads about the setting, in `--help` and in the manual.
 
+use super::ignored::Ignored;
 use super::origin::{Origin, Origins};
-use super::value::{Refusal, Takes, Value};
+use super::setting::{Applies, Group, Setting};
+use super::table::{optional, settings};
+use super::value::{Refusal, Value};
 use super::values::{
-    Account, App, Binds, BodyLimit, CpuQuota, Credentials, Directory, Environment, HealthPath,
-    LogLevel, MemoryLimit, Peers, ProcName, Python, PythonPath, Seconds, TasksLimit, TimeSpan,
-    Timeout, UnitPaths, Within, WorkerClassChoice, Workers,
+    AccessLog, AccessLogFilter, AccessLogFormat, Account, App, Binds, BodyLimit, ConfigProgram,
+    CpuQuota, Credentials, Directory, Environment, ErrorLog, ExtraFiles, HeadLimit, HeaderMap,
+    HeaderNames, HealthPath, LogLevel, LoggerClass, MemoryLimit, Peers, ProcName, ProxyProtocol,
+    Python, PythonPath, SchemeHeaders, Seconds, Sendfile, TasksLimit, TimeSpan, Timeout, Umask,
+    UnitPaths, Within, WorkerClassChoice, Workers,
 };
+use std::collections::BTreeMap;
 use toml::de::DeValue;
-
-/// When a changed value takes effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Applies {
-    Reload,
-    Restart,
-    /// When the units are read again, and then at a restart.
-    DaemonReload,
-}
-
-/// The headings that settings are listed under.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Group {
-    Application,
-    Sockets,
-    Workers,
-    Limits,
-    Server,
-    /// What `rgunicorn-generator` writes into units, and nothing else uses.
-    Units,
-}
-
-impl Group {
-    pub const fn heading(self) -> &'static str {
-        match self {
-            Self::Application => "Application",
-            Self::Sockets => "Sockets",
-            Self::Workers => "Workers",
-            Self::Limits => "Limits for clients",
-            Self::Server => "Server",
-            Self::Units => "Only for the units of systemd",
-        }
-    }
-}
-
-/// One row of the table.
-#[derive(Debug)]
-pub struct Setting {
-    pub key: &'static str,
-    /// `-x` and `--long`; the first long one is shown. The setting without any
-    /// is the positional argument, or one of [`Group::Units`].
-    pub flags: &'static [&'static str],
-    pub value_name: &'static str,
-    pub takes: Takes,
-    pub group: Group,
-    pub applies: Applies,
-    /// The environment variable that sets it; weaker than a file.
-    pub variable: Option<&'static str>,
-    /// [`Value::expects`] of its type.
-    pub expects: fn() -> String,
-    pub default: fn() -> Option<toml::Value>,
-    /// What holds when it has no default and is not set; else empty.
-    pub otherwise: &'static str,
-    /// A value in TOML for the example file; empty when the default is one.
-    pub example: &'static str,
-    /// The lines of the comment above its row: a first one that is enough for
-    /// `--help`, then the rest.
-    pub help: &'static [&'static str],
-}
-
-impl Setting {
-    pub fn find(key: &str) -> Option<&'static Self> {
-        SETTINGS.iter().find(|setting| setting.key == key)
-    }
-
-    /// Whether it can be given on the command line.
-    pub fn is_argument(&self) -> bool {
-        self.group != Group::Units
-    }
-
-    /// The value that these words of a command line give it.
-    pub(crate) fn value_of(&'static self, words: &[String]) -> Result<Option<toml::Value>, String> {
-        let mut partial = Partial::default();
-        partial.set_from_words(self, words, Origin::Default)?;
-        let mut values = partial.values().into_iter();
-        let own = values.find(|(setting, _)| setting.key == self.key);
-        Ok(own.and_then(|(_, value)| value))
-    }
-
-    /// The name it has in messages about the command line.
-    pub fn flag(&self) -> &'static str {
-        self.long_flags().next().unwrap_or(self.value_name)
-    }
-
-    pub fn long_flags(&self) -> impl Iterator<Item = &'static str> {
-        self.flags
-            .iter()
-            .copied()
-            .filter(|flag| flag.starts_with("--"))
-    }
-
-    /// Without the dash.
-    pub fn short_flag(&self) -> Option<char> {
-        self.flags
-            .iter()
-            .find(|flag| !flag.starts_with("--"))
-            .and_then(|flag| flag.chars().nth(1))
-    }
-
-    /// The first line of its help, without the full stop.
-    pub fn summary(&self) -> &'static str {
-        let line = self.help.first().map_or("", |line| line.trim());
-        line.strip_suffix('.').unwrap_or(line)
-    }
-
-    /// All of its help, a string for each paragraph.
-    pub fn paragraphs(&self) -> Vec<String> {
-        self.help
-            .split(|line| line.trim().is_empty())
-            .map(|lines| {
-                lines
-                    .iter()
-                    .map(|line| line.trim())
-                    .collect::<Vec<_>>()
-                    .join(" ")
-            })
-            .collect()
-    }
-}
-
-/// What stands once or not at all in a row.
-const fn optional(given: &'static [&'static str]) -> Option<&'static str> {
-    match given {
-        [] => None,
-        [one, ..] => Some(one),
-    }
-}
-
-macro_rules! settings {
-    ($($group:ident { $(
-        $(#[doc = $help:literal])+
-        $key:ident: $type:ty $(= $default:expr)?, $flags:expr, $value_name:literal, $applies:ident
-            $(, variable $variable:literal)? $(, otherwise $otherwise:literal)? $(, example $example:literal)?;
-    )+ })+) => {
-        /// The complete configuration.
-        #[derive(Debug, Clone, PartialEq, Eq)]
-        pub struct Config {
-            $($($(#[doc = $help])+ pub $key: $type,)+)+
-            pub(super) origins: Origins,
-        }
-
-        /// The settings of one source.
-        #[derive(Debug, Clone, Default, PartialEq, Eq)]
-        pub struct Partial {
-            $($(pub(crate) $key: Option<$type>,)+)+
-            origins: Origins,
-        }
-
-        /// Every setting, once. The command line, `--help`, `--print-config`,
-        /// the manual pages and the example file are made from this list.
-        pub static SETTINGS: &[Setting] = &[$($(Setting {
-            key: stringify!($key),
-            flags: &$flags,
-            value_name: $value_name,
-            takes: <$type as Value>::TAKES,
-            group: Group::$group,
-            applies: Applies::$applies,
-            variable: optional(&[$($variable)?]),
-            expects: <$type as Value>::expects,
-            default: || {
-                let default: Option<$type> = None$(.or(Some($default)))?;
-                default.as_ref().and_then(Value::to_toml)
-            },
-            otherwise: concat!($($otherwise)?),
-            example: concat!($($example)?),
-            help: &[$($help),+],
-        },)+)+];
-
-        impl Partial {
-            /// What holds when no source says anything.
-            pub(super) fn defaults() -> Self {
-                Self {
-                    $($($key: None$(.or(Some($default)))?,)+)+
-                    origins: Origins::default(),
-                }
-            }
-
-            pub(super) fn set_from_file(
-                &mut self,
-                setting: &'static Setting,
-                value: &DeValue<'_>,
-                origin: Origin,
-            ) -> Result<(), Vec<Refusal>> {
-                match setting.key {
-                    $($(stringify!($key) => self.$key = Some(Value::from_toml(value)?),)+)+
-                    _ => {}
-                }
-                self.origins.set(setting.key, origin);
-                Ok(())
-            }
-
-            pub(super) fn set_from_variable(
-                &mut self,
-                setting: &'static Setting,
-                value: &str,
-                origin: Origin,
-            ) -> Result<(), String> {
-                match setting.key {
-                    $($(stringify!($key) => self.$key = Some(Value::from_variable(value)?),)+)+
-                    _ => {}
-                }
-                self.origins.set(setting.key, origin);
-                Ok(())
-            }
-
-            /// From the words of the command line.
-            pub(crate) fn set_from_words(
-                &mut self,
-                setting: &'static Setting,
-                words: &[String],
-                origin: Origin,
-            ) -> Result<(), String> {
-                match setting.key {
-                    $($(stringify!($key) => self.$key = Some(Value::from_words(words)?),)+)+
-                    _ => {}
-                }
-                self.origins.set(setting.key, origin);
-                Ok(())
-            }
-
-            /// These settings, where `stronger` does not set others.
-            #[must_use]
-            pub(super) fn overlaid(self, stronger: Self) -> Self {
-                let mut origins = self.origins;
-                $($(if stronger.$key.is_some() {
-                    let key = stringify!($key);
-                    origins.set(key, stronger.origins.get(key).clone());
-                })+)+
-                Self {
-                    $($($key: self.$key.overlaid(stronger.$key),)+)+
-                    origins,
-                }
-            }
-
-            /// Each setting with its value; `None` when it is not set.
-            pub(crate) fn values(&self) -> Vec<(&'static Setting, Option<toml::Value>)> {
-                let values = [$($(self.$key.as_ref().and_then(Value::to_toml),)+)+];
-                SETTINGS.iter().zip(values).collect()
-            }
-
-            pub(crate) fn origin(&self, key: &str) -> &Origin {
-                self.origins.get(key)
-            }
-
-            pub(super) fn set_origin(&mut self, key: &'static str, origin: Origin) {
-                self.origins.set(key, origin);
-            }
-
-            /// Fails with the key of a setting that has no default and is not set.
-            pub(super) fn complete(self) -> Result<Config, &'static str> {
-                Ok(Config {
-                    $($($key: self.$key.ok_or(stringify!($key))?,)+)+
-                    origins: self.origins,
-                })
-            }
-        }
-
-        impl Config {
-            /// Each setting with its value; `None` when it is not set.
-            pub fn values(&self) -> Vec<(&'static Setting, Option<toml::Value>)> {
-                let values = [$($(self.$key.to_toml(),)+)+];
-                SETTINGS.iter().zip(values).collect()
-            }
-
-            /// The settings that differ in `new` and need a restart to change.
-            pub fn needing_restart(&self, new: &Self) -> Vec<&'static Setting> {
-                let changed = [$($(self.$key != new.$key,)+)+];
-                SETTINGS
-                    .iter()
-                    .zip(changed)
-                    .filter(|(setting, changed)| *changed && setting.applies != Applies::Reload)
-                    .map(|(setting, _)| setting)
-                    .collect()
-            }
-        }
-    };
-}
 
 settings! {
     Application {
@@ -295,6 +24,17 @@ settings! {
         /// `module:factory("argument")` is called once, with Python literals
         /// as arguments, and has to return the application.
         app: App, [], "APP_MODULE", Reload, example r#""shop:app""#;
+
+        /// A configuration in Python, as Gunicorn has it.
+        ///
+        /// A path such as `gunicorn.conf.py`, or `python:MODULE`. The application's
+        /// interpreter runs it at each start and each reload, in the directory in
+        /// which rgunicorn was started. What it sets is weaker than this file and the
+        /// command line. On the command line it is given with `--config`, in the
+        /// place of this file.
+        config: Option<ConfigProgram> = None, [], "", Reload,
+            otherwise "./gunicorn.conf.py if that exists and ./rgunicorn.toml does not",
+            example r#""/srv/shop/gunicorn.conf.py""#;
 
         /// The Python interpreter that runs the application.
         ///
@@ -342,8 +82,8 @@ settings! {
         /// socket that is open already. In a file this is a string or a list.
         /// Not needed if systemd passes sockets. In a file of /etc/rgunicorn,
         /// systemd listens there, too (`ListenStream=` of the socket unit): on
-        /// numeric addresses and absolute paths. A unix socket gets the mode 0666:
-        /// restrict access with the mode of its directory. The variable PORT, as
+        /// numeric addresses and absolute paths. A unix socket gets the mode 0666 without
+        /// the bits of `umask`: restrict access with the mode of its directory. The variable PORT, as
         /// platforms that run containers set it, stands for `0.0.0.0:PORT`.
         bind: Option<Binds> = None, ["-b", "--bind"], "ADDRESS", Restart, variable "PORT",
             otherwise "systemd's sockets, else 127.0.0.1:8000",
@@ -353,6 +93,12 @@ settings! {
         ///
         /// In a file of /etc/rgunicorn, this is `Backlog=` of the socket unit.
         backlog: Within<1, 65535> = Within::nearest(2048), ["--backlog"], "NUMBER", Restart;
+
+        /// Let other servers of the same account listen on the same port.
+        ///
+        /// The kernel shares the connections out among the servers (`SO_REUSEPORT`).
+        /// For the TCP addresses of `bind` that rgunicorn opens itself.
+        reuse_port: bool = false, ["--reuse-port"], "", Restart;
 
         /// A path that is answered without the application, for a balancer.
         ///
@@ -373,7 +119,8 @@ settings! {
         /// groups (`CPUQuota=`). At a start, one loads the application alone and
         /// serves as soon as it can; the others follow, as many at a time as
         /// there are such processors, or with `preload` all at once.
-        workers: Workers = Workers::ONE, ["-w", "--workers"], "NUMBER", Reload;
+        workers: Workers = Workers::ONE, ["-w", "--workers"], "NUMBER", Reload,
+            variable "WEB_CONCURRENCY";
 
         /// How a worker runs requests: `sync`, `gthread` or `auto`.
         ///
@@ -449,7 +196,31 @@ settings! {
         /// much, with its child processes and what of files cannot be dropped from
         /// memory; the request is in the log. `memory_max` limits all processes
         /// of the site together.
-        worker_memory_max: BodyLimit = BodyLimit::NONE, ["--worker-memory-max"], "BYTES", Reload;
+        ///
+        /// The other name, `max_worker_memory`, is understood, too.
+        worker_memory_max: BodyLimit = BodyLimit::NONE,
+            ["--worker-memory-max", "--max-worker-memory"], "BYTES", Reload;
+
+        /// Replace a worker that has answered so many requests; 0 = never.
+        ///
+        /// Each second the master looks how many it were, and replaces one worker
+        /// at a time: another one serves before it leaves. It finishes its
+        /// requests, and no connection is closed.
+        max_requests: Within<0, 2_000_000_000> = Within::nearest(0),
+            ["--max-requests"], "NUMBER", Reload;
+
+        /// The most requests by which workers may differ in `max_requests`.
+        ///
+        /// To the limit of each worker, a number of its own up to this is added.
+        max_requests_jitter: Within<0, 2_000_000_000> = Within::nearest(0),
+            ["--max-requests-jitter"], "NUMBER", Reload;
+
+        /// Replace a worker that has served for this long; 0 = never.
+        ///
+        /// A number of seconds, or a time such as `12h`. Up to a tenth is added,
+        /// for each worker another part, and one is replaced at a time: another
+        /// one serves before it leaves.
+        max_worker_age: TimeSpan = TimeSpan::NEVER, ["--max-worker-age"], "TIME", Reload;
     }
 
     Limits {
@@ -465,16 +236,24 @@ settings! {
         client_timeout: Seconds<1> = Seconds::nearest(30),
             ["--client-timeout"], "SECONDS", Reload;
 
-        /// The longest request line, in bytes.
-        limit_request_line: Within<1, 65536> = Within::nearest(4094),
+        /// The longest request line, in bytes; 0 = no limit below 1 MiB.
+        ///
+        /// A longer one is answered 414.
+        limit_request_line: HeadLimit<1_048_576> = HeadLimit::nearest(4094),
             ["--limit-request-line"], "BYTES", Reload;
 
-        /// The most header fields in a request.
-        limit_request_fields: Within<1, 32768> = Within::nearest(100),
+        /// The most header fields in a request; 0 = no limit below 32768.
+        ///
+        /// More are answered 431.
+        limit_request_fields: HeadLimit<32_768> = HeadLimit::nearest(100),
             ["--limit-request-fields"], "NUMBER", Reload;
 
-        /// The longest header field, in bytes.
-        limit_request_field_size: Within<1, 65536> = Within::nearest(8190),
+        /// The longest header field, in bytes; 0 = no limit below 1 MiB.
+        ///
+        /// A longer one is answered 431, and so are fields that together take
+        /// more than 64 KiB, or more than this limit if that is larger. With
+        /// Gunicorn, 0 stands for 8190.
+        limit_request_field_size: HeadLimit<1_048_576> = HeadLimit::nearest(8190),
             ["--limit-request-field_size", "--limit-request-field-size"], "BYTES", Reload;
 
         /// The largest request body, in bytes or like `10M`; 0 = no limit.
@@ -482,6 +261,14 @@ settings! {
         /// K, M and G are powers of 1024.
         limit_request_body: BodyLimit = BodyLimit::GIBIBYTE,
             ["--limit-request-body"], "BYTES", Reload;
+
+        /// The directory for request bodies that are not kept in memory.
+        ///
+        /// A body of more than 128 KiB, and one in chunks that becomes so large,
+        /// is stored in a file without a name while it is received. A relative
+        /// path starts from `chdir`.
+        tmp_upload_dir: Option<Directory> = None, ["--tmp-upload-dir"], "DIRECTORY", Reload,
+            otherwise "$TMPDIR, else /tmp", example r#""/var/tmp""#;
 
         /// The most of an answer kept on disk for a slow client; 0 = no limit.
         ///
@@ -498,11 +285,168 @@ settings! {
         /// believed. In a file, this may be a list.
         forwarded_allow_ips: Peers = Peers::this_machine(),
             ["--forwarded-allow-ips"], "ADDRESSES", Reload, variable "FORWARDED_ALLOW_IPS";
+
+        /// The PROXY protocol at the start of connections: off, v1, v2 or auto.
+        ///
+        /// `auto` is either version, and so is the flag without a value. The
+        /// proxy (HAProxy with `send-proxy` or `send-proxy-v2`, or a load
+        /// balancer of a cloud) says whom it speaks for: `REMOTE_ADDR` and
+        /// `REMOTE_PORT` are its client's for all requests of the connection,
+        /// and `PROXY_PROTOCOL`, `PROXY_ADDR` and `PROXY_PORT` say what the
+        /// client connected to. Where it speaks for itself, or does not know its
+        /// client, `REMOTE_ADDR` stays its own. `forwarded_allow_ips` is about
+        /// the proxy's own address all the same.
+        proxy_protocol: ProxyProtocol = ProxyProtocol::Off, ["--proxy-protocol"], "VERSION", Reload;
+
+        /// Proxies that may speak the PROXY protocol.
+        ///
+        /// Written like `forwarded_allow_ips`. Clients of a unix socket always
+        /// may. Others that begin with such a header are answered 403.
+        proxy_allow_ips: Peers = Peers::this_machine(), ["--proxy-allow-from"], "ADDRESSES", Reload;
+
+        /// Refuse connections that begin without the PROXY protocol.
+        ///
+        /// Without it, as with Gunicorn, such a connection is served as that of
+        /// its peer: through a proxy that does not send the header, a client can
+        /// send one and pretend to be anybody. With it, only `proxy_allow_ips`
+        /// are served; the checks of a balancer need the header, too.
+        proxy_protocol_required: bool = false, ["--proxy-protocol-required"], "", Reload;
+
+        /// The headers by which a proxy says that its client spoke TLS.
+        ///
+        /// A table of names and values: `wsgi.url_scheme` is `https` if a header
+        /// has its value, in upper or lower case. They count only from
+        /// `forwarded_allow_ips`. A request in which two of them contradict each
+        /// other is answered 400.
+        secure_scheme_headers: SchemeHeaders = SchemeHeaders::usual(),
+            ["--secure-scheme-header"], "NAME=VALUE", Reload,
+            example r#"{ X-FORWARDED-PROTO = "https" }"#;
+
+        /// What becomes of headers with an underscore: drop, refuse or dangerous.
+        ///
+        /// To the application, `X_Real_IP` looks like `X-Real-IP`: a proxy that
+        /// sets or removes the one may let a client send the other. `drop`
+        /// leaves such headers out, `refuse` answers 400, and `dangerous` passes
+        /// them on. `forwarder_headers` from a trusted proxy are passed on
+        /// anyway.
+        header_map: HeaderMap = HeaderMap::Drop, ["--header-map"], "ACTION", Reload;
+
+        /// Headers with an underscore that a trusted proxy may send.
+        ///
+        /// Names separated by commas, or `*` for all; in a file, this may be a
+        /// list. They count only from `forwarded_allow_ips`. `SCRIPT_NAME` says
+        /// where the application is mounted, whatever `header_map` is: from
+        /// anybody else, and if it is not in this list, it never does.
+        forwarder_headers: HeaderNames = HeaderNames::script_name_and_path_info(),
+            ["--forwarder-headers"], "NAMES", Reload;
+
+        /// Accept headers that go on in the next line.
+        ///
+        /// Such lines begin with a space or a tab; they are joined by one space.
+        /// HTTP has given this up, and proxies read it in different ways, so
+        /// that a client may get past them: only for a client that cannot be
+        /// changed. Without it, they are answered 400.
+        permit_obsolete_folding: bool = false, ["--permit-obsolete-folding"], "", Reload;
+
+        /// Accept blanks before the colon of a header.
+        ///
+        /// They are removed. Proxies read such headers in different ways, so
+        /// that a client may get past them. Without it, they are answered 400.
+        strip_header_spaces: bool = false, ["--strip-header-spaces"], "", Reload;
+
+        /// Accept any token as a method.
+        ///
+        /// Without it, a method has 3 to 20 characters, no lower-case letters
+        /// and no `#`; others are answered 400. CONNECT is answered 501 always.
+        permit_unconventional_http_method: bool = false,
+            ["--permit-unconventional-http-method"], "", Reload;
+
+        /// Accept requests of other versions than HTTP/1.
+        ///
+        /// HTTP/0.x is read as HTTP/1.0, all others as HTTP/1.1, and
+        /// `SERVER_PROTOCOL` says that. Without it, they are answered 505.
+        permit_unconventional_http_version: bool = false,
+            ["--permit-unconventional-http-version"], "", Reload;
+
+        /// Turn methods into upper case.
+        ///
+        /// Methods with lower-case letters are refused before that, as with
+        /// Gunicorn, unless `permit_unconventional_http_method` is on, too.
+        casefold_http_method: bool = false, ["--casefold-http-method"], "", Reload;
     }
 
     Server {
         /// The lowest level to log: debug, info, warning, error or critical.
         loglevel: LogLevel = LogLevel::INFO, ["--log-level"], "LEVEL", Reload;
+
+        /// The class of the log that hooks write to, as `module.Class`.
+        ///
+        /// Derived from gunicorn.glogging.Logger. It is made before the application is
+        /// loaded, and may change the handlers of `gunicorn.error`. Neither the server's own
+        /// records nor the access log pass through it: its `access` is not called.
+        logger_class: LoggerClass = LoggerClass::gunicorns(), ["--logger-class"], "CLASS", Reload,
+            example r#""shop.logs.Logger""#;
+
+        /// A file for Python's `logging`, as `logging.config.fileConfig` reads it.
+        ///
+        /// Before the application is loaded, in the processes that run Python. Neither the
+        /// server's own records nor the access log pass through it. Relative paths start
+        /// from `chdir`.
+        logconfig: Option<Directory> = None, ["--log-config"], "FILE", Reload,
+            otherwise "none", example r#""/srv/shop/logging.ini""#;
+
+        /// The same as JSON, for `logging.config.dictConfig`.
+        ///
+        /// Stronger than `logconfig`. What it leaves out is as Gunicorn has it. In a
+        /// `gunicorn.conf.py`, `logconfig_dict` is stronger still.
+        logconfig_json: Option<Directory> = None, ["--log-config-json"], "FILE", Reload,
+            otherwise "none", example r#""/srv/shop/logging.json""#;
+
+        /// A file for the server's own log; `-` = standard error, or the journal.
+        ///
+        /// A line has time, pid and level. Relative paths start from `chdir`. USR1 and
+        /// reloads open the file anew. What the application prints goes there with
+        /// `capture_output` alone. Under systemd, the journal still has the errors. What the
+        /// file does not take goes where it went without a file, and is counted.
+        errorlog: ErrorLog = ErrorLog::Standard,
+            ["--error-logfile", "--log-file"], "FILE", Reload;
+
+        /// Write what the application prints to `errorlog`, too.
+        ///
+        /// To its standard output and error. Without `errorlog` it is in the journal
+        /// anyway, or in the terminal.
+        capture_output: bool = false, ["--capture-output"], "", Reload;
+
+        /// Where a line for each request goes: a file, `-`, or `journal`.
+        ///
+        /// `-` is standard output, or the journal if the server's log goes there. In
+        /// the journal, a record has fields: `journalctl HTTP_STATUS=500`. Relative
+        /// paths start from `chdir`. USR1 and reloads open a file anew. Workers never
+        /// wait for it: what cannot be written is dropped, counted and reported. Requests
+        /// for `health_path` are left out.
+        accesslog: Option<AccessLog> = None, ["--access-logfile"], "FILE", Reload,
+            otherwise "none", example r#""-""#;
+
+        /// What a line of the access log looks like.
+        ///
+        /// `%(h)s` address of the client, `%(u)s` user of basic authorization, `%(t)s` time,
+        /// `%(r)s` request line, `%(m)s` method, `%(U)s` path, `%(q)s` query, `%(H)s`
+        /// protocol, `%(s)s` status, `%(b)s` or `%(B)s` bytes of the body that were sent,
+        /// `%(f)s` referer, `%(a)s` user agent, `%(T)s` `%(M)s` `%(D)s` duration in seconds,
+        /// milliseconds, microseconds, `%(L)s` in seconds with decimals, `%(p)s` pid,
+        /// `%(l)s` a dash, `%({name}i)s` header of the request, `%({name}o)s` of the
+        /// response, `%({name}e)s` variable of the environ. What is missing is `-`. The
+        /// duration is from the complete request to the end of the response.
+        access_log_format: AccessLogFormat = AccessLogFormat::combined(),
+            ["--access-logformat"], "FORMAT", Reload;
+
+        /// Which requests the access log has: `all`, `errors`, `slow:MS`, `1/N`.
+        ///
+        /// `errors` are those with a status of 400 or more, and responses that were broken
+        /// off; `slow:500` those of 500 ms and more; `1/100` each hundredth of a worker.
+        /// Of several, separated by commas, one has to be true.
+        access_log_filter: AccessLogFilter = AccessLogFilter::all(),
+            ["--access-log-filter"], "CONDITIONS", Reload;
 
         /// Exit when there was no connection for this long; 0 = never.
         ///
@@ -517,9 +461,95 @@ settings! {
         proc_name: Option<ProcName> = None, ["-n", "--name"], "NAME", Reload,
             otherwise "the name of the application", example r#""shop""#;
 
+        /// A file for the master's process id.
+        ///
+        /// It is written when the server listens, and removed when it ends. One
+        /// that another server has written, which still runs, is an error. Not
+        /// needed under systemd. A relative path starts from the directory in
+        /// which rgunicorn was started.
+        pidfile: Option<Directory> = None, ["-p", "--pid"], "PATH", Reload,
+            otherwise "none", example r#""/run/shop.pid""#;
+
+        /// Reload when a file of the application has changed: for development.
+        ///
+        /// The directories of all modules that it has imported are watched, also of
+        /// those that follow later, for changes of `*.py` files and extension modules.
+        /// If the new code cannot be loaded, the log says why, and the old code serves
+        /// on until the next change. A change of the settings does not count.
+        reload: bool = false, ["--reload"], "", Reload;
+
+        /// More files to watch for `reload`, such as templates; may be repeated.
+        ///
+        /// Paths or patterns such as `templates/*.html`, also of files that are made
+        /// later. A directory stands for the files in it. Relative paths start from
+        /// `chdir`. In a file, this is a list.
+        reload_extra_files: ExtraFiles = ExtraFiles::default(),
+            ["--reload-extra-file"], "FILE", Reload, example r#"["templates/*.html"]"#;
+
+        /// Log each line of Python that a worker executes: for debugging.
+        ///
+        /// As `module:line: text`, from the import of the application on. It makes
+        /// everything many times slower.
+        spew: bool = false, ["--spew"], "", Reload;
+
+        /// Send the files of `wsgi.file_wrapper` with sendfile(2).
+        ///
+        /// The flag turns it off: files are read block by block then, as they may
+        /// have to be on some file systems. The variable SENDFILE turns it off,
+        /// too, unless it is 1, y, yes or true.
+        sendfile: Sendfile = Sendfile::ON, ["--no-sendfile"], "", Reload, variable "SENDFILE";
+
+        /// Serve in the background.
+        ///
+        /// The command returns when the server is ready, with its errors and exit
+        /// status if it cannot start. Then it has no terminal: its log goes to
+        /// `errorlog`, and nowhere without one. Under systemd, which has its
+        /// services in the background anyway, it is an error. If only a
+        /// `gunicorn.conf.py` says so, that is run again in the background.
+        daemon: bool = false, ["-D", "--daemon"], "", Restart;
+
+        /// Keep standard output and error in the background.
+        ///
+        /// With `daemon` alone; without it, they are /dev/null there.
+        enable_stdio_inheritance: bool = false, ["-R", "--enable-stdio-inheritance"], "", Restart;
+
+        /// Which permissions new files of the application do not get.
+        ///
+        /// As umask(2) has it; Gunicorn's default of 0 is not the default here. It
+        /// also takes permissions from the unix sockets of `bind`, at a start.
+        umask: Option<Umask> = None, ["-m", "--umask"], "MASK", Reload,
+            otherwise "the one that rgunicorn is started with", example r#""027""#;
+
+        /// The account that the application runs in.
+        ///
+        /// A name or a number. In a file of /etc/rgunicorn, this is `User=` of the
+        /// service, and an account that does not exist is made while the site runs.
+        /// Elsewhere rgunicorn has to be started as root: it opens its sockets and
+        /// writes `pidfile`, and then gives root up for good, before the application
+        /// and what it starts with are loaded. Its environment stays as it is. A
+        /// `gunicorn.conf.py` that is the only one to say this runs as root, once, at
+        /// the start.
+        user: Option<Account> = None, ["-u", "--user"], "USER", DaemonReload,
+            otherwise "under systemd an account of the site's own, made while it runs; else the one that starts rgunicorn",
+            example r#""shop""#;
+
+        /// The group that the application runs in.
+        ///
+        /// A name or a number. In a file of /etc/rgunicorn, this is `Group=` of the
+        /// service. Elsewhere it needs root, as `user` does.
+        group: Option<Account> = None, ["-g", "--group"], "GROUP", DaemonReload,
+            otherwise "the account's own group", example r#""www-data""#;
+
+        /// Give the application all groups that `user` is a member of.
+        ///
+        /// Only where rgunicorn changes the account itself: without it, the
+        /// application is in no other group than `group`. Services of systemd
+        /// are in all of them anyway.
+        initgroups: bool = false, ["--initgroups"], "", DaemonReload;
+
         /// The unix socket that rgunicornctl connects to.
         control_socket: Option<Directory> = None, ["--control-socket"], "PATH", Restart,
-            otherwise "$RUNTIME_DIRECTORY/control under systemd, else none",
+            otherwise "$RUNTIME_DIRECTORY/control under systemd, else one in $XDG_RUNTIME_DIR/rgunicorn",
             example r#""/run/rgunicorn/shop/control""#;
 
         /// The folder with the worker's Python files and extension module.
@@ -529,19 +559,6 @@ settings! {
     }
 
     Units {
-        /// The account that the site runs in.
-        ///
-        /// A name or a number. An account that does not exist is made while the
-        /// site runs. `User=` of the service.
-        user: Option<Account> = None, [], "", DaemonReload,
-            otherwise "an account of the site's own, made while it runs", example r#""shop""#;
-
-        /// The group that the site runs in.
-        ///
-        /// A name or a number. `Group=` of the service.
-        group: Option<Account> = None, [], "", DaemonReload,
-            otherwise "the account's own group", example r#""www-data""#;
-
         /// Files of `KEY=VALUE` lines for the application's environment.
         ///
         /// A path or a list; one with `-` in front may be missing. systemd reads
@@ -600,6 +617,12 @@ impl Config {
     /// `config.origin("bind").describe("bind", "address already in use")`.
     pub fn origin(&self, key: &str) -> &Origin {
         self.origins.get(key)
+    }
+
+    /// Gunicorn's settings that have no effect here, and where they are set.
+    pub fn ignored(&self) -> impl Iterator<Item = (&'static Ignored, &Origin)> {
+        let found = self.ignored.iter();
+        found.filter_map(|(key, origin)| Some((Ignored::by_key(key)?, origin)))
     }
 
     pub fn process_name(&self) -> &str {

@@ -1,8 +1,12 @@
 //! Names that are not settings or flags, but nearly: misspelled ones, and
 //! Gunicorn's.
 
-use super::gunicorn::{RENAMED, UNSUPPORTED, Unsupported};
-use super::settings::{SETTINGS, Setting};
+use super::gunicorn::{Unsupported, our_name};
+use super::gunicorn_settings::THEIRS;
+use super::hooks::HOOKS;
+use super::ignored::Ignored;
+use super::setting::Setting;
+use super::settings::SETTINGS;
 
 /// How like two names have to be for one to be suggested for the other.
 const ALIKE: f64 = 0.8;
@@ -36,10 +40,9 @@ pub(super) fn unknown_key(key: &str) -> Unknown {
         return known;
     }
     let ours = SETTINGS.iter().map(|setting| setting.key);
-    let theirs = UNSUPPORTED.iter().map(|setting| setting.key);
-    let theirs = theirs.filter(|key| !key.is_empty());
+    let theirs = THEIRS.iter().map(|setting| setting.key);
     let nearest = nearest(key, theirs.chain(ours));
-    if let Some(setting) = nearest.and_then(Setting::find) {
+    if let Some(setting) = nearest.and_then(setting_of) {
         return did_you_mean(key, setting);
     }
     Unknown::saying(match nearest.and_then(Unsupported::by_key) {
@@ -48,7 +51,10 @@ pub(super) fn unknown_key(key: &str) -> Unknown {
             theirs.key,
             theirs.advice()
         ),
-        None => format!("unknown setting {key:?}; see rgunicorn.toml(5)"),
+        None => match nearest {
+            Some(theirs) => format!("unknown setting {key:?}; Gunicorn has {theirs:?}"),
+            None => format!("unknown setting {key:?}; see rgunicorn.toml(5)"),
+        },
     })
 }
 
@@ -70,18 +76,18 @@ pub(super) fn unknown_table(key: &str) -> Unknown {
     }
 }
 
-/// A name that Gunicorn has for a setting, or that is a flag and not a key.
+/// A setting that only Gunicorn has, or a name that is a flag and not a key.
 fn known_elsewhere(key: &str) -> Option<Unknown> {
     let flag = format!("--{}", key.replace('_', "-"));
-    let renamed = RENAMED.iter().find(|(theirs, _)| *theirs == key);
-    let ours = match renamed {
-        Some((_, name)) => Setting::find(name),
-        None => SETTINGS
-            .iter()
-            .find(|setting| setting.flags.contains(&flag.as_str())),
-    };
+    let mut settings = SETTINGS.iter();
+    let ours = settings.find(|setting| setting.flags.contains(&flag.as_str()));
     if let Some(setting) = ours {
         return Some(did_you_mean(key, setting));
+    }
+    if HOOKS.contains(&key) {
+        return Some(Unknown::saying(format!(
+            "{key:?} is a function in a gunicorn.conf.py; name that file with `config`"
+        )));
     }
     if let Some(theirs) = Unsupported::by_key(key) {
         let problem = format!("Gunicorn's setting {key:?} {}", theirs.advice());
@@ -95,6 +101,11 @@ fn known_elsewhere(key: &str) -> Option<Unknown> {
     )))
 }
 
+/// The setting that has this name, or has it with Gunicorn.
+fn setting_of(name: &str) -> Option<&'static Setting> {
+    Setting::find(our_name(name))
+}
+
 fn did_you_mean(key: &str, setting: &'static Setting) -> Unknown {
     let problem = format!("unknown setting {key:?}; did you mean {:?}?", setting.key);
     Unknown::suggesting(problem, setting)
@@ -103,7 +114,8 @@ fn did_you_mean(key: &str, setting: &'static Setting) -> Unknown {
 /// What does the same as a flag of Gunicorn that there is not; `None` if Gunicorn has
 /// no such flag.
 pub(crate) fn foreign_flag(flag: &str) -> Option<String> {
-    Unsupported::by_flag(flag).map(Unsupported::advice)
+    let refused = Unsupported::by_flag(flag).map(Unsupported::advice);
+    refused.or_else(|| Ignored::by_flag(flag).map(Ignored::advice))
 }
 
 /// What to say of a flag that there is not.
@@ -118,16 +130,16 @@ pub(crate) fn unknown_flag(flag: &str) -> String {
             "--config",
             "--check-config",
             "--print-config",
+            "--convert",
             "--explain-unit",
             "--help",
             "--version",
         ])
         .collect();
-    let possible: Vec<&str> = ours
-        .iter()
-        .copied()
-        .filter(|name| name.starts_with(flag))
-        .collect();
+    let theirs = THEIRS.iter().flat_map(|theirs| theirs.flags).copied();
+    let theirs = theirs.filter(|name| !ours.contains(name));
+    let possible = ours.iter().copied().chain(theirs);
+    let possible: Vec<&str> = possible.filter(|name| name.starts_with(flag)).collect();
     if possible.len() > 1 {
         return format!("{flag} is ambiguous: {}", possible.join(", "));
     }
@@ -135,6 +147,11 @@ pub(crate) fn unknown_flag(flag: &str) -> String {
         Some(name) => format!("unknown option {flag}; did you mean {name}?"),
         None => format!("unknown option {flag}; see --help"),
     }
+}
+
+/// The name of Gunicorn's that was probably meant by one that a configuration in Python has.
+pub(super) fn misspelt(name: &str) -> Option<&'static str> {
+    nearest(name, THEIRS.iter().map(|theirs| theirs.key))
 }
 
 fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
@@ -149,6 +166,7 @@ fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a s
 
 #[cfg(test)]
 mod tests {
+    use super::super::gunicorn::RENAMED;
     use super::*;
 
     #[test]
@@ -180,8 +198,8 @@ mod tests {
                 Some("app"),
             ),
             (
-                "max_requests",
-                r#"Gunicorn's setting "max_requests" is not supported yet; remove it"#,
+                "statsd_host",
+                r#"Gunicorn's setting "statsd_host" is not supported yet; remove it"#,
                 None,
             ),
             (
@@ -191,7 +209,7 @@ mod tests {
             ),
             (
                 "logconfig_dict",
-                r#"Gunicorn's setting "logconfig_dict" is not supported; the log goes to the journal, or outside systemd to standard error"#,
+                r#"Gunicorn's setting "logconfig_dict" is not supported; write it in a gunicorn.conf.py, which `config` names, or as JSON in a file that logconfig_json names"#,
                 None,
             ),
             (
@@ -226,27 +244,20 @@ mod tests {
             ("name", "proc_name"),
             ("keep_alive", "keepalive"),
             ("log-level", "loglevel"),
+            ("access_logfile", "accesslog"),
+            ("error_logfile", "errorlog"),
         ] {
             let problem = format!("unknown setting {key:?}; did you mean {meant:?}?");
             assert_eq!(unknown_key(key).problem, problem);
         }
-        assert_eq!(
-            unknown_key("access_logfile").problem,
-            r#"unknown setting "access_logfile"; Gunicorn's "accesslog" is not supported yet; remove it"#
-        );
     }
 
     #[test]
     fn a_table_of_gunicorns_is_named_as_its_setting() {
         for (key, says) in [
             (
-                "secure_scheme_headers",
-                "Gunicorn's setting \"secure_scheme_headers\" is not supported; X-Forwarded-Proto: https, \
-                 X-Forwarded-Protocol: ssl and X-Forwarded-Ssl: on are believed from `forwarded_allow_ips`",
-            ),
-            (
-                "raw_env",
-                "unknown setting \"raw_env\"; did you mean \"env\"?",
+                "dirty_apps",
+                "Gunicorn's setting \"dirty_apps\" is not supported yet; remove it",
             ),
             ("environ", "unknown table [environ]; did you mean [env]?"),
             (
@@ -270,8 +281,8 @@ mod tests {
                 "unknown option --loglevel; did you mean --log-level?",
             ),
             (
-                "-D",
-                "Gunicorn's option -D is not supported; systemd runs a service in the background",
+                "--keyfile",
+                "Gunicorn's option --keyfile is not supported; let a proxy in front terminate TLS",
             ),
             (
                 "--statsd-host",
@@ -279,7 +290,7 @@ mod tests {
             ),
             (
                 "--worker",
-                "--worker is ambiguous: --workers, --worker-class, --worker-connections, --worker-memory-max, --worker-dir",
+                "--worker is ambiguous: --workers, --worker-class, --worker-connections, --worker-memory-max, --worker-dir, --worker-tmp-dir",
             ),
             ("--zzz", "unknown option --zzz; see --help"),
         ] {

@@ -2,6 +2,7 @@
 //! be refused in one sentence, be written as TOML. The types themselves are in
 //! [`super::values`].
 
+use super::setting::Setting;
 use std::ops::Range;
 use std::path::Path;
 use toml::Spanned;
@@ -14,6 +15,8 @@ pub enum Takes {
     Nothing,
     /// The last one given counts.
     One,
+    /// One, or none, which stands for this.
+    OneOrNothing(&'static str),
     /// One each time the flag is given, and all count.
     Many,
 }
@@ -155,6 +158,48 @@ pub(super) fn from_texts<T: Value>(
     } else {
         Err(refusals)
     }
+}
+
+/// Adds the names and strings of a table to an empty value one by one; all that are refused
+/// are returned. `setting` is what the table is called, `what` what a name stands for.
+pub(super) fn from_table_of_texts<T: Value + Default>(
+    table: &DeTable<'_>,
+    setting: &str,
+    what: &str,
+    add: fn(&mut T, &str, &str) -> Result<(), String>,
+) -> Result<T, Vec<Refusal>> {
+    let mut all = T::default();
+    let mut refusals = Vec::new();
+    for (name, value) in table {
+        let key = name.get_ref();
+        // TOML takes all that is written below a table's name for a part of it.
+        let (part, added) = if Setting::find(key).is_some() {
+            let problem = format!("{key} is a setting, not a {what}: move it above [{setting}]");
+            (name.span(), Err(problem))
+        } else if let Some(text) = value.get_ref().as_str() {
+            (name.span(), add(&mut all, key, text))
+        } else {
+            let kind = kind(value.get_ref());
+            let problem =
+                format!("the value of {key} must be a string, not {kind}: put it in quotes");
+            (value.span(), Err(problem))
+        };
+        refusals.extend(added.err().map(|problem| Refusal {
+            part: Some(part),
+            problem,
+        }));
+    }
+    if refusals.is_empty() {
+        Ok(all)
+    } else {
+        Err(refusals)
+    }
+}
+
+/// A table of names and strings.
+pub(super) fn to_table<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> toml::Value {
+    let pairs = pairs.map(|(name, value)| (name.to_owned(), value.into()));
+    toml::Value::Table(pairs.collect())
 }
 
 pub(super) fn kind(value: &DeValue<'_>) -> &'static str {

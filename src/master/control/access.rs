@@ -48,6 +48,7 @@ impl Access {
                 Request::Config { .. }
                 | Request::Stacks { .. }
                 | Request::Reload
+                | Request::Upgrade
                 | Request::Scale { .. }
                 | Request::ScaleBy { .. }
                 | Request::RestartWorker { .. }

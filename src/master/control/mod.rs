@@ -2,6 +2,7 @@
 
 mod access;
 mod server;
+mod terminal;
 
 pub use rgunicorn_control::protocol;
 

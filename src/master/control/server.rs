@@ -5,15 +5,18 @@
 
 use super::access::{self, Access, READER};
 use super::protocol::{self, Answer, LONGEST_LINE, Line, Request};
+use super::terminal::TerminalFolder;
 use crate::listeners::{NotListening, SocketFile};
 use crate::pool::{ReloadId, WorkerId};
+use crate::sys::handed_over::HandedOver;
 use crate::sys::peer::{Peer, peer};
+use crate::upgrade::state::{ClientState, ControlState, PlaceState, WaitsState};
 use crate::wakeups::{Source, Wakeups};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -65,7 +68,12 @@ enum Place {
     /// systemd opened it, and its unit says who can.
     Systemd,
     /// Where somebody wants it: nobody but root and the account of this process.
-    Elsewhere { _file: SocketFile },
+    Elsewhere { file: SocketFile },
+    /// In a folder of its own, which is removed after the socket: the same.
+    Terminal {
+        file: SocketFile,
+        folder: TerminalFolder,
+    },
     /// In the runtime directory of the service: [`READER`], too, which has the right to
     /// pass the directory, if that keeps all others out.
     RuntimeDirectory(SocketFile),
@@ -127,15 +135,32 @@ pub struct Asked {
 
 impl Server {
     /// Opens the socket at `path`, for its owner only.
-    pub fn bind(path: &Path) -> Result<Self, NotListening> {
-        let (fd, file) = SocketFile::listen(path, OWNER_ONLY, BACKLOG)?;
-        Ok(Self::on(fd.into(), Place::Elsewhere { _file: file }))
+    /// `owner`: a user and a group, if not those of this process.
+    pub fn bind(path: &Path, owner: Option<(u32, u32)>) -> Result<Self, NotListening> {
+        let (fd, file) = SocketFile::listen(path, OWNER_ONLY, owner, BACKLOG)?;
+        Ok(Self::on(fd.into(), Place::Elsewhere { file }))
     }
 
     /// The same in the service's runtime directory, where [`READER`] can be admitted, too.
-    pub fn bind_in_runtime_directory(path: &Path) -> Result<Self, NotListening> {
-        let (fd, file) = SocketFile::listen(path, OWNER_ONLY, BACKLOG)?;
+    pub fn bind_in_runtime_directory(
+        path: &Path,
+        owner: Option<(u32, u32)>,
+    ) -> Result<Self, NotListening> {
+        let (fd, file) = SocketFile::listen(path, OWNER_ONLY, owner, BACKLOG)?;
         Ok(Self::on(fd.into(), Place::RuntimeDirectory(file)))
+    }
+
+    /// Opens the socket of a server that no unit runs, and that was told of none: for this
+    /// account only, in a folder among those in `parent`.
+    pub fn bind_in_terminal(
+        parent: &Path,
+        owner: Option<(u32, u32)>,
+    ) -> Result<Self, NotListening> {
+        let folder = TerminalFolder::create(parent, std::process::id())?;
+        let path = folder.control_socket();
+        let (fd, file) = SocketFile::listen(&path, OWNER_ONLY, owner, BACKLOG)?;
+        let place = Place::Terminal { file, folder };
+        Ok(Self::on(fd.into(), place))
     }
 
     /// Uses a socket that systemd opened.
@@ -157,15 +182,58 @@ impl Server {
         }
     }
 
+    /// For the program that takes over: the socket, and the clients, who wait on.
+    pub fn hand_over<'a>(&'a self, fds: &mut HandedOver<'a>) -> ControlState {
+        ControlState {
+            listener: fds.add(self.listener.as_fd()),
+            place: match &self.place {
+                Place::Systemd => PlaceState::Systemd,
+                Place::Elsewhere { file } => PlaceState::Elsewhere(file.hand_over()),
+                Place::Terminal { file, folder } => PlaceState::Terminal {
+                    file: file.hand_over(),
+                    folder: folder.path().to_owned(),
+                },
+                Place::RuntimeDirectory(file) => PlaceState::RuntimeDirectory(file.hand_over()),
+            },
+            clients: (self.clients.iter())
+                .filter_map(|(number, client)| client.hand_over(*number, fds))
+                .collect(),
+            last_client: self.last_client,
+        }
+    }
+
+    pub fn adopt(state: ControlState, now: Instant) -> io::Result<Self> {
+        let place = match state.place {
+            PlaceState::Systemd => Place::Systemd,
+            PlaceState::Elsewhere(file) => Place::Elsewhere {
+                file: SocketFile::adopt(file),
+            },
+            PlaceState::Terminal { file, folder } => Place::Terminal {
+                file: SocketFile::adopt(file),
+                folder: TerminalFolder::adopt(folder),
+            },
+            PlaceState::RuntimeDirectory(file) => Place::RuntimeDirectory(SocketFile::adopt(file)),
+        };
+        let mut server = Self::on(state.listener.take()?.into(), place);
+        server.last_client = state.last_client;
+        for client in state.clients {
+            let number = client.number;
+            server.clients.insert(number, Client::adopt(client, now)?);
+        }
+        Ok(server)
+    }
+
     /// Admits the account [`READER`], if there is one now.
     pub fn admit_reader(&mut self) -> io::Result<()> {
+        // It may have changed since the socket was opened.
+        self.own = rustix::process::geteuid().as_raw();
         self.admit(access::reader(self.own))
     }
 
     fn admit(&mut self, reader: Option<u32>) -> io::Result<()> {
         match &self.place {
             Place::Systemd => self.reader = reader,
-            Place::Elsewhere { .. } => {}
+            Place::Elsewhere { .. } | Place::Terminal { .. } => {}
             Place::RuntimeDirectory(file) => {
                 let is_safe = file.is_reached_by_owner_and_group_only()?;
                 self.reader = reader.filter(|_| is_safe);
@@ -181,6 +249,14 @@ impl Server {
 
     pub fn register(&self, wakeups: &Wakeups) -> io::Result<()> {
         wakeups.add(&self.listener, Source::Control)
+    }
+
+    /// The clients that another program has accepted.
+    pub fn register_clients(&self, wakeups: &Wakeups) -> io::Result<()> {
+        for (number, client) in &self.clients {
+            wakeups.add(&client.stream, Source::ControlClient(*number))?;
+        }
+        Ok(())
     }
 
     /// Takes one client that wants to connect. Fails once when none can be
@@ -392,6 +468,50 @@ impl Server {
 }
 
 impl Client {
+    /// `None`: it waits for what ends with this program.
+    fn hand_over<'a>(&'a self, number: u32, fds: &mut HandedOver<'a>) -> Option<ClientState> {
+        let waits = match &self.state {
+            State::Silent { received, .. } => WaitsState::Silent(received.clone()),
+            State::Waiting(Awaited::Reload(reload)) => WaitsState::Reload(reload.0),
+            State::Waiting(Awaited::Replaced(worker)) => WaitsState::Replaced(worker.0),
+            State::Waiting(Awaited::Stop) => WaitsState::Stop,
+            State::Waiting(Awaited::Stacks(_)) | State::Asked => return None,
+        };
+        Some(ClientState {
+            number,
+            stream: fds.add(self.stream.as_fd()),
+            pid: self.pid,
+            uid: self.uid,
+            has_full_access: self.access == Access::Full,
+            fields: self.fields,
+            waits,
+        })
+    }
+
+    fn adopt(state: ClientState, now: Instant) -> io::Result<Self> {
+        let waits = match state.waits {
+            WaitsState::Silent(received) => State::Silent {
+                received,
+                until: now + REQUEST_TIMEOUT,
+            },
+            WaitsState::Reload(reload) => State::Waiting(Awaited::Reload(ReloadId(reload))),
+            WaitsState::Replaced(worker) => State::Waiting(Awaited::Replaced(WorkerId(worker))),
+            WaitsState::Stop => State::Waiting(Awaited::Stop),
+        };
+        Ok(Self {
+            stream: state.stream.take()?.into(),
+            pid: state.pid,
+            uid: state.uid,
+            access: if state.has_full_access {
+                Access::Full
+            } else {
+                Access::Figures
+            },
+            state: waits,
+            fields: state.fields,
+        })
+    }
+
     fn is_silent(&self) -> bool {
         matches!(self.state, State::Silent { .. })
     }

@@ -1,7 +1,7 @@
 //! A command line of Gunicorn or rgunicorn, read word by word. Unlike a start, it
 //! goes on after each mistake: the line may be of another machine, and Gunicorn's.
 
-use crate::config::{SETTINGS, Setting, Takes, foreign_flag};
+use crate::config::{SETTINGS, Setting, THEIRS, Takes, foreign_flag};
 use std::path::Path;
 
 /// What a word says.
@@ -9,8 +9,8 @@ use std::path::Path;
 pub(super) enum Said {
     /// A setting, by its flag or as the application.
     Set(&'static Setting, Option<String>),
-    /// A flag that rgunicorn does not have, and its value.
-    Foreign(String, Option<String>),
+    /// A flag that rgunicorn does not have.
+    Foreign(String),
     /// The interpreter, as far as the line tells.
     Python(String),
     /// A file with settings.
@@ -21,33 +21,13 @@ pub(super) enum Said {
     Unknown(String),
 }
 
-/// Flags of Gunicorn that take no value.
-const SWITCHES: &[&str] = &[
-    "-D",
-    "--daemon",
-    "-R",
-    "--enable-stdio-inheritance",
-    "--reload",
-    "--spew",
-    "--no-sendfile",
-    "--reuse-port",
-    "--initgroups",
-    "--capture-output",
-    "--log-syslog",
-    "--disable-redirect-access-to-syslog",
-    "--do-handshake-on-connect",
-    "--suppress-ragged-eofs",
-    "--strip-header-spaces",
-    "--permit-obsolete-folding",
-    "--permit-unconventional-http-method",
-    "--permit-unconventional-http-version",
-    "--casefold-http-method",
-    "--enable-backlog-metric",
-    "--no-control-socket",
-];
-
 /// Flags of the program itself, which say nothing about a site.
-const OWN: &[&str] = &["--check-config", "--print-config", "--explain-unit"];
+const OWN: &[&str] = &[
+    "--check-config",
+    "--print-config",
+    "--convert",
+    "--explain-unit",
+];
 
 pub(super) fn read(words: &[String]) -> Vec<Said> {
     let mut said = Vec::new();
@@ -66,11 +46,14 @@ pub(super) fn read(words: &[String]) -> Vec<Said> {
         let setting = SETTINGS.iter().find(|row| row.flags.contains(&flag));
         let is_switch = match setting {
             Some(setting) => setting.takes == Takes::Nothing,
-            None => SWITCHES.contains(&flag),
+            None => is_switch_of_gunicorn(flag),
         };
+        let may_be_alone =
+            setting.is_some_and(|setting| matches!(setting.takes, Takes::OneOrNothing(_)));
         let value = match (attached, rest) {
             _ if is_switch => None,
             (Some(value), _) => Some(value.to_owned()),
+            (None, [next, ..]) if may_be_alone && next.starts_with('-') => None,
             (None, [value, after @ ..]) if takes_value(flag, setting) => {
                 rest = after;
                 Some(value.clone())
@@ -80,11 +63,16 @@ pub(super) fn read(words: &[String]) -> Vec<Said> {
         said.push(match (setting, flag) {
             (Some(setting), _) => Said::Set(setting, value),
             (None, "-c" | "--config") => Said::Config(value.unwrap_or_default()),
-            (None, _) if foreign_flag(flag).is_some() => Said::Foreign(flag.to_owned(), value),
+            (None, _) if foreign_flag(flag).is_some() => Said::Foreign(flag.to_owned()),
             (None, _) => Said::Unknown(flag.to_owned()),
         });
     }
     said
+}
+
+fn is_switch_of_gunicorn(flag: &str) -> bool {
+    let mut theirs = THEIRS.iter();
+    theirs.any(|theirs| theirs.takes == Takes::Nothing && theirs.flags.contains(&flag))
 }
 
 /// An unknown flag may be followed by its value or by the application: nobody

@@ -53,11 +53,6 @@ fn text(name: &str, translation: &Translation) -> String {
         let notes = translation.notes.join("\n#   ");
         parts.push(format!("# Not taken over:\n#   {notes}\n"));
     }
-    if !translation.service.is_empty() {
-        let place = format!("/etc/systemd/system/rgunicorn@{name}.service.d/override.conf");
-        let lines = translation.service.join("\n");
-        parts.push(section(&place, &format!("[Service]\n{lines}\n")));
-    }
     let made = [
         ("socket", SOCKET, units.socket),
         ("service", SERVICE, units.service),

@@ -1,17 +1,18 @@
-//! From what a command line says to the file of a site: its settings, lines for the
-//! unit that no setting stands for, and notes about the rest.
+//! From what a command line says to the file of a site: its settings, and notes about
+//! the rest.
 
 use super::line::Said;
-use crate::config::{SETTINGS, Setting, Takes, foreign_flag};
+use crate::config::{ConfigProgram, SETTINGS, Setting, Takes, foreign_flag};
 use std::path::Path;
 use toml::Value;
+
+/// Settings that are for servers in a terminal.
+const TERMINAL: [&str; 2] = ["daemon", "enable_stdio_inheritance"];
 
 /// What becomes of a command line.
 #[derive(Debug, Default)]
 pub(super) struct Translation {
     settings: toml::Table,
-    /// Lines for a drop-in of the service.
-    pub(super) service: Vec<String>,
     /// What is not taken over, and why.
     pub(super) notes: Vec<String>,
     pub(super) mistakes: Vec<String>,
@@ -55,7 +56,11 @@ pub(super) fn translate(line: &[Said]) -> Translation {
             _ => None,
         });
         let given: Vec<Option<&String>> = given.collect();
-        if !given.is_empty() {
+        if !given.is_empty() && TERMINAL.contains(&setting.key) {
+            let flag = setting.flag();
+            let note = format!("{flag}: left out; systemd runs a service in the background");
+            made.notes.push(note);
+        } else if !given.is_empty() {
             read(setting, &given, &mut made);
         }
     }
@@ -68,17 +73,23 @@ pub(super) fn translate(line: &[Said]) -> Translation {
                 }
             }
             Said::Config(file) => {
-                let is_python = Path::new(file).extension().is_some_and(|kind| kind == "py");
-                let what = if is_python {
-                    "a configuration in Python; "
-                } else {
-                    ""
-                };
-                made.notes.push(format!(
-                    "--config {file}: {what}write its settings into this file"
-                ));
+                if !ConfigProgram::is_named_by(Path::new(file)) {
+                    made.notes.push(format!(
+                        "--config {file}: write its settings into this file"
+                    ));
+                    continue;
+                }
+                made.set("config", file.clone());
+                if !file.starts_with('/') && !file.starts_with("python:") {
+                    made.notes.push(format!(
+                        "--config {file}: write the whole path of the file, as the service starts in /"
+                    ));
+                }
             }
-            Said::Foreign(flag, value) => foreign(flag, value.as_deref(), &mut made),
+            Said::Foreign(flag) => {
+                let advice = foreign_flag(flag).unwrap_or_default();
+                made.notes.push(format!("{flag}: {advice}"));
+            }
             Said::Unknown(flag) => made.refuse(format!(
                 "{flag}: neither Gunicorn nor rgunicorn has this option"
             )),
@@ -89,45 +100,21 @@ pub(super) fn translate(line: &[Said]) -> Translation {
 
 /// A setting of rgunicorn, checked as a start would check it.
 fn read(setting: &'static Setting, given: &[Option<&String>], made: &mut Translation) {
-    if setting.takes != Takes::Nothing && given.contains(&None) {
+    let without = match setting.takes {
+        Takes::OneOrNothing(value) => Some(value),
+        Takes::Nothing | Takes::One | Takes::Many => None,
+    };
+    if setting.takes != Takes::Nothing && without.is_none() && given.contains(&None) {
         made.refuse(format!("{}: a value is missing", setting.flag()));
         return;
     }
-    let words: Vec<String> = given.iter().copied().flatten().cloned().collect();
+    let words: Vec<String> = given
+        .iter()
+        .filter_map(|word| word.cloned().or(without.map(str::to_owned)))
+        .collect();
     match setting.value_of(&words) {
         Ok(Some(value)) => made.set(setting.key, value),
         Ok(None) => {}
         Err(problem) => made.refuse(format!("{}: {problem}", setting.flag())),
-    }
-}
-
-/// An option of Gunicorn that is something else here.
-fn foreign(flag: &str, value: Option<&str>, made: &mut Translation) {
-    let value = value.unwrap_or_default();
-    let key = match flag {
-        "-u" | "--user" => "user",
-        "-g" | "--group" => "group",
-        "-m" | "--umask" => {
-            let digits = value.trim_start_matches("0o");
-            if !digits.is_empty() && digits.bytes().all(|byte| (b'0'..=b'7').contains(&byte)) {
-                made.service.push(format!("UMask={digits}"));
-            } else {
-                made.refuse(format!("{flag}: must be an octal number, not {value:?}"));
-            }
-            return;
-        }
-        _ => {
-            let advice = foreign_flag(flag).unwrap_or_default();
-            made.notes.push(format!("{flag}: {advice}"));
-            return;
-        }
-    };
-    let Some(setting) = Setting::find(key) else {
-        return;
-    };
-    match setting.value_of(&[value.to_owned()]) {
-        Ok(Some(value)) => made.set(key, value),
-        Ok(None) => {}
-        Err(problem) => made.refuse(format!("{flag}: {problem}")),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::socket::{Kind, prepare};
 use super::socket_file::{NotListening, SocketFile};
-use super::{BindAddress, Listener, ListenerError, Origin, UNNAMED};
+use super::{BindAddress, Listener, ListenerError, Opening, Origin, UNNAMED};
 use crate::sys::inherited;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
@@ -19,17 +19,17 @@ const FOR_EVERYONE: u32 = 0o666;
 pub(super) fn listener(
     address: &BindAddress,
     all: &[BindAddress],
-    backlog: u16,
+    how: Opening,
 ) -> Result<Listener, ListenerError> {
     let (fd, origin) = match address {
         BindAddress::Tcp { host, port } => {
-            (tcp(address, host, *port, all, backlog)?, Origin::Own(None))
+            (tcp(address, host, *port, all, how)?, Origin::Own(None))
         }
         BindAddress::Unix(path) => {
-            let (fd, file) = unix(address, path, backlog)?;
+            let (fd, file) = unix(address, path, how)?;
             (fd, Origin::Own(Some(file)))
         }
-        BindAddress::Abstract(name) => (abstract_unix(address, name, backlog)?, Origin::Own(None)),
+        BindAddress::Abstract(name) => (abstract_unix(address, name, how)?, Origin::Own(None)),
         BindAddress::Fd(number) => (descriptor(address, *number)?, Origin::Inherited),
     };
     let other = |error: io::Error| ListenerError::Other(address.clone(), error);
@@ -51,7 +51,7 @@ fn tcp(
     host: &str,
     port: u16,
     all: &[BindAddress],
-    backlog: u16,
+    how: Opening,
 ) -> Result<OwnedFd, ListenerError> {
     let target =
         resolve(host, port).map_err(|error| ListenerError::Unresolved(address.clone(), error))?;
@@ -69,8 +69,11 @@ fn tcp(
             }
         };
         sockopt::set_socket_reuseaddr(&fd, true)?;
+        if how.reuse_port {
+            sockopt::set_socket_reuseport(&fd, true)?;
+        }
         rustix::net::bind(&fd, &target)?;
-        rustix::net::listen(&fd, i32::from(backlog))?;
+        rustix::net::listen(&fd, i32::from(how.backlog))?;
         Ok(fd)
     };
     open().map_err(|errno| match errno {
@@ -126,9 +129,11 @@ fn is_ipv4_at(address: &BindAddress, at: u16) -> bool {
 fn unix(
     address: &BindAddress,
     path: &Path,
-    backlog: u16,
+    how: Opening,
 ) -> Result<(OwnedFd, SocketFile), ListenerError> {
-    SocketFile::listen(path, FOR_EVERYONE, i32::from(backlog)).map_err(|error| match error {
+    let mode = FOR_EVERYONE & !how.umask;
+    let opened = SocketFile::listen(path, mode, how.owner, i32::from(how.backlog));
+    opened.map_err(|error| match error {
         NotListening::InUse => unix_in_use(address),
         error => ListenerError::Unix(address.clone(), error),
     })
@@ -146,12 +151,12 @@ fn unix_in_use(address: &BindAddress) -> ListenerError {
 fn abstract_unix(
     address: &BindAddress,
     name: &[u8],
-    backlog: u16,
+    how: Opening,
 ) -> Result<OwnedFd, ListenerError> {
     let open = || {
         let fd = stream(AddressFamily::UNIX)?;
         rustix::net::bind(&fd, &SocketAddrUnix::new_abstract_name(name)?)?;
-        rustix::net::listen(&fd, i32::from(backlog))?;
+        rustix::net::listen(&fd, i32::from(how.backlog))?;
         Ok(fd)
     };
     open().map_err(|errno| match errno {

@@ -18,8 +18,11 @@ pub use error::ListenerError;
 pub use socket_file::{NotListening, SocketFile};
 use store::Stored;
 
+use crate::sys::handed_over::HandedOver;
+use crate::upgrade::state::{ListenerState, OriginState};
 use rgunicorn_link::protocol::ListenAddress;
-use std::os::fd::OwnedFd;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// The name of a listener that has no other.
 pub const UNNAMED: &str = "http";
@@ -60,6 +63,41 @@ pub enum Origin {
         /// It was open before this start.
         is_back: bool,
     },
+}
+
+impl Listener {
+    /// For the program that takes over.
+    pub fn hand_over<'a>(&'a self, fds: &mut HandedOver<'a>) -> ListenerState {
+        ListenerState {
+            fd: fds.add(self.fd.as_fd()),
+            name: self.name.clone(),
+            address: self.address.clone(),
+            origin: match &self.origin {
+                Origin::Systemd => OriginState::Systemd,
+                Origin::Inherited => OriginState::Inherited,
+                Origin::Own(file) => OriginState::Own(file.as_ref().map(SocketFile::hand_over)),
+                // It is there at the next upgrade, too.
+                Origin::Stored { name, is_back } => OriginState::Stored {
+                    name: name.clone(),
+                    is_back: *is_back,
+                },
+            },
+        }
+    }
+
+    pub fn adopt(state: ListenerState) -> io::Result<Self> {
+        Ok(Self {
+            name: state.name,
+            address: state.address,
+            fd: state.fd.take()?,
+            origin: match state.origin {
+                OriginState::Systemd => Origin::Systemd,
+                OriginState::Inherited => Origin::Inherited,
+                OriginState::Own(file) => Origin::Own(file.map(SocketFile::adopt)),
+                OriginState::Stored { name, is_back } => Origin::Stored { name, is_back },
+            },
+        })
+    }
 }
 
 impl Origin {
@@ -106,17 +144,30 @@ pub struct Sockets {
     pub forgotten: Vec<String>,
 }
 
+/// How sockets are opened that nobody has opened yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Opening {
+    /// How many connections may wait to be accepted.
+    pub backlog: u16,
+    /// The permissions that the file of a unix socket does not get.
+    pub umask: u32,
+    /// Other servers may listen on the same port.
+    pub reuse_port: bool,
+    /// Whose the file of a unix socket is: user and group; `None`: this process's.
+    pub owner: Option<(u32, u32)>,
+}
+
 /// Opens all listeners.
 ///
 /// If systemd passed sockets, `configured` addresses are not bound, but further
 /// inherited descriptors (`fd://N`) are served, too. Otherwise `configured` is
 /// bound, or `default` if that is empty; what systemd has kept of these is taken back.
-/// `backlog` is for sockets bound here. `capacity`: how many of them systemd keeps.
+/// `how` is for sockets bound here. `capacity`: how many of them systemd keeps.
 pub fn open(
     activated: Activated,
     configured: &[BindAddress],
     default: &BindAddress,
-    backlog: u16,
+    how: Opening,
     capacity: usize,
 ) -> Result<Sockets, ListenerError> {
     let Activated {
@@ -137,14 +188,14 @@ pub fn open(
             }
         }
         let kept: Vec<_> = (wanted.iter())
-            .map(|address| store::take(&mut stored, address, wanted, backlog))
+            .map(|address| store::take(&mut stored, address, wanted, how.backlog))
             .collect();
         // Before anything is bound: their addresses may be in the way.
         forgotten.extend(stored.drain(..).map(Stored::close));
         for (address, kept) in wanted.iter().zip(kept) {
             listeners.push(match kept {
                 Some(listener) => listener,
-                None => bind::listener(address, wanted, backlog)?,
+                None => bind::listener(address, wanted, how)?,
             });
         }
         for (address, listener) in wanted.iter().zip(&mut listeners).take(capacity) {
@@ -156,7 +207,7 @@ pub fn open(
                 continue;
             }
             if let BindAddress::Fd(_) = address {
-                listeners.push(bind::listener(address, configured, backlog)?);
+                listeners.push(bind::listener(address, configured, how)?);
             } else {
                 ignored.push(address.clone());
             }

@@ -1,11 +1,13 @@
 //! Unix sockets in the file system: made, never taken from a server that lives,
 //! and removed. For listeners and the control socket alike.
 
+use crate::upgrade::state::SocketFileState;
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -45,8 +47,14 @@ pub struct SocketFile {
 
 impl SocketFile {
     /// Opens a non-blocking listening socket at `path` whose file has the mode
-    /// `mode`, whatever the umask. A file that a dead server left is replaced.
-    pub fn listen(path: &Path, mode: u32, backlog: i32) -> Result<(OwnedFd, Self), NotListening> {
+    /// `mode`, whatever the umask, and belongs to `owner`, a user and a group. A file that
+    /// a dead server left is replaced.
+    pub fn listen(
+        path: &Path,
+        mode: u32,
+        owner: Option<(u32, u32)>,
+        backlog: i32,
+    ) -> Result<(OwnedFd, Self), NotListening> {
         let name = SocketAddrUnix::new(path)?;
         remove_stale(path, &name)?;
         let fd = socket()?;
@@ -59,7 +67,10 @@ impl SocketFile {
         let file = Self::at(path)?;
         // Nobody can connect before listen(2), so the umask's mode never applies to a
         // client.
-        fs::set_permissions(path, Permissions::from_mode(mode))?;
+        match owner {
+            Some(owner) => give(path, mode, owner)?,
+            None => fs::set_permissions(path, Permissions::from_mode(mode))?,
+        }
         rustix::net::listen(&fd, backlog)?;
         Ok((fd, file))
     }
@@ -85,6 +96,23 @@ impl SocketFile {
             return Err(io::Error::other("it was replaced by another file"));
         }
         fs::set_permissions(&self.path, Permissions::from_mode(mode))
+    }
+
+    /// For the program that takes over, which removes it.
+    pub fn hand_over(&self) -> SocketFileState {
+        SocketFileState {
+            path: self.path.clone(),
+            device: self.device,
+            inode: self.inode,
+        }
+    }
+
+    pub fn adopt(state: SocketFileState) -> Self {
+        Self {
+            path: state.path,
+            device: state.device,
+            inode: state.inode,
+        }
     }
 
     /// Lets the file stay when this program ends.
@@ -122,6 +150,20 @@ pub fn identity_at(path: &Path) -> Option<String> {
     let file = path.symlink_metadata().ok()?;
     let is_socket = file.file_type().is_socket();
     is_socket.then(|| identity(file.dev(), file.ino()))
+}
+
+/// Gives the socket at `path` away. Whoever can write to its directory may have put another
+/// file in its place, perhaps a link: that stays as it is.
+fn give(path: &Path, mode: u32, (user, group): (u32, u32)) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty())?;
+    if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::Socket {
+        return Err(io::Error::other("it was replaced by another file"));
+    }
+    let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+    rustix::fs::chownat(&file, "", Some(user), Some(group), AtFlags::EMPTY_PATH)?;
+    let same = format!("/proc/self/fd/{}", file.as_raw_fd());
+    fs::set_permissions(same, Permissions::from_mode(mode))
 }
 
 fn identity(device: u64, inode: u64) -> String {
@@ -181,7 +223,7 @@ mod tests {
     }
 
     fn listen(path: &Path) -> Result<(OwnedFd, SocketFile), NotListening> {
-        SocketFile::listen(path, 0o600, 16)
+        SocketFile::listen(path, 0o600, None, 16)
     }
 
     #[test]

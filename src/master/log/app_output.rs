@@ -13,6 +13,10 @@
 //!
 //! A carriage return within a line begins another line of the same record.
 //!
+//! A write that was made while a request was served begins with a mark, which names
+//! it. What was written for different requests is not one record: the tracebacks
+//! of two threads come out whole.
+//!
 //! A line may say its priority with `<N>` in front, as sd-daemon(3) has it.
 //!
 //! Python prints a traceback line by line, so one that has begun waits for its
@@ -34,6 +38,7 @@
 
 use super::Priority;
 use super::events::Stream;
+use rgunicorn_link::output_mark;
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
@@ -46,6 +51,9 @@ const PACKET: usize = 4096;
 
 /// How long an unfinished line or traceback waits for its rest.
 const QUIET: Duration = Duration::from_millis(200);
+
+/// The most tracebacks of other requests that wait for their rest.
+const MOST_SUSPENDED: usize = 16;
 
 /// Stands at the end of a record whose rest is in the next one.
 const CUT: &str = " [cut]";
@@ -60,6 +68,8 @@ pub struct AppRecord {
     pub priority: Priority,
     /// One line or several, without the last line end.
     pub text: String,
+    /// The request that was being served.
+    pub request: Option<String>,
 }
 
 /// Makes records from one stream of one process.
@@ -69,6 +79,10 @@ pub struct Assembler {
     writes_of: Option<Stream>,
     /// What comes next belongs to a write whose beginning was read before.
     in_write: bool,
+    /// What comes next may be the rest of a write that did not fit into a packet.
+    in_long_write: bool,
+    /// The request that what comes is about, by the mark of its write.
+    request: Option<String>,
     /// The beginning of a line whose end has not come.
     partial: Vec<u8>,
     /// What comes is the rest of a line that was too long.
@@ -77,8 +91,20 @@ pub struct Assembler {
     open: Option<Open>,
     /// When what waits is not held back any longer.
     deadline: Option<Instant>,
+    /// Tracebacks of other requests that have begun, and when they wait no longer.
+    suspended: Vec<(Open, Instant)>,
     /// What is complete.
     done: Vec<AppRecord>,
+}
+
+/// What a write is about.
+#[derive(Debug, Default)]
+enum About {
+    /// The same as what came before.
+    #[default]
+    Same,
+    Request(String),
+    NoRequest,
 }
 
 #[derive(Debug)]
@@ -87,6 +113,7 @@ struct Open {
     /// From `<N>`.
     given: Option<Priority>,
     text: String,
+    request: Option<String>,
     /// Empty lines that belong to it only if more of it follows.
     blanks: usize,
 }
@@ -146,10 +173,20 @@ impl Assembler {
         }
     }
 
+    /// Whether each read is what one write was.
+    pub fn has_writes(&self) -> bool {
+        self.writes_of.is_some()
+    }
+
     /// Takes what one read gave. Records that are complete come back.
-    pub fn receive(&mut self, bytes: &[u8], now: Instant) -> Vec<AppRecord> {
+    pub fn receive(&mut self, packet: &[u8], now: Instant) -> Vec<AppRecord> {
         let at_line_start = self.partial.is_empty() && !self.in_long_line;
-        let together = self.in_write || (at_line_start && self.is_one_record(bytes));
+        let (bytes, mut about) = self.take_mark(packet);
+        if at_line_start {
+            self.begin(std::mem::take(&mut about));
+        }
+        let together =
+            self.in_write || (at_line_start && self.is_one_record(bytes, packet.len() == PACKET));
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             self.partial.extend_from_slice(&rest[..end]);
@@ -158,9 +195,12 @@ impl Assembler {
             self.line(&line);
             self.in_long_line = false;
             self.in_write = together;
+            // The line whose beginning came before keeps its request.
+            self.begin(std::mem::take(&mut about));
             rest = &rest[end + 1..];
         }
-        self.in_write = together && bytes.len() == PACKET;
+        self.in_write = together && packet.len() == PACKET;
+        self.in_long_write = packet.len() == PACKET;
         let new_line = rest.len() < bytes.len();
         self.partial.extend_from_slice(rest);
         self.cut_long_line();
@@ -184,19 +224,34 @@ impl Assembler {
 
     /// When to call [`Self::flush`], if anything waits.
     pub fn deadline(&self) -> Option<Instant> {
-        self.deadline
+        let suspended = self.suspended.iter().map(|(_, deadline)| *deadline);
+        suspended.chain(self.deadline).min()
     }
 
     /// The records that have waited long enough for their rest.
     pub fn flush(&mut self, now: Instant) -> Vec<AppRecord> {
-        match self.deadline {
-            Some(deadline) if now >= deadline => self.finish(),
-            Some(_) | None => Vec::new(),
+        for (open, deadline) in std::mem::take(&mut self.suspended) {
+            if now >= deadline {
+                self.done.push(open.into());
+            } else {
+                self.suspended.push((open, deadline));
+            }
         }
+        if self.deadline.is_some_and(|deadline| now >= deadline) {
+            self.settle();
+        }
+        std::mem::take(&mut self.done)
     }
 
     /// All that is left: the stream is at its end.
     pub fn finish(&mut self) -> Vec<AppRecord> {
+        let suspended = std::mem::take(&mut self.suspended).into_iter();
+        self.done.extend(suspended.map(|(open, _)| open.into()));
+        self.settle();
+        std::mem::take(&mut self.done)
+    }
+
+    fn settle(&mut self) {
         if !self.partial.is_empty() {
             let line = std::mem::take(&mut self.partial);
             self.line(&line);
@@ -204,18 +259,52 @@ impl Assembler {
         self.close();
         self.in_write = false;
         self.deadline = None;
-        std::mem::take(&mut self.done)
+    }
+
+    /// What follows the mark, and what it is about.
+    fn take_mark<'b>(&self, packet: &'b [u8]) -> (&'b [u8], About) {
+        if !self.has_writes() {
+            return (packet, About::Same);
+        }
+        match output_mark::take(packet) {
+            Some((name, rest)) if self.request.as_deref() == Some(name) => (rest, About::Same),
+            Some((name, rest)) => (rest, About::Request(name.to_owned())),
+            None if self.in_long_write || self.request.is_none() => (packet, About::Same),
+            None => (packet, About::NoRequest),
+        }
+    }
+
+    /// What is about different requests is not one record.
+    fn begin(&mut self, about: About) {
+        self.request = match about {
+            About::Same => return,
+            About::Request(name) => Some(name),
+            About::NoRequest => None,
+        };
+        match (self.open.take(), self.deadline) {
+            (Some(open), Some(deadline))
+                if open.shape != Shape::Plain && self.suspended.len() < MOST_SUSPENDED =>
+            {
+                self.suspended.push((open, deadline));
+            }
+            (open, _) => {
+                self.open = open;
+                self.close();
+            }
+        }
+        let resumed = (self.suspended.iter()).position(|(open, _)| open.request == self.request);
+        self.open = resumed.map(|place| self.suspended.remove(place).0);
     }
 
     /// Whether lines that were written at once are one record.
-    fn is_one_record(&self, bytes: &[u8]) -> bool {
+    fn is_one_record(&self, bytes: &[u8], is_long: bool) -> bool {
         match self.writes_of {
             // Whether a long write ends with a line is not known yet.
-            Some(Stream::Stderr) => bytes.ends_with(b"\n") || bytes.len() == PACKET,
+            Some(Stream::Stderr) => bytes.ends_with(b"\n") || is_long,
             Some(Stream::Stdout) => {
                 let mut lines = bytes.split(|byte| *byte == b'\n');
                 bytes.ends_with(b"\n")
-                    && bytes.len() < PACKET
+                    && !is_long
                     && lines.next().is_some_and(names_level)
                     && !lines.any(names_level)
             }
@@ -276,6 +365,7 @@ impl Assembler {
             shape: Shape::first(kind),
             given,
             text: String::new(),
+            request: self.request.clone(),
             blanks: 0,
         });
         self.append("", line);
@@ -287,6 +377,7 @@ impl Assembler {
             shape: Shape::Plain,
             given: None,
             text: REST.to_owned(),
+            request: self.request.clone(),
             blanks: 0,
         });
         if open.text.len() + glue.len() < LONGEST {
@@ -301,6 +392,7 @@ impl Assembler {
             self.done.push(AppRecord {
                 priority: open.priority(),
                 text: full,
+                request: open.request.clone(),
             });
         }
         open.text.push_str(text);
@@ -308,10 +400,17 @@ impl Assembler {
 
     fn close(&mut self) {
         if let Some(open) = self.open.take() {
-            self.done.push(AppRecord {
-                priority: open.priority(),
-                text: open.text,
-            });
+            self.done.push(open.into());
+        }
+    }
+}
+
+impl From<Open> for AppRecord {
+    fn from(open: Open) -> Self {
+        Self {
+            priority: open.priority(),
+            text: open.text,
+            request: open.request,
         }
     }
 }

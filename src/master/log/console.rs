@@ -13,8 +13,7 @@ use super::record::{Content, Record};
 use super::sink::Failure;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::SystemTime;
 
 /// How lines look.
@@ -28,44 +27,85 @@ pub(super) enum Style {
     Prefixed,
 }
 
+/// Where the lines go.
+#[derive(Debug)]
+enum Stream {
+    /// Wherever that leads by then: in the background, to nowhere. The standard library has
+    /// opened it if the program was started without one.
+    Stderr,
+    Other(OwnedFd),
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Stderr => rustix::stdio::stderr(),
+            Self::Other(stream) => stream.as_fd(),
+        }
+    }
+}
+
 /// Lines on a stream.
 #[derive(Debug)]
 pub struct Console {
-    /// `None` if the program was started without a stderr.
-    stream: Option<OwnedFd>,
+    /// `None` if there is none to be had.
+    stream: Option<Stream>,
     style: Style,
+    /// As a record of what was dropped names it.
+    name: &'static str,
     /// The last record was cut in the middle of a line.
     mid_line: bool,
 }
 
 impl Console {
     pub(super) fn stderr(style: Style) -> Self {
-        Self::on(io::stderr(), style)
+        Self {
+            stream: Some(Stream::Stderr),
+            style,
+            name: "stderr",
+            mid_line: false,
+        }
     }
 
-    pub(super) fn on(stream: impl AsFd, style: Style) -> Self {
+    pub(super) fn on(stream: impl AsFd, style: Style, name: &'static str) -> Self {
         Self {
-            stream: stream.as_fd().try_clone_to_owned().ok(),
+            stream: stream.as_fd().try_clone_to_owned().ok().map(Stream::Other),
             style,
+            name,
             mid_line: false,
         }
     }
 
     pub(super) fn write(&mut self, record: &Record) -> Result<(), Failure> {
+        self.put_record(record).map_err(|_| Failure::Refused)
+    }
+
+    pub(super) fn put_record(&mut self, record: &Record) -> rustix::io::Result<()> {
         let notice;
+        let mut pid = std::process::id();
         let (priority, message) = match &record.content {
             Content::Program(captured) => {
                 let level = *captured.metadata.level();
                 (Priority::from(level), captured.message())
             }
-            Content::Application { output, .. } => (output.priority, output.text.as_str()),
+            Content::Application {
+                process, output, ..
+            } => {
+                pid = process.pid();
+                (output.priority, output.text.as_str())
+            }
             Content::Dropped(count) => {
-                notice = events::records_dropped_text(*count, "stderr");
+                notice = events::records_dropped_text(*count, self.name);
+                (Priority::Warning, notice.as_str())
+            }
+            Content::FileFails(text) => (Priority::Error, text.as_str()),
+            Content::FileMisses(count) => {
+                notice = events::error_log_misses_text(*count);
                 (Priority::Warning, notice.as_str())
             }
         };
-        let text = lines(priority, message, self.style, record.time);
-        self.put(&text).map_err(|_| Failure::Refused)
+        let text = lines(priority, message, self.style, record.time, pid);
+        self.put(&text)
     }
 
     fn put(&mut self, text: &str) -> rustix::io::Result<()> {
@@ -84,15 +124,16 @@ impl Console {
 }
 
 /// An error comes with how many bytes were written before it.
-fn write_all(stream: &OwnedFd, bytes: &[u8]) -> Result<(), (Errno, usize)> {
+fn write_all(stream: impl AsFd, bytes: &[u8]) -> Result<(), (Errno, usize)> {
     let mut written = 0;
+    let stream = stream.as_fd();
     while written < bytes.len() {
         match rustix::io::write(stream, &bytes[written..]) {
             Ok(count) => written += count,
             Err(Errno::INTR) => {}
             // Somebody who shares the stream has made it non-blocking.
             Err(Errno::AGAIN) => {
-                let mut room = [PollFd::new(stream, PollFlags::OUT)];
+                let mut room = [PollFd::new(&stream, PollFlags::OUT)];
                 rustix::io::retry_on_intr(|| rustix::event::poll(&mut room, None))
                     .map_err(|error| (error, written))?;
             }
@@ -103,7 +144,7 @@ fn write_all(stream: &OwnedFd, bytes: &[u8]) -> Result<(), (Errno, usize)> {
 }
 
 /// A record as it appears on the stream, with the line ends.
-fn lines(priority: Priority, message: &str, style: Style, time: SystemTime) -> String {
+fn lines(priority: Priority, message: &str, style: Style, time: SystemTime, pid: u32) -> String {
     let message = printable(message.trim_end());
     if style == Style::Prefixed {
         let prefix = format!("<{}>", priority.number());
@@ -112,7 +153,6 @@ fn lines(priority: Priority, message: &str, style: Style, time: SystemTime) -> S
             .flat_map(|line| [&prefix, line, "\n"])
             .collect();
     }
-    let pid = std::process::id();
     let time = timestamp(time);
     let word = priority.word();
     let (on, off) = match (style, priority) {

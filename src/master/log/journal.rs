@@ -40,6 +40,8 @@ impl Journal {
         match &record.content {
             Content::Program(captured) => self.emit(|| captured.emit()),
             Content::Dropped(count) => self.emit(|| events::records_dropped(*count, "the journal")),
+            Content::FileFails(text) => self.emit(|| events::error_log_failed(text)),
+            Content::FileMisses(count) => self.emit(|| events::error_log_misses(*count)),
             Content::Application {
                 process,
                 stream,
@@ -69,7 +71,7 @@ impl Journal {
         stream: Stream,
         output: &AppRecord,
     ) -> Result<(), Failure> {
-        let fields = events::output_fields(process, stream);
+        let fields = events::output_fields(process, stream, output.request.as_deref());
         let fields = fields.iter().map(|(name, value)| (*name, value.as_str()));
         let fields = fields.chain([("SYSLOG_IDENTIFIER", self.identifier)]);
         match journal_send(output.priority.into(), &output.text, fields) {

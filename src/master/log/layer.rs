@@ -3,14 +3,15 @@
 
 use super::record::{Captured, Content, FieldValue};
 use super::writer::Writer;
-use super::{AppRecord, Priority, Sink};
+use super::{AppRecord, ErrorFile, Priority, Sink};
 use crate::log::events::{AppProcess, Stream};
 use rgunicorn_link::protocol::Level;
 use std::fmt::Debug;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Instant;
 use tracing::field::{Field, Visit};
 use tracing::subscriber::Interest;
@@ -31,6 +32,8 @@ struct Shared {
     /// The number of the least urgent priority that is written.
     least: AtomicU8,
     has_fields: bool,
+    /// The application's output belongs here, wherever that is.
+    collects_output: AtomicBool,
     writer: Arc<Writer>,
 }
 
@@ -65,9 +68,24 @@ impl Handle {
         self.0.least.store(least, Ordering::Relaxed);
     }
 
+    /// Whether nothing waits to be written.
+    pub fn is_written(&self) -> bool {
+        self.0.writer.is_done()
+    }
+
     /// Whether records keep their fields where they go.
     pub fn has_fields(&self) -> bool {
         self.0.has_fields
+    }
+
+    /// From now on the application gets no standard output of ours: what it writes there is
+    /// read, and written here.
+    pub fn collect_output(&self) {
+        self.0.collects_output.store(true, Ordering::Relaxed);
+    }
+
+    pub fn collects_output(&self) -> bool {
+        self.0.collects_output.load(Ordering::Relaxed)
     }
 
     /// Writes what the application wrote to a stream of its own. The level does
@@ -78,6 +96,26 @@ impl Handle {
             stream,
             output,
         });
+    }
+
+    /// From now on records go to this file; `None`: as before there was one.
+    pub fn use_file(&self, file: Option<ErrorFile>) {
+        self.0.writer.use_file(file);
+    }
+
+    /// Opens the file of the error log anew, if there is one: it may have been renamed.
+    pub fn reopen_file(&self) {
+        self.0.writer.reopen_file();
+    }
+
+    /// The file of the error log.
+    pub fn file_path(&self) -> Option<PathBuf> {
+        self.0.writer.file_path()
+    }
+
+    /// How many records did not get into it since the start.
+    pub fn missed_by_file(&self) -> u64 {
+        self.0.writer.missed()
     }
 
     /// How many records were lost since the start.
@@ -107,6 +145,7 @@ impl Log {
         let shared = Arc::new(Shared {
             least: AtomicU8::new(Priority::from(level).number()),
             has_fields: sink.has_fields(),
+            collects_output: AtomicBool::new(false),
             writer: Arc::new(Writer::new(sink)?),
         });
         Ok((Self(Arc::clone(&shared)), Handle(shared)))

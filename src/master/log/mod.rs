@@ -18,12 +18,15 @@
 //! - When one record has not been taken for five seconds, nothing is waited for any
 //!   longer: what finds no room is dropped, and one record says how many were, once
 //!   the log goes on. A stopped journald does not stop the site.
+//! - With a file for the error log, the file takes the journal's or stderr's place; what
+//!   it does not take goes there all the same.
 //! - At the end of the program all that waits is written, within seconds.
 //!
 //! What the crates do and what stays ours is told in [`crate::systemd`].
 
 mod app_output;
 mod console;
+mod error_file;
 pub mod events;
 mod journal;
 mod layer;
@@ -36,6 +39,7 @@ mod tests;
 mod writer;
 
 pub use app_output::{AppRecord, Assembler};
+pub use error_file::ErrorFile;
 pub use layer::{Handle, Log, init};
 pub use priority::Priority;
 pub use sink::Sink;

@@ -53,7 +53,10 @@ impl Queue {
         let output = if stalled { PAUSE } else { MOST_OUTPUT };
         let most = match record.content {
             Content::Application { .. } => output,
-            Content::Program(_) | Content::Dropped(_) => output + RESERVE,
+            Content::Program(_)
+            | Content::Dropped(_)
+            | Content::FileFails(_)
+            | Content::FileMisses(_) => output + RESERVE,
         };
         if self.bytes >= most {
             self.dropped += 1;
@@ -103,7 +106,7 @@ impl Queue {
         match record.content {
             Content::Program(_) | Content::Application { .. } => self.dropped_ever += 1,
             // They were counted when they were lost.
-            Content::Dropped(_) => {}
+            Content::Dropped(_) | Content::FileFails(_) | Content::FileMisses(_) => {}
         }
     }
 
@@ -164,6 +167,7 @@ mod tests {
             output: AppRecord {
                 priority: Priority::Info,
                 text: text.to_owned(),
+                request: None,
             },
         })
     }
@@ -176,7 +180,10 @@ mod tests {
     fn is_notice(record: &Record) -> Option<u64> {
         match record.content {
             Content::Dropped(count) => Some(count),
-            Content::Program(_) | Content::Application { .. } => None,
+            Content::Program(_)
+            | Content::Application { .. }
+            | Content::FileFails(_)
+            | Content::FileMisses(_) => None,
         }
     }
 

@@ -29,6 +29,11 @@ pub(super) enum Content {
     },
     /// This many records before this one were dropped.
     Dropped(u64),
+    /// Why the file of the error log takes no records. Made by the thread that writes, like
+    /// the next one.
+    FileFails(String),
+    /// So many records before this one are not in the file.
+    FileMisses(u64),
 }
 
 /// An event of `tracing` with its values, to be emitted again on the thread
@@ -60,7 +65,8 @@ impl Record {
             + match &self.content {
                 Content::Program(captured) => captured.size(),
                 Content::Application { output, .. } => output.text.len(),
-                Content::Dropped(_) => 0,
+                Content::FileFails(text) => text.len(),
+                Content::Dropped(_) | Content::FileMisses(_) => 0,
             }
     }
 
@@ -69,6 +75,8 @@ impl Record {
         match self.content {
             Content::Program(_) | Content::Application { .. } => 1,
             Content::Dropped(count) => count,
+            // They are about records that are counted.
+            Content::FileFails(_) | Content::FileMisses(_) => 0,
         }
     }
 }

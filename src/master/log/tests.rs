@@ -46,12 +46,15 @@ impl TestSink {
                 process,
                 stream,
                 output,
-            } => Ok(events::output_fields(*process, *stream)
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value))
-                .chain([("message".to_owned(), output.text.clone())])
-                .collect()),
-            Content::Dropped(count) => Err(*count),
+            } => Ok(
+                events::output_fields(*process, *stream, output.request.as_deref())
+                    .into_iter()
+                    .map(|(name, value)| (name.to_owned(), value))
+                    .chain([("message".to_owned(), output.text.clone())])
+                    .collect(),
+            ),
+            Content::FileFails(text) => Ok([("message".to_owned(), text.clone())].into()),
+            Content::Dropped(count) | Content::FileMisses(count) => Err(*count),
         };
         let _ = self.taken.send(taken);
         Ok(())
@@ -113,6 +116,7 @@ fn output(log: &Handle, text: &str) {
     let record = AppRecord {
         priority: Priority::Info,
         text: text.to_owned(),
+        request: None,
     };
     log.output(AppProcess::Worker(WORKER), Stream::Stdout, record);
 }

@@ -4,6 +4,7 @@
 //! them into the queue and looks there whether the application's output is to be
 //! read (see [`super::queue`] for the rules).
 
+use super::error_file::{ErrorFile, FileOrder, Route};
 use super::queue::{Queue, STALL};
 use super::record::{Content, Record};
 use super::sink::{Failure, Sink};
@@ -12,6 +13,8 @@ use rustix::event::EventfdFlags;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,10 +37,16 @@ pub(super) struct Writer {
     done: Condvar,
     /// Gets readable when the application's output should be read again.
     resume: OwnedFd,
+    /// Records that did not get into the file of the error log.
+    missed: Arc<AtomicU64>,
 }
 
 struct State {
     queue: Queue,
+    /// The file of the error log, as the thread is to have it.
+    file_order: Option<FileOrder>,
+    /// The same, for whoever asks.
+    file_path: Option<PathBuf>,
     /// What the thread writes to. The thread takes it, so that it is still here for
     /// another attempt if there could be no thread.
     sink: Option<Sink>,
@@ -52,6 +61,8 @@ impl Writer {
         Ok(Self {
             state: Mutex::new(State {
                 queue: Queue::default(),
+                file_order: None,
+                file_path: None,
                 sink: Some(sink),
                 started: false,
                 idle: false,
@@ -59,6 +70,7 @@ impl Writer {
             work: Condvar::new(),
             done: Condvar::new(),
             resume: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            missed: Arc::default(),
         })
     }
 
@@ -87,6 +99,35 @@ impl Writer {
     pub(super) fn push(&self, content: Content) {
         let mut state = self.lock();
         state.queue.push(Record::now(content), Instant::now());
+        self.wake(state);
+    }
+
+    /// From now on records go to this file; `None`: as before there was one.
+    pub(super) fn use_file(&self, file: Option<ErrorFile>) {
+        let path = file.as_ref().map(|file| file.path().to_owned());
+        let order = file.map_or(FileOrder::Leave, |file| FileOrder::Use(Box::new(file)));
+        let mut state = self.lock();
+        state.file_path = path;
+        state.file_order = Some(order);
+        self.wake(state);
+    }
+
+    /// Opens the file anew, if there is one.
+    pub(super) fn reopen_file(&self) {
+        let mut state = self.lock();
+        state.file_order.get_or_insert(FileOrder::Reopen);
+        self.wake(state);
+    }
+
+    pub(super) fn file_path(&self) -> Option<PathBuf> {
+        self.lock().file_path.clone()
+    }
+
+    pub(super) fn missed(&self) -> u64 {
+        self.missed.load(Relaxed)
+    }
+
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
         let idle = std::mem::take(&mut state.idle);
         drop(state);
         if idle {
@@ -96,6 +137,10 @@ impl Writer {
 
     pub(super) fn dropped(&self) -> u64 {
         self.lock().queue.dropped_ever()
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.lock().queue.is_done()
     }
 
     pub(super) fn takes_output(&self) -> bool {
@@ -141,27 +186,33 @@ impl Writer {
 
     /// The thread: writes for as long as the process lives.
     fn run(&self) {
-        let Some(mut sink) = self.lock().sink.take() else {
+        let Some(sink) = self.lock().sink.take() else {
             return;
         };
+        let mut route = Route::new(sink, Arc::clone(&self.missed));
         loop {
-            let record = self.next();
-            match write(&mut sink, &record) {
-                Ok(()) => self.lock().queue.written(),
-                Err(Refused) => self.lock().queue.refused(&record),
+            match self.next() {
+                Work::File(order) => route.apply(order),
+                Work::Record(record) => match write(&mut route, &record) {
+                    Ok(()) => self.lock().queue.written(),
+                    Err(Refused) => self.lock().queue.refused(&record),
+                },
             }
         }
     }
 
-    fn next(&self) -> Record {
+    fn next(&self) -> Work {
         let mut state = self.lock();
         loop {
+            if let Some(order) = state.file_order.take() {
+                return Work::File(order);
+            }
             if let Some(record) = state.queue.pop(Instant::now()) {
                 if state.queue.resumes() {
                     // The only error is that the counter is full: it is readable.
                     let _ = rustix::io::write(&self.resume, &1_u64.to_ne_bytes());
                 }
-                return record;
+                return Work::Record(record);
             }
             self.done.notify_all();
             state.idle = true;
@@ -176,9 +227,9 @@ impl Writer {
 }
 
 /// Writes one record, however long it takes, or finds that it cannot be written.
-fn write(sink: &mut Sink, record: &Record) -> Result<(), Refused> {
+fn write(route: &mut Route, record: &Record) -> Result<(), Refused> {
     loop {
-        match sink.write(record) {
+        match route.write(record) {
             Ok(()) => return Ok(()),
             Err(Failure::Refused) => return Err(Refused),
             Err(Failure::Absent) => thread::sleep(RETRY),
@@ -187,6 +238,12 @@ fn write(sink: &mut Sink, record: &Record) -> Result<(), Refused> {
 }
 
 struct Refused;
+
+/// What the thread does next.
+enum Work {
+    Record(Record),
+    File(FileOrder),
+}
 
 impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -203,7 +260,7 @@ mod tests {
     #[test]
     fn after_a_thread_could_not_be_started_the_records_wait_for_the_next_attempt() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let console = Console::on(File::create(file.path()).unwrap(), Style::Plain);
+        let console = Console::on(File::create(file.path()).unwrap(), Style::Plain, "stderr");
         let writer = Arc::new(Writer::new(Sink::Console(console)).unwrap());
         writer.push(Content::Dropped(7));
 

@@ -7,25 +7,29 @@ use crate::pool::{
     Action, Announcement, Event, ExitStatus, GenerationId, Phase, Reason, Report, WorkerId,
 };
 use crate::systemd::State;
-use rgunicorn_link::protocol::Idle;
+use rgunicorn_link::protocol::{Idle, ToForkServer};
 use rustix::process::Signal;
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
+use tracing::warn;
 
 impl Master {
     pub(super) fn carry_out(&mut self, action: Action, now: Instant) {
         match action {
             Action::ReloadAccepted(reload) => self.reload_accepted(reload),
             Action::ReadConfig => self.read_config(now),
+            Action::Upgrade => self.begin_upgrade(now),
             Action::AdoptConfig => self.adopt_config(),
             Action::DropConfig => self.drop_config(),
             Action::ReloadFinished(reload, outcome) => self.reload_finished(reload, outcome),
 
             Action::StartForkServer(generation) => self.start_fork_server(generation),
-            Action::StopForkServer(generation) => self.processes.close_link(generation),
+            Action::StopForkServer(generation) => self.stop_fork_server(generation),
             Action::AbortForkServer(generation) => {
                 self.processes.signal_fork_server(generation, Signal::ABORT);
             }
             Action::KillForkServer(generation) => {
+                self.report_late_hooks(generation);
                 self.processes.signal_fork_server(generation, Signal::KILL);
             }
 
@@ -37,6 +41,11 @@ impl Master {
             } => {
                 let uses = self.processes.measure_memory(&workers, above);
                 self.pending.push_back(Event::MemoryMeasured(check, uses));
+            }
+            Action::CountRequests(workers) => {
+                let requests = |&id: &WorkerId| Some((id, self.processes.reading(id)?.requests));
+                let counts = workers.iter().filter_map(requests).collect();
+                self.pending.push_back(Event::RequestsCounted(counts));
             }
             Action::Collect(worker) => self.processes.collect(worker),
             Action::Lend(worker) => self.processes.lend(worker),
@@ -64,11 +73,20 @@ impl Master {
                         "a new worker failed: {reason}; the old one serves until another is ready"
                     ));
                 }
+                if let Report::CountChanged { to, .. } = report {
+                    let serving = self.arbiter.summary().generation;
+                    let changed = ToForkServer::CountChanged(to);
+                    self.processes.tell_hooks(serving, &changed);
+                }
                 if matches!(report, Report::Stopping(..)) {
                     self.hurry_retiring_workers(self.current.config.graceful_timeout.get());
                     self.processes.close_own_listeners();
                 }
+                let is_ready = matches!(report, Report::Serving(..));
                 self.report(report, now);
+                if is_ready {
+                    self.leave_terminal();
+                }
             }
             Action::Exit(status) => {
                 self.exit = Some(status);
@@ -77,7 +95,35 @@ impl Master {
         }
     }
 
+    /// In the background, nobody waits any more, and nobody reads.
+    fn leave_terminal(&mut self) {
+        let Some(background) = self.background.take() else {
+            return;
+        };
+        let keeps_output = self.current.config.enable_stdio_inheritance;
+        if !keeps_output && self.log.file_path().is_none() {
+            // If nobody reads it, nobody is left to be told.
+            let _ = writeln!(
+                io::stderr(),
+                "rgunicorn: serving in the background with the pid {}; its log is not kept: set errorlog",
+                std::process::id()
+            );
+        }
+        if let Err(error) = background.is_ready(keeps_output) {
+            warn!("Standard output and error stay open: {error}");
+        }
+    }
+
     fn start_fork_server(&mut self, generation: GenerationId) {
+        if let Some(evaluated) = self.evaluated.take() {
+            let config = &self.current.config;
+            if let Err(error) = self.processes.adopt(evaluated, config, &self.wakeups) {
+                let event = Event::ForkServerGone(generation, error.to_string());
+                self.pending.push_back(event);
+            }
+            return;
+        }
+        self.candidate_starts(generation);
         let deployment = self.reload.candidate.as_ref().unwrap_or(&self.current);
         let started = self.processes.start_fork_server(
             generation,
@@ -88,6 +134,27 @@ impl Master {
         if let Err(error) = started {
             let event = Event::ForkServerGone(generation, error.to_string());
             self.pending.push_back(event);
+        }
+    }
+
+    fn stop_fork_server(&mut self, generation: GenerationId) {
+        let summary = self.arbiter.summary();
+        let is_last = summary.phase == Phase::Stopping && summary.generation == generation;
+        // It exits when its hooks have heard of it; until then it can log.
+        let is_told =
+            is_last && (self.processes).tell_hooks(generation, &ToForkServer::ServiceEnds);
+        if !is_told {
+            return self.processes.close_link(generation);
+        }
+        if let Some(server) = self.processes.fork_servers.get_mut(&generation) {
+            server.is_ending = true;
+        }
+    }
+
+    fn report_late_hooks(&self, generation: GenerationId) {
+        let server = self.processes.fork_servers.get(&generation);
+        if server.is_some_and(|server| server.is_ending && server.link.is_some()) {
+            warn!("on_exit, or a hook before it, did not end in time: its process is killed");
         }
     }
 

@@ -14,17 +14,8 @@ use std::time::Instant;
 impl Master {
     pub(super) fn handle_request(&mut self, number: u32, asked: &Asked) {
         match asked.request {
-            Request::Reload => {
-                events::control_request("reload", asked.pid, asked.uid);
-                self.ordering_client = Some(number);
-                let by = Requester::Control { pid: asked.pid };
-                self.dispatch(Event::Ordered(Order::Reload, by));
-                if self.ordering_client.take().is_some() {
-                    // The arbiter has stopped and accepts no order.
-                    let reason = Reason::Stopping.to_string();
-                    self.answer(number, &Answer::Failed(reason));
-                }
-            }
+            Request::Reload => self.order_reload(number, "reload", Order::Reload, asked),
+            Request::Upgrade => self.order_reload(number, "upgrade", Order::Upgrade, asked),
             Request::Status => {
                 let text = self.status(Instant::now());
                 self.answer(number, &Answer::Done(text));
@@ -79,6 +70,18 @@ impl Master {
                     self.answer_stop();
                 }
             }
+        }
+    }
+
+    fn order_reload(&mut self, number: u32, name: &str, order: Order, asked: &Asked) {
+        events::control_request(name, asked.pid, asked.uid);
+        self.ordering_client = Some(number);
+        let by = Requester::Control { pid: asked.pid };
+        self.dispatch(Event::Ordered(order, by));
+        if self.ordering_client.take().is_some() {
+            // The arbiter has stopped and accepts no order.
+            let reason = Reason::Stopping.to_string();
+            self.answer(number, &Answer::Failed(reason));
         }
     }
 
@@ -205,6 +208,8 @@ impl Master {
                 .log
                 .dropped()
                 .saturating_add(self.counters.dropped_by_workers),
+            access_records_dropped: totals.access_lost,
+            error_log_records_missing: self.log.missed_by_file(),
             last_reload_failure: self.reload.failure.clone(),
         }
     }

@@ -1,24 +1,13 @@
 //! What the master counts for as long as it lives, besides what workers count themselves.
 
 use crate::control::protocol::ReloadCounts;
+use crate::control::protocol::exit_cause::{
+    self, DIED, KILLED, OUT_OF_MEMORY, RETIRED, START_FAILED, TIMEOUT,
+};
 use crate::pool::{ExitStatus, State};
+use crate::upgrade::state::CountersState;
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
-
-/// Why workers end: labels of a metric, which do not change.
-const CAUSES: [&str; 6] = [RETIRED, START_FAILED, TIMEOUT, OUT_OF_MEMORY, DIED, KILLED];
-/// It was asked to leave, and did.
-const RETIRED: &str = "retired";
-/// It ended before it served.
-const START_FAILED: &str = "start_failed";
-/// It was stuck, in a request or while it loaded the application.
-const TIMEOUT: &str = "timeout";
-/// The kernel killed it, as memory ran out.
-const OUT_OF_MEMORY: &str = "out_of_memory";
-/// It ended by itself.
-const DIED: &str = "died";
-/// It was asked to leave, and did not in time.
-const KILLED: &str = "killed";
 
 #[derive(Debug)]
 pub(super) struct Counters {
@@ -34,9 +23,36 @@ impl Counters {
     pub(super) fn new() -> Self {
         Self {
             started_at: now(),
-            worker_exits: CAUSES.into_iter().map(|cause| (cause, 0)).collect(),
+            worker_exits: exit_cause::ALL
+                .into_iter()
+                .map(|cause| (cause, 0))
+                .collect(),
             reloads: ReloadCounts::default(),
             dropped_by_workers: 0,
+        }
+    }
+
+    /// For the program that takes over.
+    pub(super) fn hand_over(&self) -> CountersState {
+        CountersState {
+            started_at: self.started_at,
+            worker_exits: self.worker_exits(),
+            reloads: self.reloads,
+            dropped_by_workers: self.dropped_by_workers,
+        }
+    }
+
+    pub(super) fn adopt(state: &CountersState) -> Self {
+        let known = exit_cause::ALL.into_iter();
+        let worker_exits = known.map(|cause| {
+            let count = state.worker_exits.get(cause);
+            (cause, count.copied().unwrap_or_default())
+        });
+        Self {
+            started_at: state.started_at,
+            worker_exits: worker_exits.collect(),
+            reloads: state.reloads,
+            dropped_by_workers: state.dropped_by_workers,
         }
     }
 
@@ -147,7 +163,7 @@ mod tests {
     #[test]
     fn every_cause_is_counted_from_the_start() {
         let mut counters = Counters::new();
-        assert_eq!(counters.worker_exits().len(), CAUSES.len());
+        assert_eq!(counters.worker_exits().len(), exit_cause::ALL.len());
 
         let state = State::Starting { until: None };
         counters.worker_ended(state, ExitStatus::Code(1), false);

@@ -2,16 +2,18 @@
 
 use super::Master;
 use super::outputs::{finish_outputs, read_output};
+use crate::code_watch::directories_in;
 use crate::log::events::{self, AppProcess};
-use crate::pool::{Event, ExitStatus, GenerationId, Requester, Worker, WorkerId};
+use crate::pool::{Event, ExitStatus, GenerationId, Order, Phase, Requester, Worker, WorkerId};
 use crate::process::{self, Handle, StacksPipe};
 use crate::signals::Meaning;
 use crate::systemd::PressureWatch;
 use crate::systemd::pressure::Pressure;
 use crate::wakeups::Source;
 use rgunicorn_link::Received;
-use rgunicorn_link::protocol::{FromForkServer, FromWorker, LoadFailure};
+use rgunicorn_link::protocol::{FromForkServer, FromWorker, LoadFailure, ToForkServer};
 use std::io;
+use std::time::Instant;
 use tracing::{error, info, warn};
 
 impl Master {
@@ -55,6 +57,11 @@ impl Master {
                 let process = worker.app_process();
                 read_output(&self.log, &self.wakeups, &mut worker.pipes, process, stream);
             }
+            Source::CodeWatch => {
+                if let Some(watch) = &mut self.code_watch {
+                    watch.read(Instant::now());
+                }
+            }
             Source::MemoryPressure(_) => self.read_memory_pressure(),
             // The loop has waited for room in the log, and looks there by itself.
             Source::LogHasRoom => {}
@@ -62,23 +69,54 @@ impl Master {
     }
 
     pub(super) fn handle_signals(&mut self) {
-        loop {
-            match self.signals.next() {
-                Ok(Some((name, Meaning::Order(order)))) => {
+        let received = self.signals.all();
+        // Those that came together are not in the order in which they were sent.
+        let is_upgrade = |meaning| matches!(meaning, Meaning::Order(Order::Upgrade));
+        if (received.iter().flatten()).any(|(_, meaning)| is_upgrade(*meaning)) {
+            self.upgrade.after_usr2.begin();
+        }
+        for signal in received {
+            match signal {
+                Ok((name, Meaning::Order(_))) if self.upgrade.after_usr2.takes(name) => {
+                    info!(
+                        signal = name,
+                        "Got {name}, which is ignored this time: after SIGUSR2 it is meant for \
+                         the old one of two masters, and there is only one; SIGTERM stops it"
+                    );
+                }
+                Ok((name, Meaning::Order(Order::RetireAll))) if !self.retires_all() => {
+                    let why = if self.in_background {
+                        "the service is not ready, or stops"
+                    } else {
+                        "it counts only under systemd and with daemon, since terminals send it"
+                    };
+                    info!(signal = name, "Got {name}, which is ignored: {why}");
+                }
+                Ok((name, Meaning::Order(order))) => {
                     info!(signal = name, "Got {name}");
                     self.dispatch(Event::Ordered(order, Requester::Signal(name)));
                 }
-                Ok(Some((_, Meaning::ChildEnded))) => self.reap(),
-                Ok(Some((name, Meaning::Nothing))) => {
+                Ok((name, Meaning::ReopenLogs)) => {
+                    info!(signal = name, "Got {name}, log files are opened anew");
+                    self.log.reopen_file();
+                    self.processes.reopen_logs();
+                }
+                Ok((_, Meaning::ChildEnded)) => self.reap(),
+                Ok((name, Meaning::Nothing)) => {
                     info!(signal = name, "Got {name}, which rgunicorn ignores");
                 }
-                Ok(None) => return,
-                Err(error) => {
-                    error!("Cannot read signals: {error}");
-                    return;
-                }
+                Err(error) => error!("Cannot read signals: {error}"),
             }
         }
+    }
+
+    /// Whether an order to retire all workers is one.
+    fn retires_all(&self) -> bool {
+        self.in_background
+            && match self.arbiter.summary().phase {
+                Phase::Serving | Phase::Reloading => true,
+                Phase::Starting | Phase::Draining | Phase::Stopping => false,
+            }
     }
 
     fn read_memory_pressure(&mut self) {
@@ -97,9 +135,20 @@ impl Master {
             let Some(link) = &server.link else { return };
             let process = server.app_process();
             match link.receive() {
+                Ok(Received::Message(FromForkServer::Evaluated(evaluation), _)) => {
+                    if server.is_evaluating() {
+                        self.evaluated(generation, &evaluation);
+                    }
+                }
+                Ok(Received::Message(
+                    FromForkServer::EvaluationFailed { summary, traceback },
+                    _,
+                )) => self.evaluation_failed(generation, summary, traceback),
                 Ok(Received::Message(FromForkServer::Ready, _)) => {
                     server.ready = true;
                     self.dispatch(Event::ForkServerReady(generation));
+                    let serving = self.arbiter.summary().generation;
+                    self.processes.tell_missed_calls(serving);
                 }
                 Ok(Received::Message(FromForkServer::LoadFailed(failure), _)) => {
                     self.refused(process, failure, |failure| {
@@ -111,6 +160,9 @@ impl Master {
                     self.count_exit(worker, ExitStatus::NeverStarted);
                     self.dispatch(Event::ForkFailed(worker, reason));
                     self.forget_worker(worker);
+                }
+                Ok(Received::Message(FromForkServer::PreExecCalled { succeeded }, _)) => {
+                    self.pre_exec_called(generation, succeeded);
                 }
                 Ok(Received::Message(FromForkServer::Log(record), _)) => {
                     self.counters.records_dropped(record.dropped);
@@ -137,7 +189,15 @@ impl Master {
             let Some(link) = &worker.link else { return };
             let process = worker.app_process();
             match link.receive() {
-                Ok(Received::Message(FromWorker::Started { pid, stacks_signal }, fds)) => {
+                Ok(Received::Message(
+                    FromWorker::Started {
+                        pid,
+                        is_in_group,
+                        stacks_signal,
+                    },
+                    fds,
+                )) => {
+                    worker.is_in_group = is_in_group;
                     let pipe = fds.into_iter().next();
                     // Only the first: that one may be watched.
                     if worker.stacks.is_none() {
@@ -165,6 +225,9 @@ impl Master {
                 }
                 Ok(Received::Message(FromWorker::Ready, _)) => {
                     self.dispatch(Event::WorkerReady(id));
+                }
+                Ok(Received::Message(FromWorker::Imported(directories), _)) => {
+                    self.watch_code(directories);
                 }
                 Ok(Received::Message(FromWorker::LoadFailed(failure), _)) => {
                     self.refused(process, failure, |failure| {
@@ -223,6 +286,8 @@ impl Master {
     fn worker_gone(&mut self, id: WorkerId, exit: ExitStatus) {
         self.count_exit(id, exit);
         let served = self.processes.has_served(id);
+        // Before the arbiter may end the service.
+        self.tell_hooks_of_end(id);
         self.dispatch(Event::WorkerGone {
             worker: id,
             exit,
@@ -231,12 +296,27 @@ impl Master {
         self.forget_worker(id);
     }
 
+    fn tell_hooks_of_end(&mut self, id: WorkerId) {
+        let worker = self.processes.workers.get(&id);
+        if let Some(handle) = worker.and_then(|worker| worker.handle.as_ref()) {
+            let serving = self.arbiter.summary().generation;
+            let (worker, pid) = (id.0, handle.pid);
+            let gone = ToForkServer::WorkerGone { worker, pid };
+            if self.current.config.has_hooks() {
+                self.processes.tell_hooks_in_order(serving, gone);
+            }
+        }
+    }
+
     pub(super) fn refused(
         &mut self,
         process: AppProcess,
         failure: LoadFailure,
         event: impl FnOnce(LoadFailure) -> Event,
     ) {
+        if self.code_watch.is_some() {
+            self.watch_code(directories_in(&failure.traceback));
+        }
         self.refused_by = Some(process);
         self.dispatch(event(failure));
         self.refused_by = None;
@@ -276,6 +356,9 @@ impl Master {
     }
 
     fn reaped(&mut self, pid: u32, exit: ExitStatus) {
+        if self.trial_ended(pid, exit) {
+            return;
+        }
         if let Some(id) = self.reaped_worker(pid) {
             // What it sent before it ended.
             self.read_worker(id);

@@ -72,6 +72,11 @@ impl Notifications {
         }
     }
 
+    /// Whether systemd has not taken all that it is to be told.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.notifier.is_waiting()
+    }
+
     /// Sends no `WATCHDOG=1` any more. systemd and the kernel's alarm end this process
     /// if [`Self::trigger_watchdog`] does not.
     pub(super) fn withhold_watchdog(&mut self) {
@@ -121,6 +126,11 @@ impl Notifications {
         self.send(&states);
         self.last_status = line;
         self.extend_due = now;
+    }
+
+    /// So many requests were answered before this program has taken over.
+    pub(super) fn begin_rate(&mut self, requests: u64, now: Instant) {
+        self.rate = Rate::from(requests, now);
     }
 
     /// Requests per second, `requests` being all that were answered so far.

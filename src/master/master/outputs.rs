@@ -1,11 +1,15 @@
 //! What the application wrote, where it is read through pipes.
 
 use super::Master;
-use crate::log;
-use crate::log::events::{AppProcess, Stream};
+use crate::log::events::{AppProcess, Stream, Worker};
+use crate::log::{self, AppRecord};
+use crate::pool::{GenerationId, WorkerId};
 use crate::process::{Output, PipeState, Pipes};
+use crate::sys::handed_over::HandedOver;
+use crate::upgrade::state::OutlivingState;
 use crate::wakeups::{Source, Wakeups};
 use std::collections::VecDeque;
+use std::io;
 use std::time::Instant;
 use tracing::warn;
 
@@ -33,6 +37,58 @@ impl Outliving {
             self.0.pop_front();
         }
         self.0.push_back(outlived);
+    }
+
+    /// For the program that takes over.
+    pub(super) fn hand_over<'a>(&'a self, fds: &mut HandedOver<'a>) -> Vec<OutlivingState> {
+        let outlived = self.0.iter().map(|outlived| {
+            let (worker, pid, generation) = match outlived.process {
+                AppProcess::Worker(worker) => (Some(worker.id), worker.pid, worker.generation),
+                AppProcess::ForkServer { pid, generation } => (None, pid, generation),
+            };
+            OutlivingState {
+                worker,
+                pid,
+                generation,
+                is_stderr: outlived.stream == Stream::Stderr,
+                output: outlived.output.hand_over(fds),
+            }
+        });
+        outlived.collect()
+    }
+
+    pub(super) fn adopt(states: &[OutlivingState], wakeups: &Wakeups) -> io::Result<Self> {
+        let mut outliving = Self::default();
+        for state in states {
+            let (pid, generation) = (state.pid, state.generation);
+            let stream = if state.is_stderr {
+                Stream::Stderr
+            } else {
+                Stream::Stdout
+            };
+            let (process, source) = match state.worker {
+                Some(id) => (
+                    AppProcess::Worker(Worker {
+                        id,
+                        pid,
+                        generation,
+                    }),
+                    Source::WorkerOutput(WorkerId(id), stream),
+                ),
+                None => (
+                    AppProcess::ForkServer { pid, generation },
+                    Source::ForkServerOutput(GenerationId(generation), stream),
+                ),
+            };
+            let output = Output::adopt(&state.output, stream)?;
+            wakeups.add(&output, source)?;
+            outliving.add(Outlived {
+                process,
+                stream,
+                output,
+            });
+        }
+        Ok(outliving)
     }
 
     fn outputs(&self) -> impl Iterator<Item = &Output> {
@@ -78,6 +134,7 @@ impl Outlived {
                 | Source::Worker(_)
                 | Source::WorkerStacks(_)
                 | Source::LogHasRoom
+                | Source::CodeWatch
                 | Source::MemoryPressure(_),
                 _,
             ) => false,
@@ -101,6 +158,18 @@ impl Master {
     }
 
     pub(super) fn flush_outputs(&mut self, now: Instant) {
+        self.write_outputs(|output| match output.deadline() {
+            Some(due) if due <= now => output.flush(now),
+            Some(_) | None => Vec::new(),
+        });
+    }
+
+    /// Logs what was read, also what is only a part of a record.
+    pub(super) fn cut_outputs(&mut self) {
+        self.write_outputs(Output::cut);
+    }
+
+    fn write_outputs(&mut self, records: impl Fn(&mut Output) -> Vec<AppRecord>) {
         let workers = self
             .processes
             .workers
@@ -118,9 +187,7 @@ impl Master {
         let outliving = (self.processes.outliving.0.iter_mut())
             .map(|outlived| (outlived.process, outlived.stream, &mut outlived.output));
         for (process, stream, output) in living.chain(outliving) {
-            if output.deadline().is_some_and(|due| due <= now) {
-                write(&self.log, process, stream, output.flush(now));
-            }
+            write(&self.log, process, stream, records(output));
         }
     }
 }

@@ -4,23 +4,30 @@
 use super::idle::Activity;
 use super::outputs::Outliving;
 use super::reload::Deployment;
-use crate::config::Start;
+use crate::config::{Config, Start};
 use crate::listeners::Listener;
 use crate::pool::{ExitStatus, GenerationId, Heartbeat, MemoryUse, WorkerId};
-use crate::process::{self, ControlGroups, ForkServerProcess, Launch, OomKills, WorkerProcess};
+use crate::process::{
+    self, ControlGroups, ForkServerProcess, Launch, Occasion, OomKills, OutputTo, WorkerProcess,
+};
 use crate::status::Totals;
+use crate::sys::handed_over::HandedOver;
+use crate::upgrade::state::{ListenerState, ProcessesState};
 use crate::wakeups::{Source, Wakeups};
-use rgunicorn_link::protocol::{Idle, ListenerInfo, ToWorker, millis};
+use rgunicorn_link::protocol::{Idle, ListenerInfo, Moment, ToForkServer, ToWorker, millis};
 use rgunicorn_link::scoreboard::{ROWS, Reading, Row, now_ms};
 use rgunicorn_link::{HandoverSockets, Scoreboard};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::Signal;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
+
+/// The most calls of hooks that wait for a fork server.
+const MOST_MISSED_CALLS: usize = 1024;
 
 pub(super) struct Processes {
     pub(super) fork_servers: BTreeMap<GenerationId, ForkServerProcess>,
@@ -32,8 +39,10 @@ pub(super) struct Processes {
     /// By these they give connections to each other. Here as well, so that those on their
     /// way outlive the workers.
     handover: HandoverSockets,
-    /// Whether the application's output is read through pipes.
-    read_output: bool,
+    /// Where the application's output goes.
+    output: OutputTo,
+    /// What the hooks are to be told when there is a fork server again.
+    missed_calls: VecDeque<ToForkServer>,
     pub(super) outliving: Outliving,
     /// What workers that are gone have counted.
     past: Totals,
@@ -54,7 +63,7 @@ pub(super) enum SpawnError {
 impl Processes {
     pub(super) fn new(
         listeners: Vec<Listener>,
-        read_output: bool,
+        output: OutputTo,
         now: Instant,
     ) -> io::Result<Self> {
         let groups = ControlGroups::take_over();
@@ -66,13 +75,84 @@ impl Processes {
             listeners,
             nudge: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             handover: HandoverSockets::pair()?,
-            read_output,
+            output,
+            missed_calls: VecDeque::new(),
             outliving: Outliving::default(),
             past: Totals::default(),
             groups,
             oom_kills,
             is_memory_hidden: false,
         })
+    }
+
+    // An upgrade.
+
+    /// For the program that takes over.
+    pub(super) fn hand_over<'a>(
+        &'a self,
+        fds: &mut HandedOver<'a>,
+        now: Instant,
+    ) -> (ProcessesState, Vec<ListenerState>) {
+        let listeners = self.listeners.iter();
+        let listeners = listeners.map(|listener| listener.hand_over(fds)).collect();
+        let state = ProcessesState {
+            fork_servers: (self.fork_servers.values())
+                .map(|server| server.hand_over(fds))
+                .collect(),
+            workers: (self.workers.values())
+                .map(|worker| worker.hand_over(fds, now))
+                .collect(),
+            scoreboard: fds.add(self.scoreboard.as_fd()),
+            nudge: fds.add(self.nudge.as_fd()),
+            give: fds.add(self.handover.give.as_fd()),
+            take: fds.add(self.handover.take.as_fd()),
+            missed_calls: self.missed_calls.iter().cloned().collect(),
+            outliving: self.outliving.hand_over(fds),
+            past: (self.past.requests, self.past.errors, self.past.bytes),
+        };
+        (state, listeners)
+    }
+
+    pub(super) fn adopt_all(
+        state: ProcessesState,
+        listeners: Vec<Listener>,
+        output: OutputTo,
+        wakeups: &Wakeups,
+        now: Instant,
+    ) -> io::Result<Self> {
+        let groups = ControlGroups::take_over();
+        let oom_kills = OomKills::new(groups.as_ref().map(ControlGroups::service), now);
+        let (requests, errors, bytes) = state.past;
+        let mut processes = Self {
+            fork_servers: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            scoreboard: Scoreboard::open(state.scoreboard.take()?)?,
+            listeners,
+            nudge: state.nudge.take()?,
+            handover: HandoverSockets {
+                give: state.give.take()?,
+                take: state.take.take()?,
+            },
+            output,
+            missed_calls: state.missed_calls.into(),
+            outliving: Outliving::adopt(&state.outliving, wakeups)?,
+            past: Totals {
+                requests,
+                errors,
+                bytes,
+                ..Totals::default()
+            },
+            groups,
+            oom_kills,
+            is_memory_hidden: false,
+        };
+        for server in &state.fork_servers {
+            processes.watch(ForkServerProcess::adopt(server, output)?, wakeups)?;
+        }
+        for worker in &state.workers {
+            processes.watch_worker(WorkerProcess::adopt(worker, now)?, wakeups)?;
+        }
+        Ok(processes)
     }
 
     // Fork servers.
@@ -84,15 +164,34 @@ impl Processes {
         start: &Start,
         wakeups: &Wakeups,
     ) -> io::Result<()> {
-        let config = &deployment.config;
         let launch = Launch {
-            config,
+            config: &deployment.config,
             start,
             folder: &deployment.folder,
-            read_output: self.read_output,
+            output: match self.output {
+                OutputTo::Inherited if deployment.config.captures_output() => OutputTo::Lines,
+                output => output,
+            },
+            account: None,
         };
-        let server =
-            ForkServerProcess::start(generation, launch, &self.scoreboard, config.preload)?;
+        let server = ForkServerProcess::start(generation, launch, &self.scoreboard)?;
+        self.watch(server, wakeups)
+    }
+
+    /// Takes over a fork server that has run its program before there was a master.
+    pub(super) fn adopt(
+        &mut self,
+        mut server: ForkServerProcess,
+        config: &Config,
+        wakeups: &Wakeups,
+    ) -> io::Result<()> {
+        let occasion = self.occasion(Moment::Start, config.workers.count());
+        server.configure(config, &self.scoreboard, Some(occasion))?;
+        self.watch(server, wakeups)
+    }
+
+    fn watch(&mut self, server: ForkServerProcess, wakeups: &Wakeups) -> io::Result<()> {
+        let generation = server.generation;
         if let Some(link) = &server.link {
             wakeups.add(link, Source::ForkServer(generation))?;
         }
@@ -101,6 +200,61 @@ impl Processes {
         }
         self.fork_servers.insert(generation, server);
         Ok(())
+    }
+
+    /// Tells a fork server that has run its program what to serve.
+    pub(super) fn configure(
+        &mut self,
+        generation: GenerationId,
+        config: &Config,
+        moment: Moment,
+        count: usize,
+    ) {
+        let occasion = self.occasion(moment, count);
+        let Some(server) = self.fork_servers.get_mut(&generation) else {
+            return;
+        };
+        if let Err(error) = server.configure(config, &self.scoreboard, Some(occasion)) {
+            // It waits for this, and would do so for ever: killed, it is replaced.
+            error!("Cannot configure the fork server of generation {generation}: {error}");
+            self.signal_fork_server(generation, Signal::KILL);
+        }
+    }
+
+    fn occasion(&self, moment: Moment, count: usize) -> Occasion {
+        let addresses = self.listeners.iter();
+        let addresses = addresses.map(|listener| listener.address.clone());
+        Occasion {
+            moment,
+            addresses: addresses.collect(),
+            count,
+        }
+    }
+
+    /// Tells the hooks of a generation what has happened. Returns whether there are any, and
+    /// they are told.
+    pub(super) fn tell_hooks(&self, generation: GenerationId, what: &ToForkServer) -> bool {
+        let server = self.fork_servers.get(&generation);
+        server.is_some_and(|server| server.tell(what))
+    }
+
+    /// The same, after what could not be told before: in between there was no fork server.
+    pub(super) fn tell_hooks_in_order(&mut self, generation: GenerationId, what: ToForkServer) {
+        if self.missed_calls.len() >= MOST_MISSED_CALLS {
+            warn!("A hook misses a call: there has been no fork server for too long");
+            self.missed_calls.pop_front();
+        }
+        self.missed_calls.push_back(what);
+        self.tell_missed_calls(generation);
+    }
+
+    pub(super) fn tell_missed_calls(&mut self, generation: GenerationId) {
+        while let Some(what) = self.missed_calls.front() {
+            if !self.tell_hooks(generation, what) {
+                return;
+            }
+            self.missed_calls.pop_front();
+        }
     }
 
     /// Makes a fork server exit.
@@ -143,18 +297,23 @@ impl Processes {
         wakeups: &Wakeups,
         now: Instant,
     ) -> Result<(), SpawnError> {
-        let link = self
-            .fork_servers
-            .get(&generation)
-            .and_then(|server| server.link.as_ref())
-            .ok_or(SpawnError::Deferred)?;
+        let server = self.fork_servers.get(&generation);
+        let server = server.ok_or(SpawnError::Deferred)?;
+        let link = server.link.as_ref().ok_or(SpawnError::Deferred)?;
         let row = (0..ROWS)
             .find(|row| self.workers.values().all(|worker| worker.row != *row))
             .ok_or_else(|| SpawnError::Failed(io::Error::other("the scoreboard is full")))?;
         let groups = self.groups.as_mut();
         let group = groups.and_then(|groups| groups.create(id, worker_memory_max));
         let group = group.as_ref().map(AsFd::as_fd);
-        let worker = WorkerProcess::order(id, generation, row, link, self.read_output, group, now)?;
+        let reads_output = server.worker_output != OutputTo::Inherited;
+        let worker = WorkerProcess::order(id, generation, row, link, reads_output, group, now)?;
+        self.watch_worker(worker, wakeups)?;
+        Ok(())
+    }
+
+    fn watch_worker(&mut self, worker: WorkerProcess, wakeups: &Wakeups) -> io::Result<()> {
+        let id = worker.id;
         if let Some(link) = &worker.link {
             wakeups.add(link, Source::Worker(id))?;
         }
@@ -238,6 +397,17 @@ impl Processes {
         }
     }
 
+    /// Lets the workers open their log files anew.
+    pub(super) fn reopen_logs(&self) {
+        for (id, worker) in &self.workers {
+            let link = worker.link.as_ref();
+            if let Some(Err(_)) = link.map(|link| link.send(&ToWorker::ReopenLogs, &[])) {
+                // It does not read its link: the signal has the same meaning.
+                self.signal_worker(*id, Signal::USR1);
+            }
+        }
+    }
+
     /// Lets a worker that is retiring close idle connections soon.
     pub(super) fn hurry(&self, id: WorkerId, within: Duration) {
         let Some(worker) = self.workers.get(&id) else {
@@ -307,8 +477,9 @@ impl Processes {
 
     /// The same for a worker: another one's group may be the one that has had the kill.
     pub(super) fn explain_worker(&mut self, id: WorkerId, exit: ExitStatus) -> ExitStatus {
-        let groups = self.groups.as_ref();
-        match groups.and_then(|groups| groups.had_oom_kill(id)) {
+        let is_in_group = (self.workers.get(&id)).is_some_and(|worker| worker.is_in_group);
+        let own_group = self.groups.as_ref().filter(|_| is_in_group);
+        match own_group.and_then(|groups| groups.had_oom_kill(id)) {
             Some(false) => exit,
             Some(true) | None => self.explain(exit),
         }
@@ -427,6 +598,7 @@ fn add(totals: &mut Totals, counted: Reading) {
     totals.requests = totals.requests.saturating_add(counted.requests);
     totals.errors = totals.errors.saturating_add(counted.errors);
     totals.bytes = totals.bytes.saturating_add(counted.bytes);
+    totals.access_lost = totals.access_lost.saturating_add(counted.access_lost);
 }
 
 fn retire_order(within: Duration, idle: Idle) -> ToWorker {
@@ -454,6 +626,7 @@ impl From<io::Error> for SpawnError {
 mod tests {
     use super::*;
     use rgunicorn_link::Link;
+    use std::fs;
 
     /// How ordering workers on this link ends.
     fn first_error(link: &Link) -> Option<SpawnError> {
@@ -479,5 +652,44 @@ mod tests {
         drop(fork_server);
 
         assert!(matches!(first_error(&link), Some(SpawnError::Deferred)));
+    }
+
+    #[test]
+    fn a_kill_is_told_by_the_group_that_the_worker_is_in() {
+        const SIGKILL: ExitStatus = ExitStatus::Signal {
+            number: nix::libc::SIGKILL,
+            core_dumped: false,
+        };
+        let service = tempfile::tempdir().unwrap();
+        let count = |group: &str, kills| {
+            let folder = service.path().join(group);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("memory.events"), format!("oom_kill {kills}\n")).unwrap();
+        };
+        count("", 0);
+        let (link, _fork_server) = Link::pair().unwrap();
+        let now = Instant::now();
+        let mut processes = Processes::new(Vec::new(), OutputTo::Inherited, now).unwrap();
+        processes.groups = Some(ControlGroups::below(service.path()));
+        processes.oom_kills = OomKills::new(Some(service.path()), now);
+        for (number, is_in_group) in [(1, true), (2, true), (3, false)] {
+            count(&format!("worker-{number}"), 0);
+            let (id, generation) = (WorkerId(number), GenerationId(1));
+            let mut worker =
+                WorkerProcess::order(id, generation, 0, &link, false, None, now).unwrap();
+            worker.is_in_group = is_in_group;
+            processes.workers.insert(id, worker);
+        }
+
+        // The kernel has killed worker 2 in its group, and worker 3 in that of the master.
+        count("worker-2", 1);
+        count("", 2);
+
+        let mut explained = |number| processes.explain_worker(WorkerId(number), SIGKILL);
+        assert_eq!(explained(1), SIGKILL);
+        assert_eq!(explained(2), ExitStatus::OutOfMemory);
+        assert_eq!(explained(3), ExitStatus::OutOfMemory);
+        // No kill is left to explain another death.
+        assert_eq!(explained(3), SIGKILL);
     }
 }

@@ -27,11 +27,13 @@ impl Master {
             Report::ReloadFailed(reason @ Reason::Stopping) => {
                 info!("Reload not finished: {reason}");
             }
+            Report::ReloadFailed(Reason::Upgrade(why)) => events::upgrade_failed(&why),
             Report::ReloadFailed(reason) => {
                 self.load_failed(&reason);
                 let generation = self.arbiter.summary().generation;
                 events::reload_failed(generation.0, &reason.to_string());
             }
+            Report::CountChanged { to: 0, by, .. } => events::workers_retired(&by.to_string()),
             Report::CountChanged { from: _, to, by } => {
                 events::workers_wanted(to, &by.to_string());
             }
@@ -57,6 +59,16 @@ impl Master {
             } => {
                 if let Some(worker) = self.processes.workers.get(&worker) {
                     events::worker_too_large(worker.named(), own, max, age);
+                }
+            }
+            Report::WorkerServedEnough { worker, requests } => {
+                if let Some(worker) = self.processes.workers.get(&worker) {
+                    events::worker_served_enough(worker.named(), requests);
+                }
+            }
+            Report::WorkerTooOld { worker, age } => {
+                if let Some(worker) = self.processes.workers.get(&worker) {
+                    events::worker_too_old(worker.named(), age);
                 }
             }
             Report::MemoryPressure(reports) => events::memory_pressure(reports),
@@ -131,6 +143,7 @@ impl Master {
                 "Worker {id} ended before it was ready: {exit}"
             ),
             Reason::Config(_)
+            | Reason::Upgrade(_)
             | Reason::Late(_)
             | Reason::TimedOut(_)
             | Reason::ForkServerDied(_)

@@ -15,6 +15,10 @@ pub enum Action {
     /// [`ConfigRead`](super::Event::ConfigRead) or
     /// [`ConfigRefused`](super::Event::ConfigRefused).
     ReadConfig,
+    /// Have the new program take over, as long as
+    /// [`is_upgrading`](super::Arbiter::is_upgrading); else answer with
+    /// [`UpgradeRefused`](super::Event::UpgradeRefused).
+    Upgrade,
     /// The candidate configuration is the current one from here on.
     AdoptConfig,
     /// Forget the candidate configuration.
@@ -47,6 +51,9 @@ pub enum Action {
         /// Only more than these bytes have to be exact.
         above: u64,
     },
+    /// Count the requests that these workers have answered, and answer with
+    /// [`RequestsCounted`](super::Event::RequestsCounted).
+    CountRequests(Vec<WorkerId>),
     /// Ask it to collect its garbage when it is in no request, and to give memory back
     /// to the system.
     Collect(WorkerId),
@@ -139,6 +146,10 @@ pub enum Report {
         /// Since it was ready.
         age: Duration,
     },
+    /// A worker has answered as many requests as it shall, and is replaced.
+    WorkerServedEnough { worker: WorkerId, requests: u64 },
+    /// A worker is as old as it may be, and is replaced.
+    WorkerTooOld { worker: WorkerId, age: Duration },
     /// Memory is short. The kernel has reported it so often since this was reported last.
     MemoryPressure(u32),
     /// Memory stays short, and this worker is replaced, which has so much of its own.
@@ -165,6 +176,8 @@ pub enum Report {
 pub enum Reason {
     /// Why the configuration cannot be used.
     Config(String),
+    /// Why the new program cannot take over.
+    Upgrade(String),
     /// The application could not be loaded.
     Load(LoadFailure),
     /// The application took longer than this to load.
@@ -196,7 +209,7 @@ impl Reason {
     /// The exit status of a service that could not start for this reason.
     pub fn status(&self) -> u8 {
         match self {
-            Self::Config(_) => 78,
+            Self::Config(_) | Self::Upgrade(_) => 78,
             Self::Load(failure) => failure.status,
             Self::Fork(_) => 71,
             Self::GaveUp { last, .. } => last.status(),
@@ -214,7 +227,7 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Config(why) => to.write_str(why),
+            Self::Config(why) | Self::Upgrade(why) => to.write_str(why),
             Self::Load(failure) => to.write_str(&failure.summary),
             Self::Late(after) => write!(
                 to,

@@ -7,6 +7,7 @@ use super::generation::{self, ForkServer, GenerationId};
 use super::memory::MemoryChecks;
 use super::pause::Pause;
 use super::pressure::Pressure;
+use super::recycling::Recycling;
 use super::reload::{Next, PendingReload, Rollout};
 use super::respawn::{Cause, Respawn};
 use super::wanted::Wanted;
@@ -23,7 +24,7 @@ const SPAWN_AGAIN: Duration = Duration::from_millis(50);
 pub struct Arbiter {
     pub(super) wanted: Wanted,
     /// How many workers are wanted now: the configuration's count, changed by
-    /// orders since.
+    /// orders since. 0 only after [`RetireAll`](super::Order::RetireAll).
     pub(super) count: usize,
     pub(super) lifecycle: Lifecycle,
     /// The generation that serves, or at the first start is meant to. Workers of
@@ -34,6 +35,8 @@ pub struct Arbiter {
     pub(super) rollout: Option<Rollout>,
     /// The reload that begins when the one under way is over.
     pub(super) waiting: Option<PendingReload>,
+    /// The upgrade that begins before that.
+    pub(super) waiting_upgrade: Option<PendingReload>,
     /// Every fork server that is not reaped.
     pub(super) fork_servers: BTreeMap<GenerationId, ForkServer>,
     /// Every worker that is not reaped.
@@ -48,11 +51,12 @@ pub struct Arbiter {
     pub(super) next_heartbeat_check: Instant,
     pub(super) memory_checks: MemoryChecks,
     pub(super) pressure: Pressure,
+    pub(super) recycling: Recycling,
     /// What was announced to the service manager last.
     pub(super) announced: Option<Announcement>,
     /// The last number of each kind that is in use. None is used twice.
-    last_generation: u32,
-    last_worker: u32,
+    pub(super) last_generation: u32,
+    pub(super) last_worker: u32,
     pub(super) last_reload: u32,
     /// What follows from the event that is being handled.
     pub(super) actions: Vec<Action>,
@@ -88,7 +92,15 @@ pub(super) enum StopMode {
 impl Arbiter {
     /// A pool without processes, and what has to be done first.
     pub fn new(wanted: Wanted, now: Instant) -> (Self, Vec<Action>) {
-        let mut arbiter = Self {
+        let mut arbiter = Self::empty(wanted, now);
+        arbiter.current = arbiter.start_fork_server(wanted.boot_timeout, now);
+        let actions = std::mem::take(&mut arbiter.actions);
+        (arbiter, actions)
+    }
+
+    /// A pool without processes.
+    pub(super) fn empty(wanted: Wanted, now: Instant) -> Self {
+        Self {
             wanted,
             count: wanted.count(),
             lifecycle: Lifecycle::Starting,
@@ -96,6 +108,7 @@ impl Arbiter {
             next: Next::Nothing,
             rollout: None,
             waiting: None,
+            waiting_upgrade: None,
             fork_servers: BTreeMap::new(),
             workers: BTreeMap::new(),
             respawn: Respawn::new(),
@@ -104,15 +117,13 @@ impl Arbiter {
             next_heartbeat_check: now,
             memory_checks: MemoryChecks::new(now),
             pressure: Pressure::default(),
+            recycling: Recycling::new(now),
             announced: None,
             last_generation: 0,
             last_worker: 0,
             last_reload: 0,
             actions: Vec::new(),
-        };
-        arbiter.current = arbiter.start_fork_server(wanted.boot_timeout, now);
-        let actions = std::mem::take(&mut arbiter.actions);
-        (arbiter, actions)
+        }
     }
 
     /// Handles one event and returns what has to be done. `now` never goes back.
@@ -130,15 +141,17 @@ impl Arbiter {
             Event::Ordered(order, by) => self.apply_order(order, by, now),
             Event::ConfigRead(wanted) => self.config_read(wanted, now),
             Event::ConfigRefused(why) => self.config_refused(why),
+            Event::UpgradeRefused(why) => self.upgrade_refused(why),
+            Event::ConfigSettled(generation, wanted) => self.config_settled(generation, wanted),
+            Event::ConfigRejected(generation, why) => {
+                self.fork_server_refused(generation, Reason::Config(why), now);
+            }
 
             Event::ForkServerReady(generation) => {
                 self.step_fork_server(generation, generation::Input::Ready, now);
             }
             Event::ForkServerRefused(generation, failure) => {
-                let before = self.step_fork_server(generation, generation::Input::Stop, now);
-                if let Some(before) = before.filter(|server| server.is_current()) {
-                    self.fork_server_lost(generation, before, Reason::Load(failure), now);
-                }
+                self.fork_server_refused(generation, Reason::Load(failure), now);
             }
             Event::ForkServerLinkClosed(generation) => {
                 self.step_fork_server(generation, generation::Input::Disconnected, now);
@@ -184,6 +197,7 @@ impl Arbiter {
             }
 
             Event::MemoryMeasured(check, uses) => self.memory_measured(check, &uses, now),
+            Event::RequestsCounted(counts) => self.requests_counted(&counts),
             Event::MemoryPressure => self.memory_pressure(now),
             Event::Collected(id) => self.pressure.collected(id),
             Event::PoolStuck => self.abort_serving(now),
@@ -198,6 +212,13 @@ impl Arbiter {
                     self.heartbeat(heartbeat, now);
                 }
             }
+        }
+    }
+
+    fn fork_server_refused(&mut self, generation: GenerationId, reason: Reason, now: Instant) {
+        let before = self.step_fork_server(generation, generation::Input::Stop, now);
+        if let Some(before) = before.filter(|server| server.is_current()) {
+            self.fork_server_lost(generation, before, reason, now);
         }
     }
 

@@ -24,6 +24,11 @@ pub enum Order {
     Scale(u16),
     /// Replace this worker, which serves until another does in its place.
     Replace(WorkerId),
+    /// Have every worker leave, and run none until the next order about their number, or
+    /// the next reload.
+    RetireAll,
+    /// The same as a reload, by the program that lies where this one did.
+    Upgrade,
 }
 
 /// Who gave an order. Part of the order, since one may have to wait while others
@@ -39,6 +44,8 @@ pub enum Requester {
     },
     /// The master itself: there was no connection for this long.
     Idle(Duration),
+    /// The master itself: a file of the application has changed.
+    FileChange,
 }
 
 impl fmt::Display for Requester {
@@ -46,6 +53,7 @@ impl fmt::Display for Requester {
         match self {
             Self::Signal(name) => to.write_str(name),
             Self::Control { pid } => write!(to, "rgunicornctl, pid {pid}"),
+            Self::FileChange => to.write_str("a changed file"),
             Self::Idle(time) => write!(to, "no connection for {} s", time.as_secs()),
         }
     }
@@ -63,6 +71,17 @@ pub enum Event {
     ConfigRead(Wanted),
     /// The other answer: why it cannot be used.
     ConfigRefused(String),
+
+    /// The answer to [`Action::Upgrade`](super::Action::Upgrade): this program goes on, and
+    /// why.
+    UpgradeRefused(String),
+
+    /// The configuration in Python of a reload's generation has run, and this follows from
+    /// it. The loop has told the fork server what to serve.
+    ConfigSettled(GenerationId, Wanted),
+    /// The configuration in Python that this generation's fork server has run cannot be used:
+    /// why.
+    ConfigRejected(GenerationId, String),
 
     /// A fork server can fork workers.
     ForkServerReady(GenerationId),
@@ -99,6 +118,9 @@ pub enum Event {
     /// The answer to [`Action::MeasureMemory`](super::Action::MeasureMemory). One that
     /// is gone or cannot be measured is left out.
     MemoryMeasured(Check, Vec<MemoryUse>),
+    /// The answer to [`Action::CountRequests`](super::Action::CountRequests): how many
+    /// requests each has answered. One that is gone is left out.
+    RequestsCounted(Vec<(WorkerId, u64)>),
     /// The kernel says that processes of the service wait for memory.
     MemoryPressure,
     /// A worker has collected its garbage.

@@ -214,6 +214,7 @@ fn first_pause(reason: &Reason) -> Duration {
     match reason {
         Reason::Load(_) | Reason::Late(_) => LOAD_PAUSE,
         Reason::Config(_)
+        | Reason::Upgrade(_)
         | Reason::WorkerDied(_)
         | Reason::TimedOut(_)
         | Reason::ForkServerDied(_)

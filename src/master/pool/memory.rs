@@ -120,7 +120,7 @@ impl Arbiter {
     }
 
     /// Whether a worker waits for its successor.
-    fn is_one_replaced(&self) -> bool {
+    pub(super) fn is_one_replaced(&self) -> bool {
         (self.workers.values()).any(|worker| worker.serves() && worker.to_be_replaced)
     }
 }

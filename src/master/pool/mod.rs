@@ -54,6 +54,9 @@
 //! (`memory.rs`), and has one at a time replaced that is too large: like one that an
 //! operator replaces, it serves until another does in its place.
 //!
+//! With `max_requests` or `max_worker_age` the same is done to a worker that has answered
+//! as many requests, or is as old (`recycling.rs`).
+//!
 //! When the kernel reports memory pressure (`pressure.rs`), the workers collect their garbage
 //! one after the other. If it goes on, the largest idle one is replaced. The number of
 //! workers stays as it is wanted: to serve less is for whoever set it to decide.
@@ -89,10 +92,16 @@
 //! whoever ordered it gets the code of that moment. All that are ordered until
 //! then share it.
 //!
+//! # An upgrade
+//!
+//! The program in this process is replaced by another one, which adopts the pool and goes on
+//! with a reload (`handing_over.rs`). It waits for its turn like a reload, and none begins
+//! while the loop tries the new program. If that is refused, nothing has changed.
+//!
 //! # What the loop has to do
 //!
 //! * Actions are carried out in order, and `ReadConfig` and `MeasureMemory` are always
-//!   answered.
+//!   answered. `Upgrade` is answered with `UpgradeRefused`, or by another program.
 //! * Every `StartForkServer` ends in one `ForkServerGone`, even if there never was a
 //!   process; every `Spawn` in one `WorkerGone`, `ForkFailed` or `SpawnDeferred`. A
 //!   worker that never started is gone when its link is closed: by the fork server's
@@ -106,11 +115,13 @@ mod event;
 mod exit_status;
 mod failure;
 mod generation;
+mod handing_over;
 mod liveness;
 mod memory;
 mod pause;
 mod pressure;
 mod reconcile;
+mod recycling;
 mod reload;
 mod respawn;
 #[cfg(test)]
@@ -126,6 +137,7 @@ pub use arbiter::Arbiter;
 pub use event::{Check, Event, Heartbeat, MemoryUse, Order, Requester};
 pub use exit_status::ExitStatus;
 pub use generation::{ForkServer, GenerationId};
+pub use handing_over::PoolState;
 pub use liveness::{Sign, Silence, works};
 pub use summary::{Phase, Summary};
 pub use wanted::{MOST_WORKERS, Wanted};

@@ -48,6 +48,7 @@ impl Arbiter {
         match self.lifecycle {
             Lifecycle::Starting | Lifecycle::Filling | Lifecycle::Serving => {
                 self.retire_surplus(now);
+                self.replace_too_old(now);
                 self.spawn_missing(now);
                 self.finish_rollout(now);
                 self.announce();
@@ -55,6 +56,7 @@ impl Arbiter {
                 self.replace_fork_server(now);
                 self.spawn_probe(now);
                 self.order_measurement(now);
+                self.order_count(now);
                 self.continue_collecting(now);
             }
             Lifecycle::Draining { by, until } if now >= until => {
@@ -291,11 +293,16 @@ impl Arbiter {
     fn begin_reload(&mut self) {
         let is_free = self.next == Next::Nothing && self.rollout.is_none();
         if self.lifecycle == Lifecycle::Serving && is_free {
-            if let Some(pending) = self.waiting.take() {
-                self.next = Next::Reading(pending);
-                self.announce();
-                self.actions.push(Action::ReadConfig);
-            }
+            let (next, action) = if let Some(pending) = self.waiting_upgrade.take() {
+                (Next::Upgrading(pending), Action::Upgrade)
+            } else if let Some(pending) = self.waiting.take() {
+                (Next::Reading(pending), Action::ReadConfig)
+            } else {
+                return;
+            };
+            self.next = next;
+            self.announce();
+            self.actions.push(action);
         }
     }
 
@@ -411,7 +418,7 @@ impl Arbiter {
     pub(super) fn reloads(&self) -> bool {
         self.rollout.is_some()
             || match self.next {
-                Next::Reading(_) => true,
+                Next::Reading(_) | Next::Upgrading(_) => true,
                 Next::Testing(candidate) => matches!(candidate.purpose, Purpose::Reload(..)),
                 Next::Nothing => false,
             }
@@ -459,6 +466,7 @@ impl Arbiter {
             .chain(replace)
             .chain(heartbeat)
             .chain(self.next_measurement())
+            .chain(self.next_recycling())
             .chain(self.next_collection())
             .min()
     }
@@ -475,7 +483,7 @@ impl Arbiter {
     fn candidate(&self) -> Option<Candidate> {
         match self.next {
             Next::Testing(candidate) => Some(candidate),
-            Next::Nothing | Next::Reading(_) => None,
+            Next::Nothing | Next::Reading(_) | Next::Upgrading(_) => None,
         }
     }
 

@@ -15,6 +15,8 @@ pub(super) enum Next {
     Nothing,
     /// Its configuration is being read.
     Reading(PendingReload),
+    /// It will be started by another program, if that can take over.
+    Upgrading(PendingReload),
     /// It has to prove that it can serve.
     Testing(Candidate),
 }
@@ -76,7 +78,14 @@ impl Arbiter {
             Lifecycle::Starting | Lifecycle::Filling | Lifecycle::Serving => false,
         };
         match order {
-            Order::Reload => self.order_reload(by, stopping),
+            Order::Reload => {
+                let waiting = self.order_reload(self.waiting, by, stopping);
+                self.waiting = waiting;
+            }
+            Order::Upgrade => {
+                let waiting = self.order_reload(self.waiting_upgrade, by, stopping);
+                self.waiting_upgrade = waiting;
+            }
             Order::Stop => self.order_stop(by, now),
             Order::StopNow => match self.lifecycle {
                 Lifecycle::Stopping(status, _) => self.stop(status, StopMode::Quick),
@@ -92,12 +101,21 @@ impl Arbiter {
             Order::OneWorkerMore if !stopping => {
                 self.change_count((self.count + 1).min(usize::from(MOST_WORKERS)), by);
             }
-            Order::OneWorkerFewer if !stopping => self.change_count((self.count - 1).max(1), by),
+            // One at least stays, if there is one.
+            Order::OneWorkerFewer if self.count > 1 && !stopping => {
+                self.change_count(self.count - 1, by);
+            }
             Order::Scale(to) if !stopping => {
                 self.change_count(usize::from(to.clamp(1, MOST_WORKERS)), by);
             }
             Order::Replace(id) if !stopping => self.replace_worker(id),
-            Order::OneWorkerMore | Order::OneWorkerFewer | Order::Scale(_) | Order::Replace(_) => {}
+            // Before, the service would never be ready.
+            Order::RetireAll if self.lifecycle == Lifecycle::Serving => self.change_count(0, by),
+            Order::OneWorkerMore
+            | Order::OneWorkerFewer
+            | Order::Scale(_)
+            | Order::Replace(_)
+            | Order::RetireAll => {}
         }
     }
 
@@ -107,7 +125,9 @@ impl Arbiter {
     fn order_stop(&mut self, by: Requester, now: Instant) {
         let drain = match by {
             Requester::Idle(_) => Duration::ZERO,
-            Requester::Signal(_) | Requester::Control { .. } => self.wanted.drain_time,
+            Requester::Signal(_) | Requester::Control { .. } | Requester::FileChange => {
+                self.wanted.drain_time
+            }
         };
         match self.lifecycle {
             Lifecycle::Filling | Lifecycle::Serving if !drain.is_zero() => {
@@ -135,9 +155,14 @@ impl Arbiter {
         }
     }
 
-    /// All orders that are given before it begins share one reload.
-    fn order_reload(&mut self, by: Requester, stopping: bool) {
-        let pending = self.waiting.unwrap_or_else(|| {
+    /// All orders that are given before it begins share one reload, or one upgrade.
+    fn order_reload(
+        &mut self,
+        waiting: Option<PendingReload>,
+        by: Requester,
+        stopping: bool,
+    ) -> Option<PendingReload> {
+        let pending = waiting.unwrap_or_else(|| {
             self.last_reload += 1;
             let reload = ReloadId(self.last_reload);
             PendingReload { reload, by }
@@ -147,9 +172,9 @@ impl Arbiter {
             let outcome = Err(Reason::Stopping);
             self.actions
                 .push(Action::ReloadFinished(pending.reload, outcome));
-        } else {
-            self.waiting = Some(pending);
+            return None;
         }
+        Some(pending)
     }
 
     fn change_count(&mut self, to: usize, by: Requester) {
@@ -161,7 +186,7 @@ impl Arbiter {
 
     pub(super) fn config_read(&mut self, wanted: Wanted, now: Instant) {
         match self.next {
-            Next::Reading(PendingReload { reload, by }) => {
+            Next::Reading(PendingReload { reload, by, .. }) => {
                 let generation = self.start_fork_server(wanted.boot_timeout, now);
                 self.report(Report::ReloadBegan(generation, by));
                 self.next = Next::Testing(Candidate {
@@ -171,7 +196,23 @@ impl Arbiter {
                 });
             }
             // An order to stop came meanwhile.
-            Next::Nothing | Next::Testing(_) => self.actions.push(Action::DropConfig),
+            Next::Nothing | Next::Upgrading(_) | Next::Testing(_) => {
+                self.actions.push(Action::DropConfig);
+            }
+        }
+    }
+
+    /// What was read of the configuration was not all of it.
+    pub(super) fn config_settled(&mut self, settled: GenerationId, wanted: Wanted) {
+        if let Next::Testing(Candidate {
+            generation,
+            purpose: Purpose::Reload(_, read),
+            ..
+        }) = &mut self.next
+        {
+            if *generation == settled {
+                *read = wanted;
+            }
         }
     }
 
@@ -181,7 +222,18 @@ impl Arbiter {
                 self.next = Next::Nothing;
                 self.finish_reload(reload, Err(Reason::Config(why)));
             }
-            Next::Nothing | Next::Testing(_) => {}
+            Next::Nothing | Next::Upgrading(_) | Next::Testing(_) => {}
+        }
+    }
+
+    pub(super) fn upgrade_refused(&mut self, why: String) {
+        match self.next {
+            Next::Upgrading(PendingReload { reload, .. }) => {
+                self.next = Next::Nothing;
+                self.finish_reload(reload, Err(Reason::Upgrade(why)));
+            }
+            // An order to stop came meanwhile.
+            Next::Nothing | Next::Reading(_) | Next::Testing(_) => {}
         }
     }
 
@@ -241,7 +293,8 @@ impl Arbiter {
         self.lifecycle = lifecycle;
         self.announce();
         let under_way = match std::mem::replace(&mut self.next, Next::Nothing) {
-            Next::Reading(PendingReload { reload, .. }) => Some(reload),
+            Next::Reading(PendingReload { reload, .. })
+            | Next::Upgrading(PendingReload { reload, .. }) => Some(reload),
             Next::Testing(Candidate {
                 purpose: Purpose::Reload(reload, _),
                 ..
@@ -256,8 +309,9 @@ impl Arbiter {
             }) => None,
         };
         let rolled_out = self.rollout.take().map(|rollout| rollout.reload);
-        let waiting = self.waiting.take().map(|pending| pending.reload);
-        for reload in [under_way, rolled_out, waiting].into_iter().flatten() {
+        let waiting = [self.waiting_upgrade.take(), self.waiting.take()];
+        let waiting = waiting.into_iter().flatten().map(|pending| pending.reload);
+        for reload in [under_way, rolled_out].into_iter().flatten().chain(waiting) {
             self.finish_reload(reload, Err(Reason::Stopping));
         }
     }
@@ -282,7 +336,9 @@ impl Arbiter {
                 purpose: Purpose::Reload(_, wanted),
                 ..
             }) if candidate == generation => wanted.boot_timeout,
-            Next::Nothing | Next::Reading(_) | Next::Testing(_) => self.wanted.boot_timeout,
+            Next::Nothing | Next::Reading(_) | Next::Upgrading(_) | Next::Testing(_) => {
+                self.wanted.boot_timeout
+            }
         }
     }
 }

@@ -21,7 +21,8 @@ use world::{App, MAX, SECOND, Step, World};
 fn settings() -> impl Strategy<Value = Wanted> {
     let timeout = prop_oneof![1 => Just(None), 3 => (1u64..8).prop_map(Some)];
     let boot = prop_oneof![1 => Just(None), 3 => (1u64..20).prop_map(Some)];
-    let machine = (0usize..4, any::<bool>(), prop::option::of(Just(MAX)));
+    let limits = (prop::option::of(Just(MAX)), prop::option::of(Just(MAX)));
+    let machine = (0usize..4, any::<bool>(), limits);
     let stop = (0u64..8, prop_oneof![1 => Just(0), 1 => 1u64..8]);
     (1u16..6, timeout, stop, boot, 0u16..4, machine).prop_map(
         |(workers, timeout, (graceful, drain), boot, surge, machine)| Wanted {
@@ -33,7 +34,10 @@ fn settings() -> impl Strategy<Value = Wanted> {
             surge,
             processors: machine.0,
             preload: machine.1,
-            worker_memory_max: machine.2,
+            worker_memory_max: machine.2.0,
+            max_requests: machine.2.1,
+            max_requests_jitter: 0,
+            max_worker_age: None,
         },
     )
 }
@@ -58,8 +62,11 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Order(Order::OneWorkerMore)),
         2 => Just(Step::Order(Order::OneWorkerFewer)),
         1 => (0u16..8).prop_map(|workers| Step::Order(Order::Scale(workers))),
+        1 => Just(Step::Order(Order::RetireAll)),
+        2 => Just(Step::Order(Order::Upgrade)),
         2 => (0usize..8).prop_map(Step::Replace),
         2 => (0usize..8).prop_map(Step::WorkerGrows),
+        2 => (0usize..8).prop_map(Step::WorkerAnswers),
         2 => Just(Step::MemoryPressure),
         2 => (0usize..8).prop_map(Step::WorkerDies),
         3 => (0usize..8).prop_map(Step::WorkerCrashes),
@@ -174,6 +181,55 @@ proptest! {
             assert!(world.serving().all(|(_, one)| one.memory <= MAX));
             assert_eq!(world.serving().count(), world.arbiter.summary().wanted);
             assert!(world.fewest_serving >= usize::from(wanted.workers));
+        })?;
+    }
+
+    #[test]
+    fn workers_that_have_answered_enough_are_replaced_one_at_a_time(
+        wanted in settings(),
+        seed in any::<u64>(),
+    ) {
+        let wanted = Wanted { max_requests: Some(MAX), ..wanted };
+        simulate(wanted, App::Loads(50), seed, |world| {
+            world.pass(30 * SECOND);
+            for which in 0..8 {
+                world.step(&Step::WorkerAnswers(which));
+            }
+            let before = world.spawned;
+            world.fewest_serving = usize::MAX;
+            world.most_replaced = 0;
+            world.pass(60 * SECOND);
+
+            assert!(world.serving().all(|(_, one)| one.requests < MAX));
+            assert_eq!(world.serving().count(), world.arbiter.summary().wanted);
+            assert_eq!(world.spawned, before + usize::from(wanted.workers));
+            assert!(world.fewest_serving >= usize::from(wanted.workers));
+            assert!(world.most_replaced <= 1);
+        })?;
+    }
+
+    #[test]
+    fn workers_that_are_too_old_are_replaced_one_at_a_time(
+        wanted in settings(),
+        seconds in 30u64..60,
+        seed in any::<u64>(),
+    ) {
+        let age = Duration::from_secs(seconds);
+        let wanted = Wanted { max_worker_age: Some(age), worker_memory_max: None, ..wanted };
+        simulate(wanted, App::Loads(50), seed, |world| {
+            world.pass(20 * SECOND);
+            let old: BTreeSet<_> = world.serving().map(|(id, _)| id).collect();
+            let before = world.spawned;
+            world.fewest_serving = usize::MAX;
+            world.most_replaced = 0;
+            world.pass(age + age / 10 + 10 * SECOND);
+
+            let serving: BTreeSet<_> = world.serving().map(|(id, _)| id).collect();
+            assert!(serving.is_disjoint(&old));
+            // No more than twice each: they live for as long as they may.
+            assert!(world.spawned <= before + 2 * usize::from(wanted.workers));
+            assert!(world.fewest_serving >= usize::from(wanted.workers));
+            assert!(world.most_replaced <= 1);
         })?;
     }
 
@@ -358,7 +414,7 @@ proptest! {
             let before = world.arbiter.summary();
             assert_eq!((before.ready, before.starting), (0, 2));
 
-            for which in 0..13 {
+            for which in 0..15 {
                 world.step(&Step::StaleEvent(which));
                 assert_eq!(world.arbiter.summary(), before);
             }
@@ -392,5 +448,8 @@ fn pool_of(workers: u16) -> Wanted {
         processors: 2,
         preload: false,
         worker_memory_max: None,
+        max_requests: None,
+        max_requests_jitter: 0,
+        max_worker_age: None,
     }
 }

@@ -29,6 +29,12 @@ pub struct Wanted {
     /// A worker with more memory of its own than these bytes is replaced; `None` for
     /// never.
     pub worker_memory_max: Option<u64>,
+    /// A worker that has answered as many requests is replaced; `None` for never.
+    pub max_requests: Option<u64>,
+    /// At most so many more are added to that, for each worker another number.
+    pub max_requests_jitter: u64,
+    /// A worker that serves for as long is replaced; `None` for never.
+    pub max_worker_age: Option<Duration>,
 }
 
 impl Wanted {

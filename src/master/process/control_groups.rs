@@ -7,22 +7,21 @@
 
 use super::oom;
 use crate::pool::WorkerId;
+use rgunicorn_control::groups::{self, unified_path};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 const HIERARCHY: &str = "/sys/fs/cgroup";
 
 /// The group of the master and the fork servers. A group that has others below it, with
-/// controllers, may have no process itself. `DelegateSubgroup=` can name the same one.
+/// controllers, may have no process itself. A drop-in for systemd 254 and later has the
+/// service begin in this one (`units/newer_systemd.rs`).
 const MASTER: &str = "master";
-
-/// The names of the others begin with it, their worker's number follows.
-const WORKER: &str = "worker-";
 
 /// A worker that needs more for a while is replaced, and not killed, when it has served
 /// the request: what the kernel keeps to is so many times `worker_memory_max`.
@@ -41,6 +40,8 @@ pub struct ControlGroups {
     has_memory: bool,
     /// The workers are gone, but processes that they have started may be left.
     left: Vec<WorkerId>,
+    /// That no group can be made was logged, and none was made since.
+    is_failure_logged: bool,
 }
 
 impl ControlGroups {
@@ -82,7 +83,19 @@ impl ControlGroups {
             service,
             has_memory,
             left: Vec::new(),
+            is_failure_logged: false,
         })
+    }
+
+    /// Below a folder that stands for a group.
+    #[cfg(test)]
+    pub fn below(folder: &Path) -> Self {
+        Self {
+            service: folder.to_owned(),
+            has_memory: true,
+            left: Vec::new(),
+            is_failure_logged: false,
+        }
     }
 
     /// That of the service, which counts what happens in all of them.
@@ -93,9 +106,21 @@ impl ControlGroups {
     /// Makes the group of a worker. A process that writes `0` to the file moves there.
     pub fn create(&mut self, worker: WorkerId, worker_memory_max: Option<u64>) -> Option<OwnedFd> {
         match self.try_to_create(worker, worker_memory_max) {
-            Ok(procs) => Some(procs),
+            Ok(procs) => {
+                self.is_failure_logged = false;
+                Some(procs)
+            }
             Err(error) => {
-                debug!("Worker {worker} has no control group of its own: {error}");
+                if self.is_failure_logged {
+                    debug!("Worker {worker} has no control group of its own: {error}");
+                } else {
+                    warn!(
+                        "Worker {worker} has no control group of its own: {error}; new workers \
+                         are in that of the master, without limits of their own, until the \
+                         service is restarted or groups can be made again"
+                    );
+                }
+                self.is_failure_logged = true;
                 self.remove(worker);
                 None
             }
@@ -114,8 +139,8 @@ impl ControlGroups {
         Ok(rustix::fs::open(procs, flags, Mode::empty())?)
     }
 
-    /// Whether the kernel has killed a process of this group for lack of memory. `None`
-    /// if it does not tell.
+    /// Whether the kernel has killed a process in the group of a worker for lack of memory.
+    /// `None` if it does not tell. A worker that could not move there is not counted there.
     pub fn had_oom_kill(&self, worker: WorkerId) -> Option<bool> {
         let events = fs::read_to_string(self.folder(worker).join("memory.events")).ok()?;
         Some(oom::count_in(&events)? > 0)
@@ -150,7 +175,7 @@ impl Drop for ControlGroups {
 }
 
 fn folder(service: &Path, worker: WorkerId) -> PathBuf {
-    service.join(format!("{WORKER}{worker}"))
+    service.join(groups::name(worker.0))
 }
 
 /// The folder of the service's group, if a process in the group `own` may make others there.
@@ -173,18 +198,13 @@ fn is_delegated(folder: &Path) -> bool {
     length.is_ok_and(|length| value.get(..length) == Some(b"1"))
 }
 
-/// Our place in the unified hierarchy, from `/proc/self/cgroup`.
-pub(super) fn unified_path(text: &str) -> Option<&str> {
-    text.lines().find_map(|line| line.strip_prefix("0::"))
-}
-
 /// Groups that an earlier master has left, if they have no process.
 fn remove_empty(service: &Path) {
     let Ok(entries) = fs::read_dir(service) else {
         return;
     };
     for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(WORKER) {
+        if entry.file_name().to_str().is_some_and(groups::is_name) {
             // One that still has a process is used again, or stays.
             let _ = fs::remove_dir(entry.path());
         }
@@ -218,6 +238,12 @@ fn named(what: &str, folder: &Path, error: &io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::{Manager, common_drop_ins};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tracing::{Event, Level, Subscriber};
+    use tracing_subscriber::Layer;
+    use tracing_subscriber::layer::{Context, SubscriberExt};
 
     const SERVICE: &str = "/system.slice/system-rgunicorn.slice/rgunicorn@shop.service";
 
@@ -241,11 +267,7 @@ mod tests {
     /// A folder that is no control group has no such files of its own.
     fn service() -> (tempfile::TempDir, ControlGroups) {
         let folder = tempfile::tempdir().unwrap();
-        let groups = ControlGroups {
-            service: folder.path().to_owned(),
-            has_memory: true,
-            left: Vec::new(),
-        };
+        let groups = ControlGroups::below(folder.path());
         (folder, groups)
     }
 
@@ -270,6 +292,39 @@ mod tests {
         assert!(groups.create(WorkerId(1), None).is_none());
 
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    /// Counts them.
+    struct Warnings(Arc<AtomicUsize>);
+
+    impl<S: Subscriber> Layer<S> for Warnings {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            if *event.metadata().level() == Level::WARN {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    #[test]
+    fn that_no_group_can_be_made_any_more_is_a_warning_once() {
+        let (folder, mut groups) = service();
+        let count = Arc::new(AtomicUsize::new(0));
+        let subscriber = tracing_subscriber::registry().with(Warnings(Arc::clone(&count)));
+        let created = |groups: &mut ControlGroups, number| {
+            let created = groups.create(WorkerId(number), None);
+            (created.is_some(), count.load(Ordering::Relaxed))
+        };
+
+        tracing::subscriber::with_default(subscriber, || {
+            assert_eq!(created(&mut groups, 1), (false, 1));
+            assert_eq!(created(&mut groups, 2), (false, 1));
+
+            // It is said again when it happens again.
+            fs::create_dir(folder.path().join("worker-3")).unwrap();
+            fs::write(folder.path().join("worker-3/cgroup.procs"), "").unwrap();
+            assert_eq!(created(&mut groups, 3), (true, 1));
+            assert_eq!(created(&mut groups, 4), (false, 2));
+        });
     }
 
     #[test]
@@ -303,13 +358,13 @@ mod tests {
     }
 
     #[test]
-    fn the_place_in_the_unified_hierarchy_is_the_one_without_controllers() {
-        let text = "4:memory:/old\n0::/system.slice/rgunicorn@shop.service\n";
+    fn systemd_starts_the_master_in_the_group_that_it_would_move_to() {
+        let drop_ins = common_drop_ins("systemd 254", Manager::System);
+        let lines = drop_ins.iter().flat_map(|drop_in| drop_in.text.lines());
+        let names: Vec<_> = lines
+            .filter_map(|line| line.strip_prefix("DelegateSubgroup="))
+            .collect();
 
-        assert_eq!(
-            unified_path(text),
-            Some("/system.slice/rgunicorn@shop.service")
-        );
-        assert_eq!(unified_path("4:memory:/old\n"), None);
+        assert_eq!(names, [MASTER]);
     }
 }

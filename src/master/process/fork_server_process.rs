@@ -2,18 +2,28 @@
 
 use super::output::{self, Pipes};
 use super::{Handle, WorkerFolder};
-use crate::config::{Config, Start, WorkerClass};
-use crate::log::events::AppProcess;
+use crate::config::{self, Config, Peers, Start, Umask, WorkerClass};
+use crate::log;
+use crate::log::events::{self, AppProcess};
 use crate::pool::{ExitStatus, GenerationId};
+use crate::sys::handed_over::{HandedOver, Number};
+use crate::sys::run_as::run_as;
 use crate::systemd::PRIVATE_VARIABLES;
+use crate::upgrade::state::ForkServerState;
 use command_fds::{CommandFdExt, FdMapping};
-use rgunicorn_link::protocol::{self, HELD_FILES, MASTER_VERSION, Site, ToForkServer, millis};
+use rgunicorn_link::protocol::{
+    self, AccessLog, AccountIds, Deviation, Evaluate, HELD_FILES, HookSite, ListenAddress,
+    LogConfig, LogDestination, MASTER_VERSION, Moment, Program, PythonLog, Site, Surroundings,
+    ToForkServer, millis,
+};
 use rgunicorn_link::{FORK_SERVER_FD, Link, Scoreboard};
+use serde::{Deserialize, Serialize};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use tracing::warn;
 
 /// The processes overwrite their command line with a title, which can be no longer
 /// than the command line was.
@@ -27,8 +37,35 @@ pub struct Launch<'a> {
     /// What was true when the master started.
     pub start: &'a Start,
     pub folder: &'a WorkerFolder,
-    /// Whether its output is read through pipes.
-    pub read_output: bool,
+    pub output: OutputTo,
+    /// `None`: that of this process.
+    pub account: Option<&'a AccountIds>,
+}
+
+/// Where its output goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OutputTo {
+    /// Into the journal, through pipes that the master reads.
+    Pipes,
+    /// Into another log, through pipes as well.
+    Lines,
+    /// Where the master's goes.
+    Inherited,
+    /// All of it to the master's standard error.
+    Stderr,
+}
+
+impl OutputTo {
+    /// That of a server with this log.
+    pub fn of(log: &log::Handle) -> Self {
+        if log.has_fields() {
+            Self::Pipes
+        } else if log.collects_output() {
+            Self::Lines
+        } else {
+            Self::Inherited
+        }
+    }
 }
 
 /// A fork server's process, from the master's side.
@@ -44,23 +81,162 @@ pub struct ForkServerProcess {
     pub ready: bool,
     /// The interpreter.
     python: PathBuf,
-    /// Whether it loads the application itself.
-    preload: bool,
+    stage: Stage,
+    output: OutputTo,
+    has_hooks: bool,
+    /// Where the output of its workers goes.
+    pub worker_output: OutputTo,
+    /// Its hooks have been told that the service ends.
+    pub is_ending: bool,
+    /// The account that it is to change to; `None` where it runs in the right one.
+    pub changes_to: Option<AccountIds>,
+}
+
+/// Why there is a new generation, and what it is to serve.
+#[derive(Debug)]
+pub struct Occasion {
+    pub moment: Moment,
+    /// Where the service listens.
+    pub addresses: Vec<ListenAddress>,
+    /// How many workers are wanted.
+    pub count: usize,
+}
+
+/// What it does before it can fork.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Stage {
+    /// Runs the configuration, which stands in this program.
+    Evaluating(Program),
+    Configured {
+        /// It loads the application itself.
+        preload: bool,
+    },
 }
 
 impl ForkServerProcess {
-    /// Starts Python and tells it what to serve.
+    /// Starts Python. If a program in Python has a say in the configuration, it is run;
+    /// [`Self::configure`] follows when that has told what it sets. Else that is done here.
     pub fn start(
         generation: GenerationId,
         launch: Launch<'_>,
         scoreboard: &Scoreboard,
-        preload: bool,
     ) -> io::Result<Self> {
+        let mut process = Self::start_unconfigured(generation, launch)?;
+        if let Stage::Configured { .. } = process.stage {
+            process.configure(launch.config, scoreboard, None)?;
+        }
+        Ok(process)
+    }
+
+    /// Starts Python, and has it run the program that has a say in the configuration, if
+    /// there is one. [`Self::configure`] follows.
+    pub fn start_unconfigured(generation: GenerationId, launch: Launch<'_>) -> io::Result<Self> {
+        let process = Self::spawn(generation, launch)?;
+        if let Stage::Evaluating(program) = &process.stage {
+            let program = program.clone();
+            let names = config::names_in_programs();
+            let python_log = python_log(generation, launch.config, process.log_destination());
+            let order = Evaluate {
+                program,
+                names,
+                python_log,
+            };
+            process.send_first(&ToForkServer::Evaluate(order), &[])?;
+        }
+        Ok(process)
+    }
+
+    /// Tells it what to serve; `occasion` where hooks want to know.
+    pub fn configure(
+        &mut self,
+        config: &Config,
+        scoreboard: &Scoreboard,
+        occasion: Option<Occasion>,
+    ) -> io::Result<()> {
+        let surroundings = match &self.stage {
+            Stage::Evaluating(_) => Some(Surroundings {
+                chdir: config.chdir.as_path().to_owned(),
+                environment: (config.env.iter())
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .collect(),
+            }),
+            Stage::Configured { .. } => None,
+        };
+        self.stage = Stage::Configured {
+            preload: config.preload,
+        };
+        self.has_hooks = config.has_hooks();
+        if self.output == OutputTo::Inherited && config.captures_output() {
+            self.worker_output = OutputTo::Lines;
+        }
+        let hooks = occasion
+            .filter(|_| self.has_hooks)
+            .map(|occasion| HookSite {
+                moment: occasion.moment,
+                settings: config.as_gunicorn_has_it(),
+                addresses: occasion.addresses,
+                count: occasion.count,
+            });
+        let marks_output = (self.pipes.iter().flatten()).all(|(_, output)| output.is_in_packets());
+        let site = Site {
+            surroundings,
+            account: self.changes_to.take(),
+            hooks,
+            marks_output: self.output == OutputTo::Pipes && marks_output,
+            ..site(self.generation, config, self.log_destination())
+        };
+        self.send_first(
+            &ToForkServer::Configure(Box::new(site)),
+            &[scoreboard.as_fd()],
+        )
+    }
+
+    /// Tells its hooks what has happened, if it has any. Returns whether they are told: not
+    /// if it does not read its link, since it is stuck and will be replaced.
+    pub fn tell(&self, what: &ToForkServer) -> bool {
+        if !self.has_hooks || !self.ready || self.link.is_none() {
+            return false;
+        }
+        match self.send(what, &[]) {
+            Ok(()) => true,
+            Err(error) => {
+                warn!(
+                    "The hooks of generation {} miss a call: {error}",
+                    self.generation
+                );
+                false
+            }
+        }
+    }
+
+    /// Whether it runs the configuration, and was not told yet what to serve.
+    pub fn is_evaluating(&self) -> bool {
+        matches!(self.stage, Stage::Evaluating(_))
+    }
+
+    fn send(&self, message: &ToForkServer, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        match &self.link {
+            Some(link) => link.send(message, fds),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends what it needs to begin. If it has ended, that is no error here: how it did, and
+    /// what it sent before, says why.
+    fn send_first(&self, message: &ToForkServer, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        match self.send(message, fds) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            sent => sent,
+        }
+    }
+
+    fn spawn(generation: GenerationId, launch: Launch<'_>) -> io::Result<Self> {
         let Launch {
             config,
             start,
             folder,
-            read_output,
+            output: output_to,
+            account,
         } = launch;
         let (ours, theirs) = Link::pair()?;
         let python = config.interpreter(start).map_err(io::Error::other)?;
@@ -91,30 +267,79 @@ impl ForkServerProcess {
         }
         command.env(MASTER_VERSION, env!("CARGO_PKG_VERSION"));
         let mut pipes = None;
-        if read_output {
-            let (ends, [stdout, stderr]) = output::pipes()?;
-            command.stdout(stdout).stderr(stderr);
-            pipes = Some(ends);
+        match output_to {
+            OutputTo::Pipes | OutputTo::Lines => {
+                let (ends, [stdout, stderr]) = output::pipes()?;
+                command.stdout(stdout).stderr(stderr);
+                pipes = Some(ends);
+            }
+            OutputTo::Inherited => {}
+            OutputTo::Stderr => {
+                command.stdout(io::stderr().as_fd().try_clone_to_owned()?);
+            }
+        }
+        if let Some(account) = account {
+            run_as(&mut command, account);
         }
         command.fd_mappings(descriptors).map_err(io::Error::other)?;
         let child = command.spawn().map_err(|error| {
             let program = command.get_program().to_string_lossy();
             io::Error::new(error.kind(), format!("cannot run {program}: {error}"))
         })?;
-        let configure = ToForkServer::Configure(Box::new(site(generation, config, preload)));
-        let process = Self {
+        let stage = match &config.config {
+            Some(program) => Stage::Evaluating(program.program().clone()),
+            None => Stage::Configured {
+                preload: config.preload,
+            },
+        };
+        Ok(Self {
             generation,
             handle: Handle::of(child.id())?,
             link: Some(ours),
             pipes,
             ready: false,
             python,
-            preload,
-        };
-        if let Some(link) = &process.link {
-            link.send(&configure, &[scoreboard.as_fd()])?;
+            stage,
+            output: output_to,
+            has_hooks: false,
+            worker_output: output_to,
+            is_ending: false,
+            changes_to: None,
+        })
+    }
+
+    /// For the program that takes over.
+    pub fn hand_over<'a>(&'a self, fds: &mut HandedOver<'a>) -> ForkServerState {
+        ForkServerState {
+            generation: self.generation.0,
+            pid: self.handle.pid,
+            link: self.link.as_ref().map(|link| fds.add(link.as_fd())),
+            pipes: output::hand_over(&self.pipes, fds),
+            ready: self.ready,
+            python: self.python.clone(),
+            stage: self.stage.clone(),
+            worker_output: self.worker_output,
+            has_hooks: self.has_hooks,
+            is_ending: self.is_ending,
         }
-        Ok(process)
+    }
+
+    pub fn adopt(state: &ForkServerState, output: OutputTo) -> io::Result<Self> {
+        let link = state.link.map(Number::take).transpose()?;
+        Ok(Self {
+            generation: GenerationId(state.generation),
+            handle: Handle::adopt(state.pid),
+            link: link.map(Link::from_fd),
+            pipes: output::adopt(state.pipes.as_ref())?,
+            ready: state.ready,
+            python: state.python.clone(),
+            stage: state.stage.clone(),
+            output,
+            worker_output: state.worker_output,
+            has_hooks: state.has_hooks,
+            is_ending: state.is_ending,
+            changes_to: None,
+        })
     }
 
     /// How it ended, for the log; with a hint where an operator needs one.
@@ -122,7 +347,15 @@ impl ForkServerProcess {
         if self.ready {
             exit.to_string()
         } else {
-            died_early(exit, &self.python, self.preload)
+            died_early(exit, &self.python, &self.stage)
+        }
+    }
+
+    /// Where the log is that its processes may write to.
+    fn log_destination(&self) -> LogDestination {
+        match self.output {
+            OutputTo::Pipes => LogDestination::Journal,
+            OutputTo::Lines | OutputTo::Inherited | OutputTo::Stderr => LogDestination::Stderr,
         }
     }
 
@@ -137,14 +370,15 @@ impl ForkServerProcess {
 
 /// How a fork server ended that was never ready. If it exited by itself, the
 /// interpreter is likely to be the wrong one; if somebody killed it, it is not.
-fn died_early(exit: ExitStatus, python: &Path, preload: bool) -> String {
+fn died_early(exit: ExitStatus, python: &Path, stage: &Stage) -> String {
     let python = python.display();
-    let when = if preload {
-        "while it loaded the application"
-    } else {
-        "before it could fork a worker"
+    let when = match stage {
+        Stage::Evaluating(program) => format!("while it ran {program}"),
+        Stage::Configured { preload: true } => "while it loaded the application".to_owned(),
+        Stage::Configured { preload: false } => "before it could fork a worker".to_owned(),
     };
     let hint = match exit {
+        ExitStatus::Code(_) if matches!(stage, Stage::Evaluating(_)) => "",
         ExitStatus::Code(_) => " (python has to be CPython 3.10 or newer)",
         ExitStatus::Signal { .. } | ExitStatus::OutOfMemory | ExitStatus::NeverStarted => "",
     };
@@ -152,39 +386,108 @@ fn died_early(exit: ExitStatus, python: &Path, preload: bool) -> String {
 }
 
 /// What a fork server and its workers have to know of the configuration.
-fn site(generation: GenerationId, config: &Config, preload: bool) -> Site {
+fn site(generation: GenerationId, config: &Config, log: LogDestination) -> Site {
     let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     Site {
         generation: generation.0,
+        surroundings: None,
+        account: None,
+        hooks: None,
         app: config.app.as_str().to_owned(),
         pythonpath: config.pythonpath.entries().to_vec(),
-        preload,
+        preload: config.preload,
+        watches_code: config.reload,
+        spew: config.spew,
+        sendfile: config.sendfile.is_on(),
         proc_name: config.process_name().to_owned(),
+        umask: config.umask.map(Umask::bits),
         worker_class: worker_class(config),
         multiprocess: config.workers.count() > 1,
         timeout_ms: config.timeout.get().map_or(0, millis),
         request_timeout_ms: config.request_timeout.get().map_or(0, millis),
         beat_ms: beat(config),
         loglevel: config.loglevel.level(),
+        marks_output: false,
         keepalive_ms: millis(config.keepalive.get()),
         client_timeout_ms: millis(config.client_timeout.get()),
         worker_connections: count(config.worker_connections.get()),
-        limit_request_line: count(config.limit_request_line.get()),
-        limit_request_fields: count(config.limit_request_fields.get()),
-        limit_request_field_size: count(config.limit_request_field_size.get()),
+        limit_request_line: config.limit_request_line.count(),
+        limit_request_fields: config.limit_request_fields.count(),
+        limit_request_field_size: config.limit_request_field_size.count(),
         limit_request_body: config.limit_request_body.bytes(),
+        tmp_upload_dir: config
+            .tmp_upload_dir
+            .as_ref()
+            .map(|directory| directory.as_path().to_owned()),
         limit_response_buffer: config.limit_response_buffer.bytes(),
         health_path: config
             .health_path
             .as_ref()
             .map(|path| path.as_str().to_owned()),
-        forwarded_allow_ips: config
-            .forwarded_allow_ips
-            .all()
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
+        access_log: config.accesslog.as_ref().map(|access| AccessLog {
+            destination: access.destination(log == LogDestination::Journal),
+            format: config.access_log_format.as_str().to_owned(),
+            filter: config.access_log_filter.filter().clone(),
+            fields: with_owned_names(events::access_fields(generation.0)),
+        }),
+        python_log: python_log(generation, config, log),
+        log_config: config.configures_logging().then(|| LogConfig {
+            settings: config.as_gunicorn_has_it(),
+        }),
+        permitted: permitted(config),
+        proxy_protocol: proxy_protocol(config),
+        forwarded_allow_ips: addresses(&config.forwarded_allow_ips),
+        header_map: config.header_map.rule(),
+        forwarder_headers: config.forwarder_headers.all().to_vec(),
+        secure_scheme_headers: config.secure_scheme_headers.all(),
     }
+}
+
+fn python_log(generation: GenerationId, config: &Config, destination: LogDestination) -> PythonLog {
+    PythonLog {
+        destination,
+        file: config.errorlog.file().map(Path::to_owned),
+        level: config.loglevel.in_python(),
+        fields: with_owned_names(events::application_fields(generation.0)),
+    }
+}
+
+fn with_owned_names(fields: Vec<(&'static str, String)>) -> Vec<(String, String)> {
+    let fields = fields.into_iter();
+    fields
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+fn addresses(peers: &Peers) -> Vec<String> {
+    peers.all().iter().map(ToString::to_string).collect()
+}
+
+fn proxy_protocol(config: &Config) -> Option<protocol::ProxyProtocol> {
+    let versions = config.proxy_protocol.versions()?;
+    Some(protocol::ProxyProtocol {
+        versions,
+        allow_ips: addresses(&config.proxy_allow_ips),
+        is_required: config.proxy_protocol_required,
+    })
+}
+
+fn permitted(config: &Config) -> Vec<Deviation> {
+    let switches = [
+        (config.permit_obsolete_folding, Deviation::ObsoleteFolding),
+        (config.strip_header_spaces, Deviation::HeaderSpaces),
+        (
+            config.permit_unconventional_http_method,
+            Deviation::UnconventionalMethod,
+        ),
+        (
+            config.permit_unconventional_http_version,
+            Deviation::UnconventionalVersion,
+        ),
+        (config.casefold_http_method, Deviation::CasefoldMethod),
+    ];
+    let on = switches.into_iter().filter(|(is_on, _)| *is_on);
+    on.map(|(_, deviation)| deviation).collect()
 }
 
 fn worker_class(config: &Config) -> protocol::WorkerClass {
@@ -210,7 +513,11 @@ mod tests {
     #[test]
     fn an_interpreter_that_ends_at_once_is_named_with_what_it_has_to_be() {
         assert_eq!(
-            died_early(ExitStatus::Code(1), Path::new("/bin/false"), false),
+            died_early(
+                ExitStatus::Code(1),
+                Path::new("/bin/false"),
+                &Stage::Configured { preload: false }
+            ),
             "exit status 1, before it could fork a worker, run by /bin/false \
              (python has to be CPython 3.10 or newer)"
         );
@@ -224,7 +531,11 @@ mod tests {
         };
 
         assert_eq!(
-            died_early(exit, Path::new("/usr/bin/python3"), true),
+            died_early(
+                exit,
+                Path::new("/usr/bin/python3"),
+                &Stage::Configured { preload: true }
+            ),
             "killed by SIGHUP, while it loaded the application, run by /usr/bin/python3"
         );
     }

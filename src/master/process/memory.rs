@@ -6,6 +6,7 @@
 //! those pages in full for each worker, and the proportional set size changes when another
 //! worker leaves.
 
+use rgunicorn_control::proc_fields::bytes;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -38,13 +39,9 @@ fn in_folder(folder: &Path, above: u64) -> io::Result<u64> {
 /// The sum in bytes of the lines that begin with these names. One that is missing counts
 /// as 0: a process that has ended has none.
 fn sum(text: &str, names: &[&str]) -> u64 {
-    (text.lines())
-        .filter_map(|line| {
-            let mut words = line.split_whitespace();
-            let name = words.next().filter(|name| names.contains(name));
-            name.and_then(|_| words.next()?.parse::<u64>().ok())
-        })
-        .fold(0, |sum, kib| sum.saturating_add(kib.saturating_mul(1024)))
+    (names.iter())
+        .filter_map(|name| bytes(text, name))
+        .fold(0, u64::saturating_add)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ mod worker_folder;
 mod worker_process;
 
 pub use control_groups::ControlGroups;
-pub use fork_server_process::{ForkServerProcess, Launch};
+pub use fork_server_process::{ForkServerProcess, Launch, Occasion, OutputTo, Stage};
 pub use memory::own_memory;
 pub use oom::OomKills;
 pub use output::{Output, PipeState, Pipes};
@@ -48,6 +48,13 @@ impl Handle {
             pid,
             pidfd: Some(pidfd),
         })
+    }
+
+    /// For a child of the program that has handed over. It may have ended, but nobody has
+    /// reaped it.
+    pub fn adopt(pid: u32) -> Self {
+        // A kernel that has no pidfd of a zombie: it is reaped in a moment.
+        Self::of(pid).unwrap_or_else(|_| Self::reaped(pid))
     }
 
     /// For a child that is reaped already.

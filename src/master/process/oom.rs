@@ -3,7 +3,7 @@
 //! The kernel kills with SIGKILL, and so does an operator. The kernel counts its
 //! own, so a counter that has grown tells the two apart.
 
-use super::control_groups::unified_path;
+use rgunicorn_control::groups::unified_path;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,11 +12,14 @@ use std::time::{Duration, Instant};
 /// process takes a while to die: it must not have been counted before.
 const SETTLED: Duration = Duration::from_secs(10);
 
+/// Where the kernel counts those of the whole machine.
+const VMSTAT: &str = "/proc/vmstat";
+
 /// Compares the kernel's count of now with one from a while ago.
 #[derive(Debug)]
 pub struct OomKills {
-    /// Where the kernel counts those of the service.
-    file: Option<PathBuf>,
+    /// Where the kernel counts those of the service, or else those of the whole machine.
+    file: PathBuf,
     /// The count when the period before this one began. What was counted since
     /// may be a process that is reaped now.
     before: u64,
@@ -28,9 +31,11 @@ pub struct OomKills {
 impl OomKills {
     /// `group`: the control group of the service, if it is not the one of this process.
     pub fn new(group: Option<&Path>, now: Instant) -> Self {
-        let file = group.map(Path::to_owned).or_else(own_group);
-        let file = file.map(|group| group.join("memory.events"));
-        let count = read_count(file.as_deref()).unwrap_or(0);
+        let group = group.map(Path::to_owned).or_else(own_group);
+        // Without the unified hierarchy, or where it is hidden from us.
+        let file = group.and_then(|group| counter(&group));
+        let file = file.unwrap_or_else(|| VMSTAT.into());
+        let count = read_count(&file).unwrap_or(0);
         Self {
             file,
             before: count,
@@ -48,7 +53,7 @@ impl OomKills {
     /// Reads the counter if that is due.
     pub fn refresh(&mut self, now: Instant) {
         let file = self.file.clone();
-        self.refresh_with(|| read_count(file.as_deref()), now);
+        self.refresh_with(|| read_count(&file), now);
     }
 
     fn refresh_with(&mut self, read_count: impl FnOnce() -> Option<u64>, now: Instant) {
@@ -62,7 +67,7 @@ impl OomKills {
     /// Whether a process of ours that died of SIGKILL just now was killed by the
     /// kernel. Each kill that it counted explains one death.
     pub fn explains_a_death(&mut self) -> bool {
-        read_count(self.file.as_deref()).is_some_and(|count| self.take_one(count))
+        read_count(&self.file).is_some_and(|count| self.take_one(count))
     }
 
     fn begin_period(&mut self, count: u64, now: Instant) {
@@ -81,14 +86,16 @@ impl OomKills {
     }
 }
 
-/// How many processes of this service, or else of the whole machine, the kernel
-/// has killed because memory ran out.
-fn read_count(file: Option<&Path>) -> Option<u64> {
-    let of_the_service = file
-        .and_then(|file| fs::read_to_string(file).ok())
-        .and_then(|text| count_in(&text));
-    // Without the unified hierarchy, or where it is hidden from us.
-    of_the_service.or_else(|| count_in(&fs::read_to_string("/proc/vmstat").ok()?))
+/// How many processes the kernel has killed because memory ran out.
+fn read_count(file: &Path) -> Option<u64> {
+    count_in(&fs::read_to_string(file).ok()?)
+}
+
+/// Where the kernel counts for this group, or else for the nearest above it: one below that of
+/// a service, where systemd starts it with `DelegateSubgroup=`, need not have the controller.
+fn counter(group: &Path) -> Option<PathBuf> {
+    let mut files = group.ancestors().map(|group| group.join("memory.events"));
+    files.find(|file| read_count(file).is_some())
 }
 
 /// The control group of this process.
@@ -110,7 +117,7 @@ mod tests {
 
     fn kills(count: u64, now: Instant) -> OomKills {
         OomKills {
-            file: None,
+            file: VMSTAT.into(),
             before: count,
             latest: count,
             began: now,
@@ -181,7 +188,7 @@ mod tests {
         assert_eq!(count_in(events), Some(5));
         assert_eq!(count_in(vmstat), Some(8));
         assert_eq!(count_in("oom 2\n"), None);
-        assert!(read_count(None).is_some());
+        assert!(read_count(Path::new(VMSTAT)).is_some());
     }
 
     #[test]
@@ -197,5 +204,29 @@ mod tests {
         assert!(!kills.explains_a_death());
         write(4);
         assert!(kills.explains_a_death());
+    }
+
+    #[test]
+    fn the_nearest_group_that_counts_is_used_and_never_that_of_another_service() {
+        let folder = tempfile::tempdir().unwrap();
+        let service = folder.path().join("rgunicorn@shop.service");
+        let master = service.join("master");
+        fs::create_dir_all(&master).unwrap();
+        let write = |group: &Path, count| {
+            fs::write(group.join("memory.events"), format!("oom_kill {count}\n")).unwrap();
+        };
+        // Of the slice: a kill in another service counts there, too.
+        write(folder.path(), 7);
+        write(&service, 3);
+        let mut kills = OomKills::new(Some(&master), Instant::now());
+
+        write(folder.path(), 8);
+        assert!(!kills.explains_a_death());
+        write(&service, 4);
+        assert!(kills.explains_a_death());
+
+        // Nor does it ever take a count from elsewhere when this one is gone.
+        fs::remove_file(service.join("memory.events")).unwrap();
+        assert!(!kills.explains_a_death());
     }
 }

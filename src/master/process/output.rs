@@ -9,6 +9,8 @@
 
 use crate::log::events::Stream;
 use crate::log::{AppRecord, Assembler};
+use crate::sys::handed_over::HandedOver;
+use crate::upgrade::state::OutputState;
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
@@ -49,6 +51,22 @@ pub type Pipes = Option<[(Stream, Output); 2]>;
 /// The two streams of one process, which is lent the other ends: stdout, stderr.
 pub type BothEnds = ([(Stream, Output); 2], [OwnedFd; 2]);
 
+/// Both streams of a process, for the program that takes over.
+pub fn hand_over<'a>(pipes: &'a Pipes, fds: &mut HandedOver<'a>) -> Option<[OutputState; 2]> {
+    let [(_, stdout), (_, stderr)] = pipes.as_ref()?;
+    Some([stdout.hand_over(fds), stderr.hand_over(fds)])
+}
+
+pub fn adopt(state: Option<&[OutputState; 2]>) -> io::Result<Pipes> {
+    let Some([stdout, stderr]) = state else {
+        return Ok(None);
+    };
+    Ok(Some([
+        (Stream::Stdout, Output::adopt(stdout, Stream::Stdout)?),
+        (Stream::Stderr, Output::adopt(stderr, Stream::Stderr)?),
+    ]))
+}
+
 /// Both streams of a process that is about to be started.
 pub fn pipes() -> io::Result<BothEnds> {
     let (stdout, stdout_writer) = pipe(Stream::Stdout)?;
@@ -62,20 +80,49 @@ pub fn pipes() -> io::Result<BothEnds> {
 /// Our end does not block; the application's does, as it expects of its streams.
 fn pipe(stream: Stream) -> io::Result<(Output, OwnedFd)> {
     let packets = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::DIRECT);
-    let ((pipe, writer), assembler) = match packets {
-        Ok(ends) => (ends, Assembler::of_writes(stream)),
+    let ((pipe, writer), in_packets) = match packets {
+        Ok(ends) => (ends, true),
         // Some sandboxes know no packets.
-        Err(Errno::INVAL) => (
-            rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?,
-            Assembler::default(),
-        ),
+        Err(Errno::INVAL) => (rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?, false),
         Err(error) => return Err(error.into()),
     };
     rustix::io::ioctl_fionbio(&pipe, true)?;
-    Ok((Output { pipe, assembler }, writer))
+    Ok((Output::of(pipe, stream, in_packets), writer))
 }
 
 impl Output {
+    fn of(pipe: OwnedFd, stream: Stream, in_packets: bool) -> Self {
+        let assembler = if in_packets {
+            Assembler::of_writes(stream)
+        } else {
+            Assembler::default()
+        };
+        Self { pipe, assembler }
+    }
+
+    /// For the program that takes over. What was read and is not a record yet is lost
+    /// unless it was [cut](Self::cut) off.
+    pub fn hand_over<'a>(&'a self, fds: &mut HandedOver<'a>) -> OutputState {
+        OutputState {
+            pipe: fds.add(self.pipe.as_fd()),
+            in_packets: self.is_in_packets(),
+        }
+    }
+
+    pub fn adopt(state: &OutputState, stream: Stream) -> io::Result<Self> {
+        Ok(Self::of(state.pipe.take()?, stream, state.in_packets))
+    }
+
+    /// Makes records of what was read, though more may follow.
+    pub fn cut(&mut self) -> Vec<AppRecord> {
+        self.assembler.finish()
+    }
+
+    /// Whether each read gives what one write put there, which marks depend on.
+    pub fn is_in_packets(&self) -> bool {
+        self.assembler.has_writes()
+    }
+
     /// Reads what is there, but no more than a fair share.
     pub fn read(&mut self, now: Instant) -> io::Result<Read> {
         let mut records = Vec::new();

@@ -2,6 +2,7 @@
 //! (`src/worker/stacks.rs`). It may write anything else there, or nothing.
 
 use super::Handle;
+use crate::sys::handed_over::{HandedOver, Number};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -52,6 +53,11 @@ impl StacksPipe {
             signal,
             dump: None,
         })
+    }
+
+    /// For the program that takes over. Not while it is [asked](Self::deadline).
+    pub fn hand_over<'a>(&'a self, fds: &mut HandedOver<'a>) -> (Number, i32) {
+        (fds.add(self.pipe.as_fd()), self.signal)
     }
 
     /// Asks the worker. Before it has answered, a second question is the same as the first.

@@ -40,7 +40,7 @@ pub const FDSTORE: &str = "FDSTORE";
 
 /// Variables that systemd sets, or our units, for the main process alone. A child that
 /// inherited them would notify in the master's name.
-pub const PRIVATE_VARIABLES: [&str; 10] = [
+pub const PRIVATE_VARIABLES: [&str; 12] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
@@ -51,4 +51,6 @@ pub const PRIVATE_VARIABLES: [&str; 10] = [
     "LISTEN_FDS_FIRST_FD",
     FDSTORE,
     crate::units::MARK,
+    crate::units::WITHHELD,
+    crate::upgrade::program::STATE,
 ];

@@ -4,6 +4,7 @@ use super::escape::{plain, word};
 use super::instance::{Instance, checksum};
 use super::listen;
 use super::site::Manager;
+use super::withheld;
 use crate::config::{Config, Directory, Group, Partial, Python, Setting, is_unit_path};
 use std::fmt::Write;
 use std::path::Path;
@@ -35,7 +36,9 @@ fn digest_of(values: Vec<(&'static Setting, Option<toml::Value>)>) -> Option<Str
 
 /// Whether these settings are the business of units.
 pub(super) fn has_any(settings: &Partial) -> bool {
-    matches!(settings.bind, Some(Some(_))) || digest_of(settings.values()).is_some()
+    matches!(settings.bind, Some(Some(_)))
+        || withheld::names_account(settings)
+        || digest_of(settings.values()).is_some()
 }
 
 /// The drop-ins, and a line for each setting that units cannot have.
@@ -45,16 +48,6 @@ pub(super) fn make(
     manager: Manager,
 ) -> (DropIns, Vec<String>) {
     let mut problems = Vec::new();
-    let mut socket = Vec::new();
-    if let Some(Some(binds)) = &settings.bind {
-        let own = listen::own_socket(instance);
-        let (lines, refused) = listen::lines(binds, Path::new(&own));
-        socket.extend(lines);
-        problems.extend(refused);
-    }
-    if let Some(backlog) = settings.backlog {
-        socket.push(format!("Backlog={}", backlog.get()));
-    }
     let drop_ins = DropIns {
         service: sections(
             instance,
@@ -66,9 +59,40 @@ pub(super) fn make(
                 ),
             ],
         ),
-        socket: sections(instance, &[("Socket", socket)]),
+        socket: socket(instance, settings, &mut problems),
     };
     (drop_ins, problems)
+}
+
+/// The drop-ins of a site that may not start, as its account is not known.
+pub(super) fn without_account(
+    instance: &Instance,
+    settings: &Partial,
+    file: &Path,
+) -> (DropIns, Vec<String>) {
+    let mut problems = Vec::new();
+    let mut lines = Vec::new();
+    accounts(instance, &Partial::default(), &mut lines);
+    lines.extend(withheld::lines(file));
+    let drop_ins = DropIns {
+        service: sections(instance, &[("Service", lines)]),
+        socket: socket(instance, settings, &mut problems),
+    };
+    (drop_ins, problems)
+}
+
+fn socket(instance: &Instance, settings: &Partial, problems: &mut Vec<String>) -> String {
+    let mut socket = Vec::new();
+    if let Some(Some(binds)) = &settings.bind {
+        let own = listen::own_socket(instance);
+        let (lines, refused) = listen::lines(binds, Path::new(&own));
+        socket.extend(lines);
+        problems.extend(refused);
+    }
+    if let Some(backlog) = settings.backlog {
+        socket.push(format!("Backlog={}", backlog.get()));
+    }
+    sections(instance, &[("Socket", socket)])
 }
 
 /// The file systems that the application is on have to be mounted first.

@@ -6,12 +6,14 @@ mod drop_ins;
 mod escape;
 mod instance;
 mod listen;
-mod restarts;
+mod newer_systemd;
 mod site;
 mod trust;
+mod withheld;
 
 pub use drop_ins::{DropIns, MARK, digest};
 pub use instance::{BadInstance, Instance};
-pub use restarts::growing_pauses;
+pub use newer_systemd::{CommonDropIn, common_drop_ins};
 pub(crate) use site::preview;
 pub use site::{Manager, Site};
+pub use withheld::{WITHHELD, why_withheld};

@@ -2,7 +2,7 @@
 
 use super::drop_ins::{self, DropIns};
 use super::instance::Instance;
-use super::trust;
+use super::{trust, withheld};
 use crate::config::{Contents, Partial, parse_contents, read_contents};
 use std::path::Path;
 
@@ -58,13 +58,13 @@ impl Site {
             Ok(instance) => instance,
             Err(bad) => return Some(Err(named(&bad))),
         };
-        let (contents, mut problems) = match read_contents(path) {
-            Ok(contents) => (contents, Vec::new()),
-            // Nothing is known of the file, but the name is enough for an account. The
-            // message begins with the file.
-            Err(error) => (Contents::default(), vec![error.to_string()]),
+        let (contents, mut problems, is_read) = match read_contents(path) {
+            Ok(contents) => (contents, Vec::new(), true),
+            // The message begins with the file.
+            Err(error) => (Contents::default(), vec![error.to_string()], false),
         };
         problems.extend(contents.errors.iter().map(ToString::to_string));
+        let mut is_account_known = is_read && withheld::says_account(&contents);
         // Who writes the file, or puts another in its place, could otherwise have
         // systemd read any file, and run the site in any account.
         let foreign = if trust::is_written_only_by(owner, contents.owner, contents.mode) {
@@ -72,14 +72,26 @@ impl Site {
         } else {
             Some("it".to_owned())
         };
+        let is_socket_known = is_read && foreign.is_none();
         let mut settings = contents.settings;
         if let Some(what) = foreign {
             if drop_ins::has_any(&settings) {
                 problems.push(named(&manager.distrust(&what)));
             }
+            is_account_known &= !withheld::names_account(&settings);
             settings = Partial::default();
         }
-        let (drop_ins, refused) = drop_ins::make(&instance, &settings, manager);
+        if manager == Manager::System && !is_account_known {
+            let consequence = withheld::consequence(&instance, is_socket_known);
+            if let Some(problem) = problems.first_mut() {
+                *problem = format!("{problem}; {consequence}");
+            }
+        }
+        let (drop_ins, refused) = if manager == Manager::System && !is_account_known {
+            drop_ins::without_account(&instance, &settings, path)
+        } else {
+            drop_ins::make(&instance, &settings, manager)
+        };
         problems.extend(refused.iter().map(|problem| named(problem)));
         Some(Ok(Self {
             instance,

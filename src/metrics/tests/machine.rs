@@ -21,6 +21,9 @@ const DEADLINE: Duration = Duration::from_secs(60);
 pub struct Machine {
     folder: tempfile::TempDir,
     socket: TcpListener,
+    /// For those who are let in.
+    admitting: UnixListener,
+    admitting_folder: tempfile::TempDir,
     programs: Vec<Child>,
 }
 
@@ -39,8 +42,11 @@ pub struct Response {
 
 impl Machine {
     pub fn new() -> Self {
+        let admitting_folder = tempfile::tempdir().unwrap();
         Self {
             folder: tempfile::tempdir().unwrap(),
+            admitting: UnixListener::bind(admitting_folder.path().join("socket")).unwrap(),
+            admitting_folder,
             socket: TcpListener::bind("127.0.0.1:0").unwrap(),
             programs: Vec::new(),
         }
@@ -60,11 +66,17 @@ impl Machine {
         command
             .args(["--idle-exit", &idle_exit.to_string(), "--directory"])
             .arg(self.folder.path())
-            .env("LISTEN_FDS", "1")
-            .fd_mappings(vec![FdMapping {
-                parent_fd: self.socket.try_clone().unwrap().into(),
-                child_fd: 3,
-            }])
+            .env("LISTEN_FDS", "2")
+            .fd_mappings(vec![
+                FdMapping {
+                    parent_fd: self.socket.try_clone().unwrap().into(),
+                    child_fd: 3,
+                },
+                FdMapping {
+                    parent_fd: self.admitting.try_clone().unwrap().into(),
+                    child_fd: 4,
+                },
+            ])
             .unwrap();
         self.programs.push(command.spawn().unwrap());
         self.programs.last_mut().unwrap()
@@ -114,6 +126,16 @@ impl Machine {
     #[track_caller]
     pub fn get(&self, path: &str) -> Response {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+    }
+
+    /// The same over the unix socket.
+    #[track_caller]
+    pub fn get_admitted(&self, path: &str) -> Response {
+        let mut stream = UnixStream::connect(self.admitting_folder.path().join("socket")).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        receive(&mut stream)
     }
 
     #[track_caller]
@@ -167,7 +189,7 @@ pub fn run(words: &[&str]) -> Output {
 }
 
 #[track_caller]
-pub fn receive(stream: &mut TcpStream) -> Response {
+pub fn receive(stream: &mut impl Read) -> Response {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").expect(&text);

@@ -3,8 +3,12 @@
 use crate::machine::{Machine, fill, line, usual, wait_until};
 use rgunicorn_control::metrics::names;
 use rgunicorn_control::protocol::{Answer, Request, Summary, Workers};
+use std::io::Write;
 use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 #[track_caller]
 fn has(text: &str, sample: &str) {
@@ -183,5 +187,38 @@ fn many_clients_at_a_time_cost_a_site_no_more_than_one() {
     assert!(
         looks as u64 <= began.elapsed().as_secs() + 1,
         "{looks} looks"
+    );
+}
+
+#[test]
+fn clients_that_leave_at_once_cost_a_site_no_more_than_one_that_waits() {
+    let mut machine = Machine::new();
+    let looks = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&looks);
+    let _server = machine.server("shop", move |request| {
+        if request == Request::Summary {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+        // Long enough for the client to leave meanwhile.
+        thread::sleep(Duration::from_millis(200));
+        line(&usual(request))
+    });
+    machine.start(600);
+    machine.get("/metrics");
+    let (before, began) = (looks.load(Ordering::Relaxed), Instant::now());
+
+    while began.elapsed() < Duration::from_secs(4) {
+        let mut client = machine.connect();
+        client
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+        thread::sleep(Duration::from_millis(20));
+    }
+
+    let looks = looks.load(Ordering::Relaxed) - before;
+    assert!(looks <= began.elapsed().as_secs() + 1, "{looks} looks");
+    has(
+        &machine.get("/metrics").body,
+        "rgunicorn_up{site=\"shop\"} 1",
     );
 }

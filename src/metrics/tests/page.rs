@@ -32,7 +32,7 @@ fn the_page_is_a_table_of_all_sites_that_needs_no_script() {
     ];
     machine.start(600);
 
-    let page = machine.get("/");
+    let page = machine.get_admitted("/");
 
     assert_eq!(page.status, 200);
     assert!(page.head.contains("content-type: text/html; charset=utf-8"));
@@ -54,6 +54,27 @@ fn the_page_is_a_table_of_all_sites_that_needs_no_script() {
     assert_eq!(html.matches("<script").count(), 1, "{html}");
     assert!(!html.contains("style="), "{html}");
     assert_eq!(html.matches("://").count(), 0, "{html}");
+}
+
+#[test]
+fn why_a_reload_failed_is_for_those_only_whom_the_socket_lets_in() {
+    let mut machine = Machine::new();
+    let _server = machine.server("broken", failed);
+    machine.start(600);
+    let word = "evil.example";
+    let command = "journalctl -u rgunicorn@broken -p warning";
+
+    for path in ["/", "/data.json"] {
+        assert!(machine.get_admitted(path).body.contains(word), "{path}");
+
+        let public = machine.get(path).body;
+        assert!(!public.contains(word), "{path}: {public}");
+        assert!(public.contains(command), "{path}: {public}");
+    }
+    assert!(!machine.get_admitted("/metrics").body.contains(word));
+    // It is counted, for everybody.
+    let line = "rgunicorn_last_reload_successful{site=\"broken\"} 0";
+    assert!(machine.get("/metrics").body.contains(line));
 }
 
 #[test]
@@ -93,7 +114,7 @@ fn the_data_have_the_sites_and_what_was_seen() {
     let _servers = [machine.working("shop"), machine.server("broken", failed)];
     machine.start(600);
 
-    let data: Value = serde_json::from_str(&machine.get("/data.json").body).unwrap();
+    let data: Value = serde_json::from_str(&machine.get_admitted("/data.json").body).unwrap();
 
     let sites = data["sites"].as_array().unwrap();
     let names: Vec<_> = sites.iter().map(|site| site["name"].as_str()).collect();

@@ -1,7 +1,7 @@
 //! The program as a service: clients, and its end.
 
 use crate::machine::{Machine, program, receive, run, wait_until};
-use std::io::Write;
+use std::io::{Read, Write};
 
 #[test]
 fn it_exits_when_nobody_asks_and_what_connects_then_is_answered_by_the_next() {
@@ -23,6 +23,44 @@ fn it_exits_when_nobody_asks_and_what_connects_then_is_answered_by_the_next() {
 
     let response = receive(&mut client);
     assert!(response.body.contains("rgunicorn_up{site=\"shop\"} 1"));
+}
+
+/// As many as are served at a time.
+const PLACES: usize = 32;
+
+#[test]
+fn when_all_places_are_taken_the_oldest_silent_client_makes_room() {
+    let mut machine = Machine::new();
+    let _server = machine.working("shop");
+    let mut silent: Vec<_> = (0..PLACES).map(|_| machine.connect()).collect();
+    machine.start(600);
+
+    // Without that, it would be answered when the others have had their time.
+    assert_eq!(machine.get("/metrics").status, 200);
+
+    let mut oldest = silent.remove(0);
+    assert!(matches!(oldest.read(&mut [0]), Ok(0) | Err(_)));
+    for mut other in silent {
+        other
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+        assert_eq!(receive(&mut other).status, 200);
+    }
+}
+
+#[test]
+fn who_has_asked_is_answered_however_many_others_say_nothing() {
+    let mut machine = Machine::new();
+    let _server = machine.working("shop");
+    let mut asking = machine.connect();
+    asking
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    let _silent: Vec<_> = (0..3 * PLACES).map(|_| machine.connect()).collect();
+
+    machine.start(600);
+
+    assert_eq!(receive(&mut asking).status, 200);
 }
 
 #[test]

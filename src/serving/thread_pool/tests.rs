@@ -4,7 +4,6 @@ use super::*;
 use rgunicorn_engine::{Engine, Settings};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
 
 /// An engine with clients, each of which asks for something.
 struct Source {
@@ -303,4 +302,51 @@ fn a_response_that_is_given_back_reaches_its_client() {
     let mut start = [0; 12];
     source.clients[0].read_exact(&mut start).unwrap();
     assert_eq!(&start, b"HTTP/1.1 204");
+}
+
+#[test]
+fn a_request_that_has_taken_its_connection_has_no_time_limit() {
+    let pool = ThreadPool::new(1, Duration::ZERO);
+    let taken = Arc::new(AtomicBool::new(false));
+    pool.set_taken(0, Arc::clone(&taken));
+    let Job { request, .. } = Source::new().job();
+    pool.begin_in_line(0, &request, 1000);
+    assert_eq!(pool.collect().1.oldest_unreported_ms, Some(1000));
+
+    taken.store(true, Relaxed);
+
+    let activity = pool.collect().1;
+    assert_eq!((activity.busy, activity.taken), (1, 1));
+    assert_eq!(activity.oldest_ms, Some(1000));
+    assert_eq!(activity.oldest_unreported_ms, None);
+    assert_eq!(activity.oldest_untimed_ms, None);
+    assert!(pool.take_overdue(99_000, Duration::from_secs(1)).is_empty());
+    pool.end_in_line(0);
+    pool.begin_in_line(0, &request, 2000);
+    assert_eq!(pool.collect().1.taken, 0, "the next request has not");
+}
+
+#[test]
+fn a_thread_with_a_connection_of_its_own_is_neither_stuck_nor_of_use_to_the_others() {
+    let activity = |free, busy, taken| Activity {
+        free,
+        busy,
+        taken,
+        ..Activity::default()
+    };
+    for (threads, has_waited, expected) in [
+        (activity(1, 2, 0), true, true),
+        (activity(0, 3, 0), false, false),
+        (activity(1, 2, 1), true, true),
+        (activity(0, 3, 1), false, true),
+        (activity(0, 3, 1), true, false),
+        (activity(0, 3, 3), true, true),
+    ] {
+        assert_eq!(threads.is_of_use(has_waited), expected, "{threads:?}");
+    }
+    let queued = Activity {
+        queued: 1,
+        ..activity(0, 0, 0)
+    };
+    assert!(!queued.is_of_use(false));
 }

@@ -73,7 +73,9 @@ def import_held(held):
     # The package is there before its modules, and runs when it can import them.
     init = "rgunicorn/__init__.py"
     package = module_in(init, "rgunicorn", [])
-    for file in files:
+    # These two import others.
+    last = ("/glogging.py", "/log_config.py")
+    for file in sorted(files, key=lambda name: (name.endswith(last), name)):
         if file not in (init, "__main__.py"):
             stem = file.split("/")[1].split(".")[0]
             module = module_in(file, "rgunicorn." + stem)

@@ -2,10 +2,14 @@
 
 use super::body::{close, send};
 use super::body_length::{BodyLength, WrongLengths};
+use super::client_socket::{LazySocket, Use};
 use super::environ::{EnvironBuilder, EnvironError};
+use super::logged_variables::LoggedVariables;
 use super::start_response::{Failure, StartResponse};
 use crate::application;
+use crate::current_request;
 use crate::forking;
+use crate::hooks::Hooks;
 use crate::retire_flag::RetireFlag;
 use pyo3::exceptions::{PyConnectionResetError, PySystemExit};
 use pyo3::prelude::*;
@@ -14,6 +18,7 @@ use rgunicorn_engine::{Clock, Request, Responder};
 use rgunicorn_link::protocol::{Level, ListenerInfo, Site};
 use rgunicorn_link::scoreboard::Outcome;
 use rgunicorn_serving::{NamedRequest, Reporter, lock};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 /// Calls the application, in one thread at a time.
@@ -21,9 +26,15 @@ pub struct Wsgi {
     app: Py<PyAny>,
     environs: EnvironBuilder,
     start_response: Py<StartResponse>,
+    /// Whether the request that is answered has taken its connection.
+    taken: Arc<AtomicBool>,
     retire_flag: RetireFlag,
+    /// Those that are called for each request, if there are any.
+    hooks: Option<Hooks>,
     /// Shared by all threads of the worker.
     wrong_lengths: Arc<Mutex<WrongLengths>>,
+    /// The environ variables that the access log has.
+    logged: LoggedVariables,
 }
 
 /// What became of a request's responder.
@@ -41,22 +52,35 @@ impl Wsgi {
         app: Py<PyAny>,
         site: &Site,
         retire_flag: RetireFlag,
+        hooks: Option<Hooks>,
     ) -> PyResult<Self> {
+        let start_response = StartResponse::create(py, retire_flag.clone())?;
+        let taken = Arc::default();
+        let socket = LazySocket::create(py, &start_response, &taken)?;
         Ok(Self {
             app,
-            environs: EnvironBuilder::new(py, site),
-            start_response: StartResponse::create(py, retire_flag.clone())?,
+            environs: EnvironBuilder::new(py, site, socket)?,
+            start_response,
+            taken,
             retire_flag,
+            hooks,
             wrong_lengths: Arc::default(),
+            logged: LoggedVariables::new(site),
         })
     }
 
     /// Another one for the same application, to be used in another thread.
     pub fn for_thread(&self, py: Python<'_>, site: &Site) -> PyResult<Self> {
         let (app, retire_flag) = (self.app.clone_ref(py), self.retire_flag.clone());
-        let mut wsgi = Self::new(py, app, site, retire_flag)?;
+        let hooks = self.hooks.as_ref().map(|hooks| hooks.clone_ref(py));
+        let mut wsgi = Self::new(py, app, site, retire_flag, hooks)?;
         wsgi.wrong_lengths = Arc::clone(&self.wrong_lengths);
         Ok(wsgi)
+    }
+
+    /// Set when a request takes its connection, for whoever clears it.
+    pub fn taken(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.taken)
     }
 
     /// Prepares for requests that come by the engine's next listener.
@@ -75,13 +99,36 @@ impl Wsgi {
         reporter: &Reporter,
         is_quitting: impl Fn() -> bool,
     ) -> Answered {
+        current_request::during(request, || {
+            self.answer_now(py, request, responder, clock, reporter, is_quitting)
+        })
+    }
+
+    fn answer_now(
+        &mut self,
+        py: Python<'_>,
+        request: &Request,
+        responder: Responder,
+        clock: &Clock,
+        reporter: &Reporter,
+        is_quitting: impl Fn() -> bool,
+    ) -> Answered {
         let environ = match self.environs.build(py, request) {
             Ok(environ) => environ,
             Err(problem) => return refuse(py, request, responder, problem, clock, reporter),
         };
         let response = self.start_response.bind(py).clone();
         response.borrow_mut().begin(responder, *clock.date());
-        let called = self.app.bind(py).call1((environ, &response));
+        let logged_environ = self.logged.keep(&environ);
+        // Without hooks the environ lives no longer than the call.
+        let seen = self.hooks.as_ref().map(|hooks| {
+            let request = hooks.request_begins(py, &environ);
+            (hooks, request, environ.clone())
+        });
+        let called = match &seen {
+            Some((_, Err(error), _)) => Err(error.clone_ref(py)),
+            Some((_, Ok(_), _)) | None => self.app.bind(py).call1((environ, &response)),
+        };
         forking::exit_if_child(py, &called);
         let result = match called {
             Ok(body) => {
@@ -96,7 +143,17 @@ impl Wsgi {
             }
             Err(error) => Err(Failure::Python(error)),
         };
+        if let Some((hooks, Ok(request), environ)) = &seen {
+            let (status, headers, sent) = response.borrow().answered(py);
+            hooks.request_ends(request, environ, status, headers, sent);
+        }
         forking::exit_if_child(py, &Ok(()));
+        let used = self.environs.socket().use_();
+        if used != Use::No {
+            if let Err(error) = self.environs.socket().end(py) {
+                log_exception(py, request, &error, reporter);
+            }
+        }
         let (responder, is_error, client_gone, wrong_length) = {
             let mut response = response.borrow_mut();
             let wrong_length = response.wrong_length();
@@ -109,18 +166,17 @@ impl Wsgi {
             )
         };
         drop(response);
-        if !StartResponse::is_reusable(&self.start_response, py) {
-            if let Ok(fresh) = StartResponse::create(py, self.retire_flag.clone()) {
-                self.start_response = fresh;
-            }
-        }
+        drop(seen);
+        self.renew(py);
         let Some(mut responder) = responder else {
             if let Err(Failure::Python(error)) = result {
                 log_exception(py, request, &error, reporter);
             }
             return Answered::Kept;
         };
+        self.logged.add_to(&mut responder, logged_environ.as_ref());
         let outcome = match result {
+            Ok(()) if used == Use::Taken => Outcome::Fine,
             Ok(()) => {
                 let is_short = wrong_length.is_some_and(BodyLength::is_short);
                 if let Some(length) = wrong_length {
@@ -133,6 +189,10 @@ impl Wsgi {
                 }
             }
             Err(Failure::ClientGone) => {
+                responder.abort();
+                Outcome::Fine
+            }
+            Err(Failure::Python(error)) if used.is_left_by(py, &error) => {
                 responder.abort();
                 Outcome::Fine
             }
@@ -153,6 +213,30 @@ impl Wsgi {
             }
         };
         Answered::Complete(responder, outcome)
+    }
+
+    /// Makes ready for the next request what the application has kept of this one.
+    fn renew(&mut self, py: Python<'_>) {
+        let is_socket_reusable = self.environs.is_socket_reusable();
+        if !is_socket_reusable {
+            self.environs.socket().set_start_response(None);
+        }
+        let references = isize::from(is_socket_reusable);
+        if !StartResponse::is_reusable(&self.start_response, py, references) {
+            if let Ok(fresh) = StartResponse::create(py, self.retire_flag.clone()) {
+                let socket = self.environs.socket();
+                if is_socket_reusable {
+                    socket.set_start_response(Some(fresh.clone_ref(py)));
+                }
+                self.start_response = fresh;
+            }
+        }
+        if !is_socket_reusable {
+            // If it fails, the next requests have no socket: the old one is nobody's.
+            if let Ok(socket) = LazySocket::create(py, &self.start_response, &self.taken) {
+                let _ = self.environs.set_socket(py, socket);
+            }
+        }
     }
 
     /// Logs what was left out of the log, when the time for it has come.
@@ -193,7 +277,7 @@ fn refuse(
     reporter: &Reporter,
 ) -> Answered {
     match problem {
-        EnvironError::Contradiction(what) => {
+        EnvironError::Refused(what) => {
             let text = format!("Refused a request with 400: {what}");
             let info = NamedRequest::from(request).info();
             reporter.log_request(Level::Warning, text, info);

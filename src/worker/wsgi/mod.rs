@@ -5,14 +5,17 @@
 
 mod body;
 mod body_length;
+mod client_socket;
+mod early_hints;
 mod environ;
 mod file_wrapper;
 mod handler;
 mod input;
 mod latin1;
+mod logged_variables;
 mod start_response;
 
-pub use file_wrapper::FileWrapper;
+pub use file_wrapper::{FileWrapper, read_files};
 pub use handler::{Answered, Wsgi};
 
 use input::Input;

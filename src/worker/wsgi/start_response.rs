@@ -9,7 +9,7 @@ use pyo3::exceptions::{PyAssertionError, PyConnectionResetError, PyRuntimeError,
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use rgunicorn_engine::http::{ResponseError, ResponseFraming};
-use rgunicorn_engine::{Flow, Responder, SendError};
+use rgunicorn_engine::{ClientSocket, Flow, Responder, SendError};
 
 /// `start_response`. It holds the request's responder while the application runs.
 #[pyclass(module = "rgunicorn")]
@@ -39,7 +39,7 @@ pub struct Write {
 
 /// Why a response does not go on.
 pub enum Failure {
-    /// The client closed the connection; not an error.
+    /// The client closed the connection, or the application has taken it; not an error.
     ClientGone,
     /// The application or the server failed: it is logged, and answered with 500 where still possible.
     Python(PyErr),
@@ -89,14 +89,15 @@ impl StartResponse {
 
     /// Whether it can be used for the next request: the application kept no
     /// reference to it or to its `write`. If it did, late calls find no responder.
-    pub fn is_reusable(this: &Py<Self>, py: Python<'_>) -> bool {
+    /// `others` are references that the server has beside those.
+    pub fn is_reusable(this: &Py<Self>, py: Python<'_>, others: isize) -> bool {
         let mut inner = this.borrow_mut(py);
         let known_write = inner
             .write
             .as_ref()
             .is_some_and(|write| references(write) > 1);
         // The owner's reference, `write`'s, and the one `borrow_mut` holds.
-        if known_write || references(this) > 3 {
+        if known_write || references(this) > 3 + others {
             inner.write = None;
             return false;
         }
@@ -110,6 +111,13 @@ impl StartResponse {
         self.given = 0;
         self.is_error = false;
         self.client_gone = false;
+    }
+
+    /// The status and the headers that the application gave, and the bytes of its body.
+    pub fn answered(&self, py: Python<'_>) -> (Option<Py<PyString>>, Option<Py<PyList>>, u64) {
+        let status = self.status.as_ref().map(|status| status.clone_ref(py));
+        let headers = self.headers.as_ref().map(|headers| headers.clone_ref(py));
+        (status, headers, self.given)
     }
 
     /// Ends the request. `None`: another thread has the responder, and will drop it.
@@ -135,6 +143,11 @@ impl StartResponse {
         self.responder.as_mut().ok_or_else(request_is_over)
     }
 
+    /// The client's socket, as long as the request is not over.
+    pub fn socket(&self) -> Option<ClientSocket> {
+        self.responder.as_ref().map(Responder::socket)
+    }
+
     /// Writes the head, unless it is written: from now on it cannot be replaced.
     pub fn start(&mut self, py: Python<'_>, length: Option<u64>) -> Result<(), Failure> {
         let Some(responder) = &mut self.responder else {
@@ -142,6 +155,9 @@ impl StartResponse {
         };
         if responder.is_started() {
             return Ok(());
+        }
+        if responder.is_taken() {
+            return Err(Failure::ClientGone);
         }
         let (Some(status), Some(headers)) = (&self.status, &self.headers) else {
             let message = "the application sent a body before it called start_response";
@@ -229,7 +245,7 @@ impl StartResponse {
 
 /// How many references there are to an object. The caller must hold the GIL.
 #[expect(unsafe_code, reason = "PyO3 offers it as a C function only")]
-fn references<T>(object: &Py<T>) -> isize {
+pub fn references<T>(object: &Py<T>) -> isize {
     // SAFETY: a `Py` holds a reference, so the object is alive; reading its count changes nothing.
     unsafe { pyo3::ffi::Py_REFCNT(object.as_ptr()) }
 }

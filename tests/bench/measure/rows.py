@@ -28,6 +28,8 @@ ROWS = {
     "hello": cost_row("hello, keep-alive", "hello", ("yardstick", *INLINE)),
     "close": cost_row("hello, `Connection: close`", "close", ("yardstick", *INLINE)),
     "headers": cost_row("hello, 10 browser headers", "headers", ("yardstick", *INLINE)),
+    "access-log": cost_row("hello, 10 browser headers; without and with an access log", "headers",
+                           ("rgunicorn", "rgunicorn-file", "rgunicorn-journal", "gunicorn", "gunicorn-file")),
     "post": cost_row("10 KB POST, echoed", "post"),
     "big": cost_row("1 MiB answer", "big"),
     "flask": cost_row("Flask, JSON", "flask"),

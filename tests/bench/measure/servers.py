@@ -17,12 +17,17 @@ TITLES = {
     "yardstick": "epoll loop in C",
     "rgunicorn-preload": "rgunicorn, `preload`",
     "rgunicorn-gthread": "rgunicorn, 4 threads",
+    "rgunicorn-file": "rgunicorn, access log in a file",
+    "rgunicorn-journal": "rgunicorn, access log in the journal",
     "gunicorn": "Gunicorn, sync",
     "gunicorn-preload": "Gunicorn, sync, `preload`",
     "gunicorn-gthread": "Gunicorn, 4 threads",
+    "gunicorn-file": "Gunicorn, access log in a file",
     "granian-1": "granian, 1 thread",
     "granian-4": "granian, 4 threads",
 }
+
+JOURNAL = "/run/systemd/journal/socket"
 
 # What a row asks of its servers: `limit` is worker_connections, `keep_alive` is in seconds, and None is the server's
 # own default.
@@ -45,7 +50,9 @@ def gunicorn(variant, setup, address, _binary):
 
 
 def gunicorn_flags(variant, setup):
-    flags = {"gthread": ["-k", "gthread", "--threads", "4"], "preload": ["--preload"]}.get(variant, [])
+    flags = {"gthread": ["-k", "gthread", "--threads", "4"], "preload": ["--preload"],
+             "file": ["--access-logfile", os.path.join(TARGET, "bench-access.log")],
+             "journal": ["--access-logfile", "journal"]}.get(variant, [])
     if setup.keep_alive is not None:
         flags = flags + ["--keep-alive", str(setup.keep_alive)]
     if setup.limit is not None:
@@ -160,6 +167,9 @@ def running(names, setup, context, request=load.GET, length=None):
     started, answering = [], []
     try:
         for name in names:
+            if name.endswith("-journal") and not os.path.exists(JOURNAL):
+                context.absent(name, "there is no journald here")
+                continue
             server = Server(name, setup, context.binary)
             started.append(server)
             try:
@@ -173,3 +183,5 @@ def running(names, setup, context, request=load.GET, length=None):
     finally:
         for server in started:
             server.stop()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(TARGET, "bench-access.log"))

@@ -2,9 +2,9 @@
 
 use std::str;
 
-use rgunicorn_http::{Framing, Limits, Version};
+use rgunicorn_http::{Framing, Limits, Permit, Version};
 
-use super::{Verdict, field, is_token, line, trim};
+use super::{Verdict, is_token, is_value, line, trim};
 
 /// What a complete head says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,12 +43,14 @@ pub fn head(bytes: &[u8], limits: &Limits) -> Verdict<Head> {
 /// `lines` are the request line and the field lines, without their line breaks.
 fn read(lines: &[&[u8]], length: usize, limits: &Limits) -> Option<Head> {
     let (request_line, field_lines) = lines.split_first()?;
+    let permit = limits.permit;
+    let field_lines = joined(field_lines, permit);
     let is_small = length <= limits.head()
         && request_line.len() <= limits.line
         && field_lines.len() <= limits.fields
-        && field_lines
-            .iter()
-            .all(|line| line.len() + 2 <= limits.field_size);
+        && field_lines.iter().all(|lines| {
+            lines.iter().map(|line| line.len() + 2).sum::<usize>() <= limits.field_size
+        });
     if !is_small {
         return None;
     }
@@ -57,20 +59,30 @@ fn read(lines: &[&[u8]], length: usize, limits: &Limits) -> Option<Head> {
     let [method, target, version] = words[..] else {
         return None;
     };
-    let version = match version.strip_prefix(b"HTTP/1.")? {
-        b"0" => Version::Http10,
-        [b'1'..=b'9'] => Version::Http11,
+    let version = match version.strip_prefix(b"HTTP/")? {
+        b"1.0" => Version::Http10,
+        [b'1', b'.', b'1'..=b'9'] => Version::Http11,
+        [b'0', b'.', b'0'..=b'9'] if permit.any_version => Version::Http10,
+        [b'2'..=b'9', b'.', b'0'..=b'9'] if permit.any_version => Version::Http11,
         [..] => return None,
     };
-    if !is_method(method) || !target.iter().all(u8::is_ascii_graphic) {
+    let mut method_read = method.to_vec();
+    if permit.upper_case_method {
+        method_read.make_ascii_uppercase();
+    }
+    if !is_method(method, permit) || !target.iter().all(u8::is_ascii_graphic) {
         return None;
     }
-    let (path, query, authority) = read_target(method, target)?;
+    let (path, query, authority) = read_target(&method_read, target)?;
 
-    let fields: Vec<(&[u8], &[u8])> = field_lines
+    let owned: Vec<(&[u8], Vec<u8>)> = field_lines
         .iter()
-        .map(|line| field(line))
+        .map(|lines| field(lines, permit))
         .collect::<Option<_>>()?;
+    let fields: Vec<(&[u8], &[u8])> = owned
+        .iter()
+        .map(|(name, value)| (*name, &**value))
+        .collect();
     let at_most_once = |name: &str| -> Option<Option<&[u8]>> {
         let mut values = values(&fields, name);
         let first = values.next();
@@ -115,7 +127,7 @@ fn read(lines: &[&[u8]], length: usize, limits: &Limits) -> Option<Head> {
     let has_body = !matches!(framing, Framing::None | Framing::Length(0));
 
     Some(Head {
-        method: method.to_vec(),
+        method: method_read,
         target: target.to_vec(),
         path,
         query,
@@ -131,14 +143,42 @@ fn read(lines: &[&[u8]], length: usize, limits: &Limits) -> Option<Head> {
     })
 }
 
-/// Gunicorn's rule: 3 to 20 characters of a token, no lower-case letters, no `#`.
-fn is_method(method: &[u8]) -> bool {
-    is_token(method)
-        && (3..=20).contains(&method.len())
+/// The lines of each field.
+fn joined<'head>(lines: &[&'head [u8]], permit: Permit) -> Vec<Vec<&'head [u8]>> {
+    let mut fields: Vec<Vec<&[u8]>> = Vec::new();
+    for line in lines {
+        let goes_on = permit.folded_fields && matches!(line, [b' ' | b'\t', ..]);
+        match fields.last_mut() {
+            Some(field) if goes_on => field.push(line),
+            _ => fields.push(vec![line]),
+        }
+    }
+    fields
+}
+
+/// The name and the value of a field, whose lines are without their line breaks.
+fn field<'head>(lines: &[&'head [u8]], permit: Permit) -> Option<(&'head [u8], Vec<u8>)> {
+    let (first, others) = lines.split_first()?;
+    let colon = first.iter().position(|byte| *byte == b':')?;
+    let mut name = &first[..colon];
+    while let ([before @ .., b' ' | b'\t'], true) = (name, permit.blanks_before_colon) {
+        name = before;
+    }
+    let mut value = trim(&first[colon + 1..]).to_vec();
+    for line in others {
+        value.push(b' ');
+        value.extend_from_slice(trim(line));
+    }
+    (is_token(name) && is_value(&value)).then(|| (name, trim(&value).to_vec()))
+}
+
+/// Gunicorn's rule: 3 to 20 characters of a token, no lower-case letters, no `#`; or any token.
+fn is_method(method: &[u8], permit: Permit) -> bool {
+    let is_usual = (3..=20).contains(&method.len())
         && !method
             .iter()
-            .any(|byte| byte.is_ascii_lowercase() || *byte == b'#')
-        && method != b"CONNECT"
+            .any(|byte| byte.is_ascii_lowercase() || *byte == b'#');
+    is_token(method) && (is_usual || permit.any_method) && !method.eq_ignore_ascii_case(b"CONNECT")
 }
 
 /// Path, query and authority.

@@ -4,6 +4,7 @@
 
 mod body;
 mod head;
+pub mod proxy;
 
 pub use body::{Body, chunked};
 pub use head::{Head, head};

@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use rgunicorn_fuzz::Input;
 use rgunicorn_fuzz::reader::parse_head;
 use rgunicorn_fuzz::reference::{self, Verdict};
-use rgunicorn_http::{Head, Limits, Span};
+use rgunicorn_http::{Head, Limits, Permit, Span, Version};
 
 fuzz_target!(|data: &[u8]| {
     if let Some(input) = Input::new(data) {
@@ -18,19 +18,25 @@ fn check(input: &Input) {
     let (bytes, limits) = (&input.bytes, &input.limits);
     let mut head = Head::new();
     let whole = head.parse(bytes, limits);
+    let sent = bytes;
+    let mut bytes = sent.clone();
+    head.rewrite(&mut bytes);
+    let bytes = &bytes;
     let says = (whole == Ok(true)).then(|| owned(&head, bytes));
 
     for cuts in input.cuts(bytes.len()) {
         let mut pieces = Head::new();
         let ends = cuts.into_iter().chain([bytes.len()]);
-        let parsed = parse_head(&mut pieces, bytes, ends, limits);
+        let parsed = parse_head(&mut pieces, sent, ends, limits);
         assert_eq!(parsed.map(|end| end.is_some()), whole);
         if let Some(says) = &says {
-            assert_eq!(owned(&pieces, bytes), *says);
+            let mut bytes = sent.clone();
+            pieces.rewrite(&mut bytes);
+            assert_eq!(owned(&pieces, &bytes), *says);
         }
     }
 
-    match reference::head(bytes, limits) {
+    match reference::head(sent, limits) {
         Verdict::Complete(expected) => assert_eq!(says, Some(expected), "{whole:?}"),
         Verdict::Incomplete => assert_ne!(whole, Ok(true)),
         Verdict::Refused => assert!(whole.is_err(), "{whole:?}"),
@@ -39,16 +45,17 @@ fn check(input: &Input) {
         Ok(true) => {
             check_sizes(&head, limits);
             check_with_httparse(&head, bytes);
-            check_next(head, &bytes[says.map_or(0, |says| says.length)..], limits);
+            check_regular(&head, bytes, limits);
+            check_next(head, &sent[says.map_or(0, |says| says.length)..], limits);
         }
         Ok(false) => {
             assert!(bytes.len() < limits.head());
             head.reset();
-            check_next(head, bytes, limits);
+            check_next(head, sent, limits);
         }
         Err(_) => {
             head.reset();
-            check_next(head, bytes, limits);
+            check_next(head, sent, limits);
         }
     }
 }
@@ -63,9 +70,12 @@ fn check_sizes(head: &Head, limits: &Limits) {
 /// Everything that is accepted, httparse accepts and splits in the same way.
 fn check_with_httparse(head: &Head, bytes: &[u8]) {
     let mut bytes = bytes[..head.length].to_vec();
-    // httparse knows no minor version above 1.
-    let minor = &mut bytes[head.target.end() + " HTTP/1.".len()];
-    *minor = (*minor).min(b'1');
+    // httparse knows no other versions.
+    let version = head.target.end() + " HTTP/".len();
+    bytes[version..version + 3].copy_from_slice(match head.version {
+        Version::Http10 => b"1.0",
+        Version::Http11 => b"1.1",
+    });
     let mut slots = vec![httparse::EMPTY_HEADER; head.fields.len()];
     let mut request = httparse::Request::new(&mut slots);
 
@@ -87,13 +97,29 @@ fn check_with_httparse(head: &Head, bytes: &[u8]) {
     }
 }
 
+/// What was rewritten needs no permission to be rewritten again, and reads the same.
+fn check_regular(head: &Head, bytes: &[u8], limits: &Limits) {
+    let permit = Permit {
+        any_method: limits.permit.any_method,
+        any_version: limits.permit.any_version,
+        ..Permit::NOTHING
+    };
+    let mut again = Head::new();
+    let outcome = again.parse(bytes, &Limits { permit, ..*limits });
+    assert_eq!(outcome, Ok(true));
+    assert_eq!(owned(&again, bytes), owned(head, bytes));
+}
+
 /// A head that was used before reads `bytes` as a new one does.
 fn check_next(mut used: Head, bytes: &[u8], limits: &Limits) {
     let mut new = Head::new();
     let outcome = new.parse(bytes, limits);
     assert_eq!(used.parse(bytes, limits), outcome);
     if outcome == Ok(true) {
-        assert_eq!(owned(&used, bytes), owned(&new, bytes));
+        let (mut one, mut other) = (bytes.to_vec(), bytes.to_vec());
+        used.rewrite(&mut one);
+        new.rewrite(&mut other);
+        assert_eq!(owned(&used, &one), owned(&new, &other));
     }
 }
 

@@ -1,7 +1,8 @@
 //! Variables for the application's environment.
 
-use crate::config::Setting;
-use crate::config::value::{Refusal, Takes, Value, from_texts, kind, misfit};
+use crate::config::value::{
+    Refusal, Takes, Value, from_table_of_texts, from_texts, misfit, to_table,
+};
 use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -44,12 +45,7 @@ impl Value for Environment {
     }
 
     fn to_toml(&self) -> Option<toml::Value> {
-        let table: toml::Table = self
-            .0
-            .iter()
-            .map(|(name, value)| (name.clone(), value.as_str().into()))
-            .collect();
-        Some(table.into())
+        Some(to_table(self.iter()))
     }
 
     fn from_text(text: &str) -> Result<Self, String> {
@@ -63,32 +59,7 @@ impl Value for Environment {
     }
 
     fn from_table(table: &DeTable<'_>) -> Result<Self, Vec<Refusal>> {
-        let mut variables = Self::default();
-        let mut refusals = Vec::new();
-        for (name, value) in table {
-            let key = name.get_ref();
-            // TOML takes all that is written below `[env]` for a part of it.
-            let (part, added) = if Setting::find(key).is_some() {
-                let problem = format!("{key} is a setting, not a variable: move it above [env]");
-                (name.span(), Err(problem))
-            } else if let Some(text) = value.get_ref().as_str() {
-                (name.span(), variables.add(key, text))
-            } else {
-                let kind = kind(value.get_ref());
-                let problem =
-                    format!("the value of {key} must be a string, not {kind}: put it in quotes");
-                (value.span(), Err(problem))
-            };
-            refusals.extend(added.err().map(|problem| Refusal {
-                part: Some(part),
-                problem,
-            }));
-        }
-        if refusals.is_empty() {
-            Ok(variables)
-        } else {
-            Err(refusals)
-        }
+        from_table_of_texts(table, "env", "variable", Self::add)
     }
 
     fn from_words(words: &[String]) -> Result<Self, String> {

@@ -29,6 +29,17 @@ impl LogLevel {
     pub const fn level(self) -> Level {
         self.level
     }
+
+    /// As Python's `logging` counts it.
+    pub fn in_python(self) -> u8 {
+        match self.level {
+            Level::Debug => 10,
+            Level::Info => 20,
+            Level::Warning => 30,
+            Level::Error if self.name == "critical" => 50,
+            Level::Error => 40,
+        }
+    }
 }
 
 impl Value for LogLevel {

@@ -1,27 +1,45 @@
 //! The types of the settings. A value that its setting forbids cannot be made.
 
+mod access_log;
 mod app;
 mod bind;
 mod environment;
+mod extra_files;
+mod headers;
 mod health_path;
+mod log_file;
+mod logger_class;
 mod loglevel;
 mod number;
 mod path;
 mod peers;
+mod program;
+mod proxy_protocol;
+mod sendfile;
 mod span;
+mod umask;
 mod unit;
 mod worker_class;
 mod workers;
 
+pub use access_log::{AccessLog, AccessLogFilter, AccessLogFormat};
 pub use app::{App, ProcName};
 pub use bind::Binds;
 pub use environment::Environment;
+pub use extra_files::ExtraFiles;
+pub use headers::{HeaderMap, HeaderNames, SchemeHeaders};
 pub use health_path::HealthPath;
+pub use log_file::{ErrorLog, refusal as log_file_refusal};
+pub use logger_class::LoggerClass;
 pub use loglevel::LogLevel;
-pub use number::{BodyLimit, Seconds, Timeout, Within};
+pub use number::{BodyLimit, HeadLimit, Seconds, Timeout, Within};
 pub use path::{Directory, Python, PythonPath};
 pub use peers::{Peer, Peers};
+pub use program::ConfigProgram;
+pub use proxy_protocol::ProxyProtocol;
+pub use sendfile::Sendfile;
 pub use span::TimeSpan;
+pub use umask::Umask;
 pub use unit::{Account, CpuQuota, Credentials, MemoryLimit, TasksLimit, UnitPaths, is_unit_path};
 pub use worker_class::{WorkerClass, WorkerClassChoice};
 pub use workers::{Workers, processors};

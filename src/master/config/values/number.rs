@@ -58,6 +58,51 @@ impl<const MIN: u32, const MAX: u32> Value for Within<MIN, MAX> {
     }
 }
 
+/// What is made of a number whose kind `T` would describe its range in other words.
+fn within<N, T: Value>(
+    number: i64,
+    inner: impl FnOnce(i64) -> Result<N, String>,
+) -> Result<N, String> {
+    inner(number).map_err(|_| misfit::<T>(&number.to_string()))
+}
+
+/// A limit for request heads: up to `MOST`, or 0 for no other limit than that, which bounds
+/// the memory that one client can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadLimit<const MOST: u32>(Within<0, MOST>);
+
+impl<const MOST: u32> HeadLimit<MOST> {
+    pub const fn nearest(number: u32) -> Self {
+        Self(Within::nearest(number))
+    }
+
+    /// Never 0.
+    pub const fn count(self) -> usize {
+        match self.0.count() {
+            0 => MOST as usize,
+            count => count,
+        }
+    }
+}
+
+impl<const MOST: u32> Value for HeadLimit<MOST> {
+    fn expects() -> String {
+        format!("a whole number up to {MOST}, or 0 for no limit below that")
+    }
+
+    fn to_toml(&self) -> Option<toml::Value> {
+        self.0.to_toml()
+    }
+
+    fn from_integer(number: i64) -> Result<Self, String> {
+        within::<_, Self>(number, Within::try_from).map(Self)
+    }
+
+    fn from_word(word: &str) -> Result<Self, String> {
+        number_or_text(word)
+    }
+}
+
 /// A year: the longest time that can be configured, in seconds.
 const LONGEST: u32 = 31_536_000;
 
@@ -85,9 +130,7 @@ impl<const MIN: u32> Value for Seconds<MIN> {
     }
 
     fn from_integer(number: i64) -> Result<Self, String> {
-        Within::try_from(number)
-            .map(Self)
-            .map_err(|_| misfit::<Self>(&number.to_string()))
+        within::<_, Self>(number, Within::try_from).map(Self)
     }
 
     fn from_word(word: &str) -> Result<Self, String> {
@@ -121,9 +164,7 @@ impl Value for Timeout {
     }
 
     fn from_integer(number: i64) -> Result<Self, String> {
-        Seconds::from_integer(number)
-            .map(Self)
-            .map_err(|_| misfit::<Self>(&number.to_string()))
+        within::<_, Self>(number, Seconds::from_integer).map(Self)
     }
 
     fn from_word(word: &str) -> Result<Self, String> {
@@ -265,6 +306,20 @@ mod tests {
                     .into()
             )
         );
+    }
+
+    #[test]
+    fn a_limit_of_zero_for_heads_is_the_most_there_can_be() {
+        type Limit = HeadLimit<500>;
+        let count = |word| Limit::from_word(word).map(Limit::count);
+        assert_eq!(count("0"), Ok(500));
+        assert_eq!(count("1"), Ok(1));
+        assert_eq!(count("500"), Ok(500));
+        assert_eq!(
+            count("501"),
+            Err("must be a whole number up to 500, or 0 for no limit below that, not 501".into())
+        );
+        assert!(count("-1").is_err());
     }
 
     #[test]

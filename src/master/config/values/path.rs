@@ -75,7 +75,7 @@ impl Directory {
 }
 
 /// `base.join(path)`, without `.` components.
-fn joined(base: &Path, path: &Path) -> PathBuf {
+pub(super) fn joined(base: &Path, path: &Path) -> PathBuf {
     base.join(path).components().collect()
 }
 

@@ -12,7 +12,7 @@ pub enum WorkerClass {
 }
 
 impl WorkerClass {
-    const fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Sync => "sync",
             Self::Gthread => "gthread",

@@ -15,7 +15,7 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let server = Server::bind(&folder.path().join("control")).unwrap();
+        let server = Server::bind(&folder.path().join("control"), None).unwrap();
         let wakeups = Wakeups::new().unwrap();
         server.register(&wakeups).unwrap();
         Self {
@@ -182,7 +182,7 @@ fn the_socket_is_open_to_the_reader_only_in_a_directory_that_keeps_others_out() 
     let mode = || path.metadata().unwrap().permissions().mode() & 0o777;
     let reader = Some(4321);
 
-    let mut server = Server::bind_in_runtime_directory(&path).unwrap();
+    let mut server = Server::bind_in_runtime_directory(&path, None).unwrap();
     assert_eq!(mode(), 0o600);
     protect(0o750);
     server.admit(reader).unwrap();
@@ -196,7 +196,7 @@ fn the_socket_is_open_to_the_reader_only_in_a_directory_that_keeps_others_out() 
 
     protect(0o750);
     drop(server);
-    let mut elsewhere = Server::bind(&path).unwrap();
+    let mut elsewhere = Server::bind(&path, None).unwrap();
     elsewhere.admit(reader).unwrap();
     assert_eq!((mode(), elsewhere.reader), (0o600, None));
 }

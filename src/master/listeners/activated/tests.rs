@@ -1,11 +1,18 @@
 use super::*;
-use crate::listeners::{BindAddress, open};
+use crate::listeners::{BindAddress, Opening, open};
 use rgunicorn_link::protocol::ListenAddress;
 use rustix::fs::OFlags;
 use std::io::{Read, Seek};
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
+
+const HOW: Opening = Opening {
+    backlog: 16,
+    umask: 0,
+    reuse_port: false,
+    owner: None,
+};
 
 /// What a process says that was started with `first` and `second` as the
 /// descriptors 3 and 4, as systemd starts a service.
@@ -51,7 +58,7 @@ fn what_the_started_process_does() {
             activated,
             &by_number,
             &"127.0.0.1:0".parse().unwrap(),
-            16,
+            HOW,
             0,
         )
     });

@@ -8,6 +8,13 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::IntoRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 
+const HOW: Opening = Opening {
+    backlog: 16,
+    umask: 0,
+    reuse_port: false,
+    owner: None,
+};
+
 fn parse(text: &str) -> BindAddress {
     text.parse().unwrap()
 }
@@ -18,7 +25,7 @@ fn bound(texts: &[&str]) -> Result<Sockets, ListenerError> {
         Activated::default(),
         &addresses,
         &parse("127.0.0.1:0"),
-        16,
+        HOW,
         0,
     )
 }
@@ -284,7 +291,7 @@ fn sockets_from_systemd_make_bind_be_ignored() {
     let further = inherited(TcpListener::bind("127.0.0.1:0").unwrap());
     let configured = [parse(&same), parse("127.0.0.1:1"), BindAddress::Fd(further)];
 
-    let sockets = open(activated, &configured, &parse(":8000"), 16, 0).unwrap();
+    let sockets = open(activated, &configured, &parse(":8000"), HOW, 0).unwrap();
 
     assert_eq!(sockets.ignored, [parse("127.0.0.1:1")]);
     let origins: Vec<_> = sockets.listeners.iter().map(|l| &l.origin).collect();

@@ -1,8 +1,15 @@
-use super::super::{Activated, Sockets, open};
+use super::super::{Activated, Opening, Sockets, open};
 use super::*;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
+
+const HOW: Opening = Opening {
+    backlog: 16,
+    umask: 0,
+    reuse_port: false,
+    owner: None,
+};
 
 /// Opens the addresses, taking what was stored.
 fn start(texts: &[&str], stored: Vec<Stored>) -> Sockets {
@@ -12,7 +19,7 @@ fn start(texts: &[&str], stored: Vec<Stored>) -> Sockets {
         ..Activated::default()
     };
     let default = "127.0.0.1:0".parse().unwrap();
-    open(activated, &addresses, &default, 16, 64).unwrap()
+    open(activated, &addresses, &default, HOW, 64).unwrap()
 }
 
 /// What systemd passes on after the end of a program that had these sockets.
@@ -161,7 +168,7 @@ fn beside_sockets_of_a_socket_unit_nothing_that_was_stored_is_served() {
         activated,
         &[address],
         &"127.0.0.1:0".parse().unwrap(),
-        16,
+        HOW,
         64,
     )
     .unwrap();
@@ -176,7 +183,7 @@ fn without_room_in_the_store_the_file_of_a_unix_socket_is_removed_in_the_end() {
     let address = format!("unix:{}", path.display()).parse().unwrap();
     let default = "127.0.0.1:0".parse().unwrap();
 
-    drop(open(Activated::default(), &[address], &default, 16, 0).unwrap());
+    drop(open(Activated::default(), &[address], &default, HOW, 0).unwrap());
 
     assert!(!path.exists());
 }

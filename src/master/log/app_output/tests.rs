@@ -38,6 +38,7 @@ fn record(priority: Priority, text: &str) -> AppRecord {
     AppRecord {
         priority,
         text: text.to_owned(),
+        request: None,
     }
 }
 
@@ -72,6 +73,159 @@ fn a_line_is_out_as_soon_as_it_is_read() {
 
     assert_eq!(assembler.receive(b"hello\n", now), [info("hello")]);
     assert_eq!(assembler.deadline(), None);
+}
+
+/// What a worker writes while it serves a request.
+fn marked(request: &str, text: &str) -> Vec<u8> {
+    let mut bytes = output_mark::of(request);
+    bytes.extend_from_slice(text.as_bytes());
+    bytes
+}
+
+fn about(request: &str, text: &str) -> AppRecord {
+    AppRecord {
+        request: Some(request.to_owned()),
+        ..info(text)
+    }
+}
+
+/// All records of what was written to a stream of a worker.
+fn written<T: AsRef<[u8]>>(stream: Stream, writes: &[T]) -> Vec<AppRecord> {
+    let now = Instant::now();
+    let mut assembler = Assembler::of_writes(stream);
+    let mut records: Vec<_> = (writes.iter())
+        .flat_map(|write| assembler.receive(write.as_ref(), now))
+        .collect();
+    records.extend(assembler.finish());
+    records
+}
+
+#[test]
+fn what_is_written_for_a_request_has_its_name() {
+    let writes = [
+        marked("a-1", "one\n"),
+        marked("a-1", "two\n"),
+        b"of no request\n".to_vec(),
+        marked("a-2", "three\n"),
+    ];
+
+    for stream in [Stream::Stdout, Stream::Stderr] {
+        assert_eq!(
+            written(stream, &writes),
+            [
+                about("a-1", "one"),
+                about("a-1", "two"),
+                info("of no request"),
+                about("a-2", "three"),
+            ]
+        );
+    }
+}
+
+#[test]
+fn a_line_that_is_written_in_pieces_is_about_the_request_of_its_beginning() {
+    let writes = [
+        marked("a-1", "one "),
+        marked("a-1", "line"),
+        marked("a-1", "\n"),
+        marked("a-1", "half "),
+        marked("a-2", "of it\nnext\n"),
+    ];
+
+    assert_eq!(
+        written(Stream::Stdout, &writes),
+        [
+            about("a-1", "one line"),
+            about("a-1", "half of it"),
+            about("a-2", "next"),
+        ]
+    );
+}
+
+/// The lines of a traceback, each of them a write.
+fn traceback(request: &str) -> [Vec<u8>; 3] {
+    [
+        marked(request, "Traceback (most recent call last):\n"),
+        marked(request, "  File \"shop.py\", line 3, in app\n"),
+        marked(request, "KeyError: 'key'\n"),
+    ]
+}
+
+#[test]
+fn tracebacks_that_threads_write_at_the_same_time_come_out_whole() {
+    let (one, two) = (traceback("a-1"), traceback("a-2"));
+    let mut writes: Vec<Vec<u8>> = one.into_iter().zip(two).flat_map(|(a, b)| [a, b]).collect();
+    writes.insert(3, b"of no request\n".to_vec());
+
+    let mut records = written(Stream::Stderr, &writes);
+
+    records.sort_by(|a, b| a.request.cmp(&b.request));
+    let text = "Traceback (most recent call last):\n  File \"shop.py\", line 3, in app\n\
+                KeyError: 'key'";
+    let about = |name| AppRecord {
+        priority: Priority::Error,
+        ..about(name, text)
+    };
+    assert_eq!(records, [info("of no request"), about("a-1"), about("a-2")]);
+}
+
+#[test]
+fn a_traceback_that_another_request_has_interrupted_waits_no_longer_than_any_other() {
+    let now = Instant::now();
+    let mut assembler = Assembler::of_writes(Stream::Stderr);
+    for line in &traceback("a-1")[..2] {
+        assert_eq!(assembler.receive(line, now), []);
+    }
+
+    let later = now + QUIET / 2;
+    let line = marked("a-2", "a line\n");
+    assert_eq!(assembler.receive(&line, later), [about("a-2", "a line")]);
+
+    assert_eq!(assembler.deadline(), Some(now + QUIET));
+    assert_eq!(assembler.flush(later), []);
+    assert_eq!(assembler.flush(now + QUIET).len(), 1);
+    assert_eq!(assembler.deadline(), None);
+}
+
+#[test]
+fn only_so_many_tracebacks_wait() {
+    let now = Instant::now();
+    let mut assembler = Assembler::of_writes(Stream::Stderr);
+    let mut out = Vec::new();
+    for number in 0..3 * MOST_SUSPENDED {
+        out.extend(assembler.receive(&traceback(&format!("a-{number}"))[0], now));
+        assert!(assembler.suspended.len() <= MOST_SUSPENDED);
+    }
+    out.extend(assembler.finish());
+
+    assert_eq!(out.len(), 3 * MOST_SUSPENDED);
+}
+
+#[test]
+fn a_long_write_is_about_its_request_to_the_end() {
+    let mut long = marked("a-1", &"x".repeat(PACKET + 100));
+    long.push(b'\n');
+    let (first, rest) = long.split_at(PACKET);
+
+    let records = written(Stream::Stdout, &[first, rest, b"of no request\n"]);
+
+    assert_eq!(
+        records,
+        [
+            about("a-1", &"x".repeat(PACKET + 100)),
+            info("of no request"),
+        ]
+    );
+}
+
+#[test]
+fn a_mark_of_the_applications_own_is_text_where_it_is_not_a_writes_first() {
+    let text = String::from_utf8(marked("b-9", "x")).unwrap();
+    let write = marked("a-1", &format!("{text}\n"));
+
+    assert_eq!(written(Stream::Stdout, &[write]), [about("a-1", &text)]);
+    // In a stream there is none.
+    assert_eq!(records(&[format!("{text}\n")]), [info(&text)]);
 }
 
 #[test]

@@ -18,8 +18,8 @@ fn at(seconds: u64) -> SystemTime {
 }
 
 fn line(message: &str, style: Style, time: SystemTime) -> String {
-    let text = lines(Priority::Info, message, style, time);
-    text.replace(&format!("[{}]", std::process::id()), "[pid]")
+    let text = lines(Priority::Info, message, style, time, 1234);
+    text.replace("[1234]", "[pid]")
 }
 
 fn pipe() -> (File, OwnedFd) {
@@ -81,7 +81,7 @@ fn the_date_is_right_in_leap_years_and_in_winter() {
 #[test]
 fn a_record_arrives_in_a_pipe_in_a_socket_and_in_a_file() {
     let (reader, writer) = pipe();
-    let mut console = Console::on(&writer, Style::Plain);
+    let mut console = Console::on(&writer, Style::Plain, "stderr");
     drop(writer);
     console.write(&record(1)).unwrap();
     drop(console);
@@ -91,7 +91,7 @@ fn a_record_arrives_in_a_pipe_in_a_socket_and_in_a_file() {
     );
 
     let (reader, writer) = UnixStream::pair().unwrap();
-    let mut console = Console::on(&writer, Style::Plain);
+    let mut console = Console::on(&writer, Style::Plain, "stderr");
     drop(writer);
     console.write(&record(2)).unwrap();
     drop(console);
@@ -100,7 +100,7 @@ fn a_record_arrives_in_a_pipe_in_a_socket_and_in_a_file() {
     );
 
     let file = tempfile::NamedTempFile::new().unwrap();
-    let mut console = Console::on(file.as_file(), Style::Plain);
+    let mut console = Console::on(file.as_file(), Style::Plain, "stderr");
     console.write(&record(3)).unwrap();
     console.write(&record(4)).unwrap();
     let text = std::fs::read_to_string(file.path()).unwrap();
@@ -112,7 +112,7 @@ fn a_stream_that_others_made_non_blocking_is_waited_for() {
     const RECORDS: u64 = 5000;
     let (reader, writer) = pipe();
     rustix::fs::fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
-    let mut console = Console::on(&writer, Style::Plain);
+    let mut console = Console::on(&writer, Style::Plain, "stderr");
     drop(writer);
 
     let read = thread::spawn(move || rest_of(reader));
@@ -129,12 +129,12 @@ fn a_stream_that_others_made_non_blocking_is_waited_for() {
 #[test]
 fn a_closed_pipe_and_a_full_disk_are_not_waited_for() {
     let (reader, writer) = pipe();
-    let mut console = Console::on(&writer, Style::Plain);
+    let mut console = Console::on(&writer, Style::Plain, "stderr");
     drop(reader);
     assert_eq!(console.write(&record(1)), Err(Failure::Refused));
 
     let full = File::options().write(true).open("/dev/full").unwrap();
-    let mut console = Console::on(&full, Style::Plain);
+    let mut console = Console::on(&full, Style::Plain, "stderr");
     assert_eq!(console.write(&record(1)), Err(Failure::Refused));
     assert!(!console.mid_line, "nothing was written");
 }
@@ -142,7 +142,7 @@ fn a_closed_pipe_and_a_full_disk_are_not_waited_for() {
 #[test]
 fn after_a_record_that_was_cut_the_next_begins_on_a_line_of_its_own() {
     let (reader, writer) = pipe();
-    let mut console = Console::on(&writer, Style::Plain);
+    let mut console = Console::on(&writer, Style::Plain, "stderr");
     drop(writer);
     console.mid_line = true;
 

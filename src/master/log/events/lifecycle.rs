@@ -11,6 +11,8 @@ pub const STARTED: &str = "86756631b0d848568e870207c94a6d14";
 pub const LISTENING: &str = "497ad73684d84ceaa7bdae4c8b5ca56f";
 pub const BIND_IGNORED: &str = "df27a035b90f438783d3f51bbb5ea83c";
 pub const UNIT_SETTINGS_UNUSED: &str = "cb7f2f74cebc45d1b43bbb4109b493dd";
+pub const DANGEROUS_SETTINGS: &str = "65315734680d45e1bbdbbeb27ad45861";
+pub const SETTING_IGNORED: &str = "cf1a37a4a854462eaddac9f5458c0002";
 pub const CONFIGURATION_REFUSED: &str = "66199c31a57e403ca1a29984187ce524";
 pub const START_FAILED: &str = "0f9d8a915246459894e3250dc4fb5799";
 pub const READY: &str = "c5efddd5be3e4308acd5eb1a3306a570";
@@ -55,6 +57,28 @@ pub fn unit_settings_unused(settings: &str, remedy: &str) {
     warn!(
         message_id = UNIT_SETTINGS_UNUSED,
         settings, remedy, "Without effect as configured: {settings}; {remedy}",
+    );
+}
+
+/// Requests are accepted by which clients may get past a proxy.
+pub fn dangerous_settings(settings: &[&str]) {
+    let settings = settings.join(", ");
+    warn!(
+        message_id = DANGEROUS_SETTINGS,
+        settings = settings.as_str(),
+        "Dangerous behind a proxy that reads requests in another way: {settings}",
+    );
+}
+
+/// A setting of Gunicorn that is accepted.
+pub fn setting_ignored(setting: &str, place: &str, reason: &str) {
+    let reason = reason.replace('`', "");
+    info!(
+        message_id = SETTING_IGNORED,
+        setting,
+        place,
+        reason = reason.as_str(),
+        "{setting} has no effect here ({place}): {reason}",
     );
 }
 

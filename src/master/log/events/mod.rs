@@ -11,10 +11,12 @@ mod lifecycle;
 mod naming;
 mod output;
 mod reload;
+mod upgrade;
 mod workers;
 
 pub use lifecycle::*;
 pub use naming::{AppProcess, Stream, Worker, counted};
 pub use output::*;
 pub use reload::*;
+pub use upgrade::*;
 pub use workers::*;

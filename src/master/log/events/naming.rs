@@ -19,6 +19,14 @@ pub enum AppProcess {
     ForkServer { pid: u32, generation: u32 },
 }
 
+impl AppProcess {
+    pub fn pid(self) -> u32 {
+        match self {
+            Self::Worker(Worker { pid, .. }) | Self::ForkServer { pid, .. } => pid,
+        }
+    }
+}
+
 /// Which of its two streams an application wrote to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {

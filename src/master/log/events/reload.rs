@@ -3,12 +3,23 @@
 
 use super::naming::{counted, micros, seconds};
 use std::time::Duration;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 pub const WORKERS_WANTED: &str = "7a825526cbf141408ce5bb21f2c68884";
+pub const WORKERS_RETIRED: &str = "ec73457d23a942a9b2d0c694c1996c64";
 pub const RELOAD_BEGAN: &str = "02f9d6c722664850a77372e57a71b921";
 pub const RELOAD_FINISHED: &str = "60bd6d9d98ba4ecb94bf4b4567935e4b";
 pub const RELOAD_FAILED: &str = "49b8a9ee426b4ce48c71300b50b0dbb3";
+
+/// Requests wait from now on.
+pub fn workers_retired(reason: &str) {
+    warn!(
+        message_id = WORKERS_RETIRED,
+        reason,
+        "All workers finish their requests and leave ({reason}); clients wait until SIGHUP or \
+         SIGTTIN starts workers again",
+    );
+}
 
 pub fn workers_wanted(workers: usize, reason: &str) {
     info!(

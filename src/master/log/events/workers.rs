@@ -13,6 +13,8 @@ pub const WORKER_READY: &str = "89a4790595094b2ca68541a0f0288eac";
 pub const WORKER_DIED: &str = "7a69c9376dce4b5784a5b97f5361e868";
 pub const WORKER_TIMED_OUT: &str = "8ada9a7549bf40bd963cb152e47bc0d5";
 pub const WORKER_TOO_LARGE: &str = "bbfa8f8387774ed89c2bbf5888d519ae";
+pub const WORKER_SERVED_ENOUGH: &str = "112e4e3cb98d4e30841899eea036090a";
+pub const WORKER_TOO_OLD: &str = "0facdaf44cec456abe07405239303478";
 pub const MEMORY_PRESSURE: &str = "f9ec74449e7f443fbd1af13bcfc0bb8b";
 pub const WORKER_RECYCLED: &str = "d32e61876b0347aaaa397521d61aca4c";
 pub const POOL_STUCK: &str = "1f8cafd054d4475cbb0a263384817b82";
@@ -111,6 +113,34 @@ pub fn worker_too_large(worker: Worker, own: u64, max: u64, age: Duration) {
         mebibytes(own),
         seconds(age),
         mebibytes(max),
+        worker.pid,
+    );
+}
+
+pub fn worker_served_enough(worker: Worker, requests: u64) {
+    info!(
+        message_id = WORKER_SERVED_ENOUGH,
+        worker_id = worker.id,
+        object_pid = worker.pid,
+        generation = worker.generation,
+        requests,
+        "Worker {} has answered {}, and is replaced as max_requests says (pid {})",
+        worker.id,
+        counted(requests, "request"),
+        worker.pid,
+    );
+}
+
+pub fn worker_too_old(worker: Worker, age: Duration) {
+    info!(
+        message_id = WORKER_TOO_OLD,
+        worker_id = worker.id,
+        object_pid = worker.pid,
+        generation = worker.generation,
+        age_usec = micros(age),
+        "Worker {} has served for {}, and is replaced as max_worker_age says (pid {})",
+        worker.id,
+        seconds(age),
         worker.pid,
     );
 }

@@ -63,6 +63,10 @@ impl World {
                 assert!(!self.finished.contains(&reload));
             }
             Action::ReadConfig => self.reading = true,
+            Action::Upgrade => {
+                let after = self.rng.below(3000);
+                self.schedule(after, Scheduled::Upgrade);
+            }
             Action::AdoptConfig => self.current = self.candidate.take().expect("a candidate"),
             Action::DropConfig => drop(self.candidate.take().expect("a candidate")),
             Action::ReloadFinished(reload, outcome) => {
@@ -74,7 +78,7 @@ impl World {
                     let lost = self.lost_in_use(generation);
                     let wanted = self.arbiter.summary().wanted;
                     assert!(serving.len() == wanted || serving.len() + lost >= wanted);
-                    assert!(!serving.is_empty());
+                    assert!(!serving.is_empty() || wanted == 0);
                 }
             }
             Action::Announce(announcement) => {
@@ -190,6 +194,13 @@ impl World {
                     .collect();
                 let after = self.rng.below(100);
                 self.schedule(after, Scheduled::Event(Event::MemoryMeasured(check, uses)));
+            }
+            Action::CountRequests(workers) => {
+                assert!(self.current.max_requests.is_some());
+                let counts = workers.into_iter();
+                let counts = counts.map(|id| (id, self.worker(id).requests)).collect();
+                let after = self.rng.below(100);
+                self.schedule(after, Scheduled::Event(Event::RequestsCounted(counts)));
             }
             Action::Lend(id) => {
                 let worker = self.worker(id);

@@ -33,6 +33,8 @@ pub(super) struct Process {
     pub(super) hangs_since: Option<Instant>,
     /// Of its own.
     pub(super) memory: u64,
+    /// How many it has answered.
+    pub(super) requests: u64,
     /// How often it was asked to collect its garbage.
     pub(super) collections: u32,
     /// It does not do what it is asked.
@@ -67,11 +69,10 @@ pub(super) struct Server {
 impl World {
     pub(super) fn start_fork_server(&mut self, generation: GenerationId) {
         let wanted = self.candidate.unwrap_or(self.current);
-        let loaded = wanted.preload.then_some(self.app);
         let server = Server {
             life: Life::Alive,
             wanted,
-            loaded,
+            loaded: None,
             hangs: false,
             disconnected: false,
             link_room: if self.rng.one_in(4) {
@@ -87,6 +88,34 @@ impl World {
         };
         let again = self.servers.insert(generation, server);
         assert!(again.is_none(), "a number was used again");
+        if self.candidate.is_some() && self.unfinished {
+            let after = self.rng.below(100);
+            self.schedule(after, Scheduled::Evaluated(generation));
+        } else {
+            self.configure_fork_server(generation, wanted);
+        }
+    }
+
+    /// The program that completes the configuration has run.
+    pub(super) fn evaluated(&mut self, generation: GenerationId) {
+        let server = &self.servers[&generation];
+        let is_gone = server.life != Life::Alive || server.disconnected || server.stopped;
+        if is_gone || self.candidate.is_none() {
+            return;
+        }
+        let Some(wanted) = self.disk else {
+            return self.deliver(Event::ConfigRejected(generation, "no".to_owned()));
+        };
+        self.candidate = Some(wanted);
+        self.configure_fork_server(generation, wanted);
+        self.deliver(Event::ConfigSettled(generation, wanted));
+    }
+
+    fn configure_fork_server(&mut self, generation: GenerationId, wanted: Wanted) {
+        let loaded = wanted.preload.then_some(self.app);
+        let server = self.server(generation);
+        server.wanted = wanted;
+        server.loaded = loaded;
         let boot = 10 + self.rng.below(100);
         match loaded {
             None | Some(App::Flaky(_) | App::DiesReady(_) | App::NoProcess) => {
@@ -132,6 +161,7 @@ impl World {
             served: false,
             hangs_since: None,
             memory: self.memory_when_forked,
+            requests: 0,
             collections: 0,
             unresponsive: self.rng.one_in(6),
             uninterruptible: self.rng.one_in(12),

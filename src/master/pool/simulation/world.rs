@@ -20,6 +20,8 @@ pub(super) enum Step {
     WorkerHangs(usize),
     /// It gets more memory than it may have.
     WorkerGrows(usize),
+    /// It has answered as many requests as a worker may, where that is limited.
+    WorkerAnswers(usize),
     /// The kernel reports that memory is short.
     MemoryPressure,
     /// A worker is ordered to be replaced.
@@ -57,6 +59,10 @@ pub(super) enum App {
 pub(super) enum Scheduled {
     Event(Event),
     ConfigAnswer,
+    /// The new program was tried.
+    Upgrade,
+    /// The program that completes the candidate's configuration has run.
+    Evaluated(GenerationId),
     Forks(WorkerId),
     WorkerDies(WorkerId, ExitStatus),
     ForkServerDies(GenerationId, ExitStatus),
@@ -70,6 +76,8 @@ pub(super) struct World {
     pub(super) app: App,
     pub(super) disk: Option<Wanted>,
     pub(super) candidate: Option<Wanted>,
+    /// A program is to complete it.
+    pub(super) unfinished: bool,
     pub(super) current: Wanted,
     pub(super) future: BTreeMap<(Instant, u64), Scheduled>,
     pub(super) sequence: u64,
@@ -81,6 +89,8 @@ pub(super) struct World {
     pub(super) timed_out: BTreeSet<WorkerId>,
     pub(super) reported_killed: BTreeSet<WorkerId>,
     pub(super) reading: bool,
+    /// All workers were ordered to leave.
+    pub(super) retired_all: bool,
     /// What workers have that are forked from now on.
     pub(super) memory_when_forked: u64,
     /// No order gets through before that, as the arbiter knows.
@@ -92,6 +102,8 @@ pub(super) struct World {
     pub(super) spawned: usize,
     /// The lowest number of workers that served since this was set.
     pub(super) fewest_serving: usize,
+    /// The most workers that waited for a successor at the same time.
+    pub(super) most_replaced: usize,
     pub(super) exit: Option<u8>,
     pub(super) trace: Vec<String>,
 }
@@ -108,6 +120,7 @@ impl World {
             app,
             disk: Some(wanted),
             candidate: None,
+            unfinished: false,
             current: wanted,
             future: BTreeMap::new(),
             sequence: 0,
@@ -119,11 +132,13 @@ impl World {
             timed_out: BTreeSet::new(),
             reported_killed: BTreeSet::new(),
             reading: false,
+            retired_all: false,
             memory_when_forked: 50,
             deferred_until: None,
             order_again_at: None,
             spawned: 0,
             fewest_serving: 0,
+            most_replaced: 0,
             exit: None,
             trace: Vec::new(),
         };
@@ -184,6 +199,10 @@ impl World {
         let ordered = (actions.iter()).any(|action| matches!(action, Action::Spawn { .. }));
         self.act(actions);
         self.fewest_serving = self.fewest_serving.min(self.serving().count());
+        let replaced = (self.arbiter.workers())
+            .filter(|(_, worker)| worker.serves() && worker.to_be_replaced)
+            .count();
+        self.most_replaced = self.most_replaced.max(replaced);
         self.check();
         if self.arbiter.summary().generation != generation {
             self.order_again_at = None;
@@ -207,10 +226,43 @@ impl World {
         }
     }
 
+    /// The new program refuses, or takes over with what it is told, which is a text.
+    fn upgrade(&mut self) {
+        if !self.arbiter.is_upgrading() || self.rng.one_in(3) {
+            return self.deliver(Event::UpgradeRefused("no".to_owned()));
+        }
+        self.trace.push("another program takes over".to_owned());
+        let state = self.arbiter.hand_over(self.now).expect("it upgrades");
+        let text = serde_json::to_string(&state).expect("it is a text");
+        let state = serde_json::from_str(&text).expect("it is the same");
+        let before = self.arbiter.summary();
+        let (arbiter, actions) = Arbiter::adopt(state, self.current, self.now);
+        self.arbiter = arbiter;
+        assert_eq!(self.arbiter.summary(), before);
+        // It orders what is missing when it likes to.
+        self.order_again_at = None;
+        self.deferred_until = None;
+        self.act(actions);
+        self.check();
+        self.reading = false;
+        self.answer_config();
+    }
+
     pub(super) fn answer_config(&mut self) {
         let answer = if let Some(wanted) = self.disk {
-            self.candidate = Some(wanted);
-            Event::ConfigRead(wanted)
+            // A program may have a say in the rest of it.
+            self.unfinished = self.rng.one_in(2);
+            let read = if self.unfinished {
+                Wanted {
+                    workers: 1,
+                    preload: false,
+                    ..wanted
+                }
+            } else {
+                wanted
+            };
+            self.candidate = Some(read);
+            Event::ConfigRead(read)
         } else {
             Event::ConfigRefused("no".to_owned())
         };
@@ -264,6 +316,7 @@ impl World {
                     | Event::WorkerReady(id)
                     | Event::WorkerRefused(id, _) => !matches!(self.workers[id].life, Life::Alive),
                     Event::ForkServerReady(generation)
+                    | Event::ConfigRejected(generation, _)
                     | Event::ForkServerRefused(generation, _) => {
                         let server = &self.servers[generation];
                         server.life != Life::Alive || server.disconnected
@@ -276,6 +329,8 @@ impl World {
                 }
             }
             Scheduled::ConfigAnswer => self.answer_config(),
+            Scheduled::Upgrade => self.upgrade(),
+            Scheduled::Evaluated(generation) => self.evaluated(generation),
             Scheduled::Forks(id) => self.fork(id),
             Scheduled::WorkerDies(id, how) => self.worker_dies(id, how),
             Scheduled::ForkServerDies(generation, how) => self.fork_server_dies(generation, how),
@@ -319,6 +374,7 @@ impl World {
         match step {
             Step::Pass(ms) => self.pass(Duration::from_millis(*ms)),
             Step::Order(order) => {
+                self.retired_all |= *order == Order::RetireAll;
                 self.deliver(Event::Ordered(*order, Requester::Signal("SIGHUP")));
             }
             Step::WorkerDies(which) => {
@@ -349,6 +405,11 @@ impl World {
             Step::WorkerGrows(which) => {
                 if let Some(id) = self.some_worker(*which) {
                     self.worker(id).memory = MAX + 1;
+                }
+            }
+            Step::WorkerAnswers(which) => {
+                if let Some(id) = self.some_worker(*which) {
+                    self.worker(id).requests = MAX;
                 }
             }
             Step::ForkServerDies(which) => {
@@ -404,7 +465,7 @@ impl World {
         let generation = (self.servers.iter())
             .find(|(_, one)| one.life == Life::Reaped)
             .map_or(GenerationId(1_000_000), |(&id, _)| id);
-        let event = match which % 13 {
+        let event = match which % 15 {
             0 => Event::WorkerReady(worker),
             1 => Event::WorkerStarted(worker),
             2 => Event::WorkerGone {
@@ -430,6 +491,8 @@ impl World {
                 Event::MemoryMeasured(Check::Pressure, vec![used])
             }
             11 => Event::Collected(worker),
+            12 => Event::ConfigRejected(generation, "again".to_owned()),
+            13 => Event::ConfigSettled(generation, self.current),
             _ => Event::Tick(vec![Heartbeat {
                 worker,
                 silent: 1000 * SECOND,

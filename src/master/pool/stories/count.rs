@@ -231,3 +231,54 @@ fn only_a_worker_that_serves_is_replaced() {
     pool.order(Order::Stop);
     assert_eq!(pool.order(Order::Replace(worker(1))), []);
 }
+
+#[test]
+fn when_all_are_to_leave_none_is_ordered_until_one_is_wanted_again() {
+    let mut pool = Pool::serving(WANTED);
+
+    pool.order(Order::RetireAll);
+    assert_eq!(
+        pool.reports(),
+        [Report::CountChanged {
+            from: 2,
+            to: 0,
+            by: BY
+        }]
+    );
+    assert_eq!(pool.commands(), [retire(1), retire(2)]);
+    pool.dies(1);
+    pool.dies(2);
+    assert_eq!(pool.commands(), []);
+    assert_eq!(pool.order(Order::OneWorkerFewer), []);
+    pool.order(Order::OneWorkerMore);
+
+    assert_eq!(pool.commands(), [spawn(1, 3)]);
+}
+
+#[test]
+fn a_reload_after_all_have_left_brings_as_many_as_are_configured() {
+    let mut pool = Pool::serving(WANTED);
+    pool.order(Order::RetireAll);
+    pool.dies(1);
+    pool.dies(2);
+    pool.order(Order::Reload);
+    pool.on(Event::ConfigRead(WANTED));
+    pool.on(Event::ForkServerReady(generation(2)));
+
+    pool.serves(3);
+
+    assert_eq!(pool.arbiter.summary().wanted, 2);
+    assert_eq!(pool.arbiter.summary().ready, 1);
+    assert!(pool.commands().contains(&spawn(2, 4)));
+}
+
+#[test]
+fn before_the_service_is_ready_no_worker_is_made_to_leave() {
+    let mut pool = Pool::starting(WANTED);
+    pool.order(Order::RetireAll);
+    pool.on(Event::ForkServerReady(generation(1)));
+    pool.serves(1);
+
+    assert_eq!(pool.order(Order::RetireAll), []);
+    assert_eq!(pool.arbiter.summary().wanted, 2);
+}

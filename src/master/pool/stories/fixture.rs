@@ -21,6 +21,9 @@ pub(super) const WANTED: Wanted = Wanted {
     processors: 4,
     preload: false,
     worker_memory_max: None,
+    max_requests: None,
+    max_requests_jitter: 0,
+    max_worker_age: None,
 };
 
 pub(super) const ONE: Wanted = Wanted {

@@ -8,6 +8,8 @@ mod heartbeat;
 mod lost_fork_server;
 mod memory;
 mod pressure;
+mod recycling;
 mod reload;
 mod start;
 mod stop;
+mod upgrade;

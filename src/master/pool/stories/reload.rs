@@ -472,3 +472,39 @@ fn an_old_worker_that_cannot_be_forked_does_not_fail_the_reload() {
 
     assert_eq!(pool.actions, []);
 }
+
+#[test]
+fn what_a_program_makes_of_the_configuration_holds_for_its_generation() {
+    let mut pool = Pool::serving(WANTED);
+    pool.order(Order::Reload);
+    pool.on(Event::ConfigRead(WANTED));
+
+    // Of another generation than the one that is tested.
+    pool.on(Event::ConfigSettled(generation(1), WANTED));
+    pool.on(Event::ConfigSettled(generation(2), FOUR));
+    pool.on(Event::ForkServerReady(generation(2)));
+    pool.serves(3);
+
+    assert_eq!(pool.arbiter.summary().wanted, 4);
+}
+
+#[test]
+fn a_generation_whose_program_cannot_be_used_fails_and_the_old_one_serves() {
+    let mut pool = Pool::serving(WANTED);
+    pool.order(Order::Reload);
+    pool.on(Event::ConfigRead(WANTED));
+
+    pool.on(Event::ConfigRejected(generation(2), "workers".to_owned()));
+
+    let reason = Reason::Config("workers".to_owned());
+    assert_eq!(
+        pool.commands(),
+        [
+            Action::StopForkServer(generation(2)),
+            Action::DropConfig,
+            Action::ReloadFinished(ReloadId(1), Err(reason)),
+            Action::Announce(Announcement::Ready),
+        ]
+    );
+    assert_eq!(pool.arbiter.summary().generation, generation(1));
+}

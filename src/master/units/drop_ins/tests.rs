@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::{Group, SETTINGS};
-use crate::units::Site;
+use crate::units::{Site, WITHHELD};
 use proptest::prelude::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -147,8 +147,14 @@ fn a_file_that_others_can_write_decides_nothing() {
 
             let site = Site::read(&file, Manager::System, owner).unwrap().unwrap();
 
-            let is_empty = site.drop_ins == DropIns::default();
-            assert_eq!(is_empty, !(trusted && is_told), "{mode:o} {text}");
+            let service = &site.drop_ins.service;
+            let is_used = service.contains("User=root");
+            assert_eq!(is_used, trusted && is_told, "{mode:o} {text}");
+            // Nor is it started in another account than the one that it names.
+            let is_withheld = service.contains(WITHHELD);
+            assert_eq!(is_withheld, !trusted && is_told, "{mode:o} {text}");
+            assert_eq!(service.is_empty(), !is_told);
+            assert_eq!(site.drop_ins.socket, "");
             let told = site
                 .problems
                 .iter()
@@ -228,6 +234,7 @@ proptest! {
     fn no_value_adds_a_line_or_means_anything_else(
         texts in prop::collection::vec(nasty(), 12),
         name in "[a-z.@_\\\\-]{1,40}",
+        has_account in any::<bool>(),
     ) {
         // A comma would make several addresses of one.
         let texts: Vec<String> = texts.iter().map(|text| text.replace(',', "")).collect();
@@ -251,6 +258,11 @@ proptest! {
             table.insert(key.to_owned(), value);
         }
         prop_assert!(SETTINGS.iter().filter(|row| row.group == Group::Units).all(|row| table.contains_key(row.key)));
+        if !has_account {
+            // With a wrong one, nothing else of the file is used.
+            table.remove("user");
+            table.remove("group");
+        }
         let site = site(&format!("a{name}"), &table.to_string());
 
         for text in [&site.drop_ins.service, &site.drop_ins.socket] {
@@ -264,6 +276,15 @@ proptest! {
                 // that cannot be anything else.
                 let (is_list, at) = match directive {
                     "User" if value.starts_with("rg_") => continue,
+                    "StateDirectory" | "CacheDirectory" | "LogsDirectory" | "RuntimeDirectory" => {
+                        prop_assert_eq!(value, "");
+                        continue;
+                    }
+                    "Environment" if value.starts_with(&format!("\"{WITHHELD}=/")) => {
+                        let path = value.replace(r"\\", "/");
+                        prop_assert!(read_back(&path, true).is_some(), "{line}");
+                        continue;
+                    }
                     "User" => (false, 0),
                     "Group" => (false, 1),
                     "EnvironmentFile" => (false, 2),
@@ -296,4 +317,90 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_site_whose_account_is_not_known_makes_nothing_and_does_not_start() {
+    let mistakes: Vec<_> = (0..1001).map(|n| format!("x{n} = 1")).collect();
+    let mistakes = mistakes.join("\n");
+    for text in [
+        "user = [\n",
+        "user = true\nmemory_max = \"1G\"\n",
+        "usr = \"shop\"\n",
+        "group = \"\"\n",
+        "\u{0}",
+        // Below the name of a table, and so a part of that.
+        "[env]\nA = \"1\"\nuser = \"shop\"\n",
+        "[credentials]\nuser = \"shop\"\n",
+        "[gunicorn]\nuser = \"shop\"\n",
+        "[[tool.gunicorn]]\ngroup = \"shop\"\n",
+        // Ignored where it is no table.
+        "[raw_paste_global_conf]\nuser = \"shop\"\n",
+        &format!("{mistakes}\nuser = \"shop\"\n"),
+    ] {
+        let site = site(r"a\x2db", text);
+
+        let service = &site.drop_ins.service;
+        for line in [
+            "StateDirectory=",
+            "CacheDirectory=",
+            "LogsDirectory=",
+            "RuntimeDirectory=",
+        ] {
+            assert!(service.lines().any(|each| each == line), "{service}");
+        }
+        let variable = service
+            .lines()
+            .find(|line| line.starts_with("Environment="));
+        let variable = variable.unwrap();
+        assert!(variable.starts_with("Environment=\"RGUNICORN_UNIT_WITHHELD=/"));
+        assert!(variable.ends_with("/a\\\\x2db.toml\""), "{variable}");
+        // As without a file, so that it gets as far as saying why it does not start.
+        assert!(service.contains("\nUser=rg_a-x2db-"), "{service}");
+        assert_eq!(site.drop_ins.socket, "");
+        assert!(
+            site.problems[0].contains("the site does not start until"),
+            "{:?}",
+            site.problems
+        );
+    }
+    // Mistakes that are not about the account.
+    for text in [
+        "user = \"shop\"\nmemory_max = 0\n",
+        "user = \"shop\"\n[env]\nA = 1\n",
+        "user = \"shop\"\nx = 1\n[credentials]\nuser = \"/etc/shop.user\"\n",
+    ] {
+        let site = site("shop", text);
+        assert_eq!(site.problems.len(), 1, "{:?}", site.problems);
+        assert!(site.drop_ins.service.contains("\nUser=shop\n"), "{text}");
+        assert!(!site.drop_ins.service.contains("StateDirectory="), "{text}");
+    }
+}
+
+#[test]
+fn the_socket_of_a_site_that_may_not_start_is_as_far_as_it_can_be_read() {
+    const REMEDY: &str = "`systemctl restart rgunicorn@shop.socket`";
+    let socket = "bind = [\"127.0.0.1:8000\", \"fd://3\"]\nbacklog = 64\n";
+    let withheld = site("shop", &format!("user = true\n{socket}"));
+
+    let started = site("shop", socket);
+    assert!(started.drop_ins.socket.contains("\nBacklog=64\n"));
+    assert_eq!(withheld.drop_ins.socket, started.drop_ins.socket);
+    assert!(withheld.drop_ins.service.contains(WITHHELD));
+    // The account, and the address that no unit can have.
+    assert_eq!(withheld.problems.len(), 2, "{:?}", withheld.problems);
+    assert!(
+        !withheld.problems[0].contains(REMEDY),
+        "{:?}",
+        withheld.problems
+    );
+
+    // Nothing can be read, so the administrator has to know.
+    let withheld = site("shop", "user = [\n");
+    assert_eq!(withheld.drop_ins.socket, "");
+    assert!(
+        withheld.problems[0].contains(REMEDY),
+        "{:?}",
+        withheld.problems
+    );
 }

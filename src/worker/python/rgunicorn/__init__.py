@@ -1,5 +1,5 @@
 """What rgunicorn brings into the application's interpreter."""
 
-from ._worker import __version__
+from ._worker import __version__, request_id
 
-__all__ = ["__version__"]
+__all__ = ["__version__", "request_id"]

@@ -6,6 +6,9 @@ import sys
 # The most entries of `sys.path` that a message names.
 MOST_PLACES = 6
 
+# Where our own files are.
+FOLDER = __file__.rpartition("/")[0] + "/"
+
 # Of a code object: `async def`, and `async def` with a `yield`.
 CO_ASYNC = 0x0080 | 0x0200
 
@@ -159,17 +162,23 @@ def explain(error):
     import traceback
 
     frames = error.__traceback__
-    # Neither the frames of this file nor those of the import machinery help anybody.
+    # Neither our own frames nor those of the import machinery help anybody.
     while frames is not None and _is_ours(frames):
         frames = frames.tb_next
     lines = traceback.format_exception(type(error), error, frames)
     summary = traceback.format_exception_only(type(error), error)[-1].strip()
     if isinstance(error, UnusableApplication):
-        return str(error), ""
+        return showable(str(error)), ""
     if isinstance(error, ModuleNotFoundError):
         # Most often the interpreter is not the one the packages were installed for.
         lines[-1] = summary = f"{summary} ({_search_path()})"
-    return summary, "".join(lines).rstrip()
+    return showable(summary), showable("".join(lines).rstrip())
+
+
+def showable(text):
+    """The text, with escapes for what UTF-8 cannot have: names of files may be in it that are
+    no text."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _search_path():
@@ -191,10 +200,10 @@ def _search_path():
 
 def _is_ours(frames):
     name = frames.tb_frame.f_code.co_filename
-    return name == __file__ or name.startswith("<frozen importlib")
+    return name.startswith((FOLDER, "<frozen importlib"))
 
 
-def prepare(pythonpath):
+def prepare(pythonpath, marks_output):
     """Makes the interpreter what applications expect: called once, before any is loaded."""
     import os
 
@@ -203,3 +212,7 @@ def prepare(pythonpath):
         # A pipe would make them wait for a full block: the output of print() would appear late.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)
+    if marks_output:
+        from . import marked_output
+
+        marked_output.install()

@@ -1,18 +1,23 @@
 //! Builds environs: the request line, the addresses and the body.
 
 use super::EnvironError;
-use super::forwarded::TrustedPeers;
 use super::headers::Headers;
 use crate::SERVER_SOFTWARE;
+use crate::wsgi::client_socket::{self, LazySocket};
+use crate::wsgi::early_hints::EarlyHints;
 use crate::wsgi::{FileWrapper, Input, latin1};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
-use rgunicorn_engine::http::{Framing, Head, Version, percent_decode};
+use rgunicorn_engine::http::{Framing, Head, ProxyHeader, Version, percent_decode};
 use rgunicorn_engine::{Peer, Request, RequestBody};
 use rgunicorn_link::protocol::{ListenAddress, ListenerInfo, Site, WorkerClass};
 use std::net::IpAddr;
 
 pub struct EnvironBuilder {
+    /// The client's socket: the same in all templates.
+    socket: Py<LazySocket>,
+    /// By which an application sends early hints: the same in all templates.
+    hints: Py<EarlyHints>,
     /// For each listener, in the engine's order.
     listeners: Vec<Listener>,
     multithread: bool,
@@ -56,7 +61,7 @@ struct Keys {
 }
 
 impl EnvironBuilder {
-    pub fn new(py: Python<'_>, site: &Site) -> Self {
+    pub fn new(py: Python<'_>, site: &Site, socket: Py<LazySocket>) -> PyResult<Self> {
         let intern = |text: &str| PyString::intern(py, text).unbind();
         let methods: [&'static [u8]; 7] = [
             b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"PATCH", b"OPTIONS",
@@ -65,7 +70,9 @@ impl EnvironBuilder {
             .into_iter()
             .filter_map(|method| Some((method, intern(std::str::from_utf8(method).ok()?))))
             .collect();
-        Self {
+        Ok(Self {
+            hints: EarlyHints::create(py, &socket)?,
+            socket,
             listeners: Vec::new(),
             multithread: site.worker_class != WorkerClass::Sync,
             multiprocess: site.multiprocess,
@@ -89,14 +96,14 @@ impl EnvironBuilder {
                 empty: intern(""),
             },
             methods,
-            headers: Headers::new(py, TrustedPeers::new(&site.forwarded_allow_ips)),
+            headers: Headers::new(py, site),
             script_name: std::env::var("SCRIPT_NAME")
                 .ok()
                 .filter(|name| !name.is_empty())
                 .map(String::into_bytes),
             last_address: None,
             path: Vec::new(),
-        }
+        })
     }
 
     /// Prepares for requests that come by the engine's next listener.
@@ -126,10 +133,38 @@ impl EnvironBuilder {
                 true
             }
         };
+        client_socket::add_to(&template, &self.socket)?;
+        EarlyHints::add_to(&self.hints, &template)?;
+        make_room(&template)?;
         self.listeners.push(Listener {
             template: template.unbind(),
             is_unix,
         });
+        Ok(())
+    }
+
+    /// What the next requests have as their client's socket.
+    pub fn socket(&self) -> &LazySocket {
+        self.socket.get()
+    }
+
+    /// Whether the last request has left it unused. To be asked when its environ is gone.
+    pub fn is_socket_reusable(&self) -> bool {
+        let listeners = self.listeners.len();
+        // One of each is here, and the hints have the socket.
+        EarlyHints::is_reusable(&self.hints, 1 + listeners)
+            && LazySocket::is_reusable(&self.socket, 2 + client_socket::KEYS.len() * listeners)
+    }
+
+    pub fn set_socket(&mut self, py: Python<'_>, socket: Py<LazySocket>) -> PyResult<()> {
+        let hints = EarlyHints::create(py, &socket)?;
+        for listener in &self.listeners {
+            let template = listener.template.bind(py);
+            client_socket::add_to(template, &socket)?;
+            EarlyHints::add_to(&hints, template)?;
+        }
+        self.hints = hints;
+        self.socket = socket;
         Ok(())
     }
 
@@ -165,12 +200,21 @@ impl EnvironBuilder {
             Version::Http11 => &self.keys.http11,
         };
         environ.set_item(&self.keys.server_protocol, protocol)?;
-        if let Peer::Tcp(address) = peer {
-            let text = self.address(py, address.ip());
+        let proxied = request.proxy_header();
+        let client = match (proxied, peer) {
+            (Some(ProxyHeader::Tcp { client, .. }), _) => Some(*client),
+            (_, Peer::Tcp(address)) => Some(address),
+            (_, Peer::Unix) => None,
+        };
+        if let Some(client) = client {
+            let text = self.address(py, client.ip());
             environ.set_item(&self.keys.remote_addr, text)?;
             let mut digits = itoa::Buffer::new();
-            let port = digits.format(address.port());
+            let port = digits.format(client.port());
             environ.set_item(&self.keys.remote_port, port)?;
+        }
+        if let Some(header) = proxied {
+            proxy(&environ, header)?;
         }
         let forwarded = self.headers.add_to(&environ, head, bytes, peer)?;
         if forwarded.tls {
@@ -273,4 +317,29 @@ impl EnvironBuilder {
         };
         environ.set_item(&self.keys.input, Py::new(py, input)?)
     }
+}
+
+/// Has a dictionary and its copies keep room for the keys of a request: one that grows while
+/// it is filled is copied once more.
+fn make_room(template: &Bound<'_, PyDict>) -> PyResult<()> {
+    /// Python keeps tables of certain sizes: for up to 21 keys, and then for up to 42.
+    const KEYS: usize = 22;
+    let more: Vec<_> = (template.len()..KEYS).collect();
+    for key in &more {
+        template.set_item(key, ())?;
+    }
+    for key in &more {
+        template.del_item(key)?;
+    }
+    Ok(())
+}
+
+/// What the proxy said of the connection, under Gunicorn's keys.
+fn proxy(environ: &Bound<'_, PyDict>, header: &ProxyHeader) -> PyResult<()> {
+    environ.set_item("PROXY_PROTOCOL", header.protocol())?;
+    if let ProxyHeader::Tcp { server, .. } = header {
+        environ.set_item("PROXY_ADDR", server.ip().to_string())?;
+        environ.set_item("PROXY_PORT", server.port().to_string())?;
+    }
+    Ok(())
 }

@@ -1,55 +1,41 @@
-//! Which peers are believed when they speak for others (`forwarded_allow_ips`).
+//! What the names of header fields mean that could pass for others, or that only some peers are
+//! believed in (`forwarded_allow_ips`).
 
-use ipnet::{IpNet, Ipv6Net};
-use rgunicorn_engine::Peer;
-use std::net::{IpAddr, Ipv6Addr};
+use rgunicorn_link::protocol::{HeaderMap, Site};
 
-/// The peers whose forwarding headers count.
+/// What the names of header fields mean, as it is configured. Names are in upper case.
 #[derive(Debug)]
-pub enum TrustedPeers {
-    Everyone,
-    /// Those in one of these networks, and every client of a unix socket.
-    Networks(Vec<Ipv6Net>),
+pub struct HeaderRules {
+    /// Of names with an underscore that no believed peer may send.
+    pub map: HeaderMap,
+    /// Names with an underscore that believed peers may send; `*` for all.
+    forwarder: Vec<String>,
+    /// The field, and the value with which it says that the client spoke TLS.
+    schemes: Vec<(String, String)>,
 }
 
-impl TrustedPeers {
-    /// From the setting's entries, which the master has checked; `*` is everyone.
-    pub fn new(entries: &[String]) -> Self {
-        if entries.iter().any(|entry| entry == "*") {
-            return Self::Everyone;
-        }
-        Self::Networks(entries.iter().filter_map(|entry| network(entry)).collect())
-    }
-
-    pub fn includes(&self, peer: Peer) -> bool {
-        match (self, peer) {
-            (Self::Everyone, _) | (Self::Networks(_), Peer::Unix) => true,
-            (Self::Networks(networks), Peer::Tcp(address)) => {
-                let address = mapped(address.ip());
-                networks.iter().any(|network| network.contains(&address))
-            }
+impl HeaderRules {
+    pub fn new(site: &Site) -> Self {
+        Self {
+            map: site.header_map,
+            forwarder: site.forwarder_headers.clone(),
+            schemes: site.secure_scheme_headers.clone(),
         }
     }
-}
 
-fn network(entry: &str) -> Option<Ipv6Net> {
-    let network: IpNet = match entry.parse() {
-        Ok(network) => network,
-        Err(_) => entry.parse::<IpAddr>().ok()?.into(),
-    };
-    match network {
-        IpNet::V4(network) => {
-            Ipv6Net::new(network.addr().to_ipv6_mapped(), 96 + network.prefix_len()).ok()
-        }
-        IpNet::V6(network) => Some(network),
+    pub fn is_forwarder(&self, name: &str) -> bool {
+        let names = |known: &String| known == name || known == "*";
+        self.forwarder.iter().any(names)
     }
-}
 
-/// IPv4 addresses as the IPv6 addresses that stand for them, so that a client of
-/// a dual-stack listener is the same client (RFC 4291 §2.5.5.2).
-fn mapped(address: IpAddr) -> Ipv6Addr {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped(),
-        IpAddr::V6(address) => address,
+    /// The number of the field among those that tell about TLS.
+    pub fn scheme(&self, name: &str) -> Option<usize> {
+        self.schemes.iter().position(|(known, _)| known == name)
+    }
+
+    /// Whether the field with this number says that the client spoke TLS.
+    pub fn is_tls(&self, scheme: usize, value: &[u8]) -> bool {
+        let expected = self.schemes.get(scheme).map(|(_, value)| value);
+        expected.is_some_and(|expected| value.eq_ignore_ascii_case(expected.as_bytes()))
     }
 }

@@ -6,6 +6,7 @@
 //! cached when it comes for the second time, and the least recently used name is
 //! evicted: names that come once cannot push out those that come again.
 
+use super::forwarded::HeaderRules;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use std::collections::HashMap;
@@ -28,6 +29,7 @@ pub struct HeaderNames {
     /// Hashes of the last names that were not cached, the latest of a bucket first. More
     /// than one, or two names that share a bucket and come in turns would never be cached.
     seen: Vec<[u64; BUCKET]>,
+    rules: HeaderRules,
 }
 
 /// A field name and what to do with the field.
@@ -47,39 +49,47 @@ pub enum Meaning {
     Content,
     /// Becomes `HTTP_COOKIE`. Its values are lists with a separator of their own.
     Cookie,
-    /// Left out: its meaning is used up, or it could pass for another one
-    /// (`X_Forwarded_For` for `X-Forwarded-For`).
+    /// Left out: its meaning is used up.
     Dropped,
+    /// It has an underscore, and could pass for another one (`X_Forwarded_For` for
+    /// `X-Forwarded-For`): `header_map` says what becomes of it.
+    Ambiguous,
     /// `SCRIPT_NAME` from a trusted peer says where the application is mounted.
     ScriptName,
-    /// `PATH_INFO`, which a trusted peer may send with an underscore.
+    /// Has an underscore, and trusted peers may send it.
     Forwarder,
-    /// With this value, from a trusted peer, the client spoke TLS to it.
-    Scheme(&'static [u8]),
+    /// From a trusted peer, says whether the client spoke TLS to it: the number of the rule.
+    Scheme(usize),
     /// Becomes `HTTP_HOST`, and names the server behind a unix socket.
     Host,
 }
 
 impl HeaderNames {
-    pub fn new(py: Python<'_>) -> Self {
+    pub fn new(py: Python<'_>, rules: HeaderRules) -> Self {
         Self {
             places: HashMap::new(),
-            names: vec![HeaderName::new(py, b"", 0)],
+            names: vec![HeaderName::new(py, &rules, b"", 0)],
             seen: vec![[0; BUCKET]; BUCKETS],
+            rules,
         }
     }
 
-    /// The field name that is `lower` in lower case.
-    pub fn get(&mut self, py: Python<'_>, lower: &[u8], request: u64) -> &mut HeaderName {
+    /// The field name that is `lower` in lower case, and the rules that made it what it is.
+    pub fn get(
+        &mut self,
+        py: Python<'_>,
+        lower: &[u8],
+        request: u64,
+    ) -> (&mut HeaderName, &HeaderRules) {
         let place = match self.places.get(lower) {
             Some(place) => *place,
             None => self.add(py, lower, request),
         };
-        &mut self.names[place]
+        (&mut self.names[place], &self.rules)
     }
 
     fn add(&mut self, py: Python<'_>, lower: &[u8], request: u64) -> usize {
-        let name = HeaderName::new(py, lower, request);
+        let name = HeaderName::new(py, &self.rules, lower, request);
         let place = if self.names.len() <= CACHED || self.was_seen(lower) {
             self.free_place(request)
         } else {
@@ -130,7 +140,7 @@ impl HeaderNames {
 }
 
 impl HeaderName {
-    fn new(py: Python<'_>, lower: &[u8], request: u64) -> Self {
+    fn new(py: Python<'_>, rules: &HeaderRules, lower: &[u8], request: u64) -> Self {
         let upper: String = lower
             .iter()
             .map(|byte| match byte {
@@ -139,18 +149,24 @@ impl HeaderName {
             })
             .collect();
         let meaning = match upper.as_str() {
-            "SCRIPT_NAME" if lower.contains(&b'_') => Meaning::ScriptName,
-            "PATH_INFO" if lower.contains(&b'_') => Meaning::Forwarder,
-            _ if lower.contains(&b'_') => Meaning::Dropped,
+            // As the client wrote it, no name with an underscore is one with a dash.
+            _ if lower.contains(&b'_') => {
+                let name = String::from_utf8_lossy(lower).to_ascii_uppercase();
+                match name.as_str() {
+                    name if !rules.is_forwarder(name) => Meaning::Ambiguous,
+                    "SCRIPT_NAME" => Meaning::ScriptName,
+                    _ => Meaning::Forwarder,
+                }
+            }
             "CONTENT_TYPE" | "CONTENT_LENGTH" => Meaning::Content,
             "COOKIE" => Meaning::Cookie,
             // The engine has taken the chunks apart.
             "TRANSFER_ENCODING" => Meaning::Dropped,
-            "X_FORWARDED_PROTO" => Meaning::Scheme(b"https"),
-            "X_FORWARDED_PROTOCOL" => Meaning::Scheme(b"ssl"),
-            "X_FORWARDED_SSL" => Meaning::Scheme(b"on"),
             "HOST" => Meaning::Host,
-            _ => Meaning::Plain,
+            name => match rules.scheme(&name.replace('_', "-")) {
+                Some(scheme) => Meaning::Scheme(scheme),
+                None => Meaning::Plain,
+            },
         };
         // Not interned: interned strings may live for ever, and clients can send
         // any number of names. As the names are cached, nothing is lost by it.
@@ -159,6 +175,7 @@ impl HeaderName {
             Meaning::Plain
             | Meaning::Cookie
             | Meaning::Dropped
+            | Meaning::Ambiguous
             | Meaning::ScriptName
             | Meaning::Forwarder
             | Meaning::Scheme(_)

@@ -2,13 +2,14 @@
 //! and where the application is mounted.
 
 use super::EnvironError;
-use super::forwarded::TrustedPeers;
+use super::forwarded::HeaderRules;
 use super::header_names::{HeaderNames, Meaning};
 use crate::wsgi::latin1;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
-use rgunicorn_engine::Peer;
 use rgunicorn_engine::http::Head;
+use rgunicorn_engine::{Peer, TrustedPeers};
+use rgunicorn_link::protocol::{HeaderMap, Site};
 
 pub struct Headers {
     names: HeaderNames,
@@ -29,10 +30,10 @@ pub struct Forwarded<'b> {
 }
 
 impl Headers {
-    pub fn new(py: Python<'_>, trusted: TrustedPeers) -> Self {
+    pub fn new(py: Python<'_>, site: &Site) -> Self {
         Self {
-            names: HeaderNames::new(py),
-            trusted,
+            names: HeaderNames::new(py, HeaderRules::new(site)),
+            trusted: TrustedPeers::new(&site.forwarded_allow_ips),
             request: 0,
             lower: Vec::new(),
         }
@@ -50,24 +51,36 @@ impl Headers {
         self.request += 1;
         let mut forwarded = Forwarded::default();
         let mut scheme_fields = 0;
+        // Two names of this request may have one key.
+        let mut is_ambiguous = false;
         for field in &head.fields {
             self.lower.clear();
             self.lower.extend_from_slice(field.name.of(bytes));
             self.lower.make_ascii_lowercase();
-            let name = self.names.get(py, &self.lower, self.request);
+            let (name, rules) = self.names.get(py, &self.lower, self.request);
             let value = field.value.of(bytes);
             match name.meaning {
                 Meaning::Dropped => continue,
-                Meaning::ScriptName | Meaning::Forwarder if !self.trusted.includes(peer) => {
-                    continue;
+                Meaning::Plain | Meaning::Content | Meaning::Cookie => {}
+                Meaning::ScriptName if self.trusted.includes(peer) => {
+                    forwarded.script_name = Some(value);
+                    is_ambiguous = true;
                 }
-                Meaning::Plain | Meaning::Content | Meaning::Cookie | Meaning::Forwarder => {}
-                Meaning::ScriptName => forwarded.script_name = Some(value),
-                Meaning::Scheme(tls) => {
+                Meaning::Forwarder if self.trusted.includes(peer) => is_ambiguous = true,
+                Meaning::Ambiguous | Meaning::ScriptName | Meaning::Forwarder => match rules.map {
+                    HeaderMap::Drop => continue,
+                    HeaderMap::Refuse => {
+                        return Err(EnvironError::Refused(
+                            "a header name has an underscore, which header_map refuses",
+                        ));
+                    }
+                    HeaderMap::Dangerous => is_ambiguous = true,
+                },
+                Meaning::Scheme(number) => {
                     if self.trusted.includes(peer) {
-                        let is_tls = value.eq_ignore_ascii_case(tls);
+                        let is_tls = rules.is_tls(number, value);
                         if scheme_fields > 0 && is_tls != forwarded.tls {
-                            return Err(EnvironError::Contradiction(
+                            return Err(EnvironError::Refused(
                                 "the forwarding fields contradict each other about TLS",
                             ));
                         }
@@ -78,7 +91,7 @@ impl Headers {
                 Meaning::Host => forwarded.host = value,
             }
             let string = latin1::decode(py, value)?;
-            if name.request == self.request {
+            if name.request == self.request || is_ambiguous {
                 if let Some(before) = environ.get_item(&name.key)? {
                     let before = before.cast::<PyString>().map_err(PyErr::from)?;
                     let separator = match name.meaning {
@@ -88,6 +101,7 @@ impl Headers {
                         Meaning::Plain
                         | Meaning::Content
                         | Meaning::Dropped
+                        | Meaning::Ambiguous
                         | Meaning::ScriptName
                         | Meaning::Forwarder
                         | Meaning::Scheme(_)

@@ -18,8 +18,8 @@ use pyo3::PyErr;
 
 /// Why a request has no environ.
 pub enum EnvironError {
-    /// The client sent fields that contradict each other.
-    Contradiction(&'static str),
+    /// The client sent fields that contradict each other, or that are not permitted.
+    Refused(&'static str),
     /// The path is not below the mount point.
     NotMounted {
         script_name: String,

@@ -1,0 +1,56 @@
+//! A configuration in which a program in Python has a say, before and after it has run.
+
+use super::error::ConfigErrors;
+use super::load::{Start, check, complete, made_absolute};
+use super::program;
+use super::settings::{Config, Partial};
+use super::values::ConfigProgram;
+use rgunicorn_link::protocol::{Evaluation, Program};
+
+/// A configuration of which a program in Python decides the rest.
+#[derive(Debug, Clone)]
+pub struct Unfinished {
+    pub(super) program: ConfigProgram,
+    /// What it may change.
+    pub(super) weaker: Partial,
+    /// What it may not.
+    pub(super) stronger: Partial,
+    pub(super) start: Start,
+    /// What would hold if it set nothing; with a made-up application if none is named.
+    pub(super) provisional: Config,
+}
+
+/// A configuration in which a program in Python has had its say.
+#[derive(Debug)]
+pub struct Settled {
+    pub config: Config,
+    /// What may be a mistake in it.
+    pub warnings: Vec<String>,
+}
+
+impl Unfinished {
+    /// What would hold if the program set nothing: enough to start Python with.
+    pub fn provisional(&self) -> &Config {
+        &self.provisional
+    }
+
+    /// Puts what the program has set where it belongs. Fails with every mistake in it.
+    pub fn settle(&self, evaluation: &Evaluation) -> Result<Settled, ConfigErrors> {
+        let name = match self.program.program() {
+            Program::File(path) => path.strip_prefix(&self.start.directory).unwrap_or(path),
+            Program::Module(_) => &evaluation.file,
+        };
+        let program::Contents {
+            settings,
+            mut errors,
+            warnings,
+        } = program::read(evaluation, name);
+        let settings = (self.weaker.clone())
+            .overlaid(settings)
+            .overlaid(self.stronger.clone());
+        let settings = made_absolute(settings, &self.start);
+        check(&settings, &self.start, &mut errors);
+        let config = complete(settings, name, errors)?;
+        Ok(Settled { config, warnings })
+    }
+}

@@ -1,0 +1,355 @@
+//! An upgrade in place: what the arbiter knows, handed over to that of another program which
+//! goes on in the same process.
+//!
+//! ```text
+//!          Action::Upgrade                    hand_over            adopt
+//! waiting ────────────────▶ Upgrading ──────────────────▶ exec ─────────▶ Reading, as a reload
+//!                              │ UpgradeRefused
+//!                              ▼
+//!                           failed: nothing has changed
+//! ```
+//!
+//! Whoever reads this may be of another release: times are milliseconds from now on, or
+//! until now, and nothing here is what it is for the sake of the code. What only paces the
+//! arbiter (pauses after failures, the next check of something) begins anew.
+
+use super::arbiter::Lifecycle;
+use super::generation::{ForkServer, GenerationId};
+use super::reload::{Next, PendingReload};
+use super::respawn::Cause;
+use super::wanted::{MOST_WORKERS, Wanted};
+use super::worker_state::{State, Worker, WorkerId, later};
+use super::{Action, Announcement, Arbiter, ReloadId, Requester};
+use nix::sys::signal::Signal;
+use rgunicorn_link::protocol::millis;
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+/// What is known of a pool that serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolState {
+    count: usize,
+    announced: Announced,
+    /// The generation that serves.
+    current: u32,
+    /// The reload that the upgrade is.
+    upgrade: Pending,
+    /// The one that follows it.
+    waiting: Option<Pending>,
+    /// The upgrade that follows it.
+    waiting_upgrade: Option<Pending>,
+    fork_servers: Vec<(u32, ForkServerState)>,
+    workers: Vec<(u32, WorkerState)>,
+    last_generation: u32,
+    last_worker: u32,
+    last_reload: u32,
+}
+
+/// What the service manager was told last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Announced {
+    /// All workers were lost before it could be told anything.
+    Nothing,
+    Ready,
+    Reloading,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Pending {
+    reload: u32,
+    by: By,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum By {
+    Signal(String),
+    Control { pid: u32 },
+    Idle { seconds: u64 },
+    FileChange,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum ForkServerState {
+    Starting { left_ms: Option<u64> },
+    Ready { for_ms: u64 },
+    Disconnected { for_ms: Option<u64>, left_ms: u64 },
+    Leaving { left_ms: u64 },
+    Killed { times: u32, left_ms: u64 },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct WorkerState {
+    generation: u32,
+    stage: Stage,
+    /// It takes the place of one that was lost.
+    is_successor: bool,
+    to_be_replaced: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+enum Stage {
+    Ordered { left_ms: u64 },
+    Starting { left_ms: Option<u64> },
+    Serving { for_ms: u64 },
+    Retiring { for_ms: u64, left_ms: u64 },
+    Leaving { left_ms: u64 },
+    Aborted { left_ms: u64 },
+    Killed { times: u32, left_ms: u64 },
+}
+
+impl Arbiter {
+    /// Whether the order to upgrade is being carried out.
+    pub fn is_upgrading(&self) -> bool {
+        matches!(self.next, Next::Upgrading(_))
+    }
+
+    /// What another program has to know to go on. `None`: no upgrade is under way.
+    pub fn hand_over(&self, now: Instant) -> Option<PoolState> {
+        let Next::Upgrading(upgrade) = self.next else {
+            return None;
+        };
+        let fork_servers = self.fork_servers.iter();
+        let workers = self.workers.iter();
+        Some(PoolState {
+            count: self.count,
+            announced: match self.announced {
+                None => Announced::Nothing,
+                Some(Announcement::Ready) => Announced::Ready,
+                Some(Announcement::Reloading) => Announced::Reloading,
+                Some(Announcement::Stopping) => return None,
+            },
+            current: self.current.0,
+            upgrade: upgrade.into(),
+            waiting: self.waiting.map(Pending::from),
+            waiting_upgrade: self.waiting_upgrade.map(Pending::from),
+            fork_servers: fork_servers
+                .map(|(id, server)| (id.0, ForkServerState::of(*server, now)))
+                .collect(),
+            workers: workers
+                .map(|(id, worker)| (id.0, WorkerState::of(worker, now)))
+                .collect(),
+            last_generation: self.last_generation,
+            last_worker: self.last_worker,
+            last_reload: self.last_reload,
+        })
+    }
+
+    /// Goes on with a pool. What follows is a reload: its generation is the first of this
+    /// program.
+    pub fn adopt(state: PoolState, wanted: Wanted, now: Instant) -> (Self, Vec<Action>) {
+        let mut arbiter = Self::empty(wanted, now);
+        arbiter.count = state.count.min(usize::from(MOST_WORKERS));
+        arbiter.lifecycle = Lifecycle::Serving;
+        arbiter.current = GenerationId(state.current);
+        arbiter.next = Next::Reading(state.upgrade.into());
+        arbiter.waiting = state.waiting.map(PendingReload::from);
+        arbiter.waiting_upgrade = state.waiting_upgrade.map(PendingReload::from);
+        arbiter.announced = match state.announced {
+            Announced::Nothing => None,
+            Announced::Ready => Some(Announcement::Ready),
+            Announced::Reloading => Some(Announcement::Reloading),
+        };
+        arbiter.last_generation = state.last_generation;
+        arbiter.last_worker = state.last_worker;
+        arbiter.last_reload = state.last_reload;
+        let fork_servers = state.fork_servers.into_iter();
+        arbiter.fork_servers = fork_servers
+            .map(|(id, server)| (GenerationId(id), server.into_state(now)))
+            .collect();
+        let workers = state.workers.into_iter();
+        arbiter.workers = workers
+            .map(|(id, worker)| (WorkerId(id), worker.into_worker(now)))
+            .collect();
+        (arbiter, vec![Action::ReadConfig])
+    }
+}
+
+impl PoolState {
+    /// The reload that the upgrade is.
+    pub fn upgrade(&self) -> ReloadId {
+        ReloadId(self.upgrade.reload)
+    }
+
+    /// Whether it names these workers and fork servers, and no others.
+    pub fn is_about(
+        &self,
+        workers: impl Iterator<Item = u32>,
+        fork_servers: impl Iterator<Item = u32>,
+    ) -> bool {
+        let own = self.workers.iter().map(|(id, _)| *id);
+        let own_servers = self.fork_servers.iter().map(|(id, _)| *id);
+        own.eq(workers) && own_servers.eq(fork_servers)
+    }
+}
+
+impl From<PendingReload> for Pending {
+    fn from(pending: PendingReload) -> Self {
+        Self {
+            reload: pending.reload.0,
+            by: match pending.by {
+                Requester::Signal(name) => By::Signal(name.to_owned()),
+                Requester::Control { pid } => By::Control { pid },
+                Requester::Idle(time) => By::Idle {
+                    seconds: time.as_secs(),
+                },
+                Requester::FileChange => By::FileChange,
+            },
+        }
+    }
+}
+
+impl From<Pending> for PendingReload {
+    fn from(pending: Pending) -> Self {
+        Self {
+            reload: ReloadId(pending.reload),
+            by: match pending.by {
+                By::Signal(name) => {
+                    Requester::Signal(Signal::from_str(&name).map_or("a signal", Signal::as_str))
+                }
+                By::Control { pid } => Requester::Control { pid },
+                By::Idle { seconds } => Requester::Idle(Duration::from_secs(seconds)),
+                By::FileChange => Requester::FileChange,
+            },
+        }
+    }
+}
+
+impl ForkServerState {
+    fn of(server: ForkServer, now: Instant) -> Self {
+        match server {
+            ForkServer::Starting { until } => Self::Starting {
+                left_ms: until.map(|until| left(until, now)),
+            },
+            ForkServer::Ready { since } => Self::Ready {
+                for_ms: passed(since, now),
+            },
+            ForkServer::Disconnected { ready_since, until } => Self::Disconnected {
+                for_ms: ready_since.map(|since| passed(since, now)),
+                left_ms: left(until, now),
+            },
+            ForkServer::Leaving { until } => Self::Leaving {
+                left_ms: left(until, now),
+            },
+            ForkServer::Killed { times, until } => Self::Killed {
+                times,
+                left_ms: left(until, now),
+            },
+        }
+    }
+
+    fn into_state(self, now: Instant) -> ForkServer {
+        match self {
+            Self::Starting { left_ms } => ForkServer::Starting {
+                until: left_ms.map(|ms| until(ms, now)),
+            },
+            Self::Ready { for_ms } => ForkServer::Ready {
+                since: since(for_ms, now),
+            },
+            Self::Disconnected { for_ms, left_ms } => ForkServer::Disconnected {
+                ready_since: for_ms.map(|ms| since(ms, now)),
+                until: until(left_ms, now),
+            },
+            Self::Leaving { left_ms } => ForkServer::Leaving {
+                until: until(left_ms, now),
+            },
+            Self::Killed { times, left_ms } => ForkServer::Killed {
+                times,
+                until: until(left_ms, now),
+            },
+        }
+    }
+}
+
+impl WorkerState {
+    fn of(worker: &Worker, now: Instant) -> Self {
+        let stage = match worker.state {
+            State::Ordered { until } => Stage::Ordered {
+                left_ms: left(until, now),
+            },
+            State::Starting { until } => Stage::Starting {
+                left_ms: until.map(|until| left(until, now)),
+            },
+            State::Serving { since } => Stage::Serving {
+                for_ms: passed(since, now),
+            },
+            State::Retiring { since, until } => Stage::Retiring {
+                for_ms: passed(since, now),
+                left_ms: left(until, now),
+            },
+            State::Leaving { until } => Stage::Leaving {
+                left_ms: left(until, now),
+            },
+            State::Aborted { until } => Stage::Aborted {
+                left_ms: left(until, now),
+            },
+            State::Killed { times, until } => Stage::Killed {
+                times,
+                left_ms: left(until, now),
+            },
+        };
+        Self {
+            generation: worker.generation.0,
+            stage,
+            is_successor: worker.cause == Cause::Lost,
+            to_be_replaced: worker.to_be_replaced,
+        }
+    }
+
+    fn into_worker(self, now: Instant) -> Worker {
+        let state = match self.stage {
+            Stage::Ordered { left_ms } => State::Ordered {
+                until: until(left_ms, now),
+            },
+            Stage::Starting { left_ms } => State::Starting {
+                until: left_ms.map(|ms| until(ms, now)),
+            },
+            Stage::Serving { for_ms } => State::Serving {
+                since: since(for_ms, now),
+            },
+            Stage::Retiring { for_ms, left_ms } => State::Retiring {
+                since: since(for_ms, now),
+                until: until(left_ms, now),
+            },
+            Stage::Leaving { left_ms } => State::Leaving {
+                until: until(left_ms, now),
+            },
+            Stage::Aborted { left_ms } => State::Aborted {
+                until: until(left_ms, now),
+            },
+            Stage::Killed { times, left_ms } => State::Killed {
+                times,
+                until: until(left_ms, now),
+            },
+        };
+        Worker {
+            generation: GenerationId(self.generation),
+            state,
+            cause: if self.is_successor {
+                Cause::Lost
+            } else {
+                Cause::Missing
+            },
+            to_be_replaced: self.to_be_replaced,
+        }
+    }
+}
+
+fn passed(since: Instant, now: Instant) -> u64 {
+    millis(now.saturating_duration_since(since))
+}
+
+/// Rounded up: a time must not be over before it was.
+fn left(until: Instant, now: Instant) -> u64 {
+    let left = until.saturating_duration_since(now);
+    millis(left + Duration::from_micros(999))
+}
+
+fn since(ms: u64, now: Instant) -> Instant {
+    // The machine may have been started later than that.
+    now.checked_sub(Duration::from_millis(ms)).unwrap_or(now)
+}
+
+fn until(ms: u64, now: Instant) -> Instant {
+    later(now, Duration::from_millis(ms))
+}

@@ -1,0 +1,351 @@
+//! The thread that writes the access log, and the queue in front of it. Whoever adds a record
+//! never waits: neither for a disk, nor for a reader of a pipe, nor for journald. What does not
+//! fit into the queue is dropped and counted.
+//!
+//! There is no thread before the first record: the worker may not have been forked, or may be
+//! about to fork (Python warns of a fork with threads). A fork ends it, and the next record
+//! starts another.
+
+use crate::access_destination::{Destination, datagrams, lines, push_datagram};
+use crate::{Reporter, lock};
+use nix::sys::signal::{SigSet, SigmaskHow};
+use rgunicorn_engine::AccessOutput;
+use rgunicorn_link::protocol::{AccessDestination, Level};
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The most bytes that wait; as many may be on their way into a file.
+const LONGEST_QUEUE: usize = 1 << 20;
+
+/// What is worth a write of its own.
+const BATCH: usize = 64 * 1024;
+
+/// How long a record waits for others at the longest.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// How long a worker that leaves waits for what is left to be written.
+const MAX_FINISH: Duration = Duration::from_secs(2);
+
+/// How often the log says how many records are lost.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+
+const STACK_SIZE: usize = 128 * 1024;
+
+/// The writer of this process, for [`pause_access_writer`].
+static RUNNING: Mutex<Option<Arc<Shared>>> = Mutex::new(None);
+
+/// A worker's access log.
+#[derive(Clone)]
+pub struct AccessWriter {
+    shared: Arc<Shared>,
+    /// How many records are lost, for whoever counts them.
+    lost: Arc<AtomicU64>,
+    is_journal: bool,
+    reporter: Reporter,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// There is something to do.
+    work: Condvar,
+    /// The thread has ended.
+    ended: Condvar,
+    /// Taken by the thread for as long as it lives.
+    destination: Mutex<Destination>,
+}
+
+#[derive(Default)]
+struct State {
+    queue: Vec<u8>,
+    /// The memory of a queue that was written.
+    spare: Vec<u8>,
+    has_thread: bool,
+    has_to_reopen: bool,
+    stop: Option<Stop>,
+    /// Records that are lost and were not reported.
+    unreported: u64,
+    /// Why, if writing failed; else the queue was full.
+    error: Option<String>,
+    last_report: Option<Instant>,
+}
+
+/// How the thread ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// At once; what is left is written by the next.
+    Pause,
+    /// When everything is written, or at this time.
+    Finish(Instant),
+}
+
+impl AccessWriter {
+    /// Opens the destination.
+    pub fn open(destination: &AccessDestination, reporter: &Reporter) -> Self {
+        let (opened, error) = Destination::open(destination);
+        if let Some(error) = error {
+            let text = format!("Cannot open the access log {}: {error}", opened.name());
+            reporter.log(Level::Error, text);
+        }
+        Self {
+            shared: Arc::new(Shared {
+                state: Mutex::default(),
+                work: Condvar::new(),
+                ended: Condvar::new(),
+                destination: Mutex::new(opened),
+            }),
+            lost: Arc::default(),
+            is_journal: matches!(destination, AccessDestination::Journal),
+            reporter: reporter.clone(),
+        }
+    }
+
+    /// Opens a file anew, behind what is in the queue.
+    pub fn reopen(&self) {
+        let mut state = lock(&self.shared.state);
+        state.has_to_reopen = true;
+        self.wake(state);
+    }
+
+    /// How many records are lost.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
+    }
+
+    /// Logs how many records are lost, unless that was done a short time ago.
+    pub fn report_if_due(&self) {
+        // Usually nothing was lost.
+        if self.lost.load(Relaxed) > 0 {
+            let mut state = lock(&self.shared.state);
+            let is_due = (state.last_report).is_none_or(|last| last.elapsed() >= REPORT_INTERVAL);
+            if is_due {
+                self.report(&mut state);
+            }
+        }
+    }
+
+    fn report(&self, state: &mut State) {
+        let count = std::mem::take(&mut state.unreported);
+        if count == 0 {
+            return;
+        }
+        state.last_report = Some(Instant::now());
+        let s = if count == 1 { " was" } else { "s were" };
+        let why = match state.error.take() {
+            Some(error) => error,
+            None => "it takes them too slowly".to_owned(),
+        };
+        let text = format!("{count} record{s} not written to the access log: {why}");
+        self.reporter.log(Level::Warning, text);
+    }
+
+    /// Writes what is left, before the worker leaves.
+    pub fn finish(&self) {
+        let until = Instant::now() + MAX_FINISH;
+        let mut state = lock(&self.shared.state);
+        if !state.queue.is_empty() || state.has_thread {
+            state.stop = Some(Stop::Finish(until));
+            self.wake(state);
+            state = wait_for_end(&self.shared, until + Duration::from_millis(100));
+        }
+        let left = std::mem::take(&mut state.queue);
+        let (count, has_thread) = (count(&left, self.is_journal), state.has_thread);
+        self.lose(&mut state, count, None);
+        if has_thread && count == 0 {
+            // What it has taken is lost with the process.
+            state.error = Some("its file takes nothing".to_owned());
+        }
+        self.report(&mut state);
+    }
+
+    fn lose(&self, state: &mut State, count: u64, error: Option<String>) {
+        self.lost.fetch_add(count, Relaxed);
+        state.unreported += count;
+        if error.is_some() {
+            state.error = error;
+        }
+    }
+
+    /// Lets the thread look, and starts one if there is none.
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        if state.has_thread {
+            drop(state);
+            self.shared.work.notify_one();
+            return;
+        }
+        if state.stop == Some(Stop::Pause) {
+            state.stop = None;
+        }
+        match self.start() {
+            Ok(()) => state.has_thread = true,
+            // The next record tries again; meanwhile the queue fills.
+            Err(error) => state.error = Some(format!("cannot start a thread: {error}")),
+        }
+    }
+
+    fn start(&self) -> io::Result<()> {
+        let writer = self.clone();
+        // Signals are for the main thread: a thread inherits what is blocked.
+        let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
+        let thread = std::thread::Builder::new()
+            .name("access log".to_owned())
+            .stack_size(STACK_SIZE)
+            .spawn(move || writer.run());
+        if let Ok(before) = before {
+            // It was valid when it was replaced.
+            let _ = before.thread_set_mask();
+        }
+        thread?;
+        *lock(&RUNNING) = Some(Arc::clone(&self.shared));
+        Ok(())
+    }
+
+    // The thread.
+
+    fn run(&self) {
+        let mut destination = lock(&self.shared.destination);
+        while let Some(mut batch) = self.next_batch() {
+            if destination.is_closed() || destination.is_deleted() {
+                self.reopen_now(&mut destination);
+            }
+            let written = destination.write(&batch, || self.may_wait());
+            let mut state = lock(&self.shared.state);
+            if let Some(error) = &written.error {
+                let text = format!("{}: {error}", destination.name());
+                self.lose(&mut state, written.lost, Some(text));
+            }
+            if written.bytes < batch.len() {
+                // It was told to stop: the rest stays in front of what has come.
+                batch.drain(..written.bytes);
+                batch.extend_from_slice(&state.queue);
+                state.queue = batch;
+                let is_late = matches!(state.stop, Some(Stop::Finish(_)));
+                if is_late {
+                    let left = std::mem::take(&mut state.queue);
+                    let count = destination.count(&left);
+                    self.lose(&mut state, count, None);
+                }
+            } else {
+                batch.clear();
+                batch.shrink_to(2 * BATCH);
+                state.spare = batch;
+            }
+            if state.has_to_reopen && state.queue.is_empty() {
+                state.has_to_reopen = false;
+                drop(state);
+                self.reopen_now(&mut destination);
+            }
+        }
+        drop(destination);
+        lock(&self.shared.state).has_thread = false;
+        self.shared.ended.notify_all();
+    }
+
+    fn reopen_now(&self, destination: &mut Destination) {
+        if let Err(error) = destination.reopen() {
+            let text = format!(
+                "Cannot open the access log {} anew, and go on with the old file: {error}",
+                destination.name()
+            );
+            self.reporter.log(Level::Error, text);
+        }
+    }
+
+    /// Waits for records, or for the order to reopen. `None`: it is to end.
+    fn next_batch(&self) -> Option<Vec<u8>> {
+        let mut state = lock(&self.shared.state);
+        let mut since = None;
+        loop {
+            if state.stop == Some(Stop::Pause) || state.stop.is_some() && state.queue.is_empty() {
+                return None;
+            }
+            let is_urgent =
+                state.stop.is_some() || state.has_to_reopen || state.queue.len() >= BATCH;
+            if is_urgent {
+                break;
+            }
+            if state.queue.is_empty() {
+                let waited = self.shared.work.wait(state);
+                state = waited.unwrap_or_else(PoisonError::into_inner);
+            } else {
+                let since = *since.get_or_insert_with(Instant::now);
+                let Some(left) = INTERVAL.checked_sub(since.elapsed()) else {
+                    break;
+                };
+                let waited = self.shared.work.wait_timeout(state, left);
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            }
+        }
+        let spare = std::mem::take(&mut state.spare);
+        Some(std::mem::replace(&mut state.queue, spare))
+    }
+
+    /// Whether the thread may wait for somebody who takes nothing.
+    fn may_wait(&self) -> bool {
+        match lock(&self.shared.state).stop {
+            None => true,
+            Some(Stop::Pause) => false,
+            Some(Stop::Finish(until)) => Instant::now() < until,
+        }
+    }
+}
+
+impl AccessOutput for AccessWriter {
+    fn write(&mut self, record: &[u8]) {
+        let mut state = lock(&self.shared.state);
+        let before = state.queue.len();
+        if before + record.len() > LONGEST_QUEUE {
+            self.lose(&mut state, 1, None);
+            return;
+        }
+        if self.is_journal {
+            push_datagram(&mut state.queue, record);
+        } else {
+            state.queue.extend_from_slice(record);
+        }
+        let is_batch = before < BATCH && state.queue.len() >= BATCH;
+        if before == 0 || is_batch || !state.has_thread {
+            self.wake(state);
+        }
+    }
+}
+
+fn count(batch: &[u8], is_journal: bool) -> u64 {
+    if is_journal {
+        datagrams(batch).count() as u64
+    } else {
+        lines(batch)
+    }
+}
+
+fn wait_for_end(shared: &Shared, until: Instant) -> MutexGuard<'_, State> {
+    let mut state = lock(&shared.state);
+    while state.has_thread {
+        let Some(left) = until.checked_duration_since(Instant::now()) else {
+            break;
+        };
+        let waited = shared.ended.wait_timeout(state, left);
+        state = waited.unwrap_or_else(PoisonError::into_inner).0;
+    }
+    state
+}
+
+/// Ends the thread of this process, if there is one. The next record starts another.
+pub fn pause_access_writer() {
+    let Some(shared) = lock(&RUNNING).take() else {
+        return;
+    };
+    {
+        let mut state = lock(&shared.state);
+        if state.has_thread {
+            state.stop.get_or_insert(Stop::Pause);
+        }
+    }
+    shared.work.notify_one();
+    // A disk that hangs keeps it: better a warning than a request that hangs, too.
+    let mut state = wait_for_end(&shared, Instant::now() + Duration::from_secs(1));
+    if !state.has_thread {
+        state.stop = None;
+    }
+}

@@ -1,0 +1,15 @@
+"""Tight limits, words instead of numbers, and lists."""
+
+workers = "1"
+timeout = "45"
+keepalive = "0"
+limit_request_line = 1024
+limit_request_fields = 20
+limit_request_field_size = 512
+strip_header_spaces = False
+header_map = "refuse"
+permit_unconventional_http_method = False
+forwarded_allow_ips = "10.0.0.0,127.0.0.1"
+accesslog = "access.log"
+disable_redirect_access_to_syslog = True
+preload_app = "true"
