@@ -1,7 +1,7 @@
 //! The configuration: the settings ([`SETTINGS`]), where they are read from
 //! ([`load`]), and the result ([`Config`]).
 //!
-//! To add a setting, add a row to the table in `settings.rs`, a type in
+//! To add a setting, add a row to the table in `settings/`, a type in
 //! `values` if none fits, and a test. The command line, `--help`,
 //! `--print-config`, the manual pages and the example file follow.
 

@@ -13,7 +13,7 @@ pub(super) const fn optional(given: &'static [&'static str]) -> Option<&'static 
 }
 
 macro_rules! settings {
-    ($($group:ident { $(
+    ([] $($group:ident { $(
         $(#[doc = $help:literal])+
         $key:ident: $type:ty $(= $default:expr)?, $flags:expr, $value_name:literal, $applies:ident
             $(, variable $variable:literal)? $(, otherwise $otherwise:literal)? $(, example $example:literal)?;
