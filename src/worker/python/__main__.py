@@ -52,37 +52,38 @@ def import_held(held):
 
     lines = held.split("\n")
     folder = lines[0]
-    files = dict(reversed(line.split(" ", 1)) for line in lines[1:])
+    # The number and the name of the file of each module.
+    modules = {}
+    for line in lines[1:]:
+        number, file = line.split(" ", 1)
+        name = file.split(".")[0].replace("/", ".").removesuffix(".__init__")
+        modules[name] = number, file
 
-    def module_in(file, name, inside=None):
-        opened = "/proc/self/fd/" + files[file]
-        if file.endswith(".py"):
-            loader = Source(name, folder + "/" + file)
-            loader.opened = opened
-        else:
-            loader = machinery.ExtensionFileLoader(name, opened)
-        spec = importlib.util.spec_from_file_location(
-            name, loader.path, loader=loader, submodule_search_locations=inside
-        )
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        return module
+    class Finder:
+        """Finds the modules in whatever order they import each other."""
 
-    def execute(module):
-        module.__spec__.loader.exec_module(module)
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            if name not in modules:
+                return None
+            number, file = modules[name]
+            opened = "/proc/self/fd/" + number
+            if file.endswith(".py"):
+                loader = Source(name, folder + "/" + file)
+                loader.opened = opened
+            else:
+                loader = machinery.ExtensionFileLoader(name, opened)
+            inside = [] if file.endswith("/__init__.py") else None
+            return importlib.util.spec_from_file_location(
+                name, loader.path, loader=loader, submodule_search_locations=inside
+            )
 
-    # The package is there before its modules, and runs when it can import them.
-    init = "rgunicorn/__init__.py"
-    package = module_in(init, "rgunicorn", [])
-    # These two import others.
-    last = ("/glogging.py", "/log_config.py")
-    for file in sorted(files, key=lambda name: (name.endswith(last), name)):
-        if file not in (init, "__main__.py"):
-            stem = file.split("/")[1].split(".")[0]
-            module = module_in(file, "rgunicorn." + stem)
-            execute(module)
-            setattr(package, stem, module)
-    execute(package)
-    for number in files.values():
+    sys.meta_path.insert(0, Finder)
+    for name in modules:
+        if name != "__main__":
+            __import__(name)
+    sys.meta_path.remove(Finder)
+    for number, _ in modules.values():
         os.close(int(number))
 
 
