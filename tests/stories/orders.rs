@@ -164,6 +164,10 @@ fn a_worker_that_is_sent_sigterm_finishes_and_is_replaced() {
         let workers = server.worker_pids();
         workers.len() == 1 && !workers.contains(&worker)
     });
+    server.wait_for_log(&format!(
+        "Worker 1 left: it was sent SIGTERM (pid {worker}, after 1 request)"
+    ));
+    assert_eq!(server.log_count("died"), 0);
 }
 
 #[test]
@@ -181,5 +185,25 @@ fn a_worker_that_is_sent_sigint_or_sigquit_exits_at_once() {
         server.wait_until("it is gone", || !processes::runs(worker));
         let _ = running.join();
         server.wait_for_workers(1);
+        server.wait_for_log("Worker 1 left: it was sent SIGINT or SIGQUIT, or the application");
+        assert_eq!(server.log_count("died"), 0);
     }
+}
+
+#[test]
+fn a_fork_server_that_is_sent_sigterm_is_replaced() {
+    let server = Server::running("hello:app").workers(1).start();
+    let before = server.other_pids();
+    let fork_server = *before.first().unwrap();
+    let traffic = server.under_load();
+
+    processes::signal(fork_server, Signal::SIGTERM);
+
+    server.wait_for_log("The fork server of generation 1 is lost: killed by SIGTERM");
+    server.wait_until("there is another one", || {
+        let others = server.other_pids();
+        others.len() == 1 && others.is_disjoint(&before)
+    });
+    traffic.wait_for_answers(20);
+    assert_eq!(traffic.finish(), [] as [&str; 0]);
 }

@@ -535,6 +535,13 @@ impl Processes {
         self.scoreboard.row(row).map(Row::read)
     }
 
+    /// Whether a worker has seen that it is to leave.
+    pub(super) fn has_begun_to_leave(&self, worker: WorkerId) -> bool {
+        let row = self.workers.get(&worker).map(|worker| worker.row);
+        let row = row.and_then(|row| self.scoreboard.row(row));
+        row.is_some_and(|row| row.retired().is_some())
+    }
+
     /// The method and the path of the request that a worker is in, or else was in last.
     pub(super) fn request_of(&self, worker: WorkerId) -> Option<Vec<u8>> {
         let row = self.workers.get(&worker)?.row;

@@ -104,11 +104,24 @@ impl Master {
     }
 
     fn worker_died(&self, id: WorkerId, exit: ExitStatus) {
-        if let Some(worker) = self.processes.workers.get(&id) {
-            let request = self.current_request(id);
-            let (exit, requests) = (exit.to_string(), self.requests(id));
-            events::worker_died(worker.named(), &exit, requests, request.as_deref());
-        }
+        let Some(worker) = self.processes.workers.get(&id) else {
+            return;
+        };
+        let (named, requests) = (worker.named(), self.requests(id));
+        let request = self.current_request(id);
+        let request = request.as_deref();
+        // Workers are told to leave over their links.
+        let cause = match exit {
+            ExitStatus::Code(0) if self.processes.has_begun_to_leave(id) => "it was sent SIGTERM",
+            ExitStatus::Code(0) => "it was sent SIGINT or SIGQUIT, or the application has ended it",
+            ExitStatus::Code(_)
+            | ExitStatus::Signal { .. }
+            | ExitStatus::OutOfMemory
+            | ExitStatus::NeverStarted => {
+                return events::worker_died(named, &exit.to_string(), requests, request);
+            }
+        };
+        events::worker_left(named, cause, requests, request);
     }
 
     fn worker_left(&self, id: WorkerId, exit: ExitStatus) {

@@ -11,6 +11,7 @@ use tracing::{debug, error, info, warn};
 pub const WORKER_STARTED: &str = "3b01354a5a0a436e82cf921a05c405df";
 pub const WORKER_READY: &str = "89a4790595094b2ca68541a0f0288eac";
 pub const WORKER_DIED: &str = "7a69c9376dce4b5784a5b97f5361e868";
+pub const WORKER_LEFT: &str = "dc89e3bef5a14488ae2d46e002bc2d7a";
 pub const WORKER_TIMED_OUT: &str = "8ada9a7549bf40bd963cb152e47bc0d5";
 pub const WORKER_TOO_LARGE: &str = "bbfa8f8387774ed89c2bbf5888d519ae";
 pub const WORKER_SERVED_ENOUGH: &str = "112e4e3cb98d4e30841899eea036090a";
@@ -72,6 +73,27 @@ pub fn worker_died(worker: Worker, exit: &str, requests: u64, request: Option<&s
         http_method,
         http_path,
         "Worker {} died: {exit} (pid {}, after {}{during})",
+        worker.id,
+        worker.pid,
+        counted(requests, "request"),
+    );
+}
+
+/// It exited although the master had not told it to; `cause`: who did. `request`: the one
+/// that it was in, as for [`worker_died`].
+pub fn worker_left(worker: Worker, cause: &str, requests: u64, request: Option<&str>) {
+    let (http_method, http_path) = request.and_then(|line| line.split_once(' ')).unzip();
+    let during = request.map_or(String::new(), |line| format!(", in {line}"));
+    warn!(
+        message_id = WORKER_LEFT,
+        worker_id = worker.id,
+        object_pid = worker.pid,
+        generation = worker.generation,
+        cause,
+        requests,
+        http_method,
+        http_path,
+        "Worker {} left: {cause} (pid {}, after {}{during})",
         worker.id,
         worker.pid,
         counted(requests, "request"),
