@@ -57,7 +57,7 @@ fn settings(py: Python<'_>, finished: &Bound<'_, PyAny>, order: &Evaluate) -> Py
     let is_callable = |assigned: &Assigned| matches!(assigned.value, AssignedValue::Callable);
     if settings.iter().any(is_callable) {
         // Not before: it would take memory in every process of a site without hooks.
-        let misfits = py.import("rgunicorn.hooks")?;
+        let misfits = py.import("rgunicorn.hook_arguments")?;
         let misfits: HashMap<String, String> =
             misfits.call_method1("misfits", (finished,))?.extract()?;
         for assigned in settings.iter_mut().filter(|assigned| is_callable(assigned)) {

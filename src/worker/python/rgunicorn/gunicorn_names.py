@@ -24,13 +24,13 @@ def _gunicorn():
 
 
 def _arbiter():
-    from rgunicorn.hooks import Server
+    from rgunicorn.hook_server import Server
 
     return {"Arbiter": Server}
 
 
 def _config():
-    from rgunicorn.hooks import Config, Setting
+    from rgunicorn.hook_config import Config, Setting
 
     return {"Config": Config, "Setting": Setting}
 
@@ -79,7 +79,7 @@ def _load_class(uri, default=None, section=None):
 
 def _worker_class(name):
     def make():
-        from rgunicorn.hooks import Worker
+        from rgunicorn.hook_server import Worker
 
         return {name: Worker}
 

@@ -4,7 +4,8 @@ logs: in the fork server, for itself and its workers."""
 import logging
 
 from rgunicorn import glogging
-from rgunicorn.hooks import Config, HookFailed
+from rgunicorn.hook_config import Config
+from rgunicorn.hooks import HookFailed
 
 # What hooks have as `server.log` and `worker.log`.
 log = None

@@ -1,0 +1,114 @@
+"""The server and its workers, as hooks see them."""
+
+import sys
+
+
+class Server:
+    """What Gunicorn calls the arbiter."""
+
+    def __init__(self, cfg, log, addresses, count, master):
+        self.cfg = cfg
+        self.log = log
+        self.app = Application(cfg)
+        self.address = addresses
+        self.LISTENERS = [Listener(address) for address in addresses]
+        # Only the master knows their numbers.
+        self.WORKERS = {}
+        self.num_workers = count
+        self.pid = master
+        self.ppid = _parent_of(master)
+        self.master_name = "Master"
+        self.proc_name = cfg.proc_name
+        self.timeout = cfg.timeout
+        self.worker_age = 0
+
+
+class Application:
+    """The application that is served."""
+
+    def __init__(self, cfg):
+        self.cfg = cfg
+        self.callable = None
+
+    def wsgi(self):
+        """The WSGI callable; loaded here if it was not yet."""
+        if self.callable is None:
+            from rgunicorn.application import load
+
+            self.callable = load(self.cfg.wsgi_app)
+        return self.callable
+
+
+class Listener:
+    """A socket that the server listens on. The sockets themselves are the master's and the
+    workers'."""
+
+    def __init__(self, address):
+        self._address = address
+
+    def getsockname(self):
+        return self._address
+
+    def __str__(self):
+        if isinstance(self._address, str):
+            return f"unix:{self._address}"
+        host, port = self._address
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _parent_of(pid):
+    """The parent of a process, which need not be our own."""
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return int(stat.read().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+class Worker:
+    """A worker, in its own process or as its server knows it."""
+
+    def __init__(self, age, server):
+        self.age = age
+        self.pid = "[booting]"
+        self.ppid = server.pid
+        self.app = server.app
+        self.cfg = server.cfg
+        self.log = server.log
+        # How often Gunicorn's workers show that they live.
+        self.timeout = server.timeout / 2
+        self.sockets = server.LISTENERS
+        self.booted = False
+        self.aborted = False
+        self.alive = True
+        self.wsgi = None
+        self.tmp = Temporary()
+        self.max_requests = server.cfg.max_requests or sys.maxsize
+        # In the worker, what says how many requests it has answered.
+        self._count = None
+        self._more = 0
+
+    @property
+    def nr(self):
+        """How many requests it has handled."""
+        return self._more + (self._count() if self._count else 0)
+
+    @nr.setter
+    def nr(self, value):
+        self._more += value - self.nr
+
+    def __str__(self):
+        return f"<Worker {self.pid}>"
+
+    def notify(self):
+        """The server sees by itself that a worker lives."""
+
+
+class Temporary:
+    """The file by which Gunicorn's workers show that they live."""
+
+    def notify(self):
+        """The server sees by itself that a worker lives."""
+
+    def close(self):
+        """There is no such file."""
