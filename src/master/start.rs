@@ -196,10 +196,7 @@ fn print(
         Loaded::Unfinished(_) => {
             let folder = find_folder(loaded.provisional())?;
             let mut signals = take_over_signals()?;
-            let look = Purpose::Look;
-            let account = python::account_of(loaded.provisional(), look)?;
-            let account = account.as_ref();
-            let complete = python::complete(sources, loaded, &folder, &mut signals, look, account)?;
+            let complete = python::complete(sources, loaded, &folder, &mut signals, Purpose::Look)?;
             warn_of(&complete.warnings);
             complete.config
         }
@@ -213,12 +210,9 @@ fn check(sources: &Sources, loaded: Loaded) -> Result<u8, StartError> {
     let folder = find_folder(loaded.provisional())?;
     // The fork server ignores Ctrl-C, so it has to be ended from here.
     let mut signals = take_over_signals()?;
-    let look = Purpose::Look;
-    let account = python::account_of(loaded.provisional(), look)?;
-    let account = account.as_ref();
-    let complete = python::complete(sources, loaded, &folder, &mut signals, look, account)?;
+    let complete = python::complete(sources, loaded, &folder, &mut signals, Purpose::Look)?;
     warn_of(&complete.warnings);
-    let config = python::try_application(sources, complete, &folder, &mut signals, account)?;
+    let config = python::try_application(sources, complete, &folder, &mut signals)?;
     let app = config.app.as_str();
     let printed = writeln!(
         io::stdout(),
@@ -282,7 +276,6 @@ fn serve_here(
     background: Option<Background>,
 ) -> Result<u8, StartError> {
     let purpose = Purpose::Serve(&log);
-    let program_ran_as = python::account_of(loaded.provisional(), purpose)?;
     let folder = find_folder(loaded.provisional())?;
     let mut notifier = Notifier::from_env().map_err(system("reach the service manager"))?;
     // The fork servers' children, the workers, become children of the master.
@@ -294,14 +287,8 @@ fn serve_here(
         warnings,
         evaluated,
         evaluation,
-    } = match python::complete(
-        &sources,
-        loaded,
-        &folder,
-        &mut signals,
-        purpose,
-        program_ran_as.as_ref(),
-    ) {
+        account: program_ran_as,
+    } = match python::complete(&sources, loaded, &folder, &mut signals, purpose) {
         // There was nothing to end yet.
         Err(StartError::Interrupted) => return Ok(0),
         completed => completed?,

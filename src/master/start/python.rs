@@ -25,6 +25,8 @@ pub struct Complete {
     pub evaluated: Option<ForkServerProcess>,
     /// What that has set.
     pub evaluation: Option<Evaluation>,
+    /// What Python was to run in, as far as it was known before, if not in our own.
+    pub account: Option<AccountIds>,
 }
 
 /// Runs the program that has a say in the configuration, if there is one.
@@ -34,8 +36,8 @@ pub fn complete(
     folder: &WorkerFolder,
     signals: &mut Signals,
     purpose: Purpose<'_>,
-    account: Option<&AccountIds>,
 ) -> Result<Complete, StartError> {
+    let account = account_of(loaded.provisional(), purpose)?;
     let unfinished = match loaded {
         Loaded::Complete(config) => {
             return Ok(Complete {
@@ -43,6 +45,7 @@ pub fn complete(
                 warnings: Vec::new(),
                 evaluated: None,
                 evaluation: None,
+                account,
             });
         }
         Loaded::Unfinished(unfinished) => unfinished,
@@ -53,7 +56,7 @@ pub fn complete(
         start: &sources.start,
         folder,
         output: purpose.output(),
-        account,
+        account: account.as_ref(),
     };
     let mut server = ForkServerProcess::start_unconfigured(GenerationId(1), launch)
         .map_err(system("start Python"))?;
@@ -74,7 +77,7 @@ pub fn complete(
     )?;
     let evaluation = *answer?;
     let Settled { config, warnings } = unfinished.settle(&evaluation)?;
-    server.changes_to = match (account, account_of(&config, purpose)?) {
+    server.changes_to = match (&account, account_of(&config, purpose)?) {
         // Only the program itself knew.
         (None, found) => found,
         (Some(known), Some(found)) if *known == found => None,
@@ -85,6 +88,7 @@ pub fn complete(
         warnings,
         evaluated: Some(server),
         evaluation: Some(evaluation),
+        account,
     })
 }
 
@@ -106,7 +110,6 @@ pub fn try_application(
     complete: Complete,
     folder: &WorkerFolder,
     signals: &mut Signals,
-    account: Option<&AccountIds>,
 ) -> Result<Config, StartError> {
     let mut config = complete.config;
     config.preload = true;
@@ -115,7 +118,7 @@ pub fn try_application(
         start: &sources.start,
         folder,
         output: Purpose::Look.output(),
-        account,
+        account: complete.account.as_ref(),
     };
     let scoreboard = Scoreboard::create().map_err(system("make shared memory"))?;
     let mut server = match complete.evaluated {
