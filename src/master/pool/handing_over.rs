@@ -15,13 +15,13 @@
 
 use super::arbiter::Lifecycle;
 use super::generation::{ForkServer, GenerationId};
+use super::relative::{Left, Passed, Relative, relative};
 use super::reload::{Next, PendingReload};
 use super::respawn::Cause;
 use super::wanted::{MOST_WORKERS, Wanted};
-use super::worker_state::{State, Worker, WorkerId, later};
+use super::worker_state::{State, Worker, WorkerId};
 use super::{Action, Announcement, Arbiter, ReloadId, Requester};
 use nix::sys::signal::Signal;
-use rgunicorn_link::protocol::millis;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -69,13 +69,14 @@ enum By {
     FileChange,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-enum ForkServerState {
-    Starting { left_ms: Option<u64> },
-    Ready { for_ms: u64 },
-    Disconnected { for_ms: Option<u64>, left_ms: u64 },
-    Leaving { left_ms: u64 },
-    Killed { times: u32, left_ms: u64 },
+relative! {
+    enum ForkServerState: ForkServer {
+        Starting { left_ms: Option<Left> = until },
+        Ready { for_ms: Passed = since },
+        Disconnected { for_ms: Option<Passed> = ready_since, left_ms: Left = until },
+        Leaving { left_ms: Left = until },
+        Killed { times: u32 = times, left_ms: Left = until },
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,15 +88,16 @@ struct WorkerState {
     to_be_replaced: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-enum Stage {
-    Ordered { left_ms: u64 },
-    Starting { left_ms: Option<u64> },
-    Serving { for_ms: u64 },
-    Retiring { for_ms: u64, left_ms: u64 },
-    Leaving { left_ms: u64 },
-    Aborted { left_ms: u64 },
-    Killed { times: u32, left_ms: u64 },
+relative! {
+    enum Stage: State {
+        Ordered { left_ms: Left = until },
+        Starting { left_ms: Option<Left> = until },
+        Serving { for_ms: Passed = since },
+        Retiring { for_ms: Passed = since, left_ms: Left = until },
+        Leaving { left_ms: Left = until },
+        Aborted { left_ms: Left = until },
+        Killed { times: u32 = times, left_ms: Left = until },
+    }
 }
 
 impl Arbiter {
@@ -155,7 +157,7 @@ impl Arbiter {
         arbiter.last_reload = state.last_reload;
         let fork_servers = state.fork_servers.into_iter();
         arbiter.fork_servers = fork_servers
-            .map(|(id, server)| (GenerationId(id), server.into_state(now)))
+            .map(|(id, server)| (GenerationId(id), server.into_part(now)))
             .collect();
         let workers = state.workers.into_iter();
         arbiter.workers = workers
@@ -215,116 +217,20 @@ impl From<Pending> for PendingReload {
     }
 }
 
-impl ForkServerState {
-    fn of(server: ForkServer, now: Instant) -> Self {
-        match server {
-            ForkServer::Starting { until } => Self::Starting {
-                left_ms: until.map(|until| left(until, now)),
-            },
-            ForkServer::Ready { since } => Self::Ready {
-                for_ms: passed(since, now),
-            },
-            ForkServer::Disconnected { ready_since, until } => Self::Disconnected {
-                for_ms: ready_since.map(|since| passed(since, now)),
-                left_ms: left(until, now),
-            },
-            ForkServer::Leaving { until } => Self::Leaving {
-                left_ms: left(until, now),
-            },
-            ForkServer::Killed { times, until } => Self::Killed {
-                times,
-                left_ms: left(until, now),
-            },
-        }
-    }
-
-    fn into_state(self, now: Instant) -> ForkServer {
-        match self {
-            Self::Starting { left_ms } => ForkServer::Starting {
-                until: left_ms.map(|ms| until(ms, now)),
-            },
-            Self::Ready { for_ms } => ForkServer::Ready {
-                since: since(for_ms, now),
-            },
-            Self::Disconnected { for_ms, left_ms } => ForkServer::Disconnected {
-                ready_since: for_ms.map(|ms| since(ms, now)),
-                until: until(left_ms, now),
-            },
-            Self::Leaving { left_ms } => ForkServer::Leaving {
-                until: until(left_ms, now),
-            },
-            Self::Killed { times, left_ms } => ForkServer::Killed {
-                times,
-                until: until(left_ms, now),
-            },
-        }
-    }
-}
-
 impl WorkerState {
     fn of(worker: &Worker, now: Instant) -> Self {
-        let stage = match worker.state {
-            State::Ordered { until } => Stage::Ordered {
-                left_ms: left(until, now),
-            },
-            State::Starting { until } => Stage::Starting {
-                left_ms: until.map(|until| left(until, now)),
-            },
-            State::Serving { since } => Stage::Serving {
-                for_ms: passed(since, now),
-            },
-            State::Retiring { since, until } => Stage::Retiring {
-                for_ms: passed(since, now),
-                left_ms: left(until, now),
-            },
-            State::Leaving { until } => Stage::Leaving {
-                left_ms: left(until, now),
-            },
-            State::Aborted { until } => Stage::Aborted {
-                left_ms: left(until, now),
-            },
-            State::Killed { times, until } => Stage::Killed {
-                times,
-                left_ms: left(until, now),
-            },
-        };
         Self {
             generation: worker.generation.0,
-            stage,
+            stage: Stage::of(worker.state, now),
             is_successor: worker.cause == Cause::Lost,
             to_be_replaced: worker.to_be_replaced,
         }
     }
 
     fn into_worker(self, now: Instant) -> Worker {
-        let state = match self.stage {
-            Stage::Ordered { left_ms } => State::Ordered {
-                until: until(left_ms, now),
-            },
-            Stage::Starting { left_ms } => State::Starting {
-                until: left_ms.map(|ms| until(ms, now)),
-            },
-            Stage::Serving { for_ms } => State::Serving {
-                since: since(for_ms, now),
-            },
-            Stage::Retiring { for_ms, left_ms } => State::Retiring {
-                since: since(for_ms, now),
-                until: until(left_ms, now),
-            },
-            Stage::Leaving { left_ms } => State::Leaving {
-                until: until(left_ms, now),
-            },
-            Stage::Aborted { left_ms } => State::Aborted {
-                until: until(left_ms, now),
-            },
-            Stage::Killed { times, left_ms } => State::Killed {
-                times,
-                until: until(left_ms, now),
-            },
-        };
         Worker {
             generation: GenerationId(self.generation),
-            state,
+            state: self.stage.into_part(now),
             cause: if self.is_successor {
                 Cause::Lost
             } else {
@@ -335,21 +241,56 @@ impl WorkerState {
     }
 }
 
-fn passed(since: Instant, now: Instant) -> u64 {
-    millis(now.saturating_duration_since(since))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Rounded up: a time must not be over before it was.
-fn left(until: Instant, now: Instant) -> u64 {
-    let left = until.saturating_duration_since(now);
-    millis(left + Duration::from_micros(999))
-}
+    fn written(state: State, now: Instant) -> String {
+        serde_json::to_string(&Stage::of(state, now)).unwrap()
+    }
 
-fn since(ms: u64, now: Instant) -> Instant {
-    // The machine may have been started later than that.
-    now.checked_sub(Duration::from_millis(ms)).unwrap_or(now)
-}
+    fn read(text: &str, now: Instant) -> State {
+        let stage: Stage = serde_json::from_str(text).unwrap();
+        stage.into_part(now)
+    }
 
-fn until(ms: u64, now: Instant) -> Instant {
-    later(now, Duration::from_millis(ms))
+    #[test]
+    fn what_has_passed_and_what_is_left_are_milliseconds() {
+        let since = Instant::now();
+        let now = since + Duration::from_millis(500);
+        let until = now + Duration::from_millis(1500);
+        let pause = Duration::from_secs(1);
+        for (state, text) in [
+            (
+                State::Retiring { since, until },
+                r#"{"Retiring":{"for_ms":500,"left_ms":1500}}"#,
+            ),
+            (
+                State::Starting { until: None },
+                r#"{"Starting":{"left_ms":null}}"#,
+            ),
+            (
+                State::Killed { times: 2, until },
+                r#"{"Killed":{"times":2,"left_ms":1500}}"#,
+            ),
+        ] {
+            assert_eq!(written(state, now), text);
+            assert_eq!(read(text, now), state);
+        }
+
+        let later = read(r#"{"Leaving":{"left_ms":1500}}"#, now + pause);
+
+        let until = until + pause;
+        assert_eq!(later, State::Leaving { until });
+    }
+
+    #[test]
+    fn a_time_is_not_over_earlier_than_it_was() {
+        let now = Instant::now();
+        let until = now + Duration::from_nanos(1_000_001);
+
+        let text = written(State::Leaving { until }, now);
+
+        assert_eq!(text, r#"{"Leaving":{"left_ms":2}}"#);
+    }
 }

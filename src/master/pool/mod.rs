@@ -122,6 +122,7 @@ mod pause;
 mod pressure;
 mod reconcile;
 mod recycling;
+mod relative;
 mod reload;
 mod respawn;
 #[cfg(test)]
