@@ -2,6 +2,7 @@
 //! Under load that costs no hand-over of anything: neither of requests, nor of the
 //! interpreter's lock.
 
+use crate::current_request;
 use crate::forking;
 use crate::garbage;
 use crate::wsgi::{Answered, Wsgi};
@@ -273,8 +274,9 @@ impl<C: Class> InLine<C> {
         };
         self.watch.call_begins();
         let (reporter, class) = (&self.reporter, &self.class);
-        let answered = wsgi.answer(py, &request, responder, &clock, reporter, || {
-            class.is_quitting()
+        let is_quitting = || class.is_quitting();
+        let answered = current_request::during(&request, || {
+            wsgi.answer(py, &request, responder, &clock, reporter, is_quitting)
         });
         if !self.watch.call_ends() {
             self.class.end_without_engine(request, answered);

@@ -1,6 +1,7 @@
 //! One of the threads of a `gthread` worker: it answers the requests of the queue, or
 //! borrows the engine and answers them in line.
 
+use crate::current_request;
 use crate::forking;
 use crate::in_line::{Class, InLine, Turned};
 use crate::wsgi::{Answered, Wsgi};
@@ -106,9 +107,10 @@ impl PoolThread {
         // No signal ends the application in this thread: its `SystemExit` is its own.
         let is_quitting = || false;
         let reporter = &self.shared.reporter;
-        let answered = self
-            .wsgi
-            .answer(py, &request, responder, &clock, reporter, is_quitting);
+        let wsgi = &mut self.wsgi;
+        let answered = current_request::during(&request, || {
+            wsgi.answer(py, &request, responder, &clock, reporter, is_quitting)
+        });
         self.shared.end(request, answered);
     }
 

@@ -7,7 +7,6 @@ use super::environ::{EnvironBuilder, EnvironError};
 use super::logged_variables::LoggedVariables;
 use super::start_response::{Failure, StartResponse};
 use crate::application;
-use crate::current_request;
 use crate::forking;
 use crate::hooks::Hooks;
 use crate::retire_flag::RetireFlag;
@@ -89,22 +88,9 @@ impl Wsgi {
     }
 
     /// Calls the application and sends its response, as far as the client takes it.
-    /// `is_quitting`: whether a `SystemExit` is that of a signal that ends the worker.
+    /// `is_quitting`: whether a `SystemExit` is that of a signal that ends the worker. To be
+    /// called [`during`](crate::current_request::during) the request.
     pub fn answer(
-        &mut self,
-        py: Python<'_>,
-        request: &Request,
-        responder: Responder,
-        clock: &Clock,
-        reporter: &Reporter,
-        is_quitting: impl Fn() -> bool,
-    ) -> Answered {
-        current_request::during(request, || {
-            self.answer_now(py, request, responder, clock, reporter, is_quitting)
-        })
-    }
-
-    fn answer_now(
         &mut self,
         py: Python<'_>,
         request: &Request,
