@@ -15,6 +15,7 @@ pub mod notices;
 pub mod pause;
 pub mod processes;
 pub mod program;
+pub mod rotation;
 pub mod running;
 pub mod server;
 pub mod sockets;

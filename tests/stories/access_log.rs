@@ -1,12 +1,12 @@
 //! The access log: a line for each request, whatever happens to its file, and nobody waits for it.
 
+use crate::harness::rotation::rotate_under_load;
 use crate::harness::{Connection, Running, Server, processes};
 use nix::sys::signal::Signal;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::FileTypeExt;
 use std::process::Command;
-use std::thread;
 
 /// `hello:app` with an access log in its folder.
 fn logging() -> Server {
@@ -134,51 +134,23 @@ fn a_reader_that_stops_keeps_nobody_waiting_and_the_log_says_what_was_dropped() 
 
 #[test]
 fn no_line_is_lost_or_torn_while_the_file_is_renamed_under_load() {
-    const CLIENTS: usize = 4;
-    const REQUESTS: usize = 300;
     let server = logging()
         .workers(2)
         .setting("access_log_format", "begin %(U)s end")
         .start();
-    let address = server.address();
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|client| {
-            let address = address.clone();
-            thread::spawn(move || {
-                let mut connection = Connection::open(&address).unwrap();
-                for number in 0..REQUESTS {
-                    let response = connection.get(&format!("/{client}/{number}"));
-                    assert_eq!(response.status, 200);
-                }
-            })
-        })
-        .collect();
-    let mut rotated = 0;
-    while clients.iter().any(|client| !client.is_finished()) || rotated < 3 {
-        let old = server.folder().join(format!("access.log.{rotated}"));
-        server.wait_until("there is a file", || {
-            fs::rename(server.folder().join("access.log"), &old).is_ok()
-        });
-        server.signal(Signal::SIGUSR1);
-        rotated += 1;
-    }
-    for client in clients {
-        client.join().unwrap();
-    }
-    assert_eq!(server.stop(), 0);
 
-    let files = (0..rotated).map(|number| format!("access.log.{number}"));
-    let text: String = files
-        .chain(["access.log".to_owned()])
-        .map(|name| server.read(&name))
-        .collect();
-    let mut lines: Vec<_> = text.lines().collect();
+    let rotated = rotate_under_load(&server, "access.log", 300);
+
+    let mut lines: Vec<_> = rotated.text.lines().collect();
     lines.sort_unstable();
-    let mut expected: Vec<_> = (0..CLIENTS)
-        .flat_map(|client| (0..REQUESTS).map(move |number| format!("begin /{client}/{number} end")))
-        .collect();
-    expected.sort_unstable();
-    assert_eq!(lines.len(), expected.len(), "after {rotated} rotations");
+    let paths = rotated.paths.iter();
+    let expected: Vec<_> = paths.map(|path| format!("begin {path} end")).collect();
+    assert_eq!(
+        lines.len(),
+        expected.len(),
+        "after {} rotations",
+        rotated.count
+    );
     assert!(lines == expected);
 }
 

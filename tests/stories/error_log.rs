@@ -1,7 +1,8 @@
 //! The error log in a file: the server's own records, with `capture_output` what the
 //! application prints, whatever happens to the file.
 
-use crate::harness::{Connection, Running, Server};
+use crate::harness::rotation::rotate_under_load;
+use crate::harness::{Running, Server};
 use nix::sys::signal::Signal;
 use std::fs::{self, File};
 use std::io::Read;
@@ -176,8 +177,6 @@ fn a_reload_can_change_the_file() {
 
 #[test]
 fn no_line_and_no_request_is_lost_while_the_file_is_rotated_under_load() {
-    const CLIENTS: usize = 4;
-    const REQUESTS: usize = 200;
     let app = "\
 def app(environ, start_response):
     print('printed', environ['PATH_INFO'])
@@ -189,49 +188,16 @@ def app(environ, start_response):
         .setting("capture_output", true)
         .workers(2)
         .start();
-    let address = server.address();
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|client| {
-            let address = address.clone();
-            thread::spawn(move || {
-                let mut connection = Connection::open(&address).unwrap();
-                for number in 0..REQUESTS {
-                    let response = connection.get(&format!("/{client}/{number}"));
-                    assert_eq!(response.status, 200);
-                }
-            })
-        })
-        .collect();
-    let mut rotated = 0;
-    while clients.iter().any(|client| !client.is_finished()) || rotated < 3 {
-        let old = server.folder().join(format!("error.log.{rotated}"));
-        server.wait_until("there is a file", || {
-            fs::rename(server.folder().join("error.log"), &old).is_ok()
-        });
-        server.signal(Signal::SIGUSR1);
-        rotated += 1;
-    }
-    for client in clients {
-        client.join().unwrap();
-    }
-    assert_eq!(server.stop(), 0);
 
-    let files = (0..rotated).map(|number| format!("error.log.{number}"));
-    let text: String = files
-        .chain(["error.log".to_owned()])
-        .map(|name| server.read(&name))
-        .collect();
-    let lines = text
-        .lines()
-        .filter_map(|line| line.split_once("] printed "));
-    let mut printed: Vec<_> = lines.map(|(_, path)| path.to_owned()).collect();
+    let rotated = rotate_under_load(&server, "error.log", 200);
+
+    let lines = rotated.text.lines();
+    let lines = lines.filter_map(|line| line.split_once("] printed "));
+    let mut printed: Vec<_> = lines.map(|(_, path)| path).collect();
     printed.sort_unstable();
-    let mut expected: Vec<_> = (0..CLIENTS)
-        .flat_map(|client| (0..REQUESTS).map(move |number| format!("/{client}/{number}")))
-        .collect();
-    expected.sort_unstable();
-    assert_eq!(printed.len(), expected.len(), "after {rotated} rotations");
-    assert!(printed == expected);
+    let count = rotated.paths.len();
+    assert_eq!(printed.len(), count, "after {} rotations", rotated.count);
+    assert!(printed == rotated.paths);
 }
 
 #[test]
