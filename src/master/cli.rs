@@ -4,8 +4,8 @@
 mod foreign;
 
 use crate::config::{
-    ARGUMENT_VARIABLES, Mistake, Origin, Partial, SETTINGS, Setting, Sources, Start, Takes,
-    unknown_flag,
+    ARGUMENT_VARIABLES, Mistake, NamedFile, Origin, Partial, SETTINGS, Setting, Sources, Start,
+    Takes, unknown_flag,
 };
 use crate::usage::{Stop, one_line};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -114,7 +114,7 @@ where
 struct Said {
     /// None is to serve.
     task: Option<Task>,
-    file: Option<PathBuf>,
+    file: Option<NamedFile>,
     settings: Partial,
     mistakes: Vec<Mistake>,
 }
@@ -162,13 +162,17 @@ where
     } else {
         None
     };
+    let named = converted.map(|name| (name, "--convert"));
+    let config = matches.get_one::<PathBuf>("config");
+    let named = named.or_else(|| config.map(|name| (name, "--config")));
     let (mut settings, mut mistakes) = settings(&matches, &origin);
     mistakes.extend(foreign::read(&matches, &origin, &mut settings));
     Ok(Said {
         task,
-        file: converted
-            .or_else(|| matches.get_one::<PathBuf>("config"))
-            .cloned(),
+        file: named.map(|(name, flag)| NamedFile {
+            name: name.clone(),
+            origin: origin(flag),
+        }),
         settings,
         mistakes,
     })
@@ -573,7 +577,11 @@ mod tests {
             Ok(Task::PrintConfig)
         );
         let file = parsed("-c x.toml").map(|line| line.sources.file);
-        assert_eq!(file, Ok(Some("x.toml".into())));
+        let named = NamedFile {
+            name: "x.toml".into(),
+            origin: Origin::CommandLine("--config"),
+        };
+        assert_eq!(file, Ok(Some(named)));
     }
 
     #[test]

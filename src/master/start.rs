@@ -470,7 +470,7 @@ fn make_room_for_descriptors(config: &Config) {
 fn source(sources: &Sources, config: &Config) -> String {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     match (&sources.file, &config.config) {
-        (Some(file), _) => file.display().to_string(),
+        (Some(file), _) => file.name.display().to_string(),
         (None, Some(program)) => program.program().to_string(),
         (None, None) if words.is_empty() => "rgunicorn.toml".into(),
         (None, None) => "the command line".into(),

@@ -367,7 +367,7 @@ workers = 0
 bind = [\":80\", \":x\", 7]
 chdir = \"/nowhere\"
 python = \"/missing/python\"
-dirty_workers = { a = \"b\" }
+dirty_apps = { a = \"b\" }
 
 [logconfig_dict]
 version = 1
@@ -385,7 +385,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("3:22", "bind: must be"),
     ("4:9", "chdir: cannot enter \"/nowhere\": No such file"),
     ("5:10", "python: cannot run \"/missing/python\""),
-    ("6:1", "Gunicorn's setting \"dirty_workers\""),
+    ("6:1", "Gunicorn's setting \"dirty_apps\""),
     ("8:2", "Gunicorn's setting \"logconfig_dict\""),
     ("12:5", "env: the value of A must be a string"),
     ("13:1", "env: timeout is a setting"),

@@ -219,6 +219,99 @@ fn a_program_that_raises_is_refused_with_its_place_and_its_traceback_once() {
     }
 }
 
+/// Gunicorn calls them for what is not there: TLS, and its second pool.
+#[test]
+fn hooks_that_nothing_would_call_are_accepted_and_said() {
+    let server = serving(
+        "workers = 1\ndirty_workers = 2\nhttp_protocols = 'h2,h1'\nprotocol = 'http'\n\
+         def ssl_context(config, factory): raise SystemExit\n\
+         def on_dirty_starting(arbiter): raise SystemExit\n",
+    )
+    .start();
+
+    assert_eq!(server.get("/").status, 200);
+    for line in [
+        "dirty_workers has no effect here (gunicorn.conf.py:2): it is for dirty_apps",
+        "http_protocols has no effect here (gunicorn.conf.py:3): clients speak HTTP/1.1",
+        "ssl_context has no effect here (gunicorn.conf.py:5): it is for certfile",
+        "on_dirty_starting has no effect here (gunicorn.conf.py:6): it is for dirty_apps",
+    ] {
+        assert_eq!(server.log_count(line), 1, "{line}");
+    }
+    assert_eq!(server.log_count("has no effect here"), 4);
+}
+
+#[test]
+fn what_would_be_missed_is_refused_with_what_to_do_instead() {
+    let outcome = started_with("protocol = 'uwsgi'\ndirty_apps = ['shop:Model']\n");
+
+    assert_eq!(outcome.status, BAD_CONFIG, "{outcome:?}");
+    for line in [
+        "gunicorn.conf.py:1: protocol: is not supported; workers speak HTTP alone: in nginx, write proxy_pass",
+        "gunicorn.conf.py:2: dirty_apps: is not supported; run what takes long in a service of its own",
+    ] {
+        assert!(outcome.stderr.contains(line), "{line}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_program_that_is_not_there_is_named_by_who_names_it() {
+    for (words, variable, line) in [
+        (
+            &["-c", "gone.py"][..],
+            "",
+            "cannot read HERE/gone.py: No such file or directory",
+        ),
+        (
+            &[],
+            "--config gone.py",
+            "$GUNICORN_CMD_ARGS: --config: cannot read HERE/gone.py: No such file or directory",
+        ),
+        (
+            &[],
+            "-c gone.toml",
+            "$GUNICORN_CMD_ARGS: --config: cannot read gone.toml: No such file or directory",
+        ),
+        (
+            &["-c", "shop.toml"],
+            "",
+            "shop.toml:1:10: cannot read HERE/gone.py: No such file or directory",
+        ),
+        (
+            &["-c", "python:gone"],
+            "",
+            "gone: ModuleNotFoundError: No module named 'gone' (",
+        ),
+    ] {
+        let mut program = Program::rgunicorn(&[words, &["hello:app"]].concat())
+            .file("shop.toml", "config = \"gone.py\"\n")
+            .env("GUNICORN_CMD_ARGS", variable);
+        let outcome = program.run();
+
+        assert_eq!(outcome.status, BAD_CONFIG, "{outcome:?}");
+        let here = program.folder.path().display().to_string();
+        let line = format!("rgunicorn: {}", line.replace("HERE", &here));
+        assert!(outcome.stderr.starts_with(&line), "{line}: {outcome:?}");
+        assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_program_that_a_variable_names_has_that_as_its_origin() {
+    let outcome = Program::rgunicorn(&["--print-config", "hello:app"])
+        .file("more.py", "workers = 3\n")
+        .env("GUNICORN_CMD_ARGS", "-c more.py")
+        .run();
+
+    assert!(
+        outcome
+            .stdout
+            .contains("/more.py\"  # --config in $GUNICORN_CMD_ARGS\n"),
+        "{outcome:?}"
+    );
+    assert_has(&outcome.stdout, "workers = 3  # more.py:1");
+}
+
 #[test]
 fn every_mistake_is_reported_at_once_with_its_line() {
     let outcome = started_with(

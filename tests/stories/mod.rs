@@ -21,6 +21,7 @@ mod debugging;
 mod drain;
 mod early_hints;
 mod error_log;
+mod every_setting;
 mod file_wrapper;
 mod fork_servers;
 mod forking;

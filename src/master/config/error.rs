@@ -10,8 +10,13 @@ use std::path::PathBuf;
 /// One mistake in a configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("cannot read {}: {}", file.display(), reason(cause))]
-    Unreadable { file: PathBuf, cause: io::Error },
+    #[error("{}cannot read {}: {}", origin.in_front(), file.display(), reason(cause))]
+    Unreadable {
+        file: PathBuf,
+        /// Who names it.
+        origin: Origin,
+        cause: io::Error,
+    },
 
     /// The configuration in Python, with what Python says of it; the traceback.
     #[error("{summary}{}", if traceback.is_empty() { String::new() } else { format!("\n{traceback}") })]

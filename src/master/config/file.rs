@@ -39,14 +39,15 @@ pub(crate) fn parse_contents(text: &str) -> Result<Contents, ConfigError> {
 
 /// Reads the file at `path`. Fails when nothing can be read of it.
 pub(crate) fn read_contents(path: &Path) -> Result<Contents, ConfigError> {
-    read(path, path)
+    read(path, path, &Origin::Default)
 }
 
 /// Reads the file at `path`, which the operator calls `name`. Fails when
 /// nothing can be read of it.
-pub(super) fn read(path: &Path, name: &Path) -> Result<Contents, ConfigError> {
+pub(super) fn read(path: &Path, name: &Path, origin: &Origin) -> Result<Contents, ConfigError> {
     let (bytes, metadata) = bytes_of(path).map_err(|cause| ConfigError::Unreadable {
         file: name.to_owned(),
+        origin: origin.clone(),
         cause,
     })?;
     match String::from_utf8(bytes) {
@@ -522,7 +523,7 @@ mod tests {
                 .extension()
                 .is_some_and(|extension| extension == "toml")
             {
-                let contents = read(&path, &path).unwrap();
+                let contents = read_contents(&path).unwrap();
                 assert!(contents.errors.is_empty(), "{contents:?}");
             }
         }
@@ -530,7 +531,7 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_read_is_named_with_the_reason() {
-        let complaint = |path: &Path| read(path, path).unwrap_err().to_string();
+        let complaint = |path: &Path| read_contents(path).unwrap_err().to_string();
         assert_eq!(
             complaint(Path::new("/nowhere/x.toml")),
             "cannot read /nowhere/x.toml: No such file or directory"
@@ -547,7 +548,9 @@ mod tests {
         let path = folder.path().join("x.toml");
         fs::write(&path, b"# ok\nproc_name = \"Gr\xfc\xdfe\"\n").unwrap();
         assert_eq!(
-            read(&path, Path::new("x.toml")).unwrap_err().to_string(),
+            read(&path, Path::new("x.toml"), &Origin::Default)
+                .unwrap_err()
+                .to_string(),
             "x.toml:2:16: not valid UTF-8; save the file in that encoding"
         );
     }

@@ -69,22 +69,23 @@ const TLS: &str = "let a proxy in front terminate TLS";
 
 pub static UNSUPPORTED: &[Unsupported] = &[
     row("certfile", &["--certfile"], TLS),
-    row("dirty_apps", &["--dirty-app"], NOTHING),
-    row("dirty_post_fork", &[], NOTHING),
-    row("dirty_worker_exit", &[], NOTHING),
-    row("dirty_worker_init", &[], NOTHING),
-    row("dirty_workers", &["--dirty-workers"], NOTHING),
-    row("http_protocols", &["--http-protocols"], NOTHING),
+    row(
+        "dirty_apps",
+        &["--dirty-app"],
+        "run what takes long in a service of its own, such as the workers of a task queue",
+    ),
     row("keyfile", &["--keyfile"], TLS),
     row(
         "logconfig_dict",
         &[],
         "write it in a gunicorn.conf.py, which `config` names, or as JSON in a file that logconfig_json names",
     ),
-    row("on_dirty_starting", &[], NOTHING),
     row("paste", &["--paste", "--paster"], NOTHING),
-    row("protocol", &["--protocol"], NOTHING),
-    row("ssl_context", &[], TLS),
+    row(
+        "protocol",
+        &["--protocol"],
+        "workers speak HTTP alone: in nginx, write proxy_pass in place of uwsgi_pass",
+    ),
     row("statsd_host", &["--statsd-host"], NOTHING),
     row("syslog", &["--log-syslog"], LOG),
 ];

@@ -31,7 +31,7 @@ const fn row(key: &'static str, reason: &'static str) -> Ignored {
 }
 
 const ASGI: &str = "it is for ASGI workers, which there are not";
-const DIRTY: &str = "it is for `dirty_workers`, which there are not";
+const DIRTY: &str = "it is for `dirty_apps`, which there are not";
 const HTTP2: &str = "it is for HTTP/2, which there is not";
 const PASTE: &str = "it is for `paste`, which there is not";
 const STATSD: &str = "it is for `statsd_host`, which there is not";
@@ -55,8 +55,12 @@ pub static IGNORED: &[Ignored] = &[
         "only the user of the server and root can use the control socket",
     ),
     row("dirty_graceful_timeout", DIRTY),
+    row("dirty_post_fork", DIRTY),
     row("dirty_threads", DIRTY),
     row("dirty_timeout", DIRTY),
+    row("dirty_worker_exit", DIRTY),
+    row("dirty_worker_init", DIRTY),
+    row("dirty_workers", DIRTY),
     row("disable_redirect_access_to_syslog", SYSLOG),
     row("do_handshake_on_connect", TLS),
     row("dogstatsd_tags", STATSD),
@@ -67,9 +71,15 @@ pub static IGNORED: &[Ignored] = &[
     row("http2_max_frame_size", HTTP2),
     row("http2_max_header_list_size", HTTP2),
     row("http_parser", "there is one parser"),
+    row(
+        "http_protocols",
+        "clients speak HTTP/1.1; a proxy in front may speak HTTP/2 with its own",
+    ),
+    row("on_dirty_starting", DIRTY),
     row("raw_paste_global_conf", PASTE),
     row("reload_engine", "changes are noticed with inotify(7)"),
     row("root_path", ASGI),
+    row("ssl_context", TLS),
     row("ssl_version", TLS),
     row("statsd_prefix", STATSD),
     row("suppress_ragged_eofs", TLS),

@@ -64,8 +64,8 @@ impl Start {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sources {
     pub start: Start,
-    /// The file that was named, as it was named.
-    pub file: Option<PathBuf>,
+    /// The file that was named.
+    pub file: Option<NamedFile>,
     /// From [`ARGUMENT_VARIABLES`].
     pub arguments: Partial,
     /// What is wrong in these variables.
@@ -73,6 +73,14 @@ pub struct Sources {
     pub command_line: Partial,
     /// Nothing is served: it does not matter if nothing names an application.
     pub needs_no_app: bool,
+}
+
+/// What `--config` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedFile {
+    /// As it was named.
+    pub name: PathBuf,
+    pub origin: Origin,
 }
 
 /// A configuration that was read.
@@ -112,7 +120,7 @@ pub fn read(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut named = Partial::default();
     let file = match chosen(sources) {
         Chosen::Nothing => None,
-        Chosen::Toml(name) => Some(name),
+        Chosen::Toml(name, origin) => Some((name, origin)),
         Chosen::Program(name, origin) => {
             match ConfigProgram::from_text(&name.to_string_lossy()) {
                 Ok(program) => named.config = Some(Some(program)),
@@ -127,8 +135,8 @@ pub fn read(sources: &Sources) -> Result<Loaded, ConfigErrors> {
         }
     };
     let mut from_file = Contents::default();
-    if let Some(name) = file {
-        match file::read(&start.directory.join(name), name) {
+    if let Some((name, origin)) = &file {
+        match file::read(&start.directory.join(name), name, origin) {
             Ok(contents) => from_file = contents,
             // Nothing is known of the file: more would be guesses.
             Err(error) => {
@@ -145,7 +153,7 @@ pub fn read(sources: &Sources) -> Result<Loaded, ConfigErrors> {
         .overlaid(named)
         .overlaid(sources.arguments.clone())
         .overlaid(sources.command_line.clone());
-    let name = file.unwrap_or(Path::new(USUAL_FILE));
+    let name = file.map_or(Path::new(USUAL_FILE), |(name, _)| name);
     let mut settings = made_absolute(weaker.clone().overlaid(stronger.clone()), start);
     check(&settings, start, &mut errors);
     let Some(program) = settings.config.clone().flatten() else {
@@ -171,7 +179,7 @@ pub fn read(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 /// What `--config` names, or what is there under a usual name.
 enum Chosen<'a> {
     Nothing,
-    Toml(&'a Path),
+    Toml(&'a Path, Origin),
     Program(&'a Path, Origin),
 }
 
@@ -182,11 +190,11 @@ fn chosen(sources: &Sources) -> Chosen<'_> {
         !found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     };
     match &sources.file {
-        Some(name) if ConfigProgram::is_named_by(name) => {
-            Chosen::Program(name, Origin::CommandLine("--config"))
+        Some(NamedFile { name, origin }) if ConfigProgram::is_named_by(name) => {
+            Chosen::Program(name, origin.clone())
         }
-        Some(name) => Chosen::Toml(name),
-        None if is_there(USUAL_FILE) => Chosen::Toml(Path::new(USUAL_FILE)),
+        Some(NamedFile { name, origin }) => Chosen::Toml(name, origin.clone()),
+        None if is_there(USUAL_FILE) => Chosen::Toml(Path::new(USUAL_FILE), Origin::Default),
         None if is_there(USUAL_PROGRAM) => {
             Chosen::Program(Path::new(USUAL_PROGRAM), Origin::Default)
         }
@@ -301,6 +309,14 @@ pub(super) fn check(settings: &Partial, start: &Start, errors: &mut Vec<ConfigEr
         if !is_reported(errors, "tmp_upload_dir") && !is_reported(errors, "chdir") {
             errors.extend(uploads.check().map_err(is_missing).err());
         }
+    }
+    if let Some(Some(program)) = &settings.config {
+        let is_missing = |(path, cause): (&Path, _)| ConfigError::Unreadable {
+            file: path.to_owned(),
+            origin: settings.origin("config").clone(),
+            cause,
+        };
+        errors.extend(program.check().map_err(is_missing).err());
     }
     if let Some(python) = &settings.python {
         // Below a directory that is not there, nothing else is.

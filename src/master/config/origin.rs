@@ -76,6 +76,22 @@ impl Origin {
     }
 }
 
+impl Origin {
+    /// The place, to stand before a problem with the file that it names; nothing where the
+    /// name of that file says enough.
+    pub(super) fn in_front(&self) -> String {
+        match self {
+            Self::Arguments { variable, flag } => format!("${variable}: {flag}: "),
+            Self::File(_) => format!("{self}: "),
+            Self::Default
+            | Self::Installation
+            | Self::Environment(_)
+            | Self::Program { .. }
+            | Self::CommandLine(_) => String::new(),
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

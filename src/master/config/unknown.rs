@@ -257,7 +257,7 @@ mod tests {
         for (key, says) in [
             (
                 "dirty_apps",
-                "Gunicorn's setting \"dirty_apps\" is not supported yet; remove it",
+                "Gunicorn's setting \"dirty_apps\" is not supported; run what takes long in a service of its own, such as the workers of a task queue",
             ),
             ("environ", "unknown table [environ]; did you mean [env]?"),
             (

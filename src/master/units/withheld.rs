@@ -77,6 +77,7 @@ fn problems(file: PathBuf, contents: Result<Contents, ConfigError>) -> ConfigErr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Origin;
     use std::fs;
 
     #[test]
@@ -99,6 +100,7 @@ mod tests {
             let file = PathBuf::from("/etc/rgunicorn/shop.toml");
             let error = ConfigError::Unreadable {
                 file: file.clone(),
+                origin: Origin::Default,
                 cause: kind.into(),
             };
             problems(file, Err(error)).to_string()

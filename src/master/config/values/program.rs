@@ -3,6 +3,7 @@
 use crate::config::value::{Value, misfit};
 use rgunicorn_link::protocol::Program;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 /// A Python file, or a module that can be imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,20 @@ impl ConfigProgram {
         match &self.0 {
             Program::File(path) => Self(Program::File(base.join(path))),
             Program::Module(_) => self.clone(),
+        }
+    }
+}
+
+impl ConfigProgram {
+    /// Whether the file is there, for all that can be seen before Python opens it; if not,
+    /// its path.
+    pub fn check(&self) -> Result<(), (&Path, io::Error)> {
+        let Program::File(path) = &self.0 else {
+            return Ok(());
+        };
+        match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err((path, error)),
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 }

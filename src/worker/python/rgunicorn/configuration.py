@@ -179,4 +179,5 @@ def explain(error, file):
             line = frames.tb_lineno
         frames = frames.tb_next
     place = file if line is None else f"{file}:{line}"
-    return f"{place}: {summary}", traceback
+    # Without a frame, it would say the same again.
+    return f"{place}: {summary}", "" if traceback.strip() == summary.strip() else traceback
