@@ -6,7 +6,7 @@ use crate::forking::{self, ForkingWorker};
 use crate::hooks::Hooks;
 use crate::signals::{self, BlockedSignals};
 use crate::worker::{Group, Worker};
-use crate::{application, configuration, process, python_log};
+use crate::{application, configuration, garbage, process, python_log};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Gid, Uid};
 use pyo3::exceptions::{PyChildProcessError, PyRuntimeError};
@@ -289,11 +289,6 @@ fn configure(
             }
             Err(failure) => return Ok(refuse(link, failure)),
         }
-        // What is loaded now is never garbage: keep the collector from writing
-        // to it, so that the workers go on sharing its memory.
-        let gc = py.import("gc")?;
-        gc.call_method0("collect")?;
-        gc.call_method0("freeze")?;
         warn_of_threads(py, threads_before, &reporter)?;
     }
     if let Some((hooks, moment)) = &hooks {
@@ -301,6 +296,7 @@ fn configure(
             return Ok(refuse(link, failure));
         }
     }
+    garbage::keep_what_is_loaded(py)?;
     *server = Some(ForkServer {
         site: Arc::new(site),
         _listed: listed,

@@ -13,6 +13,16 @@ pub fn collect(py: Python<'_>) -> PyResult<u64> {
     Ok(before.saturating_sub(resident()))
 }
 
+/// What is loaded now is never garbage: keeps the collector from writing to it, so that the
+/// processes that are forked go on sharing its memory. What loading it took is given back.
+pub fn keep_what_is_loaded(py: Python<'_>) -> PyResult<()> {
+    let gc = py.import("gc")?;
+    gc.call_method0("collect")?;
+    gc.call_method0("freeze")?;
+    trim();
+    Ok(())
+}
+
 /// glibc gives the top of its heap back by itself, and the rest only when it is asked.
 #[cfg(target_env = "gnu")]
 #[expect(unsafe_code, reason = "a function of the C library")]

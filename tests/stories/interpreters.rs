@@ -190,14 +190,15 @@ for node in ast.walk(tree):
     if isinstance(node, ast.Raise):
         assert node.cause is None, ast.dump(node)
 ";
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/worker/python/__main__.py");
+    const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/worker/python");
+    for file in ["__main__.py", "rgunicorn_start.py", "rgunicorn_held.py"] {
+        let output = Command::new("python3")
+            .args(["-c", CHECK, &format!("{FOLDER}/{file}")])
+            .output()
+            .unwrap();
 
-    let output = Command::new("python3")
-        .args(["-c", CHECK, file])
-        .output()
-        .unwrap();
-
-    assert!(output.status.success(), "{output:?}");
+        assert!(output.status.success(), "{file}: {output:?}");
+    }
 }
 
 /// What an upgrade does to a master that goes on running: the worker files are another

@@ -7,8 +7,11 @@ use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
-/// What Python runs.
-const MAIN: &str = "__main__.py";
+/// What Python runs to start from them.
+const MAIN: &str = "rgunicorn_held.py";
+
+/// What that and `__main__.py` have in common.
+const START: &str = "rgunicorn_start.py";
 
 /// The folder of the modules, below that of the worker.
 const PACKAGE: &str = "rgunicorn";
@@ -71,15 +74,19 @@ impl HeldFiles {
 }
 
 fn open(folder: &Path) -> io::Result<Vec<(String, OwnedFd)>> {
-    let mut names = vec![MAIN.to_owned()];
+    let mut modules = Vec::new();
     for entry in fs::read_dir(folder.join(PACKAGE))?.take(MOST_FILES) {
         let name = entry?.file_name();
         let module = name.to_str().filter(|name| is_module(name));
-        names.extend(module.map(|name| format!("{PACKAGE}/{name}")));
+        modules.extend(module.map(|name| format!("{PACKAGE}/{name}")));
     }
-    names.sort();
-    let open = |name: String| Ok((name.clone(), File::open(folder.join(name))?.into()));
-    names.into_iter().map(open).collect()
+    modules.sort();
+    let names = [MAIN.to_owned(), START.to_owned()]
+        .into_iter()
+        .chain(modules);
+    names
+        .map(|name| Ok((name.clone(), File::open(folder.join(name))?.into())))
+        .collect()
 }
 
 fn is_module(name: &str) -> bool {
@@ -99,6 +106,7 @@ mod tests {
         let package = root.path().join(PACKAGE);
         fs::create_dir_all(package.join("__pycache__")).unwrap();
         fs::write(root.path().join(MAIN), "the program").unwrap();
+        fs::write(root.path().join(START), "").unwrap();
         for name in ["__init__.py", "_worker.abi3.so", "notes.txt"] {
             fs::write(package.join(name), name).unwrap();
         }
@@ -113,14 +121,15 @@ mod tests {
 
         assert_eq!(passed.main, Path::new("/proc/self/fd/5"));
         let list = format!(
-            "{}\n5 __main__.py\n6 rgunicorn/__init__.py\n7 rgunicorn/_worker.abi3.so",
+            "{}\n5 rgunicorn_held.py\n6 rgunicorn_start.py\n7 rgunicorn/__init__.py\n\
+             8 rgunicorn/_worker.abi3.so",
             root.path().display()
         );
         assert_eq!(passed.list, *list);
         let numbers: Vec<_> = (passed.descriptors.iter())
             .map(|mapping| mapping.child_fd)
             .collect();
-        assert_eq!(numbers, [5, 6, 7]);
+        assert_eq!(numbers, [5, 6, 7, 8]);
         let mut text = String::new();
         let main = passed.descriptors.swap_remove(0).parent_fd;
         File::from(main).read_to_string(&mut text).unwrap();
