@@ -11,7 +11,8 @@
 //! | `memory.rs`       | how much memory a process uses                            |
 //! | `proc_fields.rs`  | sizes in files of the kernel about a process              |
 //! | `queue_length.rs` | how many connections wait at a listening socket           |
-//! | `terminals.rs`    | servers that no unit runs, and their control sockets       |
+//! | `site.rs`         | what is known of a server after it was asked              |
+//! | `terminals.rs`    | servers that no unit runs, and their control sockets      |
 //! | `text.rs`         | text of applications, as people can be shown it           |
 
 pub mod groups;
@@ -22,5 +23,6 @@ pub mod proc_fields;
 pub mod protocol;
 pub mod queue_length;
 mod rows;
+pub mod site;
 pub mod terminals;
 pub mod text;

@@ -2,9 +2,9 @@
 //! has taken the place of its server, so each answer is limited in length and number.
 
 use rgunicorn_control::memory::Memory;
-use rgunicorn_control::metrics::{Scrape, Silence};
 use rgunicorn_control::protocol::{self, Answer, LONGEST_LINE, Request, Worker};
 use rgunicorn_control::queue_length::Queues;
+use rgunicorn_control::site::{Scrape, Silence};
 use std::io;
 use std::path::Path;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};

@@ -100,7 +100,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rgunicorn_control::metrics::{Site, State};
+    use rgunicorn_control::site::{Site, State};
 
     fn seen(name: &str, busy: Option<u64>, waiting: Option<u64>) -> Row {
         let site = Site {

@@ -170,7 +170,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::rows::row;
-    use rgunicorn_control::metrics::{Site, State};
+    use rgunicorn_control::site::{Site, State};
 
     #[test]
     fn what_a_site_says_is_no_markup() {

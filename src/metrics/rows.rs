@@ -1,6 +1,6 @@
 //! What the page shows of each site.
 
-use rgunicorn_control::metrics::{Scrape, Silence, Site, State};
+use rgunicorn_control::site::{Scrape, Silence, Site, State};
 use rgunicorn_control::text::printable;
 use rgunicorn_link::shorten;
 use serde::Serialize;
