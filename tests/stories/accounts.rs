@@ -1,6 +1,7 @@
 //! Servers that root starts in a terminal and that serve in another account: `user`, `group`
 //! and `initgroups`.
 
+use super::upgrades;
 use crate::harness::{
     Program, Server,
     client::Address,
@@ -90,6 +91,42 @@ fn root_opens_the_port_and_everything_else_runs_in_the_account() {
 
     server.reload();
     assert_eq!(server.get("/").text(), "1 1 [] /root");
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn an_upgrade_in_place_keeps_the_account_and_what_root_has_opened() {
+    let address = reserved_port();
+    let log = Folder::new();
+    let site = upgrades::site(
+        started_by_root()
+            .argument("--user=daemon")
+            .argument("--group=nogroup")
+            .argument("--access-logfile")
+            .argument(log.join("access.log").to_str().unwrap())
+            .argument("-b")
+            .argument(&address.to_string())
+            .bound_to(address),
+    );
+    let server = &site.server;
+    let (master, before) = (server.pid(), server.worker_pids());
+    let traffic = server.under_load();
+
+    for _ in 0..2 {
+        site.install_copy();
+        site.upgrade();
+        assert!(site.runs_what_is_installed());
+        traffic.wait_for_answers(20);
+    }
+
+    assert_eq!(traffic.finish(), [] as [&str; 0]);
+    assert_eq!(server.pid(), master);
+    assert!(server.wait_for_workers(2).is_disjoint(&before));
+    assert_eq!(account_of(master), "1 65534");
+    for pid in server.children() {
+        assert_eq!(account_of(pid), "1 65534");
+    }
+    assert_eq!(server.get("/").text(), "1 65534 [] /root");
     assert_eq!(server.stop(), 0);
 }
 

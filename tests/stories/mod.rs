@@ -15,6 +15,7 @@ mod connections;
 mod containers;
 mod control;
 mod control_json;
+mod copytruncate;
 mod daemon;
 mod deaths;
 mod debugging;

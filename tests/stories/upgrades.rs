@@ -23,12 +23,12 @@ fn machine() -> MutexGuard<'static, ()> {
 }
 
 /// A server whose program lies in its folder.
-struct Site {
-    server: Running,
+pub(super) struct Site {
+    pub(super) server: Running,
     program: PathBuf,
 }
 
-fn site(server: Server) -> Site {
+pub(super) fn site(server: Server) -> Site {
     let bin = PathBuf::from(server.path("bin"));
     fs::create_dir(&bin).unwrap();
     let program = bin.join("rgunicorn");
@@ -52,14 +52,20 @@ impl Site {
     }
 
     /// The same with a copy of the program.
-    fn install_copy(&self) {
+    pub(super) fn install_copy(&self) {
         let next = self.program.with_extension("next");
         fs::copy(RGUNICORN, &next).unwrap();
         fs::rename(next, &self.program).unwrap();
     }
 
+    /// Whether the program that lies there is the one that runs.
+    pub(super) fn runs_what_is_installed(&self) -> bool {
+        let running = fs::read_link(format!("/proc/{}/exe", self.server.pid()));
+        running.is_ok_and(|running| running == self.program)
+    }
+
     #[track_caller]
-    fn upgrade(&self) {
+    pub(super) fn upgrade(&self) {
         let outcome = self.server.ctl(&["upgrade"]);
         assert_eq!(outcome.status, 0, "{outcome:?}\n{}", self.server.stderr());
         let text = &outcome.stdout;
