@@ -115,6 +115,7 @@ mod tests {
         let folder = directory.join(name);
         fs::create_dir_all(folder.join("rgunicorn")).unwrap();
         fs::write(folder.join("__main__.py"), "").unwrap();
+        fs::write(folder.join("rgunicorn_start.py"), "").unwrap();
         fs::write(folder.join("rgunicorn/_worker.abi3.so"), "").unwrap();
         folder
     }
