@@ -132,6 +132,12 @@ pub(super) fn number_or_text<T: Value>(word: &str) -> Result<T, String> {
     }
 }
 
+/// What a text has between commas, without those where nothing is.
+pub(super) fn between_commas(text: &str) -> impl Iterator<Item = &str> {
+    let parts = text.split(',').map(str::trim);
+    parts.filter(|part| !part.is_empty())
+}
+
 /// Adds the strings of a list to `value` one by one; all that are refused are
 /// returned.
 pub(super) fn from_texts<T: Value>(

@@ -2,7 +2,7 @@
 //! `secure_scheme_headers`.
 
 use crate::config::value::{
-    Refusal, Takes, Value, from_table_of_texts, from_texts, misfit, to_table,
+    Refusal, Takes, Value, between_commas, from_table_of_texts, from_texts, misfit, to_table,
 };
 use rgunicorn_link::protocol;
 use std::collections::BTreeMap;
@@ -77,11 +77,7 @@ impl HeaderNames {
 
     /// One, or several separated by commas.
     fn add(&mut self, text: &str) -> Result<(), String> {
-        for name in text
-            .split(',')
-            .map(str::trim)
-            .filter(|name| !name.is_empty())
-        {
+        for name in between_commas(text) {
             if !is_name(name) {
                 return Err(misfit::<Self>(&format!("{name:?}")));
             }

@@ -1,7 +1,7 @@
 //! Directories, and the interpreter.
 
 use crate::config::error::reason;
-use crate::config::value::{Refusal, Value, from_texts, misfit, quoted};
+use crate::config::value::{Refusal, Value, between_commas, from_texts, misfit, quoted};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -132,10 +132,7 @@ impl Value for PythonPath {
 
     fn from_text(text: &str) -> Result<Self, String> {
         let mut directories = Self::default();
-        text.split(',')
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty())
-            .try_for_each(|entry| directories.add(entry))?;
+        between_commas(text).try_for_each(|entry| directories.add(entry))?;
         Ok(directories)
     }
 

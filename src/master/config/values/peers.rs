@@ -1,6 +1,6 @@
 //! The peers whose forwarding headers are believed.
 
-use crate::config::value::{Refusal, Value, from_texts, misfit};
+use crate::config::value::{Refusal, Value, between_commas, from_texts, misfit};
 use ipnet::IpNet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -75,11 +75,7 @@ impl Peers {
 
     /// One, or several separated by commas.
     fn add(&mut self, text: &str) -> Result<(), String> {
-        for peer in text
-            .split(',')
-            .map(str::trim)
-            .filter(|peer| !peer.is_empty())
-        {
+        for peer in between_commas(text) {
             self.0.push(Peer::try_from(peer)?);
         }
         Ok(())

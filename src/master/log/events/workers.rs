@@ -58,11 +58,17 @@ pub fn worker_ready(worker: Worker, after: Duration) {
     );
 }
 
+/// The method and the path of a request, and how a sentence goes on with both.
+fn parts_of(request: Option<&str>) -> (Option<&str>, Option<&str>, String) {
+    let (method, path) = request.and_then(|line| line.split_once(' ')).unzip();
+    let during = request.map_or(String::new(), |line| format!(", in {line}"));
+    (method, path, during)
+}
+
 /// It ended without being told to; `exit` is such as `killed by SIGSEGV`. `request`: the
 /// method and the path of the one that it was in, in printable ASCII.
 pub fn worker_died(worker: Worker, exit: &str, requests: u64, request: Option<&str>) {
-    let (http_method, http_path) = request.and_then(|line| line.split_once(' ')).unzip();
-    let during = request.map_or(String::new(), |line| format!(", in {line}"));
+    let (http_method, http_path, during) = parts_of(request);
     warn!(
         message_id = WORKER_DIED,
         worker_id = worker.id,
@@ -82,8 +88,7 @@ pub fn worker_died(worker: Worker, exit: &str, requests: u64, request: Option<&s
 /// It exited although the master had not told it to; `cause`: who did. `request`: the one
 /// that it was in, as for [`worker_died`].
 pub fn worker_left(worker: Worker, cause: &str, requests: u64, request: Option<&str>) {
-    let (http_method, http_path) = request.and_then(|line| line.split_once(' ')).unzip();
-    let during = request.map_or(String::new(), |line| format!(", in {line}"));
+    let (http_method, http_path, during) = parts_of(request);
     warn!(
         message_id = WORKER_LEFT,
         worker_id = worker.id,

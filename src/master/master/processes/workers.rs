@@ -31,21 +31,6 @@ impl Processes {
         wakeups: &Wakeups,
         now: Instant,
     ) -> Result<(), SpawnError> {
-        let spawned = self.try_to_spawn(generation, id, worker_memory_max, wakeups, now);
-        if let (Err(_), Some(groups)) = (&spawned, &mut self.groups) {
-            groups.remove(id);
-        }
-        spawned
-    }
-
-    fn try_to_spawn(
-        &mut self,
-        generation: GenerationId,
-        id: WorkerId,
-        worker_memory_max: Option<u64>,
-        wakeups: &Wakeups,
-        now: Instant,
-    ) -> Result<(), SpawnError> {
         let server = self.fork_servers.get(&generation);
         let server = server.ok_or(SpawnError::Deferred)?;
         let link = server.link.as_ref().ok_or(SpawnError::Deferred)?;
@@ -56,9 +41,12 @@ impl Processes {
         let group = groups.and_then(|groups| groups.create(id, worker_memory_max));
         let group = group.as_ref().map(AsFd::as_fd);
         let reads_output = server.worker_output != OutputTo::Inherited;
-        let worker = WorkerProcess::order(id, generation, row, link, reads_output, group, now)?;
-        self.watch_worker(worker, wakeups)?;
-        Ok(())
+        let spawned = WorkerProcess::order(id, generation, row, link, reads_output, group, now)
+            .and_then(|worker| self.watch_worker(worker, wakeups));
+        if let (Err(_), Some(groups)) = (&spawned, &mut self.groups) {
+            groups.remove(id);
+        }
+        Ok(spawned?)
     }
 
     pub(super) fn watch_worker(
