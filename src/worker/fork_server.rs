@@ -21,6 +21,7 @@ use rgunicorn_serving::{Reporter, Sender};
 use rustix::fs::Mode;
 use rustix::io::FdFlags;
 use rustix::net::SocketType;
+use rustix::pipe::{PipeFlags, pipe_with};
 use std::io::ErrorKind;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::Arc;
@@ -373,8 +374,10 @@ impl ForkServer {
         };
         let group = spawn.has_group.then(|| fds.next()).flatten();
         let os = py.import("os")?;
+        let mut pid_pipe = None;
         if let Some(hooks) = &self.hooks {
             hooks.worker_is_forked(py, spawn.worker);
+            pid_pipe = Some(pipe_with(PipeFlags::CLOEXEC).map_err(std::io::Error::from)?);
         }
         let forking = ForkingWorker::begin();
         let blocked = BlockedSignals::begin()?;
@@ -396,11 +399,23 @@ impl ForkServer {
                 Err(error) if error.is_instance_of::<PyChildProcessError>(py) => {}
                 waited => drop(waited?),
             }
+            if let (Some(hooks), Some((reader, writer))) = (&self.hooks, pid_pipe) {
+                drop(writer);
+                if let Some(pid) = read_pid(&reader) {
+                    hooks.worker_has_pid(py, spawn.worker, pid);
+                }
+            }
             return Ok(Next::WaitForOrder);
         }
         match os.call_method0("fork").and_then(|pid| pid.extract::<i32>()) {
             Ok(0) => {}
-            Ok(_) => leave(py, 0)?,
+            Ok(pid) => {
+                if let Some((_, writer)) = &pid_pipe {
+                    // Without it, hooks do not see this worker among the others.
+                    let _ = rustix::io::write(writer, &pid.to_ne_bytes());
+                }
+                leave(py, 0)?;
+            }
             Err(error) => {
                 let reason = error.value(py).to_string();
                 let worker = spawn.worker;
@@ -408,6 +423,7 @@ impl ForkServer {
                 leave(py, 1)?;
             }
         }
+        drop(pid_pipe);
         // Before it takes memory for the application, which stays counted where it was taken.
         let group = match group.map(|procs| rustix::io::write(&procs, b"0")) {
             Some(Ok(_)) => Group::Own,
@@ -440,4 +456,11 @@ impl ForkServer {
 fn leave(py: Python<'_>, status: i32) -> PyResult<()> {
     py.import("os")?.call_method1("_exit", (status,))?;
     Ok(())
+}
+
+/// What the intermediate process has written of the worker; `None` if it could not fork it.
+fn read_pid(reader: &OwnedFd) -> Option<i32> {
+    let mut pid = [0; size_of::<i32>()];
+    let read = rustix::io::retry_on_intr(|| rustix::io::read(reader, &mut pid[..]));
+    (read == Ok(pid.len())).then(|| i32::from_ne_bytes(pid))
 }

@@ -113,6 +113,11 @@ impl Hooks {
         self.call_any(py, "worker_is_forked", (worker,));
     }
 
+    /// Where it can be known: before the next one is forked.
+    pub fn worker_has_pid(&self, py: Python<'_>, worker: u32, pid: i32) {
+        self.call_any(py, "worker_has_pid", (worker, pid));
+    }
+
     pub fn worker_is_gone(&self, py: Python<'_>, worker: u32, pid: u32) {
         self.call_any(py, "worker_is_gone", (worker, pid));
     }

@@ -779,6 +779,92 @@ def post_request(worker, req):
 }
 
 #[test]
+fn a_hook_sees_the_other_workers_of_its_fork_server() {
+    // Each worker has a place that no other one has.
+    let conf = r#"
+workers = 3
+
+def pre_fork(server, worker):
+    taken = {other.place for other in server.WORKERS.values() if other.alive}
+    worker.place = min(set(range(9)) - taken)
+
+def post_fork(server, worker):
+    others = sorted(other.place for other in server.WORKERS.values())
+    assert all(pid == other.pid for pid, other in server.WORKERS.items())
+    assert worker.pid not in server.WORKERS
+    with open("calls", "a") as calls:
+        calls.write(f"post_fork {worker.place} {others} {worker.pid}\n")
+
+def child_exit(server, worker):
+    places = sorted(other.place for other in server.WORKERS.values())
+    with open("calls", "a") as calls:
+        calls.write(f"child_exit {worker.place} {places} {worker.pid}\n")
+"#;
+    let server = with(conf).start();
+    server.wait_for_workers(3);
+    let mut begun = wait_for_calls(&server, "post_fork", 3);
+    begun.sort_unstable();
+    let place = |number: usize| begun[number].rsplit_once(' ').unwrap();
+    assert_eq!(place(0).0, "0 []");
+    assert_eq!(place(1).0, "1 [0]");
+    assert_eq!(place(2).0, "2 [0, 1]");
+
+    let victim: processes::Pid = place(1).1.parse().unwrap();
+    processes::signal(victim, Signal::SIGKILL);
+
+    let gone = wait_for_calls(&server, "child_exit", 1);
+    assert_eq!(gone, [format!("1 [0, 2] {victim}")]);
+    let begun = wait_for_calls(&server, "post_fork", 4);
+    assert!(begun[3].starts_with("1 [0, 2] "), "{begun:?}");
+    assert_eq!(server.log_count("Error"), 0);
+}
+
+/// What it has made, such as files for Prometheus, is to be removed: the service goes on.
+#[test]
+fn a_worker_that_cannot_load_the_application_exits_for_the_hooks_too() {
+    let server = Server::running("shop:app")
+        .setting("config", "gunicorn.conf.py")
+        .file("gunicorn.conf.py", RECORDER)
+        .file("shop.py", "from hello import app\n")
+        .start();
+    server.wait_for_workers(2);
+    server.write("shop.py", "raise RuntimeError('no')\n");
+
+    server.reload();
+
+    server.wait_for_log("cannot load the application: RuntimeError: no");
+    let exits = wait_for_calls(&server, "worker_exit", 1);
+    let gone = wait_for_calls(&server, "child_exit", 1);
+    assert_eq!((exits.len(), gone.len()), (1, 1));
+    assert!(
+        exits[0].starts_with("3 ") && gone[0].starts_with("3 "),
+        "{exits:?} {gone:?}"
+    );
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn a_hook_can_order_what_a_signal_would() {
+    let conf = r#"
+def child_exit(server, worker):
+    assert (server.reexec_pid, server.pidfile, server.WORKER_BOOT_ERROR) == (0, None, 3)
+    server.wakeup()
+    if worker.age == 1:
+        server.reload()
+    else:
+        server.halt("enough")
+"#;
+    let server = with(conf).start();
+    let first = *server.wait_for_workers(1).first().unwrap();
+
+    processes::signal(first, Signal::SIGKILL);
+
+    server.wait_for_log("Reason: enough");
+    assert_eq!(server.wait_for_exit(), 0);
+    assert_eq!(server.log_count("Got SIGHUP"), 1);
+}
+
+#[test]
 fn hooks_with_the_wrong_number_of_parameters_are_refused_all_at_once() {
     let conf = "workers = 2\n\
                 def pre_fork(server): pass\n\

@@ -1,10 +1,24 @@
 """The server and its workers, as hooks see them."""
 
+import os
 import sys
+from _signal import SIGHUP, SIGQUIT, SIGTERM
 
 
 class Server:
     """What Gunicorn calls the arbiter."""
+
+    # The exit statuses of workers that do not begin to serve.
+    WORKER_BOOT_ERROR = 3
+    APP_LOAD_ERROR = 4
+
+    # There is one master, also after another program has taken over.
+    reexec_pid = master_pid = 0
+    dirty_arbiter_pid = 0
+    dirty_arbiter = None
+
+    # The file is the master's.
+    pidfile = None
 
     def __init__(self, cfg, log, addresses, count, master):
         self.cfg = cfg
@@ -12,7 +26,7 @@ class Server:
         self.app = Application(cfg)
         self.address = addresses
         self.LISTENERS = [Listener(address) for address in addresses]
-        # Only the master knows their numbers.
+        # Those that this fork server has forked, by their pids.
         self.WORKERS = {}
         self.num_workers = count
         self.pid = master
@@ -21,6 +35,32 @@ class Server:
         self.proc_name = cfg.proc_name
         self.timeout = cfg.timeout
         self.worker_age = 0
+        self.worker_class = cfg.worker_class
+        self.START_CTX = {"args": [sys.executable, *sys.argv], "cwd": os.getcwd(), 0: sys.executable}
+
+    # Orders go to the master as they come from outside.
+
+    def reload(self):
+        os.kill(self.pid, SIGHUP)
+
+    def stop(self, graceful=True):
+        os.kill(self.pid, SIGTERM if graceful else SIGQUIT)
+
+    def halt(self, reason=None, exit_status=0):
+        """The exit status is the master's own business."""
+        if reason is not None:
+            self.log.error("Reason: %s", reason)
+        self.stop()
+
+    def kill_worker(self, pid, sig):
+        os.kill(pid, sig)
+
+    def kill_workers(self, sig):
+        for pid in list(self.WORKERS):
+            self.kill_worker(pid, sig)
+
+    def wakeup(self):
+        """The master sees by itself what there is to do."""
 
 
 class Application:

@@ -85,9 +85,15 @@ class Hooks:
         self.server.worker_age = age
         self._call("pre_fork", self.server, worker)
 
+    def worker_has_pid(self, age, pid):
+        worker = self.workers[age]
+        worker.pid = pid
+        self.server.WORKERS[pid] = worker
+
     def worker_is_gone(self, age, pid):
         worker = self.workers.pop(age, None) or Worker(age, self.server)
         worker.pid = pid
+        self.server.WORKERS.pop(pid, None)
         self._call("child_exit", self.server, worker)
 
     def program_is_executed(self):
