@@ -114,9 +114,14 @@ mod tests {
     fn folder_in(directory: &Path, name: &str) -> PathBuf {
         let folder = directory.join(name);
         fs::create_dir_all(folder.join("rgunicorn")).unwrap();
-        fs::write(folder.join("__main__.py"), "").unwrap();
-        fs::write(folder.join("rgunicorn_start.py"), "").unwrap();
-        fs::write(folder.join("rgunicorn/_worker.abi3.so"), "").unwrap();
+        for file in [
+            "__main__.py",
+            "rgunicorn_held.py",
+            "rgunicorn_start.py",
+            "rgunicorn/_worker.abi3.so",
+        ] {
+            fs::write(folder.join(file), "").unwrap();
+        }
         folder
     }
 
