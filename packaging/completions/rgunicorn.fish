@@ -56,7 +56,7 @@ complete -c rgunicorn -s u -l user -d 'The account that the application runs in 
 complete -c rgunicorn -s g -l group -d 'The group that the application runs in [default: the account\'s own group]' -r -f
 complete -c rgunicorn -l control-socket -d 'The unix socket that rgunicornctl connects to [default: $RUNTIME_DIRECTORY/control under systemd, else one in $XDG_RUNTIME_DIR/rgunicorn]' -r -F
 complete -c rgunicorn -l worker-dir -d 'The folder with the worker\'s Python files and extension module [default: next to the program, /usr/lib/rgunicorn/VERSION/worker, or where pip has put it]' -r -f -a "(__fish_complete_directories)"
-complete -c rgunicorn -s c -l config -d 'File to read settings from: TOML, a gunicorn.conf.py, or python:MODULE [default: ./rgunicorn.toml if it exists, else ./gunicorn.conf.py]' -r -F
+complete -c rgunicorn -s c -l config -d 'File to read settings from: TOML, a gunicorn.conf.py, python:MODULE, or script:PATH [default: ./rgunicorn.toml if it exists, else ./gunicorn.conf.py]' -r -F
 complete -c rgunicorn -l convert -d 'Print what a gunicorn.conf.py sets as TOML, and what cannot be said there, and exit' -r -F
 complete -c rgunicorn -l preload -d 'Load the application once, before the workers are forked'
 complete -c rgunicorn -l reuse-port -d 'Let other servers of the same account listen on the same port'

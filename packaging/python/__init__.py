@@ -6,6 +6,9 @@ The modules are in the folder that the server runs its workers from. In a worker
 
 __path__.append(f"{__path__[0]}/@VERSION@/worker/rgunicorn")
 
+from . import gunicorn_finder  # noqa: E402
 from ._worker import __version__  # noqa: E402
+
+gunicorn_finder.install()
 
 __all__ = ["__version__"]

@@ -63,15 +63,50 @@ pub struct Evaluate {
     pub python_log: PythonLog,
 }
 
+impl Evaluate {
+    pub fn is_script(&self) -> bool {
+        matches!(self.program, Program::Script(_))
+    }
+}
+
 /// Where a configuration in Python is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Program {
     File(PathBuf),
     /// One that can be imported, such as `shop.server`.
     Module(String),
+    /// One that starts the server itself, see [`Script`].
+    Script(Script),
+}
+
+/// A script with an application of its own (`BaseApplication` in Python), and its arguments. It
+/// runs up to the call of `run()`, from where the fork server goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Script {
+    pub main: Main,
+    /// `sys.argv` without its first item.
+    pub arguments: Vec<String>,
+}
+
+/// What Python runs as `__main__`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Main {
+    File(PathBuf),
+    /// As `python -m` would.
+    Module(String),
 }
 
 impl fmt::Display for Program {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(to),
+            Self::Module(name) => name.fmt(to),
+            Self::Script(script) => script.main.fmt(to),
+        }
+    }
+}
+
+impl fmt::Display for Main {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(to),

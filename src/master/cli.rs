@@ -4,14 +4,14 @@
 mod foreign;
 
 use crate::config::{
-    ARGUMENT_VARIABLES, Mistake, NamedFile, Origin, Partial, SETTINGS, Setting, Sources, Start,
-    Takes, unknown_flag,
+    ARGUMENT_VARIABLES, ConfigProgram, GUNICORN_ARGUMENTS, Mistake, NamedFile, Origin, Partial,
+    SETTINGS, Setting, Sources, Start, Takes, unknown_flag,
 };
 use crate::usage::{Stop, one_line};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{env, iter};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,13 +61,26 @@ where
     I: IntoIterator,
     I::Item: Into<OsString> + Clone,
 {
+    let words = words.into_iter().map(Into::into).collect();
+    let (words, script_arguments) = without_script_arguments(words);
     let from_line = interpret(words, Origin::CommandLine);
     let mut sources = Sources {
         start,
+        script_arguments,
         ..Sources::default()
     };
     let mut task = None;
+    let is_script = |said: &Said| {
+        said.file
+            .as_ref()
+            .is_some_and(|file| ConfigProgram::is_script(&file.name))
+    };
+    let is_script = from_line.as_ref().is_ok_and(is_script);
     for variable in ARGUMENT_VARIABLES {
+        if is_script && variable == GUNICORN_ARGUMENTS {
+            // It is weaker than the arguments of the script there. The script reads it itself.
+            continue;
+        }
         let Some(text) = sources.start.variables.get(variable) else {
             continue;
         };
@@ -107,6 +120,24 @@ where
     let task = said.task.or(task).unwrap_or(Task::Serve);
     sources.needs_no_app = task == Task::Convert;
     Ok(CommandLine { task, sources })
+}
+
+/// Takes off the arguments of the script that is named: all behind `--`.
+fn without_script_arguments(mut words: Vec<OsString>) -> (Vec<OsString>, Vec<OsString>) {
+    let names_script = |word: &OsString| {
+        let text = word.to_string_lossy();
+        let mut flags = ["--config=", "-c"].iter();
+        let value = flags.find_map(|flag| text.strip_prefix(flag));
+        ConfigProgram::is_script(Path::new(value.unwrap_or(&text)))
+    };
+    match words.iter().position(|word| word == "--") {
+        Some(at) if words[..at].iter().any(names_script) => {
+            let arguments = words.split_off(at + 1);
+            words.pop();
+            (words, arguments)
+        }
+        Some(_) | None => (words, Vec::new()),
+    }
 }
 
 /// What the words of one source say.
@@ -290,7 +321,7 @@ pub fn command() -> Command {
                 .value_name("PATH")
                 .value_parser(clap::value_parser!(PathBuf))
                 .help(
-                    "File to read settings from: TOML, a gunicorn.conf.py, or python:MODULE\n\
+                    "File to read settings from: TOML, a gunicorn.conf.py, python:MODULE, or script:PATH\n\
                      [default: ./rgunicorn.toml if it exists, else ./gunicorn.conf.py]",
                 ),
             Arg::new("check_config")

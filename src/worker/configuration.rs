@@ -2,7 +2,7 @@
 
 use crate::application::{LONGEST_SUMMARY, LONGEST_TRACEBACK};
 use crate::forking;
-use pyo3::exceptions::PySystemExit;
+use pyo3::exceptions::{PyRuntimeError, PySystemExit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple, PyType};
 use rgunicorn_link::protocol::{
@@ -26,6 +26,7 @@ pub fn evaluate(
     let ran = module(py).and_then(|module| match &order.program {
         Program::File(path) => module.call_method1("run_file", (path.as_os_str(),)),
         Program::Module(name) => module.call_method1("import_module", (name,)),
+        Program::Script(_) => Err(PyRuntimeError::new_err("a script is run by another module")),
     });
     forking::exit_if_child(py, &ran);
     ran.and_then(|finished| {
@@ -45,7 +46,12 @@ pub fn go_to(py: Python<'_>, surroundings: &Surroundings) -> PyResult<()> {
     Ok(())
 }
 
-fn settings(py: Python<'_>, finished: &Bound<'_, PyAny>, order: &Evaluate) -> PyResult<Evaluation> {
+/// What it sets, once it has run.
+pub fn settings(
+    py: Python<'_>,
+    finished: &Bound<'_, PyAny>,
+    order: &Evaluate,
+) -> PyResult<Evaluation> {
     let module = module(py)?;
     let found = module.call_method1("settings", (finished, &order.names))?;
     let mut settings = Vec::new();
@@ -137,7 +143,7 @@ fn plain(value: &Bound<'_, PyAny>, deep: usize) -> Option<Value> {
 }
 
 /// Why it did not run through, with its place.
-fn explain(py: Python<'_>, error: &PyErr, program: &Program) -> FromForkServer {
+pub fn explain(py: Python<'_>, error: &PyErr, program: &Program) -> FromForkServer {
     let name = program.to_string();
     let explained = module(py).and_then(|module| {
         let value = error.clone_ref(py).into_value(py);
@@ -146,7 +152,10 @@ fn explain(py: Python<'_>, error: &PyErr, program: &Program) -> FromForkServer {
     let (mut summary, traceback): (String, String) =
         explained.unwrap_or_else(|_| (format!("{name}: {error}"), String::new()));
     if error.is_instance_of::<PySystemExit>(py) {
-        summary.push_str(" (a configuration must not exit)");
+        summary.push_str(match program {
+            Program::File(_) | Program::Module(_) => " (a configuration must not exit)",
+            Program::Script(_) => " (the script exited before it called run())",
+        });
     }
     FromForkServer::EvaluationFailed {
         summary: shorten(summary, LONGEST_SUMMARY),

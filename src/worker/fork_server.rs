@@ -6,15 +6,15 @@ use crate::forking::{self, ForkingWorker};
 use crate::hooks::Hooks;
 use crate::signals::{self, BlockedSignals};
 use crate::worker::{Group, Worker};
-use crate::{application, configuration, garbage, process, python_log};
+use crate::{application, configuration, garbage, process, python_log, script};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Gid, Uid};
 use pyo3::exceptions::{PyChildProcessError, PyRuntimeError};
 use pyo3::prelude::*;
 use rgunicorn_engine::close_on_fork::{self, Listing};
 use rgunicorn_link::protocol::{
-    AccountIds, Evaluate, FromForkServer, Level, LoadFailure, Program, Site, Spawn, ToForkServer,
-    WorkerClass,
+    AccountIds, Evaluate, Evaluation, FromForkServer, Level, LoadFailure, Program, Site, Spawn,
+    ToForkServer, WorkerClass,
 };
 use rgunicorn_link::{FORK_SERVER_FD, Link, Received, Scoreboard};
 use rgunicorn_serving::{Reporter, Sender};
@@ -66,9 +66,25 @@ pub fn run(py: Python<'_>) -> PyResult<u8> {
     SigSet::empty()
         .thread_set_mask()
         .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+    carry_out(py, Orders { listed, link }, None)
+}
+
+/// Where the orders come from.
+pub struct Orders {
+    // Before the link, which closes the descriptor.
+    pub listed: Listing,
+    pub link: Arc<Link>,
+}
+
+/// `configuration` is what has run of it. Returns the exit status of this process: of the fork
+/// server, or of a worker.
+pub fn carry_out(
+    py: Python<'_>,
+    orders: Orders,
+    mut configuration: Option<Py<PyAny>>,
+) -> PyResult<u8> {
+    let Orders { listed, link } = orders;
     let mut server = None;
-    // What has run of it.
-    let mut configuration = None;
     loop {
         let waiting: &Link = &link;
         let (message, fds) = match py.detach(|| waiting.wait())? {
@@ -77,6 +93,9 @@ pub fn run(py: Python<'_>) -> PyResult<u8> {
             Received::Closed => return Ok(0),
         };
         let next = match (message, &mut server) {
+            (ToForkServer::Evaluate(order), None) if order.is_script() => {
+                return script::run(py, Orders { listed, link }, order);
+            }
             (ToForkServer::Evaluate(order), None) => {
                 evaluate(py, &link, &order, &mut configuration)
             }
@@ -154,22 +173,30 @@ fn evaluate(
     configuration: &mut Option<Py<PyAny>>,
 ) -> Next {
     python_log::begin(py, &order.python_log);
-    let spare = rustix::io::fcntl_dupfd_cloexec(link, SPARE_LINK_FD).ok();
+    let spare = SpareLink::of(link);
     let evaluated = configuration::evaluate(py, order);
-    if is_link_lost(link, spare.as_ref()) {
-        give_up_without_link(&order.program, spare);
-    }
-    drop(spare);
-    let (answer, next) = match evaluated {
+    spare.check(link, &order.program);
+    match evaluated {
         Ok((finished, evaluation)) => {
             *configuration = Some(finished);
-            let evaluated = FromForkServer::Evaluated(Box::new(evaluation));
-            (evaluated, Next::WaitForOrder)
+            match tell(link, order, evaluation) {
+                Some(status) => Next::Exit(status),
+                None => Next::WaitForOrder,
+            }
         }
-        Err(failed) => (failed, Next::Exit(application::FAILED_TO_BOOT)),
-    };
-    match link.send(&answer, &[]) {
-        Ok(()) => next,
+        Err(failed) => {
+            // If the master is gone, there is nowhere to report to.
+            let _ = link.send(&failed, &[]);
+            Next::Exit(application::FAILED_TO_BOOT)
+        }
+    }
+}
+
+/// Tells the master what the configuration sets. Gives the exit status if there is nothing
+/// more to do.
+pub fn tell(link: &Link, order: &Evaluate, evaluation: Evaluation) -> Option<u8> {
+    match link.send(&FromForkServer::Evaluated(Box::new(evaluation)), &[]) {
+        Ok(()) => None,
         Err(error) if error.kind() == ErrorKind::InvalidInput => {
             let too_long = FromForkServer::EvaluationFailed {
                 summary: format!("{}: the values of its settings are too long", order.program),
@@ -177,14 +204,30 @@ fn evaluate(
             };
             // If the master is gone, there is nowhere to report to.
             let _ = link.send(&too_long, &[]);
-            Next::Exit(application::FAILED_TO_BOOT)
+            Some(application::FAILED_TO_BOOT)
         }
         // The master is gone, and with it the reason to be here.
-        Err(_) => Next::Exit(0),
+        Err(_) => Some(0),
     }
 }
 
-/// Whether the configuration has closed the link, or put something else in its place.
+/// A copy of the link, kept while a configuration runs.
+pub struct SpareLink(Option<OwnedFd>);
+
+impl SpareLink {
+    pub fn of(link: &Link) -> Self {
+        Self(rustix::io::fcntl_dupfd_cloexec(link, SPARE_LINK_FD).ok())
+    }
+
+    /// Ends the process if the configuration has closed the link, or put something else in
+    /// its place.
+    pub fn check(self, link: &Link, program: &Program) {
+        if is_link_lost(link, self.0.as_ref()) {
+            give_up_without_link(program, self.0);
+        }
+    }
+}
+
 fn is_link_lost(link: &Link, spare: Option<&OwnedFd>) -> bool {
     let Ok(found) = rustix::fs::fstat(link) else {
         return true;

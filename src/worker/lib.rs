@@ -28,6 +28,7 @@ mod process;
 mod python_log;
 mod reloading;
 mod retire_flag;
+mod script;
 mod signals;
 mod stacks;
 mod sync;

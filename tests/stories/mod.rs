@@ -21,6 +21,7 @@ mod deaths;
 mod debugging;
 mod drain;
 mod early_hints;
+mod embedding;
 mod error_log;
 mod every_setting;
 mod file_wrapper;

@@ -145,6 +145,44 @@ fn a_flask_application_of_the_environment_is_served_and_controlled() {
     assert_eq!(server.get("/?name=you").text(), "<h1>Hello, you!</h1>");
 }
 
+/// It becomes the server's master: nothing of it stays in between.
+#[test]
+fn a_script_of_the_environment_serves_its_own_application_and_so_does_its_python() {
+    const SCRIPT: &str = "
+import sys
+from rgunicorn.app.base import BaseApplication
+class Shop(BaseApplication):
+    def load_config(self):
+        self.cfg.set('workers', 1)
+    def load(self):
+        def app(environ, start_response):
+            start_response('200 OK', [])
+            return [' '.join([sys.prefix, *sys.argv[1:]]).encode()]
+        return app
+Shop().run()
+";
+    let venv = Venv::of(Path::new("python3"));
+    venv.install();
+    let prefix = venv.path("").display().to_string();
+    let prefix = prefix.trim_end_matches('/');
+
+    let server = Server::typed("serve.py")
+        .argument("--site=a")
+        .file("serve.py", SCRIPT)
+        .program(venv.path("bin/python"))
+        .start();
+    assert_eq!(server.get("/").text(), format!("{prefix} --site=a"));
+    server.reload();
+    assert_eq!(server.get("/").text(), format!("{prefix} --site=a"));
+
+    let server = Server::typed("-m")
+        .argument("rgunicorn")
+        .argument("state:app")
+        .program(venv.path("bin/python"))
+        .start();
+    assert_eq!(server.get("/").json()["prefix"], prefix);
+}
+
 /// As in `/srv/shop/current/venv`, where `current` is a link to a release.
 #[test]
 fn a_link_in_the_path_of_the_environment_is_followed_anew_by_a_reload() {

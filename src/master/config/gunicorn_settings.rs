@@ -442,6 +442,50 @@ mod tests {
     use std::env;
     use std::path::Path;
 
+    /// The value in Python.
+    fn in_python(value: &toml::Value) -> String {
+        match value {
+            toml::Value::Boolean(true) => "True".to_owned(),
+            toml::Value::Boolean(false) => "False".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
+    fn python_table() -> String {
+        let rows = THEIRS.iter().map(|theirs| {
+            let flags = theirs.flags.iter().map(|flag| format!("\"{flag}\","));
+            let flags: Vec<_> = flags.collect();
+            let takes = match theirs.takes {
+                Takes::Nothing => "None",
+                Takes::One | Takes::OneOrNothing(_) => "\"one\"",
+                Takes::Many => "\"many\"",
+            };
+            let default = theirs.default_value();
+            let default = default.map_or_else(|| "None".to_owned(), |value| in_python(&value));
+            let flags = flags.join(" ");
+            let key = theirs.key;
+            format!("    (\"{key}\", ({flags}), {takes}, {default}),\n")
+        });
+        format!("SETTINGS = (\n{})\n", rows.collect::<String>())
+    }
+
+    #[test]
+    fn scripts_in_python_see_the_same_gunicorn_settings() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let path = root.join("src/worker/python/rgunicorn/gunicorn_settings.py");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (before, rest) = text.split_once("# table\n").unwrap();
+        let (_, after) = rest.split_once("# end of the table\n").unwrap();
+
+        let table = python_table();
+        let expected = format!("{before}# table\n{table}# end of the table\n{after}");
+        if env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, &expected).unwrap();
+        }
+
+        assert!(expected == text || env::var_os("UPDATE").is_some());
+    }
+
     #[test]
     fn each_setting_of_gunicorn_is_here_or_accepted_or_refused_with_advice() {
         for theirs in THEIRS {

@@ -21,7 +21,10 @@ const USUAL_FILE: &str = "rgunicorn.toml";
 const USUAL_PROGRAM: &str = "gunicorn.conf.py";
 
 /// The variables that have words of a command line, the weaker one first.
-pub const ARGUMENT_VARIABLES: [&str; 2] = ["GUNICORN_CMD_ARGS", "RGUNICORN_CMD_ARGS"];
+pub const ARGUMENT_VARIABLES: [&str; 2] = [GUNICORN_ARGUMENTS, "RGUNICORN_CMD_ARGS"];
+
+/// The one that Gunicorn reads, too.
+pub const GUNICORN_ARGUMENTS: &str = "GUNICORN_CMD_ARGS";
 
 /// What a reload takes from the start of the master, and not from what its
 /// environment may have become since.
@@ -66,6 +69,8 @@ pub struct Sources {
     pub start: Start,
     /// The file that was named.
     pub file: Option<NamedFile>,
+    /// If the file is a script: what that has as `sys.argv` behind its name.
+    pub script_arguments: Vec<OsString>,
     /// From [`ARGUMENT_VARIABLES`].
     pub arguments: Partial,
     /// What is wrong in these variables.
@@ -123,7 +128,10 @@ pub fn read(sources: &Sources) -> Result<Loaded, ConfigErrors> {
         Chosen::Toml(name, origin) => Some((name, origin)),
         Chosen::Program(name, origin) => {
             match ConfigProgram::from_text(&name.to_string_lossy()) {
-                Ok(program) => named.config = Some(Some(program)),
+                Ok(program) => {
+                    let program = program.with_arguments(&sources.script_arguments);
+                    named.config = Some(Some(program));
+                }
                 Err(problem) => errors.push(ConfigError::Unusable {
                     key: "config",
                     origin: origin.clone(),
@@ -161,7 +169,20 @@ pub fn read(sources: &Sources) -> Result<Loaded, ConfigErrors> {
         return Ok(Loaded::Complete(Box::new(config)));
     };
     let no_app = || App::from_text("application").ok();
-    if settings.app.is_none() {
+    if let Some(served) = program.served_by_script() {
+        if stronger.app.is_some() {
+            errors.push(ConfigError::Unusable {
+                key: "app",
+                origin: stronger.origin("app").clone(),
+                problem: format!(
+                    "{} serves an application of its own; remove this one",
+                    program.program()
+                ),
+            });
+        }
+        settings.app = Some(served.clone());
+        weaker.app = Some(served);
+    } else if settings.app.is_none() {
         settings.app = no_app();
         if sources.needs_no_app {
             weaker.app = no_app();

@@ -35,7 +35,9 @@ pub use hooks::HOOKS;
 pub use ignored::{IGNORED, Ignored};
 #[cfg(test)]
 pub use load::load;
-pub use load::{ARGUMENT_VARIABLES, Loaded, Mistake, NamedFile, Sources, Start, read};
+pub use load::{
+    ARGUMENT_VARIABLES, GUNICORN_ARGUMENTS, Loaded, Mistake, NamedFile, Sources, Start, read,
+};
 pub use origin::{Origin, Place};
 pub use print::{print, print_setting};
 pub use setting::{Applies, Group, Setting};

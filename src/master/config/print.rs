@@ -45,6 +45,7 @@ pub fn print_setting(
 ) -> String {
     let line = match value {
         Some(value) => format!("{key} = {value}"),
+        None if otherwise.is_empty() => format!("# {key} is not set"),
         None => format!("# {key} is not set: {otherwise}"),
     };
     match place {

@@ -5,7 +5,7 @@ use super::load::{Start, check, complete, made_absolute};
 use super::program;
 use super::settings::{Config, Partial};
 use super::values::ConfigProgram;
-use rgunicorn_link::protocol::{Evaluation, Program};
+use rgunicorn_link::protocol::{Evaluation, Main, Program, Script};
 
 /// A configuration of which a program in Python decides the rest.
 #[derive(Debug, Clone)]
@@ -37,8 +37,12 @@ impl Unfinished {
     /// Puts what the program has set where it belongs. Fails with every mistake in it.
     pub fn settle(&self, evaluation: &Evaluation) -> Result<Settled, ConfigErrors> {
         let name = match self.program.program() {
-            Program::File(path) => path.strip_prefix(&self.start.directory).unwrap_or(path),
-            Program::Module(_) => &evaluation.file,
+            Program::File(path)
+            | Program::Script(Script {
+                main: Main::File(path),
+                ..
+            }) => path.strip_prefix(&self.start.directory).unwrap_or(path),
+            Program::Module(_) | Program::Script(_) => &evaluation.file,
         };
         let program::Contents {
             settings,

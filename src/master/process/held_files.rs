@@ -17,7 +17,7 @@ const START: &str = "rgunicorn_start.py";
 const PACKAGE: &str = "rgunicorn";
 
 /// Far more than there are.
-const MOST_FILES: usize = 32;
+const MOST_FILES: usize = 64;
 
 #[derive(Debug)]
 pub struct HeldFiles {

@@ -12,7 +12,9 @@ macro_rules! rows {
 
         /// A configuration in Python, as Gunicorn has it.
         ///
-        /// A path such as `gunicorn.conf.py`, or `python:MODULE`. The application's
+        /// A path such as `gunicorn.conf.py`, or `python:MODULE`; or `script:PATH` or
+        /// `script:-m MODULE` for a script with an application of its own, see
+        /// rgunicorn-from-gunicorn(7). The application's
         /// interpreter runs it at each start and each reload, in the directory in
         /// which rgunicorn was started. What it sets is weaker than this file and the
         /// command line. On the command line it is given with `--config`, in the

@@ -3,22 +3,34 @@
 use crate::config::value::{Value, misfit};
 use std::fmt;
 
-/// `module`, `module:callable` or `module:factory("argument")`.
-///
-/// Only the syntax is checked here: whether there is such a module is known to
-/// the application's own interpreter.
+/// What is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct App(String);
+pub enum App {
+    /// `module`, `module:callable` or `module:factory("argument")`.
+    ///
+    /// Only the syntax is checked here: whether there is such a module is known to
+    /// the application's own interpreter.
+    Imported(String),
+    /// What a script of this name has for itself.
+    OfScript(String),
+}
 
 impl App {
+    pub fn of_script(name: &str) -> Self {
+        Self::OfScript(name.replace(char::is_control, "?"))
+    }
+
+    /// Its name for operators, and for Python if it is to be imported.
     pub fn as_str(&self) -> &str {
-        &self.0
+        match self {
+            Self::Imported(name) | Self::OfScript(name) => name,
+        }
     }
 }
 
 impl fmt::Display for App {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.write_str(&self.0)
+        to.write_str(self.as_str())
     }
 }
 
@@ -41,7 +53,7 @@ impl TryFrom<&str> for App {
             && callable.is_none_or(|callable| !callable.trim().is_empty())
             && !text.contains(char::is_control);
         if usable {
-            Ok(Self(text.to_owned()))
+            Ok(Self::Imported(text.to_owned()))
         } else {
             Err(misfit::<Self>(&format!("{text:?}")))
         }
@@ -54,7 +66,11 @@ impl Value for App {
     }
 
     fn to_toml(&self) -> Option<toml::Value> {
-        Some(self.0.as_str().into())
+        match self {
+            Self::Imported(name) => Some(name.as_str().into()),
+            // No setting can say it.
+            Self::OfScript(_) => None,
+        }
     }
 
     fn from_text(text: &str) -> Result<Self, String> {

@@ -1,11 +1,19 @@
-//! A configuration in Python, as Gunicorn has it.
+//! A configuration in Python, as Gunicorn has it, or a script with an application of its own.
 
+use super::App;
 use crate::config::value::{Value, misfit};
-use rgunicorn_link::protocol::Program;
+use rgunicorn_link::protocol::{Main, Program, Script};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-/// A Python file, or a module that can be imported.
+/// What names a script, and not a configuration.
+const SCRIPT: &str = "script:";
+
+/// What names a script as `python -m` does.
+const MODULE: &str = "-m ";
+
+/// A Python file, a module that can be imported, or a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigProgram(Program);
 
@@ -13,8 +21,42 @@ impl ConfigProgram {
     /// Whether `name`, as it stands behind `--config`, is not that of a TOML file.
     pub fn is_named_by(name: &Path) -> bool {
         let is_python = name.extension().is_some_and(|extension| extension == "py");
-        let has_scheme = |text: &str| text.starts_with("python:") || text.starts_with("file:");
+        let has_scheme = |text: &str| {
+            let mut schemes = ["python:", "file:", SCRIPT].iter();
+            schemes.any(|scheme| text.starts_with(scheme))
+        };
         is_python || name.to_str().is_some_and(has_scheme)
+    }
+
+    /// Whether `name`, as it stands behind `--config`, is that of a script.
+    pub fn is_script(name: &Path) -> bool {
+        name.to_str().is_some_and(|text| text.starts_with(SCRIPT))
+    }
+
+    /// For a script, its arguments. What is no text in them is replaced, as Python could not
+    /// be told of it.
+    #[must_use]
+    pub fn with_arguments(self, arguments: &[OsString]) -> Self {
+        match self.0 {
+            Program::Script(Script { main, .. }) => Self(Program::Script(Script {
+                main,
+                arguments: (arguments.iter())
+                    .map(|word| word.to_string_lossy().into_owned())
+                    .collect(),
+            })),
+            other @ (Program::File(_) | Program::Module(_)) => Self(other),
+        }
+    }
+
+    /// What a script serves: its own application, which is called like its file.
+    pub fn served_by_script(&self) -> Option<App> {
+        match &self.0 {
+            Program::Script(Script { main, .. }) => Some(App::of_script(&match main {
+                Main::File(path) => path.file_name().unwrap_or_default().to_string_lossy(),
+                Main::Module(name) => name.into(),
+            })),
+            Program::File(_) | Program::Module(_) => None,
+        }
     }
 
     pub fn at(path: &Path) -> Self {
@@ -29,7 +71,14 @@ impl ConfigProgram {
     pub fn seen_from(&self, base: &Path) -> Self {
         match &self.0 {
             Program::File(path) => Self(Program::File(base.join(path))),
-            Program::Module(_) => self.clone(),
+            Program::Script(Script {
+                main: Main::File(path),
+                arguments,
+            }) => Self(Program::Script(Script {
+                main: Main::File(base.join(path)),
+                arguments: arguments.clone(),
+            })),
+            Program::Module(_) | Program::Script(_) => self.clone(),
         }
     }
 }
@@ -50,7 +99,8 @@ impl ConfigProgram {
 
 impl Value for ConfigProgram {
     fn expects() -> String {
-        r#"the path of a Python file such as "gunicorn.conf.py", or "python:MODULE""#.into()
+        r#"the path of a Python file such as "gunicorn.conf.py", "python:MODULE", or "script:PATH""#
+            .into()
     }
 
     fn to_toml(&self) -> Option<toml::Value> {
@@ -58,6 +108,10 @@ impl Value for ConfigProgram {
             Program::File(path) if Self::is_named_by(path) => path.to_string_lossy().into_owned(),
             Program::File(path) => format!("file:{}", path.display()),
             Program::Module(name) => format!("python:{name}"),
+            Program::Script(Script { main, .. }) => match main {
+                Main::File(path) => format!("{SCRIPT}{}", path.display()),
+                Main::Module(name) => format!("{SCRIPT}{MODULE}{name}"),
+            },
         };
         Some(text.into())
     }
@@ -65,17 +119,19 @@ impl Value for ConfigProgram {
     fn from_text(text: &str) -> Result<Self, String> {
         let refused = || Err(misfit::<Self>(&format!("{text:?}")));
         if let Some(module) = text.strip_prefix("python:") {
-            let is_name = |name: &str| {
-                let mut letters = name.chars();
-                letters
-                    .next()
-                    .is_some_and(|letter| letter.is_alphabetic() || letter == '_')
-                    && letters.all(|letter| letter.is_alphanumeric() || letter == '_')
-            };
-            if module.split('.').all(is_name) {
+            if is_module(module) {
                 return Ok(Self(Program::Module(module.to_owned())));
             }
             return refused();
+        }
+        if let Some(script) = text.strip_prefix(SCRIPT) {
+            let main = match script.strip_prefix(MODULE) {
+                Some(module) if is_module(module) => Main::Module(module.to_owned()),
+                None if !script.is_empty() && !script.contains('\0') => Main::File(script.into()),
+                Some(_) | None => return refused(),
+            };
+            let arguments = Vec::new();
+            return Ok(Self(Program::Script(Script { main, arguments })));
         }
         let (path, is_named) = match text.strip_prefix("file:") {
             Some(path) => (path, true),
@@ -86,6 +142,17 @@ impl Value for ConfigProgram {
         }
         Ok(Self(Program::File(PathBuf::from(path))))
     }
+}
+
+fn is_module(text: &str) -> bool {
+    let is_name = |name: &str| {
+        let mut letters = name.chars();
+        letters
+            .next()
+            .is_some_and(|letter| letter.is_alphabetic() || letter == '_')
+            && letters.all(|letter| letter.is_alphanumeric() || letter == '_')
+    };
+    text.split('.').all(is_name)
 }
 
 #[cfg(test)]
@@ -106,6 +173,9 @@ mod tests {
             ("file:settings", "file:/srv/shop/settings"),
             ("file:conf.py", "/srv/shop/conf.py"),
             ("python:shop.server", "python:shop.server"),
+            ("script:serve.py", "script:/srv/shop/serve.py"),
+            ("script:/venv/bin/shop", "script:/venv/bin/shop"),
+            ("script:-m shop.serve", "script:-m shop.serve"),
         ] {
             assert_eq!(shown(text), Ok(says.to_owned()));
             assert_eq!(shown(says), Ok(says.to_owned()));
@@ -118,6 +188,9 @@ mod tests {
             "python:a b",
             "file:",
             "a\0.py",
+            "script:",
+            "script:-m ",
+            "script:-m a/b",
         ] {
             let refused = shown(text).unwrap_err();
             assert!(refused.contains("gunicorn.conf.py"), "{refused}");

@@ -32,6 +32,14 @@ def load(target):
 
     Raises UnusableApplication, or whatever the application's module raises.
     """
+    embedding = sys.modules.get("rgunicorn.embedding")
+    if embedding is not None and embedding.application is not None:
+        return _load_embedded(embedding.application)
+    return import_application(target)
+
+
+def import_application(target):
+    """The WSGI callable that `target` names, also in the process of a script that has its own."""
     module_name, _, expression = target.partition(":")
     expression = expression or "application"
     factory, args, kwargs = _parse(expression)
@@ -62,13 +70,27 @@ def load(target):
             raise UnusableApplication(f"the factory {factory!r} must not be an async function")
     if not callable(app):
         raise UnusableApplication(f"{expression!r} in module {module_name!r} is not callable")
+    _refuse_asgi(app, f"{module_name}:{expression}")
+    return app
+
+
+def _load_embedded(embedded):
+    """What the application of a script gives to be served."""
+    app = embedded.wsgi()
+    name = f"load() of {type(embedded).__name__}"
+    if not callable(app):
+        raise UnusableApplication(f"{name} returned {app!r}, which is not callable")
+    _refuse_asgi(app, f"what {name} returned")
+    return app
+
+
+def _refuse_asgi(app, name):
     if _is_asgi(app):
         raise UnusableApplication(
-            f"{module_name}:{expression} is an ASGI application{_class_name(app)}, and only WSGI is supported: "
+            f"{name} is an ASGI application{_class_name(app)}, and only WSGI is supported: "
             "serve it with an ASGI server such as uvicorn, or name the WSGI callable if the project has one "
             "(Django: wsgi.py)"
         )
-    return app
 
 
 def _is_asgi(app):

@@ -1,6 +1,7 @@
 """The settings as hooks have them, and what `gunicorn.config` has: `cfg`."""
 
 import os
+import sys
 
 from rgunicorn.hook_arguments import ARGUMENTS, NEVER_CALLED
 
@@ -12,25 +13,68 @@ LISTS = ("http_protocols", "uwsgi_allow_ips")
 class Setting:
     """One setting, as `cfg.settings` has them."""
 
+    # Whether a script has set it.
+    is_assigned = False
+
+    # The file and the line in which it has.
+    place = ("", None)
+
     def __init__(self, name, value):
         self.name = name
-        self.value = value
+        self.value = self.default = value
 
     def get(self):
         return self.value
 
     def set(self, value):
-        self.value = value
+        self.value = _as_gunicorn_reads(value, self.default)
+        self.is_assigned = True
+        frame = sys._getframe(1)
+        while frame.f_back is not None and frame.f_globals is globals():
+            frame = frame.f_back
+        self.place = (frame.f_code.co_filename, frame.f_lineno)
+
+
+def _as_gunicorn_reads(value, default):
+    """A text where Gunicorn takes one for a number or a switch. The master says what else is
+    wrong with a value."""
+    if not isinstance(value, str):
+        return value
+    if isinstance(default, bool):
+        return {"true": True, "false": False}.get(value.strip().lower(), value)
+    if isinstance(default, int):
+        try:
+            return int(value, 0)
+        except ValueError:
+            return value
+    if isinstance(default, list):
+        return [value]
+    return value
 
 
 class Config:
     """The settings, by Gunicorn's names."""
 
-    def __init__(self, settings, module, addresses):
+    def __init__(self, usage=None, prog=None):
+        from rgunicorn.gunicorn_settings import defaults
+
+        self.usage = usage
+        self.prog = prog
+        self._fill(defaults(), None)
+
+    @classmethod
+    def of(cls, settings, module, addresses):
+        """Those that hold: as the master has them, and objects that the configuration has."""
+        cfg = cls.__new__(cls)
+        cfg.usage = cfg.prog = None
         for name, value in vars(module).items():
             # What has no effect here is what the file says.
             if name in settings and settings[name] is None:
                 settings[name] = value
+        cfg._fill(settings, addresses)
+        return cfg
+
+    def _fill(self, settings, addresses):
         for name in (*ARGUMENTS, *NEVER_CALLED):
             if settings.get(name) is None:
                 settings[name] = _nothing
@@ -43,7 +87,7 @@ class Config:
         settings["group"] = _number_of_group(settings.get("group"))
         settings["umask"] = _umask(settings.get("umask"))
         self.settings = {name: Setting(name, value) for name, value in settings.items()}
-        self.address = addresses
+        self._addresses = addresses
 
     def __getattr__(self, name):
         try:
@@ -51,11 +95,36 @@ class Config:
         except KeyError:
             raise AttributeError(f"no configuration setting for: {name}") from None
 
+    def __setattr__(self, name, value):
+        if name in self.__dict__.get("settings", ()):
+            raise AttributeError(f"a setting is not an attribute: use set({name!r}, ...)")
+        super().__setattr__(name, value)
+
     def set(self, name, value):
-        """For hooks that read it: what the server does was decided before."""
+        """For a script before its `run()`, and for hooks that read it: what the server does was
+        decided before these run."""
         if name not in self.settings:
             raise AttributeError(f"no configuration setting for: {name}")
         self.settings[name].set(value)
+
+    def parser(self):
+        """Of a command line of Gunicorn."""
+        from rgunicorn.gunicorn_settings import parser
+
+        return parser(self.usage, self.prog)
+
+    def get_cmd_args_from_env(self):
+        import shlex
+
+        return shlex.split(os.environ.get("GUNICORN_CMD_ARGS", ""))
+
+    @property
+    def address(self):
+        """Where the server listens; before it does, what is configured."""
+        if self._addresses is not None:
+            return self._addresses
+        bind = self.bind
+        return [bind] if isinstance(bind, str) else list(bind or ())
 
     @property
     def uid(self):
@@ -73,6 +142,13 @@ class Config:
     def env(self):
         pairs = (pair.partition("=") for pair in self.raw_env)
         return {name: value for name, _, value in pairs}
+
+    @property
+    def paste_global_conf(self):
+        pairs = self.raw_paste_global_conf
+        if not pairs:
+            return None
+        return dict(pair.split("=", 1) for pair in pairs)
 
     @property
     def sendfile(self):

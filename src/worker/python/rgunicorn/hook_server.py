@@ -20,10 +20,34 @@ class Server:
     # The file is the master's.
     pidfile = None
 
-    def __init__(self, cfg, log, addresses, count, master):
+    def __init__(self, app):
+        """As a script makes one that starts the server with it."""
+        self.app = app
+        self.cfg = app.cfg
+        self.log = None
+        self.LISTENERS = []
+        self.WORKERS = {}
+        self.pid = None
+
+    def run(self):
+        """Serves. Does not return."""
+        from rgunicorn.embedding import start
+
+        start(self.app)
+
+    @classmethod
+    def of(cls, cfg, log, addresses, count, master):
+        """The one of the server that runs."""
+        embedding = sys.modules.get("rgunicorn.embedding")
+        app = (embedding and embedding.application) or Application(cfg)
+        server = cls.__new__(cls)
+        server._begin(app, cfg, log, addresses, count, master)
+        return server
+
+    def _begin(self, app, cfg, log, addresses, count, master):
+        self.app = app
         self.cfg = cfg
         self.log = log
-        self.app = Application(cfg)
         self.address = addresses
         self.LISTENERS = [Listener(address) for address in addresses]
         # Those that this fork server has forked, by their pids.

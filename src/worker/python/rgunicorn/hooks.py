@@ -22,10 +22,10 @@ class Hooks:
         self.file = finished.file
         values = vars(finished.module)
         self.hooks = {name: values[name] for name in ARGUMENTS if callable(values.get(name))}
-        cfg = Config(settings, finished.module, addresses)
+        cfg = Config.of(settings, finished.module, addresses)
         configured = sys.modules.get("rgunicorn.log_config")
         self.log = (configured and configured.log) or Log(emit, cfg.loglevel)
-        self.server = Server(cfg, self.log, addresses, count, os.getppid())
+        self.server = Server.of(cfg, self.log, addresses, count, os.getppid())
         self.worker = None
         self.workers = {}
         bounds = parameters(self.hooks.get("post_request"))

@@ -18,7 +18,7 @@ def apply(module, settings, emit):
         module = type(logging)("__config__")
     elif "logconfig_dict" in vars(module):
         settings["logconfig_dict"] = module.logconfig_dict
-    cfg = Config(settings, module, [])
+    cfg = Config.of(settings, module, [])
     try:
         log = glogging.make(cfg.logger_class, cfg, lambda text: emit("warning", text))
     except glogging.Unusable as error:
