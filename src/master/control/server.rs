@@ -4,20 +4,18 @@
 //! What a client may ask for depends on its account: see `access.rs`.
 
 use super::access::{self, Access, READER};
+use super::client::{Awaited, Client, State, send};
 use super::protocol::{self, Answer, LONGEST_LINE, Line, Request};
 use super::terminal::TerminalFolder;
 use crate::listeners::{NotListening, SocketFile};
-use crate::pool::{ReloadId, WorkerId};
 use crate::sys::handed_over::HandedOver;
-use crate::sys::peer::{Peer, peer};
-use crate::upgrade::state::{ClientState, ControlState, PlaceState, WaitsState};
+use crate::sys::peer::peer;
+use crate::upgrade::state::{ControlState, PlaceState};
 use crate::wakeups::{Source, Wakeups};
-use rustix::io::Errno;
-use rustix::net::SendFlags;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -31,9 +29,6 @@ const MOST_WAITING: usize = 256;
 
 /// The most clients at a time. Each costs a descriptor.
 pub const MOST_CLIENTS: usize = MOST_SILENT + MOST_WAITING;
-
-/// How long a client may take to send its request.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long to wait before accepting again after accept(2) failed. The socket stays
 /// readable, so without a pause the loop would do nothing but try again.
@@ -86,41 +81,6 @@ enum Accepting {
     Paused(Instant),
     /// It is tried again after a pause.
     Again,
-}
-
-#[derive(Debug)]
-struct Client {
-    stream: UnixStream,
-    /// Of its process, when it connected.
-    pid: u32,
-    uid: u32,
-    access: Access,
-    state: State,
-    /// It asked for the outcome in fields.
-    fields: bool,
-}
-
-#[derive(Debug)]
-enum State {
-    /// Its request is not complete.
-    Silent { received: Vec<u8>, until: Instant },
-    /// Its request is being carried out by the caller.
-    Asked,
-    /// It gets its answer when this happens.
-    Waiting(Awaited),
-}
-
-/// What a client may wait for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Awaited {
-    /// The end of this reload.
-    Reload(ReloadId),
-    /// This worker is asked to leave because another serves in its place.
-    Replaced(WorkerId),
-    /// The stacks of this worker.
-    Stacks(WorkerId),
-    /// The end of the server.
-    Stop,
 }
 
 /// A complete request, and who sent it.
@@ -266,25 +226,14 @@ impl Server {
         let now = Instant::now();
         let taken = self.listener.accept().and_then(|(stream, _)| {
             stream.set_nonblocking(true)?;
-            let Peer { pid, uid } = peer(&stream)?;
-            let Some(access) = Access::of(uid, self.own, self.reader) else {
-                send(&stream, &Answer::Failed(not_admitted(uid)));
+            let peer = peer(&stream)?;
+            let Some(access) = Access::of(peer.uid, self.own, self.reader) else {
+                send(&stream, &Answer::Failed(not_admitted(peer.uid)));
                 return Ok(None);
             };
             let number = self.last_client.wrapping_add(1);
             wakeups.add(&stream, Source::ControlClient(number))?;
-            let client = Client {
-                stream,
-                pid,
-                uid,
-                access,
-                state: State::Silent {
-                    received: Vec::new(),
-                    until: now + REQUEST_TIMEOUT,
-                },
-                fields: false,
-            };
-            Ok(Some((number, client)))
+            Ok(Some((number, Client::new(stream, peer, access, now))))
         });
         match taken {
             Ok(None) => {
@@ -465,74 +414,6 @@ impl Server {
             .filter_map(|number| self.clients.remove(&number))
             .collect()
     }
-}
-
-impl Client {
-    /// `None`: it waits for what ends with this program.
-    fn hand_over<'a>(&'a self, number: u32, fds: &mut HandedOver<'a>) -> Option<ClientState> {
-        let waits = match &self.state {
-            State::Silent { received, .. } => WaitsState::Silent(received.clone()),
-            State::Waiting(Awaited::Reload(reload)) => WaitsState::Reload(reload.0),
-            State::Waiting(Awaited::Replaced(worker)) => WaitsState::Replaced(worker.0),
-            State::Waiting(Awaited::Stop) => WaitsState::Stop,
-            State::Waiting(Awaited::Stacks(_)) | State::Asked => return None,
-        };
-        Some(ClientState {
-            number,
-            stream: fds.add(self.stream.as_fd()),
-            pid: self.pid,
-            uid: self.uid,
-            has_full_access: self.access == Access::Full,
-            fields: self.fields,
-            waits,
-        })
-    }
-
-    fn adopt(state: ClientState, now: Instant) -> io::Result<Self> {
-        let waits = match state.waits {
-            WaitsState::Silent(received) => State::Silent {
-                received,
-                until: now + REQUEST_TIMEOUT,
-            },
-            WaitsState::Reload(reload) => State::Waiting(Awaited::Reload(ReloadId(reload))),
-            WaitsState::Replaced(worker) => State::Waiting(Awaited::Replaced(WorkerId(worker))),
-            WaitsState::Stop => State::Waiting(Awaited::Stop),
-        };
-        Ok(Self {
-            stream: state.stream.take()?.into(),
-            pid: state.pid,
-            uid: state.uid,
-            access: if state.has_full_access {
-                Access::Full
-            } else {
-                Access::Figures
-            },
-            state: waits,
-            fields: state.fields,
-        })
-    }
-
-    fn is_silent(&self) -> bool {
-        matches!(self.state, State::Silent { .. })
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        match self.state {
-            State::Silent { until, .. } => Some(until),
-            State::Asked | State::Waiting(_) => None,
-        }
-    }
-
-    fn send(&self, answer: &Answer) {
-        send(&self.stream, &answer.for_client(self.fields));
-    }
-}
-
-/// The socket's buffer takes an answer whole, unless the client has left.
-fn send(stream: &UnixStream, answer: &Answer) {
-    let line = protocol::line(&answer.shortened());
-    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    while rustix::net::send(stream, line.as_bytes(), flags) == Err(Errno::INTR) {}
 }
 
 fn not_admitted(uid: u32) -> String {

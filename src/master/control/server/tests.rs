@@ -1,9 +1,11 @@
 //! The control socket with clients that ask, wait, or do neither.
 
 use super::*;
+use crate::pool::{ReloadId, WorkerId};
 use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 struct Fixture {
