@@ -47,6 +47,12 @@ complete -c rgunicorn -l error-logfile -d 'A file for the server\'s own log; - =
 complete -c rgunicorn -l access-logfile -d 'Where a line for each request goes: a file, -, or journal [default: none]' -r -F
 complete -c rgunicorn -l access-logformat -d 'What a line of the access log looks like [default: %(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"]' -r -f
 complete -c rgunicorn -l access-log-filter -d 'Which requests the access log has: all, errors, slow:MS, 1/N [default: all]' -r -f
+complete -c rgunicorn -l log-syslog-to -d 'Where syslog listens [default: udp://localhost:514]' -r -f
+complete -c rgunicorn -l log-syslog-prefix -d 'What stands for the name of the program in syslog, behind gunicorn. [default: `proc_name`, or the name of the application]' -r -f
+complete -c rgunicorn -l log-syslog-facility -d 'The facility of records in syslog, such as daemon or local0 [default: user]' -r -f
+complete -c rgunicorn -l statsd-host -d 'Where StatsD listens: HOST:PORT or unix://PATH [default: none]' -r -f
+complete -c rgunicorn -l statsd-prefix -d 'What the names of metrics for StatsD begin with; a dot follows' -r -f
+complete -c rgunicorn -l dogstatsd-tags -d 'Tags that each metric has in the form of DogStatsD, as env:prod,site:shop' -r -f
 complete -c rgunicorn -l idle-exit -d 'Exit when there was no connection for this long; 0 = never [default: 0]' -r -f
 complete -c rgunicorn -s n -l name -d 'The name of the processes in a process listing [default: the name of the application]' -r -f
 complete -c rgunicorn -s p -l pid -d 'A file for the master\'s process id [default: none]' -r -F
@@ -67,6 +73,9 @@ complete -c rgunicorn -l permit-unconventional-http-method -d 'Accept any token 
 complete -c rgunicorn -l permit-unconventional-http-version -d 'Accept requests of other versions than HTTP/1'
 complete -c rgunicorn -l casefold-http-method -d 'Turn methods into upper case'
 complete -c rgunicorn -l capture-output -d 'Write what the application prints to errorlog, too'
+complete -c rgunicorn -l log-syslog -d 'Send the server\'s own log and the access log to syslog, too'
+complete -c rgunicorn -l disable-redirect-access-to-syslog -d 'Do not send the access log to syslog'
+complete -c rgunicorn -l enable-backlog-metric -d 'Tell StatsD each second how many connections wait to be accepted'
 complete -c rgunicorn -l reload -d 'Reload when a file of the application has changed: for development'
 complete -c rgunicorn -l spew -d 'Log each line of Python that a worker executes: for debugging'
 complete -c rgunicorn -l no-sendfile -d 'Send the files of wsgi.file_wrapper with sendfile(2)'

@@ -53,7 +53,7 @@ const OF_SITES: [Metric<State>; 2] = [
 ];
 
 /// Of those that have answered.
-const OF_SERVERS: [Metric<Scrape>; 20] = [
+const OF_SERVERS: [Metric<Scrape>; 22] = [
     Metric {
         name: "rgunicorn_info",
         kind: "gauge",
@@ -200,6 +200,18 @@ const OF_SERVERS: [Metric<Scrape>; 20] = [
         kind: "counter",
         help: "Records that the file of errorlog did not take; they went to the journal or the terminal.",
         samples: |scrape| plain(scrape.summary.error_log_records_missing),
+    },
+    Metric {
+        name: "rgunicorn_syslog_records_dropped_total",
+        kind: "counter",
+        help: "Records of the server's own log that syslog did not get.",
+        samples: |scrape| plain(scrape.summary.syslog_records_dropped),
+    },
+    Metric {
+        name: "rgunicorn_statsd_metrics_dropped_total",
+        kind: "counter",
+        help: "Metrics that StatsD did not get.",
+        samples: |scrape| plain(scrape.summary.statsd_metrics_dropped),
     },
     Metric {
         name: "rgunicorn_memory_bytes",

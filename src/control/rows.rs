@@ -62,6 +62,10 @@ pub struct Summary {
     pub access_records_dropped: u64,
     /// Records since then that the file of the error log did not take.
     pub error_log_records_missing: u64,
+    /// Records of the server's own log since then that syslog did not get.
+    pub syslog_records_dropped: u64,
+    /// Metrics since then that StatsD did not get.
+    pub statsd_metrics_dropped: u64,
     /// Why the last reload failed, if it did.
     pub last_reload_failure: Option<String>,
 }

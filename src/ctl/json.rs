@@ -176,7 +176,8 @@ mod tests {
              \"requests_per_second\":0,\"errors\":0,\"sent_bytes\":0,\"started_at\":0,\
              \"worker_exits\":{},\"reloads\":{\"succeeded\":0,\"failed\":0,\"last_at\":null},\
              \"log_records_dropped\":0,\"access_records_dropped\":0,\
-             \"error_log_records_missing\":0,\"last_reload_failure\":null}"
+             \"error_log_records_missing\":0,\"syslog_records_dropped\":0,\
+             \"statsd_metrics_dropped\":0,\"last_reload_failure\":null}"
         );
 
         assert_eq!(

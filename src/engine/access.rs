@@ -30,6 +30,12 @@ pub trait AccessOutput: Send {
     fn write(&mut self, record: &[u8]);
 }
 
+/// Who is told of each request, whether there is a record of it or not.
+pub trait RequestMetrics: Send {
+    /// A request with a response of this status is over; never waits.
+    fn count(&mut self, status: u16, duration: Duration);
+}
+
 /// What a record looks like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessForm {
@@ -48,6 +54,7 @@ pub struct AccessSettings {
     /// The difference of local time to UTC at a time, both in seconds.
     pub local_offset: fn(i64) -> i32,
     pub output: Box<dyn AccessOutput>,
+    pub metrics: Option<Box<dyn RequestMetrics>>,
 }
 
 /// Writes the records of one engine.
@@ -70,6 +77,8 @@ pub(crate) struct AccessLog {
 pub(crate) struct Entry {
     /// When the request was complete.
     since: Instant,
+    /// The filter may want a record.
+    may_be_wanted: bool,
     /// Which request of the worker it is, from 0.
     number: u64,
     /// The values of the format's request atoms, one behind the other, and where each ends.
@@ -157,12 +166,17 @@ impl AccessLog {
     ) -> Option<Box<Entry>> {
         let number = self.requests;
         self.requests += 1;
-        if !self.settings.filter.may_want(number) {
+        let may_be_wanted = self.settings.filter.may_want(number);
+        if !may_be_wanted && self.settings.metrics.is_none() {
             return None;
         }
         let mut entry = self.spare.pop().unwrap_or_else(|| Box::new(Entry::new()));
         entry.since = since.unwrap_or_else(Instant::now);
         entry.number = number;
+        entry.may_be_wanted = may_be_wanted;
+        if !may_be_wanted {
+            return Some(entry);
+        }
         for part in self.settings.format.parts() {
             if let Part::Request(atom) = part {
                 received.write(atom, peer, &mut entry.values);
@@ -201,9 +215,12 @@ impl AccessLog {
             0 => CLIENT_CLOSED_REQUEST,
             status => status,
         };
+        if let Some(metrics) = &mut self.settings.metrics {
+            metrics.count(status, duration);
+        }
         let is_error = is_cut || status >= 400;
         let filter = &self.settings.filter;
-        if filter.wants(entry.number, is_error, duration) {
+        if entry.may_be_wanted && filter.wants(entry.number, is_error, duration) {
             self.write(&entry, response, status, bytes, duration);
         }
         self.discard(entry);
@@ -281,6 +298,7 @@ impl Entry {
     fn new() -> Self {
         Self {
             since: Instant::now(),
+            may_be_wanted: true,
             number: 0,
             values: Vec::new(),
             ends: Vec::new(),

@@ -59,7 +59,7 @@ mod transport;
 mod trusted_peers;
 mod upgraded;
 
-pub use access::{AccessForm, AccessOutput, AccessSettings};
+pub use access::{AccessForm, AccessOutput, AccessSettings, RequestMetrics};
 pub use balance::Balance;
 pub use client_socket::{ClientSocket, Taken};
 pub use clock::Clock;

@@ -24,12 +24,14 @@ impl AccessFilter {
         every: None,
     };
 
+    pub const NOTHING: Self = Self {
+        everything: false,
+        ..Self::ALL
+    };
+
     /// `None`: it is none.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut filter = Self {
-            everything: false,
-            ..Self::ALL
-        };
+        let mut filter = Self::NOTHING;
         for condition in text.split(',') {
             let condition = condition.trim();
             match condition {

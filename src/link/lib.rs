@@ -17,10 +17,13 @@ mod link;
 pub mod log_file;
 pub mod output_mark;
 pub mod protocol;
+pub mod remote;
 mod roster;
 pub mod scoreboard;
 pub mod seqpacket;
 mod shorten;
+pub mod statsd;
+pub mod syslog;
 
 pub use access_filter::AccessFilter;
 pub use access_format::{
@@ -30,3 +33,5 @@ pub use link::{FORK_SERVER_FD, Link, Received};
 pub use scoreboard::Scoreboard;
 pub use seqpacket::HandoverSockets;
 pub use shorten::shorten;
+pub use statsd::Statsd;
+pub use syslog::Syslog;

@@ -4,7 +4,7 @@
 //! [`FromForkServer::LoadFailed`], by which they refuse, has to stay as it is. A master that
 //! takes over from one of another release adopts what that has started, see [`VERSION`].
 
-use crate::AccessFilter;
+use crate::{AccessFilter, Statsd, Syslog};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -340,12 +340,13 @@ pub enum AccessDestination {
     Journal,
     Stdout,
     Stderr,
+    Syslog(Syslog),
 }
 
 /// The access log that workers write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessLog {
-    pub destination: AccessDestination,
+    pub destinations: Vec<AccessDestination>,
     /// The text of an [`AccessFormat`](crate::AccessFormat).
     pub format: String,
     pub filter: AccessFilter,
@@ -489,6 +490,8 @@ pub struct Site {
     pub health_path: Option<String>,
     /// `None`: there is none.
     pub access_log: Option<AccessLog>,
+    /// Where metrics of requests go; `None`: there are none.
+    pub statsd: Option<Statsd>,
     pub python_log: PythonLog,
     /// What is to be done with `logging`, if the settings say something of it.
     pub log_config: Option<LogConfig>,

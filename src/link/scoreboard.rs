@@ -60,6 +60,9 @@ pub struct Row {
     /// The method and the path of the request under way, else of the last one; to the first
     /// zero byte.
     request: [AtomicU64; REQUEST_WORDS],
+    /// Metrics that StatsD did not get. Behind the others: workers of another release may not
+    /// know of it.
+    metrics_lost: AtomicU64,
 }
 
 /// The values of a row at one moment.
@@ -79,6 +82,8 @@ pub struct Reading {
     pub bytes: u64,
     /// Records that are not in the access log.
     pub access_lost: u64,
+    /// Metrics that StatsD did not get.
+    pub metrics_lost: u64,
 }
 
 impl Row {
@@ -173,6 +178,11 @@ impl Row {
         self.access_lost.store(count, Relaxed);
     }
 
+    /// How many metrics StatsD did not get, of all that the worker has sent.
+    pub fn set_metrics_lost(&self, count: u64) {
+        self.metrics_lost.store(count, Relaxed);
+    }
+
     /// The order to leave, if there is one.
     pub fn retired(&self) -> Option<Idle> {
         match self.retired.load(Relaxed) {
@@ -191,6 +201,7 @@ impl Row {
             errors: self.errors.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
             access_lost: self.access_lost.load(Relaxed),
+            metrics_lost: self.metrics_lost.load(Relaxed),
         }
     }
 
@@ -204,6 +215,7 @@ impl Row {
             &self.errors,
             &self.bytes,
             &self.access_lost,
+            &self.metrics_lost,
             &self.retired,
             &self.request_version,
         ] {
@@ -436,6 +448,7 @@ mod tests {
         row.end(1002, 300, Outcome::Error);
         row.beat(1010, 4);
         row.set_access_lost(7);
+        row.set_metrics_lost(8);
 
         assert_eq!(
             master.row(5).unwrap().read(),
@@ -447,6 +460,7 @@ mod tests {
                 errors: 1,
                 bytes: 300,
                 access_lost: 7,
+                metrics_lost: 8,
             }
         );
         assert_eq!(master.row(4).unwrap().read(), Reading::default());

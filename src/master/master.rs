@@ -8,6 +8,7 @@
 //! | `clients.rs`       | what clients of the control socket ask is answered       |
 //! | `code.rs`          | changed files of the application lead to a reload        |
 //! | `counters.rs`      | what is counted for as long as the master lives          |
+//! | `pool_metrics.rs`  | what StatsD is told of the pool                          |
 //! | `pool_watch.rs`    | whether the pool proves that it works                    |
 //! | `running_config.rs` | the settings that the master runs with are listed        |
 //! | `stacks.rs`        | what the threads of a worker do is asked of it           |
@@ -38,6 +39,7 @@ use crate::wakeups::{Source, Wakeups};
 use counters::Counters;
 use idle::IdleWatch;
 use notifications::Notifications;
+use pool_metrics::PoolMetrics;
 use pool_watch::PoolWatch;
 use processes::Processes;
 use reload::{Deployment, ReloadState};
@@ -56,6 +58,7 @@ mod events;
 mod idle;
 mod notifications;
 mod outputs;
+mod pool_metrics;
 mod pool_watch;
 mod processes;
 mod reload;
@@ -80,6 +83,7 @@ pub struct Master {
     /// `None` without a watchdog.
     pool_watch: Option<PoolWatch>,
     idle_watch: IdleWatch,
+    pool_metrics: PoolMetrics,
     log: log::Handle,
     wakeups: Wakeups,
     signals: Signals,
@@ -207,6 +211,7 @@ impl Master {
             notifications: Notifications::new(parts.notifier, parts.watchdog, now),
             pool_watch: (parts.watchdog).map(|period| PoolWatch::new(period, now)),
             idle_watch: IdleWatch::new(now),
+            pool_metrics: PoolMetrics::default(),
             log: parts.log,
             wakeups,
             signals: parts.signals,
@@ -258,6 +263,7 @@ impl Master {
         self.reload_changed_code(now);
         self.watch_pool(now);
         self.watch_idleness(now);
+        self.send_pool_metrics(now);
         let in_transition = self.is_in_transition();
         self.notifications.send_due(in_transition, now);
         if self.notifications.is_status_due(now) {
@@ -283,6 +289,7 @@ impl Master {
             .chain(self.notifications.next_due(self.is_in_transition(), now))
             .chain(self.pool_watch.as_ref().and_then(PoolWatch::next_due))
             .chain(self.idle_check_due())
+            .chain(self.pool_metrics.next_due())
             .chain(self.code_watch.as_ref().and_then(CodeWatch::due))
             .chain(self.log.next_change())
             .chain([self.processes.next_refresh()])

@@ -330,6 +330,7 @@ fn serve_here(
         .map_err(|error| StartError::Config(error.into()))?;
     // A thread, so not before: the environment was changed until here.
     log.start().map_err(system("start the log"))?;
+    log.use_remotes(config.syslog(), config.statsd());
     // Nothing is logged before this: a start that is refused prints its errors
     // and nothing else.
     events::started(env!("CARGO_PKG_VERSION"), &source(&sources, &config));

@@ -17,6 +17,8 @@ pub struct Totals {
     pub bytes: u64,
     /// Records of the access log that were lost since then.
     pub access_lost: u64,
+    /// Metrics that workers could not send to StatsD since then.
+    pub metrics_lost: u64,
 }
 
 /// `rate` is in requests per second, `failed` is why the last reload failed.

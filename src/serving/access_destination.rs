@@ -1,9 +1,10 @@
 //! Where the records of the access log end up: a file, a stream that was inherited, the
-//! journal. Used by the thread that writes, alone.
+//! journal, syslog. Metrics for StatsD, too. Used by the thread that writes, alone.
 
 use rgunicorn_engine::close_on_fork::CloseOnFork;
 use rgunicorn_link::log_file;
 use rgunicorn_link::protocol::AccessDestination;
+use rgunicorn_link::remote::{Remote, RemoteAddress};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
@@ -48,9 +49,20 @@ enum Kind {
     Stream(CloseOnFork),
     /// Not connected: a journald that was restarted is found again.
     Journal(CloseOnFork),
+    Remote {
+        remote: Box<Remote<CloseOnFork>>,
+        protocol: &'static str,
+    },
 }
 
 impl Destination {
+    pub(crate) fn statsd(address: &RemoteAddress) -> Self {
+        Self {
+            kind: Kind::remote(address, "StatsD"),
+            is_in_line: false,
+        }
+    }
+
     /// Also if it cannot be opened now: it is tried again.
     pub(crate) fn open(destination: &AccessDestination) -> (Self, Option<io::Error>) {
         let opened = match destination {
@@ -66,6 +78,9 @@ impl Destination {
             AccessDestination::Stdout => stream(rustix::stdio::stdout()),
             AccessDestination::Stderr => stream(rustix::stdio::stderr()),
             AccessDestination::Journal => journal(),
+            AccessDestination::Syslog(syslog) => {
+                Ok((Kind::remote(&syslog.address, "syslog"), None))
+            }
         };
         let (kind, error) = opened.unwrap_or_else(|error| {
             let kind = Kind::File {
@@ -102,14 +117,32 @@ impl Destination {
             Kind::File { path, .. } => path.display().to_string(),
             Kind::Stream(_) => "standard output".to_owned(),
             Kind::Journal(_) => "the journal".to_owned(),
+            Kind::Remote { remote, protocol } => format!("{protocol} at {}", remote.address()),
         }
     }
 
-    /// Writes records, each of them a line or, for the journal, a datagram behind its length.
+    /// What takes the records, where a sentence is about the access log, or about a server.
+    pub(crate) fn taker(&self) -> String {
+        match self.kind {
+            Kind::File { .. } | Kind::Stream(_) | Kind::Journal(_) => "it".to_owned(),
+            Kind::Remote { .. } => self.name(),
+        }
+    }
+
+    /// Whether the records of a batch are datagrams, each behind its length, and not lines.
+    pub(crate) fn takes_datagrams(&self) -> bool {
+        match self.kind {
+            Kind::File { .. } | Kind::Stream(_) => false,
+            Kind::Journal(_) | Kind::Remote { .. } => true,
+        }
+    }
+
+    /// Writes records, each of them a line or a datagram behind its length.
     /// Where somebody takes nothing, it waits as long as `may_wait` says so.
     pub(crate) fn write(&mut self, batch: &[u8], may_wait: impl Fn() -> bool) -> Written {
         match &mut self.kind {
             Kind::Journal(socket) => send_all(socket.as_fd(), batch, may_wait),
+            Kind::Remote { remote, .. } => send_to_remote(remote, batch, may_wait),
             Kind::Stream(stream) => write_lines(
                 stream.as_fd(),
                 batch,
@@ -134,17 +167,25 @@ impl Destination {
     pub(crate) fn is_closed(&self) -> bool {
         matches!(&self.kind, Kind::File { file: None, .. })
     }
+}
 
-    /// How many records of a batch there are in its first bytes.
-    pub(crate) fn count(&self, batch: &[u8]) -> u64 {
-        match self.kind {
-            Kind::Journal(_) => datagrams(batch).count() as u64,
-            Kind::File { .. } | Kind::Stream(_) => lines(batch),
-        }
+/// How many records there are in a batch.
+pub(crate) fn count(batch: &[u8], has_datagrams: bool) -> u64 {
+    if has_datagrams {
+        datagrams(batch).count() as u64
+    } else {
+        lines(batch)
     }
 }
 
 impl Kind {
+    fn remote(address: &RemoteAddress, protocol: &'static str) -> Self {
+        Self::Remote {
+            remote: Box::new(Remote::new(address.clone())),
+            protocol,
+        }
+    }
+
     fn reopen(&mut self) -> io::Result<()> {
         let Self::File {
             path,
@@ -178,7 +219,7 @@ fn journal() -> io::Result<(Kind, Option<io::Error>)> {
 }
 
 /// How many lines there are.
-pub(crate) fn lines(bytes: &[u8]) -> u64 {
+fn lines(bytes: &[u8]) -> u64 {
     (bytes.split(|byte| *byte == b'\n').count() - 1) as u64
 }
 
@@ -257,7 +298,7 @@ fn wait_writable(fd: BorrowedFd<'_>) {
     let _ = rustix::event::poll(&mut poll, Some(&timeout));
 }
 
-/// Adds a record for the journal to a batch.
+/// Adds a record to a batch of datagrams.
 pub(crate) fn push_datagram(batch: &mut Vec<u8>, record: &[u8]) {
     let length = u32::try_from(record.len()).unwrap_or(0);
     batch.extend_from_slice(&length.to_ne_bytes());
@@ -265,13 +306,33 @@ pub(crate) fn push_datagram(batch: &mut Vec<u8>, record: &[u8]) {
 }
 
 /// The datagrams of a batch.
-pub(crate) fn datagrams(mut batch: &[u8]) -> impl Iterator<Item = &[u8]> {
+fn datagrams(mut batch: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let (length, rest) = batch.split_first_chunk::<4>()?;
         let (record, rest) = rest.split_at_checked(u32::from_ne_bytes(*length) as usize)?;
         batch = rest;
         Some(record)
     })
+}
+
+fn send_to_remote(
+    remote: &mut Remote<CloseOnFork>,
+    batch: &[u8],
+    may_wait: impl Fn() -> bool,
+) -> Written {
+    let mut written = Written::default();
+    for record in datagrams(batch) {
+        match remote.send(record, &may_wait) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return written,
+            Err(error) => {
+                written.lost += 1;
+                written.error = Some(error);
+            }
+        }
+        written.bytes += record.len() + size_of::<u32>();
+    }
+    written
 }
 
 fn send_all(socket: BorrowedFd<'_>, batch: &[u8], may_wait: impl Fn() -> bool) -> Written {

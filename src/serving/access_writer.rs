@@ -1,16 +1,17 @@
-//! The thread that writes the access log, and the queue in front of it. Whoever adds a record
-//! never waits: neither for a disk, nor for a reader of a pipe, nor for journald. What does not
-//! fit into the queue is dropped and counted.
+//! The thread that writes the access log, or sends metrics, and the queue in front of it. Whoever
+//! adds a record never waits: neither for a disk, nor for a reader of a pipe, nor for a server.
+//! What does not fit into the queue is dropped and counted.
 //!
 //! There is no thread before the first record: the worker may not have been forked, or may be
 //! about to fork (Python warns of a fork with threads). A fork ends it, and the next record
 //! starts another.
 
-use crate::access_destination::{Destination, datagrams, lines, push_datagram};
+use crate::access_destination::{Destination, count, push_datagram};
 use crate::{Reporter, lock};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use rgunicorn_engine::AccessOutput;
 use rgunicorn_link::protocol::{AccessDestination, Level};
+use rgunicorn_link::remote::RemoteAddress;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -31,19 +32,30 @@ const MAX_FINISH: Duration = Duration::from_secs(2);
 /// How often the log says how many records are lost.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-const STACK_SIZE: usize = 128 * 1024;
+/// What looks names up may need more than what writes.
+const STACK_SIZE: usize = 256 * 1024;
 
-/// The writer of this process, for [`pause_access_writer`].
-static RUNNING: Mutex<Option<Arc<Shared>>> = Mutex::new(None);
+/// The writers of this process, for [`pause_access_writers`].
+static RUNNING: Mutex<Vec<Arc<Shared>>> = Mutex::new(Vec::new());
 
-/// A worker's access log.
+/// One destination of a worker's access log, or its metrics.
 #[derive(Clone)]
 pub struct AccessWriter {
     shared: Arc<Shared>,
     /// How many records are lost, for whoever counts them.
     lost: Arc<AtomicU64>,
-    is_journal: bool,
+    has_datagrams: bool,
+    content: Content,
+    /// Who takes the records, in a sentence.
+    taker: String,
     reporter: Reporter,
+}
+
+/// What is written.
+#[derive(Debug, Clone, Copy)]
+enum Content {
+    Records,
+    Metrics,
 }
 
 struct Shared {
@@ -88,16 +100,46 @@ impl AccessWriter {
             let text = format!("Cannot open the access log {}: {error}", opened.name());
             reporter.log(Level::Error, text);
         }
+        Self::new(opened, Content::Records, reporter)
+    }
+
+    /// For metrics.
+    pub fn open_statsd(address: &RemoteAddress, reporter: &Reporter) -> Self {
+        Self::new(Destination::statsd(address), Content::Metrics, reporter)
+    }
+
+    fn new(destination: Destination, content: Content, reporter: &Reporter) -> Self {
         Self {
+            has_datagrams: destination.takes_datagrams(),
+            taker: destination.taker(),
             shared: Arc::new(Shared {
                 state: Mutex::default(),
                 work: Condvar::new(),
                 ended: Condvar::new(),
-                destination: Mutex::new(opened),
+                destination: Mutex::new(destination),
             }),
             lost: Arc::default(),
-            is_journal: matches!(destination, AccessDestination::Journal),
+            content,
             reporter: reporter.clone(),
+        }
+    }
+
+    /// Adds a record; never waits.
+    pub(crate) fn push(&self, record: &[u8]) {
+        let mut state = lock(&self.shared.state);
+        let before = state.queue.len();
+        if before + record.len() > LONGEST_QUEUE {
+            self.lose(&mut state, 1, None);
+            return;
+        }
+        if self.has_datagrams {
+            push_datagram(&mut state.queue, record);
+        } else {
+            state.queue.extend_from_slice(record);
+        }
+        let is_batch = before < BATCH && state.queue.len() >= BATCH;
+        if before == 0 || is_batch || !state.has_thread {
+            self.wake(state);
         }
     }
 
@@ -134,27 +176,36 @@ impl AccessWriter {
         let s = if count == 1 { " was" } else { "s were" };
         let why = match state.error.take() {
             Some(error) => error,
-            None => "it takes them too slowly".to_owned(),
+            None => format!("{} takes them too slowly", self.taker),
         };
-        let text = format!("{count} record{s} not written to the access log: {why}");
+        let text = match self.content {
+            Content::Records => format!("{count} record{s} not written to the access log: {why}"),
+            Content::Metrics => format!("{count} metric{s} not sent: {why}"),
+        };
         self.reporter.log(Level::Warning, text);
     }
 
     /// Writes what is left, before the worker leaves.
     pub fn finish(&self) {
-        let until = Instant::now() + MAX_FINISH;
+        finish_all([self].into_iter());
+    }
+
+    fn begin_to_finish(&self, until: Instant) {
         let mut state = lock(&self.shared.state);
         if !state.queue.is_empty() || state.has_thread {
             state.stop = Some(Stop::Finish(until));
             self.wake(state);
-            state = wait_for_end(&self.shared, until + Duration::from_millis(100));
         }
+    }
+
+    fn wait_for_finish(&self, until: Instant) {
+        let mut state = wait_for_end(&self.shared, until + Duration::from_millis(100));
         let left = std::mem::take(&mut state.queue);
-        let (count, has_thread) = (count(&left, self.is_journal), state.has_thread);
+        let (count, has_thread) = (count(&left, self.has_datagrams), state.has_thread);
         self.lose(&mut state, count, None);
         if has_thread && count == 0 {
             // What it has taken is lost with the process.
-            state.error = Some("its file takes nothing".to_owned());
+            state.error = Some(format!("{} takes nothing", self.taker));
         }
         self.report(&mut state);
     }
@@ -197,7 +248,9 @@ impl AccessWriter {
             let _ = before.thread_set_mask();
         }
         thread?;
-        *lock(&RUNNING) = Some(Arc::clone(&self.shared));
+        let mut running = lock(&RUNNING);
+        running.retain(|other| !Arc::ptr_eq(other, &self.shared));
+        running.push(Arc::clone(&self.shared));
         Ok(())
     }
 
@@ -223,7 +276,7 @@ impl AccessWriter {
                 let is_late = matches!(state.stop, Some(Stop::Finish(_)));
                 if is_late {
                     let left = std::mem::take(&mut state.queue);
-                    let count = destination.count(&left);
+                    let count = count(&left, self.has_datagrams);
                     self.lose(&mut state, count, None);
                 }
             } else {
@@ -291,31 +344,20 @@ impl AccessWriter {
     }
 }
 
-impl AccessOutput for AccessWriter {
-    fn write(&mut self, record: &[u8]) {
-        let mut state = lock(&self.shared.state);
-        let before = state.queue.len();
-        if before + record.len() > LONGEST_QUEUE {
-            self.lose(&mut state, 1, None);
-            return;
-        }
-        if self.is_journal {
-            push_datagram(&mut state.queue, record);
-        } else {
-            state.queue.extend_from_slice(record);
-        }
-        let is_batch = before < BATCH && state.queue.len() >= BATCH;
-        if before == 0 || is_batch || !state.has_thread {
-            self.wake(state);
-        }
+/// Has all of them write what is left, in the time that one may take.
+pub(crate) fn finish_all<'a>(writers: impl Iterator<Item = &'a AccessWriter> + Clone) {
+    let until = Instant::now() + MAX_FINISH;
+    for writer in writers.clone() {
+        writer.begin_to_finish(until);
+    }
+    for writer in writers {
+        writer.wait_for_finish(until);
     }
 }
 
-fn count(batch: &[u8], is_journal: bool) -> u64 {
-    if is_journal {
-        datagrams(batch).count() as u64
-    } else {
-        lines(batch)
+impl AccessOutput for AccessWriter {
+    fn write(&mut self, record: &[u8]) {
+        self.push(record);
     }
 }
 
@@ -331,21 +373,23 @@ fn wait_for_end(shared: &Shared, until: Instant) -> MutexGuard<'_, State> {
     state
 }
 
-/// Ends the thread of this process, if there is one. The next record starts another.
-pub fn pause_access_writer() {
-    let Some(shared) = lock(&RUNNING).take() else {
-        return;
-    };
-    {
+/// Ends the threads of this process, if there are any. The next record starts another.
+pub fn pause_access_writers() {
+    let writers = std::mem::take(&mut *lock(&RUNNING));
+    for shared in &writers {
         let mut state = lock(&shared.state);
         if state.has_thread {
             state.stop.get_or_insert(Stop::Pause);
         }
+        drop(state);
+        shared.work.notify_one();
     }
-    shared.work.notify_one();
     // A disk that hangs keeps it: better a warning than a request that hangs, too.
-    let mut state = wait_for_end(&shared, Instant::now() + Duration::from_secs(1));
-    if !state.has_thread {
-        state.stop = None;
+    let until = Instant::now() + Duration::from_secs(1);
+    for shared in &writers {
+        let mut state = wait_for_end(shared, until);
+        if !state.has_thread {
+            state.stop = None;
+        }
     }
 }

@@ -10,6 +10,7 @@
 //! ```
 
 mod access_destination;
+mod access_outputs;
 mod access_writer;
 mod call_watch;
 mod companion;
@@ -22,7 +23,8 @@ mod settings;
 mod signal_watch;
 mod thread_pool;
 
-pub use access_writer::{AccessWriter, pause_access_writer};
+pub use access_outputs::AccessOutputs;
+pub use access_writer::{AccessWriter, pause_access_writers};
 pub use call_watch::CallWatch;
 pub use companion::{Companion, send_held, stop_companion};
 pub use lending::{Back, Lending, Pause};

@@ -2,23 +2,20 @@
 //! signals, heartbeats, and connections that go to other workers. No Python in here, so
 //! that a thread can do it that never waits for the interpreter.
 
-use crate::access_writer::AccessWriter;
+use crate::access_outputs::AccessOutputs;
 use crate::named_request::NamedRequest;
 use crate::notices::{self, UnservedLog};
 use crate::reporter::Reporter;
-use crate::settings::{access_format, journal_fields, request_timeout, settings};
+use crate::settings::{request_timeout, settings};
 use crate::signal_watch::SignalWatch;
 use nix::sys::signal::{SigEvent, SigevNotify, Signal};
 use nix::sys::time::TimeSpec;
 use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::time::ClockId;
 use rgunicorn_engine::{
-    AccessForm, AccessSettings, Balance, Engine, HandoverSockets, Neighbours, Request, RequestId,
-    TimeOut, Token,
+    Balance, Engine, HandoverSockets, Neighbours, Request, RequestId, TimeOut, Token,
 };
-use rgunicorn_link::protocol::{
-    AccessDestination, FromWorker, Idle, Level, ListenerInfo, Site, ToWorker,
-};
+use rgunicorn_link::protocol::{FromWorker, Idle, Level, ListenerInfo, Site, ToWorker};
 use rgunicorn_link::scoreboard::{Counts, Outcome, now_ms};
 use rgunicorn_link::{Link, Received, Scoreboard};
 use std::io;
@@ -71,7 +68,7 @@ pub struct Serving {
     /// at a time.
     current: Current,
     unserved: UnservedLog,
-    access: Option<AccessWriter>,
+    access: Option<AccessOutputs>,
     /// The listeners that are closed when the service stops and what waited there is
     /// accepted, by their numbers.
     closing: Vec<u32>,
@@ -140,32 +137,17 @@ impl Serving {
         })
     }
 
-    /// Has the engine write an access log. `worker` is this worker's number; `local_offset`
+    /// Has the engine write of each request. `worker` is this worker's number; `local_offset`
     /// gives the difference of local time to UTC at a time, both in seconds.
-    pub fn set_access_log(
+    pub fn set_access_outputs(
         &mut self,
-        writer: AccessWriter,
+        outputs: AccessOutputs,
         worker: u32,
         local_offset: fn(i64) -> i32,
     ) {
-        let Some(log) = &self.site.access_log else {
-            return;
-        };
-        self.engine.set_access_log(AccessSettings {
-            format: access_format(&self.site),
-            filter: log.filter.clone(),
-            form: match log.destination {
-                AccessDestination::Journal => AccessForm::Journal {
-                    fields: journal_fields(log, worker),
-                },
-                AccessDestination::File(_)
-                | AccessDestination::Stdout
-                | AccessDestination::Stderr => AccessForm::Line,
-            },
-            local_offset,
-            output: Box::new(writer.clone()),
-        });
-        self.access = Some(writer);
+        let settings = outputs.settings(&self.site, worker, local_offset);
+        self.engine.set_access_log(settings);
+        self.access = Some(outputs);
     }
 
     /// A sign of life.
@@ -299,10 +281,7 @@ impl Serving {
         }
         self.count_unserved();
         if let Some(access) = &self.access {
-            access.report_if_due();
-            if let Some(row) = self.scoreboard.row(self.row) {
-                row.set_access_lost(access.lost());
-            }
+            access.report_if_due(self.scoreboard.row(self.row));
         }
         self.go_on_leaving()
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 pub fn settings(site: &Site) -> Settings {
     Settings {
-        access_log: site.access_log.is_some(),
+        access_log: site.access_log.is_some() || site.statsd.is_some(),
         keeps_response_fields: access_format(site).has_response_headers(),
         keepalive: Duration::from_millis(site.keepalive_ms),
         client_timeout: Duration::from_millis(site.client_timeout_ms),

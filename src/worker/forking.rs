@@ -16,7 +16,7 @@ use pyo3::exceptions::{PyOSError, PySystemExit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt};
 use rgunicorn_engine::close_on_fork;
-use rgunicorn_serving::{pause_access_writer, stop_companion};
+use rgunicorn_serving::{pause_access_writers, stop_companion};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::DupFlags;
 use std::cell::Cell;
@@ -124,7 +124,7 @@ fn replace_with_null(fd: RawFd, null: Option<&OwnedFd>) {
 fn before_python_forks(py: Python<'_>) -> PyResult<()> {
     if !IS_CHILD.load(Relaxed) {
         stop_companion();
-        pause_access_writer();
+        pause_access_writers();
     }
     signals::note_handlers(py)
 }

@@ -20,7 +20,7 @@ use rgunicorn_engine::close_on_fork;
 use rgunicorn_link::protocol::{FromWorker, Level, LoadFailure, Site, WorkerClass};
 use rgunicorn_link::scoreboard::now_ms;
 use rgunicorn_link::{Link, Scoreboard};
-use rgunicorn_serving::{AccessWriter, Reporter, Sender, Serving};
+use rgunicorn_serving::{AccessOutputs, Reporter, Sender, Serving};
 use rustix::io::Errno;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -115,8 +115,7 @@ impl Worker {
         drop(reader);
         let reporter = Reporter::new(Arc::clone(&link), site.loglevel, Sender::Worker);
         // Before the application can change directory, standard output or anything else.
-        let access = site.access_log.as_ref();
-        let access = access.map(|log| AccessWriter::open(&log.destination, &reporter));
+        let access = AccessOutputs::open(&site, &reporter);
         warn_of_group(&group, number, &reporter);
         let begun = match &hooks {
             Some(hooks) => {
@@ -142,7 +141,7 @@ impl Worker {
         let retire_flag = RetireFlag::new(&scoreboard, row);
         let mut serving = Serving::new(&site, &link, &scoreboard, row, &reporter, signals.watch())?;
         if let Some(access) = &access {
-            serving.set_access_log(access.clone(), number, local_time::offset);
+            serving.set_access_outputs(access.clone(), number, local_time::offset);
         }
         if link.send(&FromWorker::Ready, &[]).is_err() {
             return DONE;
@@ -159,10 +158,7 @@ impl Worker {
             }
         };
         if let Some(access) = access {
-            py.detach(|| access.finish());
-            if let Some(row) = scoreboard.row(row) {
-                row.set_access_lost(access.lost());
-            }
+            py.detach(|| access.finish(scoreboard.row(row)));
         }
         match served {
             Ok(Left::Cleanly) => DONE,

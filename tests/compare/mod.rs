@@ -7,6 +7,7 @@ mod django;
 mod flask;
 mod gunicorn;
 mod httpbin;
+mod log_servers;
 mod pair;
 mod requests;
 mod settings;

@@ -10,6 +10,7 @@ pub mod example;
 pub mod exchange;
 pub mod files;
 pub mod haproxy;
+pub mod log_server;
 pub mod nginx;
 pub mod notices;
 pub mod pause;
@@ -23,6 +24,7 @@ pub mod traffic;
 pub mod wait;
 
 pub use client::{Broken, Connection, Response};
+pub use log_server::LogServer;
 pub use pause::let_pass;
 pub use program::{Outcome, Program};
 pub use running::Running;

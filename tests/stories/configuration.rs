@@ -148,7 +148,7 @@ fn what_is_harmless_of_gunicorns_settings_is_accepted_and_said() {
 
 #[test]
 fn everything_that_cannot_be_used_of_a_command_line_is_reported_at_once() {
-    let words = "--keyfile k --certfile c --statsd-host localhost -w 0 --paste x hello:app";
+    let words = "--keyfile k --certfile c --dirty-app x:Y -w 0 --paste x hello:app";
     let words: Vec<&str> = words.split(' ').collect();
 
     let outcome = Program::rgunicorn(&words).run();
@@ -159,7 +159,7 @@ fn everything_that_cannot_be_used_of_a_command_line_is_reported_at_once() {
     for name in [
         "--keyfile",
         "--certfile",
-        "--statsd-host",
+        "--dirty-app",
         "--workers",
         "--paste",
     ] {

@@ -10,7 +10,13 @@ const ALL: &str = "%(h)s %(l)s %(u)s %(r)s|%(m)s %(U)s %(q)s %(H)s|%(s)s %(b)s %
                    %({X-In}i)s %({x-out}o)s %({seen}e)s 100%%";
 
 #[derive(Clone, Default)]
-struct Records(Arc<Mutex<Vec<String>>>);
+struct Records(Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<u16>>>);
+
+impl RequestMetrics for Records {
+    fn count(&mut self, status: u16, _: Duration) {
+        self.1.lock().unwrap().push(status);
+    }
+}
 
 impl AccessOutput for Records {
     fn write(&mut self, record: &[u8]) {
@@ -44,6 +50,7 @@ fn server(
         form,
         local_offset: |_| 0,
         output: Box::new(records.clone()),
+        metrics: Some(Box::new(records.clone())),
     });
     (server, records)
 }
@@ -193,6 +200,8 @@ fn the_filter_decides_when_the_response_has_ended() {
     }
 
     assert_eq!(records.take(), ["/0\n", "/3\n", "/4\n", "/6\n"]);
+    let counted = records.1.lock().unwrap();
+    assert_eq!(*counted, [200, 200, 200, 200, 404, 200, 200]);
 }
 
 #[test]
@@ -209,6 +218,7 @@ fn health_checks_are_not_written() {
     server.turn_until(|_| !received(&mut client).0.is_empty());
 
     assert_eq!(records.take(), [""; 0]);
+    assert!(records.1.lock().unwrap().is_empty());
 }
 
 #[test]

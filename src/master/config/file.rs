@@ -354,8 +354,8 @@ mod tests {
                 "3:3: unknown setting \"wokers\"; did you mean \"workers\"?",
             ),
             (
-                "workers = 4\nstatsd_host = 4",
-                "2:1: Gunicorn's setting \"statsd_host\" is not supported yet; remove it",
+                "workers = 4\ndirty_apps = 4",
+                "2:1: Gunicorn's setting \"dirty_apps\" is not supported; run what takes long in a service of its own, such as the workers of a task queue",
             ),
             (
                 "[server]\nworkers = 4",

@@ -64,7 +64,6 @@ const fn row(
 }
 
 const NOTHING: &str = "";
-const LOG: &str = "the log goes to the journal, or outside systemd to standard error";
 const TLS: &str = "let a proxy in front terminate TLS";
 
 pub static UNSUPPORTED: &[Unsupported] = &[
@@ -86,6 +85,4 @@ pub static UNSUPPORTED: &[Unsupported] = &[
         &["--protocol"],
         "workers speak HTTP alone: in nginx, write proxy_pass in place of uwsgi_pass",
     ),
-    row("statsd_host", &["--statsd-host"], NOTHING),
-    row("syslog", &["--log-syslog"], LOG),
 ];

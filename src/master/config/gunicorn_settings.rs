@@ -589,13 +589,13 @@ mod tests {
 
     #[test]
     fn what_is_refused_on_a_command_line_is_reported_together() {
-        let words = "--statsd-host x --keyfile a -w 0 --log-file - --certfile b --paste=c";
+        let words = "--dirty-app x --keyfile a -w 0 --log-file - --certfile b --paste=c";
         let words: Vec<_> = words.split(' ').map(str::to_owned).collect();
 
         let refused = configured(&words).unwrap_err();
 
         for name in [
-            "--statsd-host",
+            "--dirty-app",
             "--keyfile",
             "--workers",
             "--certfile",

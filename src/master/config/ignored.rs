@@ -34,8 +34,6 @@ const ASGI: &str = "it is for ASGI workers, which there are not";
 const DIRTY: &str = "it is for `dirty_apps`, which there are not";
 const HTTP2: &str = "it is for HTTP/2, which there is not";
 const PASTE: &str = "it is for `paste`, which there is not";
-const STATSD: &str = "it is for `statsd_host`, which there is not";
-const SYSLOG: &str = "it is for `syslog`, which there is not";
 const TLS: &str = "it is for `certfile`, which there is not";
 const UWSGI: &str = "it is for the protocol uwsgi, which there is not";
 
@@ -61,10 +59,7 @@ pub static IGNORED: &[Ignored] = &[
     row("dirty_worker_exit", DIRTY),
     row("dirty_worker_init", DIRTY),
     row("dirty_workers", DIRTY),
-    row("disable_redirect_access_to_syslog", SYSLOG),
     row("do_handshake_on_connect", TLS),
-    row("dogstatsd_tags", STATSD),
-    row("enable_backlog_metric", STATSD),
     row("http2_cleartext", HTTP2),
     row("http2_initial_window_size", HTTP2),
     row("http2_max_concurrent_streams", HTTP2),
@@ -81,11 +76,7 @@ pub static IGNORED: &[Ignored] = &[
     row("root_path", ASGI),
     row("ssl_context", TLS),
     row("ssl_version", TLS),
-    row("statsd_prefix", STATSD),
     row("suppress_ragged_eofs", TLS),
-    row("syslog_addr", SYSLOG),
-    row("syslog_facility", SYSLOG),
-    row("syslog_prefix", SYSLOG),
     row("uwsgi_allow_ips", UWSGI),
     row("websocket_max_message_size", ASGI),
     row(

@@ -300,6 +300,8 @@ pub(super) fn made_absolute(mut settings: Partial, start: &Start) -> Partial {
     settings.accesslog = settings.accesslog.map(|log| log.map(from_home));
     settings.reload_extra_files = (settings.reload_extra_files).map(|files| files.seen_from(home));
     settings.errorlog = settings.errorlog.map(|log| log.seen_from(home));
+    settings.syslog_addr = settings.syslog_addr.map(|address| address.seen_from(home));
+    settings.statsd_host = settings.statsd_host.map(|host| host.seen_from(home));
     settings.tmp_upload_dir =
         (settings.tmp_upload_dir).map(|path| path.map(|path| path.seen_from(home)));
     settings.worker_dir = settings.worker_dir.map(|path| path.map(from_start));

@@ -14,6 +14,7 @@ mod gunicorn_settings;
 mod hooks;
 mod ignored;
 mod load;
+mod log_servers;
 #[cfg(test)]
 mod order;
 mod origin;

@@ -9,6 +9,7 @@ mod application;
 mod leniency;
 mod limits;
 mod log;
+mod log_servers;
 mod proxies;
 mod server;
 mod sockets;
@@ -24,8 +25,9 @@ use super::values::{
     AccessLog, AccessLogFilter, AccessLogFormat, Account, App, Binds, BodyLimit, ConfigProgram,
     CpuQuota, Credentials, Directory, Environment, ErrorLog, ExtraFiles, HeadLimit, HeaderMap,
     HeaderNames, HealthPath, LogLevel, LoggerClass, MemoryLimit, Peers, ProcName, ProxyProtocol,
-    Python, PythonPath, SchemeHeaders, Seconds, Sendfile, TasksLimit, TimeSpan, Timeout, Umask,
-    UnitPaths, Within, WorkerClassChoice, Workers,
+    Python, PythonPath, RecordText, SchemeHeaders, Seconds, Sendfile, StatsdHost, SyslogAddress,
+    SyslogFacility, TasksLimit, TimeSpan, Timeout, Umask, UnitPaths, Within, WorkerClassChoice,
+    Workers,
 };
 use std::collections::BTreeMap;
 use toml::de::DeValue;
@@ -38,6 +40,7 @@ application::rows! {
         proxies::rows,
         leniency::rows,
         log::rows,
+        log_servers::rows,
         server::rows,
         units::rows,
         settings

@@ -198,8 +198,8 @@ mod tests {
                 Some("app"),
             ),
             (
-                "statsd_host",
-                r#"Gunicorn's setting "statsd_host" is not supported yet; remove it"#,
+                "dirty_apps",
+                r#"Gunicorn's setting "dirty_apps" is not supported; run what takes long in a service of its own, such as the workers of a task queue"#,
                 None,
             ),
             (
@@ -218,8 +218,8 @@ mod tests {
                 Some("worker_class"),
             ),
             (
-                "statsd_hots",
-                r#"unknown setting "statsd_hots"; Gunicorn's "statsd_host" is not supported yet; remove it"#,
+                "dirty_aps",
+                r#"unknown setting "dirty_aps"; Gunicorn's "dirty_apps" is not supported; run what takes long in a service of its own, such as the workers of a task queue"#,
                 None,
             ),
             (
@@ -285,8 +285,8 @@ mod tests {
                 "Gunicorn's option --keyfile is not supported; let a proxy in front terminate TLS",
             ),
             (
-                "--statsd-host",
-                "Gunicorn's option --statsd-host is not supported yet; remove it",
+                "--dirty-app",
+                "Gunicorn's option --dirty-app is not supported; run what takes long in a service of its own, such as the workers of a task queue",
             ),
             (
                 "--worker",

@@ -2,10 +2,12 @@
 //! and leaves out what is below the level.
 
 use super::record::{Captured, Content, FieldValue};
+use super::remote::Remotes;
 use super::writer::Writer;
 use super::{AppRecord, ErrorFile, Priority, Sink};
 use crate::log::events::{AppProcess, Stream};
 use rgunicorn_link::protocol::Level;
+use rgunicorn_link::{Statsd, Syslog};
 use std::fmt::Debug;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -35,6 +37,7 @@ struct Shared {
     /// The application's output belongs here, wherever that is.
     collects_output: AtomicBool,
     writer: Arc<Writer>,
+    remotes: Remotes,
 }
 
 /// Makes `sink` the destination of all records of this process, from `level` up.
@@ -59,7 +62,9 @@ impl Handle {
     /// Writes what waits, as the process is about to end. Returns in any case
     /// within [`super::FINISH`]; with `false` if nothing could be written.
     pub fn finish(&self) -> bool {
-        self.0.writer.finish()
+        let is_written = self.0.writer.finish();
+        self.0.remotes.finish();
+        is_written
     }
 
     /// From now on writes records of `level` and above.
@@ -113,6 +118,27 @@ impl Handle {
         self.0.writer.file_path()
     }
 
+    /// From now on the program's own records go to this syslog, too, and figures to this
+    /// StatsD. Not before [`Self::start`]: it may start threads.
+    pub fn use_remotes(&self, syslog: Option<Syslog>, statsd: Option<Statsd>) {
+        self.0.remotes.set(syslog, statsd);
+    }
+
+    /// Sends a metric, if there is a StatsD.
+    pub fn send_metric(&self, metric: impl FnOnce(&Statsd) -> String) {
+        self.0.remotes.send_metric(metric);
+    }
+
+    /// How many records syslog did not get since the start.
+    pub fn missed_by_syslog(&self) -> u64 {
+        self.0.remotes.syslog_lost()
+    }
+
+    /// How many metrics StatsD did not get since the start.
+    pub fn missed_by_statsd(&self) -> u64 {
+        self.0.remotes.metrics_lost()
+    }
+
     /// How many records did not get into it since the start.
     pub fn missed_by_file(&self) -> u64 {
         self.0.writer.missed()
@@ -147,6 +173,7 @@ impl Log {
             has_fields: sink.has_fields(),
             collects_output: AtomicBool::new(false),
             writer: Arc::new(Writer::new(sink)?),
+            remotes: Remotes::default(),
         });
         Ok((Self(Arc::clone(&shared)), Handle(shared)))
     }
@@ -166,10 +193,12 @@ impl<S: Subscriber> Layer<S> for Log {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut values = Values(Vec::new());
         event.record(&mut values);
-        self.0.writer.push(Content::Program(Captured {
+        let captured = Captured {
             metadata: event.metadata(),
             values: values.0,
-        }));
+        };
+        self.0.remotes.log(&captured);
+        self.0.writer.push(Content::Program(captured));
     }
 }
 

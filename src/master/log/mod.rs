@@ -20,6 +20,7 @@
 //!   the log goes on. A stopped journald does not stop the site.
 //! - With a file for the error log, the file takes the journal's or stderr's place; what
 //!   it does not take goes there all the same.
+//! - Syslog and StatsD get theirs from threads of their own, which nothing waits for.
 //! - At the end of the program all that waits is written, within seconds.
 //!
 //! What the crates do and what stays ours is told in [`crate::systemd`].
@@ -33,6 +34,8 @@ mod layer;
 mod priority;
 mod queue;
 mod record;
+mod remote;
+mod remote_sender;
 mod sink;
 #[cfg(test)]
 mod tests;

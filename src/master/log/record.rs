@@ -93,6 +93,14 @@ impl Captured {
             .unwrap_or_default()
     }
 
+    /// The number in a field.
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
+        self.values.iter().find_map(|(field, value)| match value {
+            FieldValue::Number(number) if field.name() == name => Some(*number),
+            FieldValue::Text(_) | FieldValue::Number(_) => None,
+        })
+    }
+
     /// Emits the event to this thread's subscriber.
     pub(super) fn emit(&self) {
         /// The macros of `tracing` allow no more.

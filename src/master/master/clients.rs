@@ -210,6 +210,11 @@ impl Master {
                 .saturating_add(self.counters.dropped_by_workers),
             access_records_dropped: totals.access_lost,
             error_log_records_missing: self.log.missed_by_file(),
+            syslog_records_dropped: self.log.missed_by_syslog(),
+            statsd_metrics_dropped: self
+                .log
+                .missed_by_statsd()
+                .saturating_add(totals.metrics_lost),
             last_reload_failure: self.reload.failure.clone(),
         }
     }

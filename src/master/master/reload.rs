@@ -222,6 +222,9 @@ impl Master {
             self.log.set_level(candidate.config.loglevel.level());
             self.watch_as_configured(&candidate.config);
             self.open_error_log(&candidate.config);
+            let config = &candidate.config;
+            self.log.use_remotes(config.syslog(), config.statsd());
+            self.pool_metrics.restart();
             self.current = candidate;
             let serving = self.arbiter.summary().generation;
             self.processes.tell_missed_calls(serving);

@@ -12,9 +12,9 @@ use crate::systemd::PRIVATE_VARIABLES;
 use crate::upgrade::state::ForkServerState;
 use command_fds::{CommandFdExt, FdMapping};
 use rgunicorn_link::protocol::{
-    self, AccessLog, AccountIds, Deviation, Evaluate, HELD_FILES, HookSite, ListenAddress,
-    LogConfig, LogDestination, MASTER_VERSION, Moment, Program, PythonLog, Site, Surroundings,
-    ToForkServer, millis,
+    self, AccessDestination, AccessLog, AccountIds, Deviation, Evaluate, HELD_FILES, HookSite,
+    ListenAddress, LogConfig, LogDestination, MASTER_VERSION, Moment, Program, PythonLog, Site,
+    Surroundings, ToForkServer, millis,
 };
 use rgunicorn_link::{FORK_SERVER_FD, Link, Scoreboard};
 use serde::{Deserialize, Serialize};
@@ -424,12 +424,8 @@ fn site(generation: GenerationId, config: &Config, log: LogDestination) -> Site 
             .health_path
             .as_ref()
             .map(|path| path.as_str().to_owned()),
-        access_log: config.accesslog.as_ref().map(|access| AccessLog {
-            destination: access.destination(log == LogDestination::Journal),
-            format: config.access_log_format.as_str().to_owned(),
-            filter: config.access_log_filter.filter().clone(),
-            fields: with_owned_names(events::access_fields(generation.0)),
-        }),
+        access_log: access_log(generation, config, log),
+        statsd: config.statsd(),
         python_log: python_log(generation, config, log),
         log_config: config.configures_logging().then(|| LogConfig {
             settings: config.as_gunicorn_has_it(),
@@ -441,6 +437,20 @@ fn site(generation: GenerationId, config: &Config, log: LogDestination) -> Site 
         forwarder_headers: config.forwarder_headers.all().to_vec(),
         secure_scheme_headers: config.secure_scheme_headers.all(),
     }
+}
+
+fn access_log(generation: GenerationId, config: &Config, log: LogDestination) -> Option<AccessLog> {
+    let in_journal = log == LogDestination::Journal;
+    let written = config.accesslog.as_ref();
+    let written = written.map(|access| access.destination(in_journal));
+    let sent = config.access_syslog().map(AccessDestination::Syslog);
+    let destinations: Vec<_> = written.into_iter().chain(sent).collect();
+    (!destinations.is_empty()).then(|| AccessLog {
+        destinations,
+        format: config.access_log_format.as_str().to_owned(),
+        filter: config.access_log_filter.filter().clone(),
+        fields: with_owned_names(events::access_fields(generation.0)),
+    })
 }
 
 fn python_log(generation: GenerationId, config: &Config, destination: LogDestination) -> PythonLog {

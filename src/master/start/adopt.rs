@@ -123,6 +123,8 @@ pub(super) fn serve(
         pressure: watch_pressure(),
     };
     parts.log.start().map_err(system("start the log"))?;
+    let config = &parts.config;
+    parts.log.use_remotes(config.syslog(), config.statsd());
     events::upgraded(&state.release, env!("CARGO_PKG_VERSION"));
     warn_of(&warnings);
     run(Master::adopt(parts, state))

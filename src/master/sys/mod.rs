@@ -14,3 +14,4 @@ pub mod inherited;
 pub mod peer;
 pub mod realtime_signal;
 pub mod run_as;
+pub mod tcp_info;

@@ -62,6 +62,7 @@ fn serve(log: Option<&PathBuf>) -> Result<Duration, Box<dyn Error>> {
             form: AccessForm::Line,
             local_offset: |_| 0,
             output: Box::new(writer.clone()),
+            metrics: None,
         });
     }
     let mut client = TcpStream::connect(address)?;

@@ -49,9 +49,10 @@ impl AccessLog {
     pub fn file(&self) -> Option<PathBuf> {
         match self.destination(false) {
             AccessDestination::File(path) => Some(path),
-            AccessDestination::Journal | AccessDestination::Stdout | AccessDestination::Stderr => {
-                None
-            }
+            AccessDestination::Journal
+            | AccessDestination::Stdout
+            | AccessDestination::Stderr
+            | AccessDestination::Syslog(_) => None,
         }
     }
 

@@ -1,7 +1,9 @@
 //! What the application writes, and what workers log on its behalf.
 
 use super::naming::{AppProcess, Stream, Worker};
+use crate::log::remote::TARGET as NOT_SENT;
 use rgunicorn_link::protocol::{Level, Record};
+use rgunicorn_link::remote::RemoteAddress;
 use std::io;
 use std::path::Path;
 use tracing::{debug, error, info, warn};
@@ -10,6 +12,7 @@ pub const APP_OUTPUT: &str = "1e37f612d9594b5b8f822be4ff6007b8";
 pub const APP_RECORD: &str = "77f47544cdff4e7c8bb03907cfd6aa36";
 pub const ACCESS_RECORD: &str = "6c3835d508b742b7a57a34212310e482";
 pub const ERROR_LOG_FAILED: &str = "9c06237c23094549b1e63b3f0305d2d9";
+pub const LOG_NOT_SENT: &str = "245f0a1be20f49cc9992650fabd65806";
 pub const LOG_RECORDS_DROPPED: &str = "d9d3fc9400404ca7bdc6830b5f68c0e4";
 
 /// The fields of what an application wrote, in the names that the journal has.
@@ -75,6 +78,18 @@ pub fn records_dropped_text(dropped: u64, destination: &str) -> String {
         _ => ("s were", "them"),
     };
     format!("{dropped} log record{s} dropped because {destination} did not take {them}")
+}
+
+/// So many records for syslog, or metrics for StatsD, could not be sent.
+pub fn not_sent(count: u64, server: &str, address: &RemoteAddress, why: &str) {
+    let s = if count == 1 { " was" } else { "s were" };
+    // It is not sent there, either.
+    warn!(
+        target: NOT_SENT,
+        message_id = LOG_NOT_SENT,
+        dropped = count,
+        "{count} record{s} not sent to {server} at {address}: {why}"
+    );
 }
 
 /// The file of the error log takes no records.

@@ -72,4 +72,5 @@ pub(super) fn add(totals: &mut Totals, counted: Reading) {
     totals.errors = totals.errors.saturating_add(counted.errors);
     totals.bytes = totals.bytes.saturating_add(counted.bytes);
     totals.access_lost = totals.access_lost.saturating_add(counted.access_lost);
+    totals.metrics_lost = totals.metrics_lost.saturating_add(counted.metrics_lost);
 }

@@ -1,0 +1,222 @@
+//! The thread that sends to one server, and the queue in front of it.
+
+use super::events;
+use nix::sys::signal::{SigSet, SigmaskHow};
+use rgunicorn_link::remote::{Remote, RemoteAddress};
+use std::io;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// The most bytes that wait, with what each record costs besides.
+const LONGEST_QUEUE: usize = 1 << 20;
+const OVERHEAD: usize = 64;
+
+/// How often the log says how many records are lost.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long what is left is tried to be sent, in the end.
+pub(super) const FINISH: Duration = Duration::from_secs(1);
+
+/// What looks names up needs some.
+const STACK: usize = 256 * 1024;
+
+/// Sends records, each of them a datagram or a part of a stream; never waits.
+#[derive(Debug)]
+pub(super) struct RemoteSender {
+    /// `None` before the first record: there may be no threads yet.
+    thread: Option<(Sender<Vec<u8>>, JoinHandle<()>)>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    address: RemoteAddress,
+    /// What is at the address, as the log names it.
+    server: &'static str,
+    /// The bytes that wait.
+    queued: AtomicUsize,
+    /// Records that are lost, of all senders of this kind.
+    lost: Arc<AtomicU64>,
+    /// Of them, those that were not reported.
+    unreported: AtomicU64,
+    /// When it gives up what is left: it is not needed any more.
+    end: OnceLock<Instant>,
+}
+
+impl RemoteSender {
+    pub(super) fn new(
+        address: &RemoteAddress,
+        server: &'static str,
+        lost: &Arc<AtomicU64>,
+    ) -> Self {
+        Self {
+            thread: None,
+            shared: Arc::new(Shared {
+                address: address.clone(),
+                server,
+                queued: AtomicUsize::new(0),
+                lost: Arc::clone(lost),
+                unreported: AtomicU64::new(0),
+                end: OnceLock::new(),
+            }),
+        }
+    }
+
+    pub(super) fn send(&mut self, record: Vec<u8>) {
+        let size = record.len() + OVERHEAD;
+        if self.shared.queued.load(Relaxed) + size > LONGEST_QUEUE {
+            return self.shared.lose();
+        }
+        if self.thread.is_none() {
+            self.thread = self.start().ok();
+        }
+        self.shared.queued.fetch_add(size, Relaxed);
+        let sent = self.thread.as_ref().map(|(queue, _)| queue.send(record));
+        if !matches!(sent, Some(Ok(()))) {
+            self.shared.queued.fetch_sub(size, Relaxed);
+            self.shared.lose();
+        }
+    }
+
+    /// Ends the thread, once it has sent what is left or its time is over.
+    pub(super) fn close(mut self) -> Option<JoinHandle<()>> {
+        let (_, thread) = self.thread.take()?;
+        Some(thread)
+    }
+
+    fn start(&self) -> io::Result<(Sender<Vec<u8>>, JoinHandle<()>)> {
+        let (queue, records) = channel();
+        let shared = Arc::clone(&self.shared);
+        // A signal that this thread took would be missed where signals are read.
+        let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+        let started = thread::Builder::new()
+            .name(self.shared.server.to_lowercase())
+            .stack_size(STACK)
+            .spawn(move || shared.run(&records));
+        before.thread_set_mask()?;
+        Ok((queue, started?))
+    }
+}
+
+impl Drop for RemoteSender {
+    fn drop(&mut self) {
+        let _ = self.shared.end.set(Instant::now() + FINISH);
+    }
+}
+
+impl Shared {
+    fn lose(&self) {
+        self.lost.fetch_add(1, Relaxed);
+        self.unreported.fetch_add(1, Relaxed);
+    }
+
+    /// The thread.
+    fn run(&self, records: &Receiver<Vec<u8>>) {
+        let mut remote: Remote = Remote::new(self.address.clone());
+        let report = Report::default();
+        while let Ok(record) = records.recv() {
+            let sent = remote.send(&record, || {
+                report.log_if_due(self, None);
+                self.end.get().is_none_or(|end| Instant::now() < *end)
+            });
+            self.queued.fetch_sub(record.len() + OVERHEAD, Relaxed);
+            if sent.is_err() {
+                self.lose();
+            }
+            report.log_if_due(self, sent.err());
+        }
+    }
+}
+
+/// What the log is told of losses.
+#[derive(Debug, Default)]
+struct Report {
+    last: std::cell::Cell<Option<Instant>>,
+}
+
+impl Report {
+    fn log_if_due(&self, shared: &Shared, error: Option<io::Error>) {
+        let is_due = || {
+            let last = self.last.get();
+            last.is_none_or(|last| last.elapsed() >= REPORT_INTERVAL)
+        };
+        if shared.unreported.load(Relaxed) == 0 || !is_due() {
+            return;
+        }
+        self.last.set(Some(Instant::now()));
+        let why = match error {
+            Some(error) => error.to_string(),
+            None => "it takes them too slowly".to_owned(),
+        };
+        let count = shared.unreported.swap(0, Relaxed);
+        events::not_sent(count, shared.server, &shared.address, &why);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rgunicorn_link::remote::UnixKind;
+    use std::os::unix::net::{UnixDatagram, UnixListener};
+    use std::path::Path;
+
+    fn sender(path: &Path) -> (RemoteSender, Arc<AtomicU64>) {
+        let address = RemoteAddress::Unix {
+            path: path.to_owned(),
+            kind: UnixKind::Any,
+        };
+        let lost = Arc::default();
+        (RemoteSender::new(&address, "syslog", &lost), lost)
+    }
+
+    #[test]
+    fn what_is_left_is_sent_before_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let server = UnixDatagram::bind(&path).unwrap();
+        let (mut sender, lost) = sender(&path);
+
+        for _ in 0..5 {
+            sender.send(b"text".to_vec());
+        }
+        sender.close().unwrap().join().unwrap();
+
+        let mut bytes = [0; 10];
+        for _ in 0..5 {
+            assert_eq!(server.recv(&mut bytes).unwrap(), 4);
+        }
+        assert_eq!(lost.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn a_server_that_takes_nothing_keeps_nobody_waiting_and_memory_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let _server = UnixListener::bind(&path).unwrap();
+        let (mut sender, lost) = sender(&path);
+
+        // What a socket takes, what waits, and more.
+        for _ in 0..10_000 {
+            sender.send(vec![b'x'; 1000]);
+            assert!(sender.shared.queued.load(Relaxed) <= LONGEST_QUEUE);
+        }
+
+        assert!(lost.load(Relaxed) > 1000);
+        sender.close().unwrap().join().unwrap();
+    }
+
+    #[test]
+    fn what_nobody_takes_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut sender, lost) = sender(&folder.path().join("none"));
+
+        sender.send(b"text".to_vec());
+        sender.send(b"text".to_vec());
+        sender.close().unwrap().join().unwrap();
+
+        assert_eq!(lost.load(Relaxed), 2);
+    }
+}
