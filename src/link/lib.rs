@@ -29,7 +29,7 @@ pub use access_filter::AccessFilter;
 pub use access_format::{
     AccessFormat, DEFAULT_FORMAT, FormatError, Part, RequestAtom, ResponseAtom,
 };
-pub use link::{FORK_SERVER_FD, Link, Received};
+pub use link::{FORK_SERVER_FD, LONGEST, Link, Received};
 pub use scoreboard::Scoreboard;
 pub use seqpacket::HandoverSockets;
 pub use shorten::shorten;

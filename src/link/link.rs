@@ -7,9 +7,13 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// The longest message in bytes. Below the kernel's default for a socket's
-/// send buffer (`net.core.wmem_default`, 212,992), so that it always fits.
-const LONGEST: usize = 128 * 1024;
+/// The longest message in bytes. Below twice the kernel's default for the largest send buffer
+/// of a socket (`net.core.wmem_max`, 212,992), which [`Link::wide_pair`] asks for: the kernel
+/// doubles it. Other links carry 200 KiB.
+pub const LONGEST: usize = 320 * 1024;
+
+/// What a link for the longest messages asks for.
+const WIDE: usize = 212_992;
 
 /// The most descriptors in one message (the kernel's `SCM_MAX_FD` is 253).
 const MOST_FDS: usize = 250;
@@ -43,6 +47,16 @@ impl Link {
         Ok((Self(one), Self(other)))
     }
 
+    /// The same for messages that may be as long as [`LONGEST`]. Where the kernel is told to
+    /// allow less, sending these fails.
+    pub fn wide_pair() -> io::Result<(Self, Self)> {
+        let pair = Self::pair()?;
+        for link in [&pair.0, &pair.1] {
+            rustix::net::sockopt::set_socket_send_buffer_size(link, WIDE)?;
+        }
+        Ok(pair)
+    }
+
     /// The end that `fd` is: one that came by inheritance or in a message.
     pub fn from_fd(fd: OwnedFd) -> Self {
         Self(fd)
@@ -52,14 +66,13 @@ impl Link {
     pub fn send<M: Serialize>(&self, message: &M, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let bytes = serde_json::to_vec(message)?;
         if bytes.len() > LONGEST || fds.len() > MOST_FDS {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "message too long for a link",
-            ));
+            return Err(too_long());
         }
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
-        seqpacket::send(&self.0, &[IoSlice::new(&bytes)], fds, &mut space)?;
-        Ok(())
+        match seqpacket::send(&self.0, &[IoSlice::new(&bytes)], fds, &mut space) {
+            Err(Errno::MSGSIZE) => Err(too_long()),
+            sent => Ok(sent?),
+        }
     }
 
     /// Takes the next message, if there is one.
@@ -128,6 +141,11 @@ impl From<Link> for OwnedFd {
     fn from(link: Link) -> Self {
         link.0
     }
+}
+
+/// [`io::ErrorKind::InvalidInput`].
+fn too_long() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "message too long for a link")
 }
 
 #[cfg(test)]

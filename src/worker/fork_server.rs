@@ -16,7 +16,7 @@ use rgunicorn_link::protocol::{
     AccountIds, Evaluate, Evaluation, FromForkServer, Level, LoadFailure, Program, Site, Spawn,
     ToForkServer, WorkerClass,
 };
-use rgunicorn_link::{FORK_SERVER_FD, Link, Received, Scoreboard};
+use rgunicorn_link::{FORK_SERVER_FD, LONGEST, Link, Received, Scoreboard};
 use rgunicorn_serving::{Reporter, Sender};
 use rustix::fs::Mode;
 use rustix::io::FdFlags;
@@ -199,7 +199,12 @@ pub fn tell(link: &Link, order: &Evaluate, evaluation: Evaluation) -> Option<u8>
         Ok(()) => None,
         Err(error) if error.kind() == ErrorKind::InvalidInput => {
             let too_long = FromForkServer::EvaluationFailed {
-                summary: format!("{}: the values of its settings are too long", order.program),
+                summary: format!(
+                    "{}: the values of its settings take more than {} KiB, most likely those of \
+                     raw_env; put long values into files",
+                    order.program,
+                    LONGEST / 1024
+                ),
                 traceback: String::new(),
             };
             // If the master is gone, there is nowhere to report to.

@@ -45,6 +45,7 @@ mod loading;
 mod loading_failures;
 mod logging_configuration;
 mod logs;
+mod long_values;
 mod many_reloads;
 mod memory;
 mod metrics;

@@ -111,7 +111,7 @@ fn systemd_sees_a_reload_and_whoever_asked_waits_for_its_end() {
 
     site.upgrade();
 
-    assert_eq!(server.notices(), ["RELOADING=1", "READY=1"]);
+    server.wait_for_reload();
     assert!(server.wait_for_workers(2).is_disjoint(&before));
     // The program has not been told to keep its pid by anybody.
     assert_eq!(server.notified("MAINPID"), [] as [&str; 0]);
@@ -142,7 +142,7 @@ fn assert_refused(site: &Site, reason: &str) {
         (server.worker_pids(), server.other_pids()),
         (workers, others)
     );
-    assert_eq!(server.notices(), ["RELOADING=1", "READY=1"]);
+    server.wait_for_reload();
     assert_eq!(server.log_count(TAKEN_OVER), 0);
 }
 

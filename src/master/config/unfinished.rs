@@ -1,11 +1,14 @@
 //! A configuration in which a program in Python has a say, before and after it has run.
 
-use super::error::ConfigErrors;
+use super::error::{ConfigError, ConfigErrors};
 use super::load::{Start, check, complete, made_absolute};
 use super::program;
 use super::settings::{Config, Partial};
 use super::values::ConfigProgram;
 use rgunicorn_link::protocol::{Evaluation, Main, Program, Script};
+
+/// Twice this leaves room in [`rgunicorn_link::LONGEST`] for the rest.
+const LONGEST_ENVIRONMENT: usize = 128 * 1024;
 
 /// A configuration of which a program in Python decides the rest.
 #[derive(Debug, Clone)]
@@ -54,7 +57,26 @@ impl Unfinished {
             .overlaid(self.stronger.clone());
         let settings = made_absolute(settings, &self.start);
         check(&settings, &self.start, &mut errors);
+        errors.extend(check_length(&settings));
         let config = complete(settings, name, errors)?;
         Ok(Settled { config, warnings })
     }
+}
+
+/// Python runs already: the variables are sent to it, twice if there are hooks, and not
+/// given to it when it starts.
+fn check_length(settings: &Partial) -> Option<ConfigError> {
+    let env = settings.env.as_ref()?;
+    let variable = |(name, value): (&str, &str)| name.len() + value.len() + "=\0".len();
+    let length: usize = env.iter().map(variable).sum();
+    (length > LONGEST_ENVIRONMENT).then(|| ConfigError::Unusable {
+        key: "env",
+        origin: settings.origin("env").clone(),
+        problem: format!(
+            "the variables have {} KiB together, and with a configuration in Python at most {} \
+             KiB are possible; put long values into files",
+            length / 1024,
+            LONGEST_ENVIRONMENT / 1024
+        ),
+    })
 }

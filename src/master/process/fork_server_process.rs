@@ -185,10 +185,16 @@ impl ForkServerProcess {
             marks_output: self.output == OutputTo::Pipes && marks_output,
             ..site(self.generation, config, self.log_destination())
         };
-        self.send_first(
+        let sent = self.send_first(
             &ToForkServer::Configure(Box::new(site)),
             &[scoreboard.as_fd()],
-        )
+        );
+        sent.map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidInput => io::Error::other(
+                "the settings take too much room, most likely env; put long values into files",
+            ),
+            _ => error,
+        })
     }
 
     /// Tells its hooks what has happened, if it has any. Returns whether they are told: not
@@ -238,7 +244,7 @@ impl ForkServerProcess {
             output: output_to,
             account,
         } = launch;
-        let (ours, theirs) = Link::pair()?;
+        let (ours, theirs) = Link::wide_pair()?;
         let python = config.interpreter(start).map_err(io::Error::other)?;
         let title = format!("[{}]", config.process_name());
         let mut command = Command::new(&python);

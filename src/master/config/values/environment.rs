@@ -7,6 +7,10 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+/// The longest `NAME=VALUE` that a program can be started with, with its NUL byte
+/// (execve(2), `MAX_ARG_STRLEN`).
+const LONGEST: usize = 128 * 1024;
+
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Environment(BTreeMap<String, String>);
 
@@ -24,6 +28,14 @@ impl Environment {
         }
         if value.contains('\0') {
             return Err(format!("the value of {name} contains a NUL byte"));
+        }
+        let length = name.len() + "=\0".len() + value.len();
+        if length > LONGEST {
+            return Err(format!(
+                "the variable {name} is too long: Linux passes at most {} KiB; put the value into \
+                 a file",
+                LONGEST / 1024
+            ));
         }
         self.0.insert(name.to_owned(), value.to_owned());
         Ok(())
