@@ -83,8 +83,8 @@ class Config:
         for name in LISTS:
             if isinstance(settings.get(name), str):
                 settings[name] = [item.strip() for item in settings[name].split(",")]
-        settings["user"] = _number_of_user(settings.get("user"))
-        settings["group"] = _number_of_group(settings.get("group"))
+        settings["user"] = _number_of(settings.get("user"), os.geteuid, _find_user)
+        settings["group"] = _number_of(settings.get("group"), os.getegid, _find_group)
         settings["umask"] = _umask(settings.get("umask"))
         self.settings = {name: Setting(name, value) for name, value in settings.items()}
         self._addresses = addresses
@@ -164,32 +164,29 @@ def _nothing(*_arguments):
     """A hook that is not set."""
 
 
-def _number_of_user(user):
-    if user is None:
-        return os.geteuid()
+def _number_of(account, own, find):
+    """The number of a user or a group; our own where none is named, or none has the name."""
+    if account is None:
+        return own()
     try:
-        return int(user)
+        return int(account)
     except ValueError:
-        import pwd
-
         try:
-            return pwd.getpwnam(user).pw_uid
+            return find(account)
         except KeyError:
-            return os.geteuid()
+            return own()
 
 
-def _number_of_group(group):
-    if group is None:
-        return os.getegid()
-    try:
-        return int(group)
-    except ValueError:
-        import grp
+def _find_user(name):
+    import pwd
 
-        try:
-            return grp.getgrnam(group).gr_gid
-        except KeyError:
-            return os.getegid()
+    return pwd.getpwnam(name).pw_uid
+
+
+def _find_group(name):
+    import grp
+
+    return grp.getgrnam(name).gr_gid
 
 
 def _umask(umask):
