@@ -4,6 +4,7 @@
 mod access_log;
 mod configurations;
 mod django;
+mod exit_statuses;
 mod flask;
 mod gunicorn;
 mod httpbin;
