@@ -2,11 +2,12 @@
 
 use super::error::{ConfigError, MAX_MISTAKES};
 use super::gunicorn::our_name;
-use super::gunicorn_settings::{Foreign, Theirs};
+use super::gunicorn_settings::Theirs;
 use super::hooks::HOOKS;
 use super::origin::{Origin, Place};
 use super::setting::Setting;
 use super::settings::Partial;
+use super::support::Foreign;
 use super::unknown::{unknown_key, unknown_table};
 use nix::fcntl::OFlag;
 use rustix::io::Errno;

@@ -1,7 +1,8 @@
 //! The hooks of a configuration in Python, and what they are told of the settings.
 
-use super::gunicorn_settings::{Support, THEIRS, support};
+use super::gunicorn_settings::THEIRS;
 use super::settings::Config;
+use super::support::{Support, support};
 use super::{Origin, Setting};
 use serde_json::{Map, Value};
 

@@ -22,6 +22,7 @@ mod print;
 mod program;
 mod setting;
 mod settings;
+mod support;
 mod table;
 mod unfinished;
 mod unknown;
@@ -31,7 +32,7 @@ mod values;
 pub use convert::convert;
 pub use error::{ConfigError, ConfigErrors, reason};
 pub use gunicorn::{OPTIONS, RENAMED, UNSUPPORTED, Unsupported};
-pub use gunicorn_settings::{Support, THEIRS, Theirs, support};
+pub use gunicorn_settings::{THEIRS, Theirs};
 pub use hooks::HOOKS;
 pub use ignored::{IGNORED, Ignored};
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub use origin::{Origin, Place};
 pub use print::{print, print_setting};
 pub use setting::{Applies, Group, Setting};
 pub use settings::{Config, Partial, SETTINGS};
+pub use support::{Support, support};
 pub use unfinished::{Settled, Unfinished};
 pub use value::{Takes, Value};
 pub use values::log_file_refusal;
@@ -54,6 +56,6 @@ pub use values::{
 };
 
 pub(crate) use file::{Contents, parse_contents, read_contents};
-pub(crate) use gunicorn_settings::Foreign;
 pub(crate) use program::names as names_in_programs;
+pub(crate) use support::Foreign;
 pub(crate) use unknown::{foreign_flag, unknown_flag};

@@ -6,11 +6,12 @@
 
 use super::error::{ConfigError, MAX_MISTAKES};
 use super::gunicorn::{OPTIONS, our_name};
-use super::gunicorn_settings::{Foreign, THEIRS, Theirs};
+use super::gunicorn_settings::{THEIRS, Theirs};
 use super::hooks::{HOOKS, LOGCONFIG_DICT};
 use super::origin::Origin;
 use super::setting::{Group, Setting};
 use super::settings::Partial;
+use super::support::Foreign;
 use super::unknown::{misspelt, unknown_key};
 use super::value::{Refusal, Takes};
 use rgunicorn_link::protocol::{Assigned, AssignedValue, Evaluation};
