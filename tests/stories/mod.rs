@@ -78,4 +78,5 @@ mod uploads;
 mod validated;
 mod websockets;
 mod wheel;
+mod worker_signals;
 mod wsgi;
