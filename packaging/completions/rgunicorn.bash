@@ -23,7 +23,7 @@ _rgunicorn() {
 
     case "${cmd}" in
         rgunicorn)
-            opts="-e -b -w -k -t -n -p -D -R -m -u -g -c -V -h --python --chdir --pythonpath --env --preload --bind --backlog --reuse-port --health-path --workers --worker-class --threads --worker-connections --timeout --request-timeout --graceful-timeout --drain-time --boot-timeout --surge --worker-memory-max --max-requests --max-requests-jitter --max-worker-age --keep-alive --client-timeout --limit-request-line --limit-request-fields --limit-request-field_size --limit-request-body --tmp-upload-dir --limit-response-buffer --forwarded-allow-ips --proxy-protocol --proxy-allow-from --proxy-protocol-required --secure-scheme-header --header-map --forwarder-headers --permit-obsolete-folding --strip-header-spaces --permit-unconventional-http-method --permit-unconventional-http-version --casefold-http-method --log-level --logger-class --log-config --log-config-json --error-logfile --capture-output --access-logfile --access-logformat --access-log-filter --log-syslog --log-syslog-to --log-syslog-prefix --log-syslog-facility --disable-redirect-access-to-syslog --statsd-host --statsd-prefix --dogstatsd-tags --enable-backlog-metric --idle-exit --name --pid --reload --reload-extra-file --spew --no-sendfile --daemon --enable-stdio-inheritance --umask --user --group --initgroups --control-socket --worker-dir --config --check-config --print-config --convert --explain-unit --version --help"
+            opts="-e -b -w -k -t -n -p -D -R -m -u -g -c -V -h --python --chdir --pythonpath --env --paste --paste-global --preload --bind --backlog --reuse-port --health-path --workers --worker-class --threads --worker-connections --timeout --request-timeout --graceful-timeout --drain-time --boot-timeout --surge --worker-memory-max --max-requests --max-requests-jitter --max-worker-age --keep-alive --client-timeout --limit-request-line --limit-request-fields --limit-request-field_size --limit-request-body --tmp-upload-dir --limit-response-buffer --forwarded-allow-ips --proxy-protocol --proxy-allow-from --proxy-protocol-required --secure-scheme-header --header-map --forwarder-headers --permit-obsolete-folding --strip-header-spaces --permit-unconventional-http-method --permit-unconventional-http-version --casefold-http-method --log-level --logger-class --log-config --log-config-json --error-logfile --capture-output --access-logfile --access-logformat --access-log-filter --log-syslog --log-syslog-to --log-syslog-prefix --log-syslog-facility --disable-redirect-access-to-syslog --statsd-host --statsd-prefix --dogstatsd-tags --enable-backlog-metric --idle-exit --name --pid --reload --reload-extra-file --spew --no-sendfile --daemon --enable-stdio-inheritance --umask --user --group --initgroups --control-socket --worker-dir --config --check-config --print-config --convert --explain-unit --version --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -55,6 +55,28 @@ _rgunicorn() {
                     return 0
                     ;;
                 -e)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --paste)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --paste-global)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace

@@ -2,6 +2,8 @@ complete -c rgunicorn -l python -d 'The Python interpreter that runs the applica
 complete -c rgunicorn -l chdir -d 'The directory to run the application in [default: .]' -r -f -a "(__fish_complete_directories)"
 complete -c rgunicorn -l pythonpath -d 'More directories to look for modules in, separated by commas' -r -f -a "(__fish_complete_directories)"
 complete -c rgunicorn -s e -l env -d 'A variable for the application\'s environment; may be repeated' -r -f
+complete -c rgunicorn -l paste -d 'Serve the application that a file of PasteDeploy describes [default: none]' -r -F
+complete -c rgunicorn -l paste-global -d 'A value for all sections of the file that paste names; may be repeated' -r -f
 complete -c rgunicorn -s b -l bind -d 'An address to listen on; may be repeated [default: systemd\'s sockets, else 127.0.0.1:8000]' -r -f
 complete -c rgunicorn -l backlog -d 'How many connections may wait to be accepted on each socket [default: 2048]' -r -f
 complete -c rgunicorn -l health-path -d 'A path that is answered without the application, for a balancer [default: none]' -r -F

@@ -148,7 +148,7 @@ fn what_is_harmless_of_gunicorns_settings_is_accepted_and_said() {
 
 #[test]
 fn everything_that_cannot_be_used_of_a_command_line_is_reported_at_once() {
-    let words = "--keyfile k --certfile c --dirty-app x:Y -w 0 --paste x hello:app";
+    let words = "--keyfile k --certfile c --dirty-app x:Y -w 0 --protocol uwsgi hello:app";
     let words: Vec<&str> = words.split(' ').collect();
 
     let outcome = Program::rgunicorn(&words).run();
@@ -161,7 +161,7 @@ fn everything_that_cannot_be_used_of_a_command_line_is_reported_at_once() {
         "--certfile",
         "--dirty-app",
         "--workers",
-        "--paste",
+        "--protocol",
     ] {
         assert!(
             lines.iter().any(|line| line.contains(name)),

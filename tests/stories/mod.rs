@@ -51,6 +51,7 @@ mod memory;
 mod metrics;
 mod notifying;
 mod orders;
+mod paste;
 mod process_settings;
 mod proxy_protocol;
 mod python_logging;

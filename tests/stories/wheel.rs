@@ -183,6 +183,44 @@ Shop().run()
     assert_eq!(server.get("/").json()["prefix"], prefix);
 }
 
+/// As `pserve` does it.
+#[test]
+fn a_server_section_of_paste_deploy_starts_it_with_its_settings() {
+    const INI: &str = "
+[app:main]
+paste.app_factory = serve:make
+[server:main]
+use = egg:rgunicorn#main
+workers = 2
+threads = 3
+";
+    const SCRIPT: &str = "
+import os, sys
+def make(global_conf, **local):
+    def app(environ, start_response):
+        start_response('200 OK', [])
+        return [str(environ['wsgi.multithread']).encode()]
+    return app
+if __name__ == '__main__':
+    from paste.deploy import loadapp, loadserver
+    uri = 'config:' + os.path.abspath(sys.argv[1])
+    loadserver(uri)(loadapp(uri))
+";
+    let venv = Venv::of(Path::new("python3"));
+    venv.install();
+    venv.lend(compare::venv());
+
+    let server = Server::typed("serve.py")
+        .argument("shop.ini")
+        .file("serve.py", SCRIPT)
+        .file("shop.ini", INI)
+        .program(venv.path("bin/python"))
+        .start();
+
+    server.wait_for_workers(2);
+    assert_eq!(server.get("/").text(), "True");
+}
+
 /// As in `/srv/shop/current/venv`, where `current` is a link to a release.
 #[test]
 fn a_link_in_the_path_of_the_environment_is_followed_anew_by_a_reload() {

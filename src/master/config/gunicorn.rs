@@ -27,7 +27,7 @@ pub const OPTIONS: [&str; 3] = ["config", "check_config", "print_config"];
 pub struct Unsupported {
     pub key: &'static str,
     pub flags: &'static [&'static str],
-    /// What does the same here, or why it is not needed; empty where nothing does.
+    /// What does the same here, or why it is not needed.
     pub instead: &'static str,
 }
 
@@ -44,10 +44,7 @@ impl Unsupported {
 
     /// What follows the setting's or the flag's name in a message.
     pub fn advice(&self) -> String {
-        match self.instead {
-            "" => "is not supported yet; remove it".to_owned(),
-            instead => format!("is not supported; {instead}"),
-        }
+        format!("is not supported; {}", self.instead)
     }
 }
 
@@ -63,7 +60,6 @@ const fn row(
     }
 }
 
-const NOTHING: &str = "";
 const TLS: &str = "let a proxy in front terminate TLS";
 
 pub static UNSUPPORTED: &[Unsupported] = &[
@@ -79,7 +75,6 @@ pub static UNSUPPORTED: &[Unsupported] = &[
         &[],
         "write it in a gunicorn.conf.py, which `config` names, or as JSON in a file that logconfig_json names",
     ),
-    row("paste", &["--paste", "--paster"], NOTHING),
     row(
         "protocol",
         &["--protocol"],

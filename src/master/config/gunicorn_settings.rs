@@ -496,7 +496,7 @@ mod tests {
 
     #[test]
     fn what_is_refused_on_a_command_line_is_reported_together() {
-        let words = "--dirty-app x --keyfile a -w 0 --log-file - --certfile b --paste=c";
+        let words = "--dirty-app x --keyfile a -w 0 --log-file - --certfile b --protocol=uwsgi";
         let words: Vec<_> = words.split(' ').map(str::to_owned).collect();
 
         let refused = configured(&words).unwrap_err();
@@ -506,7 +506,7 @@ mod tests {
             "--keyfile",
             "--workers",
             "--certfile",
-            "--paste",
+            "--protocol",
         ] {
             assert!(refused.contains(name), "{refused}");
         }

@@ -33,7 +33,6 @@ const fn row(key: &'static str, reason: &'static str) -> Ignored {
 const ASGI: &str = "it is for ASGI workers, which there are not";
 const DIRTY: &str = "it is for `dirty_apps`, which there are not";
 const HTTP2: &str = "it is for HTTP/2, which there is not";
-const PASTE: &str = "it is for `paste`, which there is not";
 const TLS: &str = "it is for `certfile`, which there is not";
 const UWSGI: &str = "it is for the protocol uwsgi, which there is not";
 
@@ -71,7 +70,6 @@ pub static IGNORED: &[Ignored] = &[
         "clients speak HTTP/1.1; a proxy in front may speak HTTP/2 with its own",
     ),
     row("on_dirty_starting", DIRTY),
-    row("raw_paste_global_conf", PASTE),
     row("reload_engine", "changes are noticed with inotify(7)"),
     row("root_path", ASGI),
     row("ssl_context", TLS),

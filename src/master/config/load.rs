@@ -163,6 +163,7 @@ pub fn read(sources: &Sources) -> Result<Loaded, ConfigErrors> {
         .overlaid(sources.command_line.clone());
     let name = file.map_or(Path::new(USUAL_FILE), |(name, _)| name);
     let mut settings = made_absolute(weaker.clone().overlaid(stronger.clone()), start);
+    serve_paste(&mut settings, &mut errors);
     check(&settings, start, &mut errors);
     let Some(program) = settings.config.clone().flatten() else {
         let config = complete(settings, name, errors)?;
@@ -307,12 +308,33 @@ pub(super) fn made_absolute(mut settings: Partial, start: &Start) -> Partial {
     settings.worker_dir = settings.worker_dir.map(|path| path.map(from_start));
     settings.control_socket = settings.control_socket.map(|path| path.map(from_start));
     settings.pidfile = settings.pidfile.map(|path| path.map(from_start));
+    settings.paste = (settings.paste).map(|file| file.map(|file| file.seen_from(&start.directory)));
     let is_set = matches!(settings.control_socket, Some(Some(_)));
     if let (false, Some(directory)) = (is_set, &start.runtime_directory) {
         settings.control_socket = Some(Some(Directory::control_socket_in(directory)));
         settings.set_origin("control_socket", Origin::Environment("RUNTIME_DIRECTORY"));
     }
     settings
+}
+
+/// Serves what the file of `paste` describes, if that is set: as with Gunicorn, whatever else
+/// names an application.
+pub(super) fn serve_paste(settings: &mut Partial, errors: &mut Vec<ConfigError>) {
+    let Some(Some(file)) = &settings.paste else {
+        return;
+    };
+    if let Err(problem) = file.check() {
+        errors.push(ConfigError::Unusable {
+            key: "paste",
+            origin: settings.origin("paste").clone(),
+            problem,
+        });
+    }
+    let globals = settings.raw_paste_global_conf.clone();
+    settings.app = Some(file.app(&globals.unwrap_or_default()));
+    if let (None | Some(None), Some(logging)) = (&settings.logconfig, file.logging()) {
+        settings.logconfig = Some(Some(logging));
+    }
 }
 
 /// Looks whether what the settings name is there.

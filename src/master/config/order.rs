@@ -54,7 +54,8 @@ impl Source {
 fn value(setting: &Setting) -> Value {
     match setting.key {
         "chdir" => "/".into(),
-        "config" => "gunicorn.conf.py".into(),
+        // A file that is there.
+        "config" | "paste" => "gunicorn.conf.py".into(),
         "python" => "python3".into(),
         "pythonpath" => vec!["/lib"].into(),
         "reload_extra_files" => vec!["/templates/*.html"].into(),

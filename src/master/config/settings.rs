@@ -24,10 +24,10 @@ use super::value::{Refusal, Value};
 use super::values::{
     AccessLog, AccessLogFilter, AccessLogFormat, Account, App, Binds, BodyLimit, ConfigProgram,
     CpuQuota, Credentials, Directory, Environment, ErrorLog, ExtraFiles, HeadLimit, HeaderMap,
-    HeaderNames, HealthPath, LogLevel, LoggerClass, MemoryLimit, Peers, ProcName, ProxyProtocol,
-    Python, PythonPath, RecordText, SchemeHeaders, Seconds, Sendfile, StatsdHost, SyslogAddress,
-    SyslogFacility, TasksLimit, TimeSpan, Timeout, Umask, UnitPaths, Within, WorkerClassChoice,
-    Workers,
+    HeaderNames, HealthPath, LogLevel, LoggerClass, MemoryLimit, PasteFile, PasteGlobals, Peers,
+    ProcName, ProxyProtocol, Python, PythonPath, RecordText, SchemeHeaders, Seconds, Sendfile,
+    StatsdHost, SyslogAddress, SyslogFacility, TasksLimit, TimeSpan, Timeout, Umask, UnitPaths,
+    Within, WorkerClassChoice, Workers,
 };
 use std::collections::BTreeMap;
 use toml::de::DeValue;

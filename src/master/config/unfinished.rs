@@ -1,7 +1,7 @@
 //! A configuration in which a program in Python has a say, before and after it has run.
 
 use super::error::{ConfigError, ConfigErrors};
-use super::load::{Start, check, complete, made_absolute};
+use super::load::{Start, check, complete, made_absolute, serve_paste};
 use super::program;
 use super::settings::{Config, Partial};
 use super::values::ConfigProgram;
@@ -55,7 +55,10 @@ impl Unfinished {
         let settings = (self.weaker.clone())
             .overlaid(settings)
             .overlaid(self.stronger.clone());
-        let settings = made_absolute(settings, &self.start);
+        let mut settings = made_absolute(settings, &self.start);
+        if self.program.served_by_script().is_none() {
+            serve_paste(&mut settings, &mut errors);
+        }
         check(&settings, &self.start, &mut errors);
         errors.extend(check_length(&settings));
         let config = complete(settings, name, errors)?;

@@ -399,7 +399,7 @@ fn site(generation: GenerationId, config: &Config, log: LogDestination) -> Site 
         surroundings: None,
         account: None,
         hooks: None,
-        app: config.app.as_str().to_owned(),
+        app: config.app.target().to_owned(),
         pythonpath: config.pythonpath.entries().to_vec(),
         preload: config.preload,
         watches_code: config.reload,

@@ -54,6 +54,22 @@ macro_rules! rows {
         env: Environment = Environment::default(), ["-e", "--env"], "KEY=VALUE", Reload,
             example r#"{ DJANGO_SETTINGS_MODULE = "shop.settings" }"#;
 
+        /// Serve the application that a file of `PasteDeploy` describes.
+        ///
+        /// A path such as `production.ini`, or `PATH#SECTION` for another section than
+        /// `[app:main]`; it is stronger than `app`. A relative path starts from the directory in
+        /// which rgunicorn was started. If the file has a section `[loggers]`, it is the
+        /// `logconfig` where nothing else is. `[server:main]` is not read. `PasteDeploy` has to be
+        /// installed for the application's interpreter.
+        paste: Option<PasteFile> = None, ["--paste", "--paster"], "PATH", Reload,
+            otherwise "none", example r#""/srv/shop/production.ini#admin""#;
+
+        /// A value for all sections of the file that `paste` names; may be repeated.
+        ///
+        /// In a file this is a list.
+        raw_paste_global_conf: PasteGlobals = PasteGlobals::default(), ["--paste-global"],
+            "KEY=VALUE", Reload, example r#"["debug=false"]"#;
+
         /// Load the application once, before the workers are forked.
         ///
         /// The workers then share its memory and start at once. A reload

@@ -13,6 +13,12 @@ pub enum App {
     Imported(String),
     /// What a script of this name has for itself.
     OfScript(String),
+    /// What a call returns that another setting stands for.
+    Called {
+        name: String,
+        /// As in `Imported`.
+        call: String,
+    },
 }
 
 impl App {
@@ -20,10 +26,18 @@ impl App {
         Self::OfScript(name.replace(char::is_control, "?"))
     }
 
-    /// Its name for operators, and for Python if it is to be imported.
+    /// Its name for operators.
     pub fn as_str(&self) -> &str {
         match self {
+            Self::Imported(name) | Self::OfScript(name) | Self::Called { name, .. } => name,
+        }
+    }
+
+    /// What Python imports.
+    pub fn target(&self) -> &str {
+        match self {
             Self::Imported(name) | Self::OfScript(name) => name,
+            Self::Called { call, .. } => call,
         }
     }
 }
@@ -68,8 +82,8 @@ impl Value for App {
     fn to_toml(&self) -> Option<toml::Value> {
         match self {
             Self::Imported(name) => Some(name.as_str().into()),
-            // No setting can say it.
-            Self::OfScript(_) => None,
+            // Another setting says it.
+            Self::OfScript(_) | Self::Called { .. } => None,
         }
     }
 

@@ -29,6 +29,10 @@ impl Directory {
         Self(PathBuf::from("."))
     }
 
+    pub fn at(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
     /// The control socket that rgunicornctl finds by itself.
     pub fn control_socket_in(runtime_directory: &Path) -> Self {
         Self(runtime_directory.join("control"))

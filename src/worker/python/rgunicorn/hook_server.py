@@ -97,10 +97,17 @@ class Application:
     def wsgi(self):
         """The WSGI callable; loaded here if it was not yet."""
         if self.callable is None:
-            from rgunicorn.application import load
-
-            self.callable = load(self.cfg.wsgi_app)
+            self.callable = self._load()
         return self.callable
+
+    def _load(self):
+        if self.cfg.paste:
+            from rgunicorn.paste import get_wsgi_app
+
+            return get_wsgi_app(f"config:{self.cfg.paste}", defaults=self.cfg.paste_global_conf)
+        from rgunicorn.application import load
+
+        return load(self.cfg.wsgi_app)
 
 
 class Listener:

@@ -17,7 +17,7 @@ def get_wsgi_app(config_uri, name=None, defaults=None):
         raise UnusableApplication(
             f"paste: {sys.executable} has no module paste.deploy: install PasteDeploy for it"
         ) from None
-    if ":" not in config_uri:
+    if ":" not in config_uri.partition("#")[0]:
         config_uri = f"config:{config_uri}"
     return loadapp(config_uri, name=name, relative_to=os.getcwd(), global_conf=defaults)
 
