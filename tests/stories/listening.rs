@@ -3,6 +3,11 @@
 use crate::harness::{
     Connection, Program, Server, client::Address, processes, sockets::free_port, wait_until,
 };
+use nix::sys::signal::Signal;
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with},
+};
 use std::{
     fs,
     net::{Ipv6Addr, SocketAddr, TcpListener},
@@ -42,6 +47,40 @@ fn a_port_can_be_bound_again_at_once_after_clients_were_served() {
 
     server.start_again();
 
+    assert_eq!(server.get("/").status, 200);
+}
+
+/// Where nobody accepts them.
+#[test]
+fn as_many_connections_wait_as_backlog_says() {
+    const BACKLOG: usize = 3;
+    let server = Server::running("hello:app")
+        .setting("backlog", i64::try_from(BACKLOG).unwrap())
+        .binding_a_unix_socket()
+        .start();
+    let Address::Unix(path) = server.address() else {
+        unreachable!()
+    };
+    server.signal(Signal::SIGWINCH);
+    server.wait_until("no worker is left", || server.worker_pids().is_empty());
+    let address = SocketAddrUnix::new(&path).unwrap();
+    let mut waiting = Vec::new();
+
+    let refused = loop {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+        match connect(&socket, &address) {
+            Ok(()) if waiting.len() < 100 => waiting.push(socket),
+            connected => break connected,
+        }
+    };
+
+    assert_eq!(refused, Err(Errno::AGAIN));
+    // The kernel takes one more than it is told.
+    assert_eq!(waiting.len(), BACKLOG + 1);
+    drop(waiting);
+    server.signal(Signal::SIGTTIN);
+    server.wait_for_workers(1);
     assert_eq!(server.get("/").status, 200);
 }
 

@@ -39,6 +39,7 @@ mod idle_exit;
 mod interpreters;
 mod leaving;
 mod lending;
+mod leniencies;
 mod listening;
 mod listing;
 mod loading;
