@@ -34,7 +34,11 @@ fn script(arguments: &[&str], text: &str) -> Server {
 
 /// What becomes of a script that serves nothing.
 fn outcome(arguments: &[&str], text: &str) -> Outcome {
-    Program::new("python3", arguments)
+    outcome_of("python3", arguments, text)
+}
+
+fn outcome_of(program: &str, arguments: &[&str], text: &str) -> Outcome {
+    Program::new(program, arguments)
         .file("serve.py", text)
         .env("PYTHONPATH", &modules())
         .run()
@@ -337,6 +341,26 @@ fn a_script_may_go_elsewhere_and_change_its_environment() {
 
     // What it left to the master, it finds when it runs again.
     assert_eq!(server.get("/").text(), format!("{inside} xx serve.py a"));
+}
+
+#[test]
+fn a_script_that_is_started_from_elsewhere_runs_where_it_was_started_whatever_its_arguments() {
+    let text = DOCUMENTED
+        .replace(
+            "        return self.application",
+            "        print(os.getcwd())\n        return self.application",
+        )
+        .replace("options = {", "options = {\"check_config\": True, ");
+    for arguments in ["", "serve.py"] {
+        let command = format!(
+            "mkdir elsewhere; path=$PWD/serve.py; cd elsewhere; exec python3 $path {arguments}"
+        );
+
+        let ended = outcome_of("sh", &["-c", &command], &text);
+
+        let printed = ended.stderr.trim_end();
+        assert!(printed.ends_with("/elsewhere"), "{arguments}: {ended:?}");
+    }
 }
 
 #[test]

@@ -21,10 +21,15 @@ import sys
 def _directory_of_start():
     """Where Python was started, as far as that can be known: the script may have gone somewhere
     else before it imported this."""
-    file = getattr(sys.modules["__main__"], "__file__", None) or ""
-    for word in sys.orig_argv[1:]:
-        if not word.startswith("/") and file.endswith("/" + word):
-            return file[: -len(word) - 1]
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    # Of a module (-m) or a folder, no word is the end of the file's name.
+    if file and getattr(main, "__spec__", None) is None:
+        for word in sys.orig_argv[1:]:
+            if word == file:
+                break
+            if file.endswith("/" + word):
+                return file[: -len(word) - 1]
     return os.getcwd()
 
 
