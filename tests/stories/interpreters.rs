@@ -1,7 +1,11 @@
 //! The application's own Python: any version from 3.10 on, any virtual
 //! environment, nothing installed into it.
 
-use crate::harness::{Program, Server, sockets::free_port};
+use crate::harness::{
+    Program, Server,
+    program::{RGUNICORN, copy_folder},
+    sockets::free_port,
+};
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -230,4 +234,55 @@ fn worker_files_of_another_release_are_not_started() {
         assert!(reload.stderr.contains(words), "{reload:?}");
     }
     assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn a_python_that_puts_no_folder_of_a_script_first_runs_the_application() {
+    let server = Server::running("state:app")
+        .env("PYTHONSAFEPATH", "1")
+        .start();
+
+    assert_eq!(server.get("/").status, 200);
+}
+
+/// As on a disk that becomes full: Python does not notice that the end of a file is missing.
+#[test]
+fn bytecode_that_cannot_be_written_whole_is_not_left_for_the_next_start() {
+    const FULL: &str = "import os, resource
+if os.path.exists('full'):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
+";
+    let server = Server::running("hello:app")
+        .file("pose/sitecustomize.py", FULL)
+        .file("full", "");
+    let (files, folder) = (server.path("files"), server.path("pose"));
+    let built = Path::new(RGUNICORN).with_file_name("worker");
+    copy_folder(&built, Path::new(&files));
+    let _ = std::fs::remove_dir_all(format!("{files}/rgunicorn/__pycache__"));
+    let is_whole = |name: &str| {
+        let mut caches = std::fs::read_dir(format!("{files}/rgunicorn/__pycache__")).unwrap();
+        caches.any(|file| {
+            file.unwrap()
+                .file_name()
+                .to_str()
+                .unwrap()
+                .starts_with(name)
+        })
+    };
+    let server = server
+        .setting("worker_dir", files.as_str())
+        .env("PYTHONPATH", &folder)
+        .env("PYTHONDONTWRITEBYTECODE", "")
+        .start();
+    assert_eq!(server.get("/").status, 200);
+    assert!(is_whole("__init__."));
+    assert!(!is_whole("application."));
+
+    server.reload();
+    assert_eq!(server.get("/").status, 200);
+    std::fs::remove_file(server.folder().join("full")).unwrap();
+    server.reload();
+
+    assert_eq!(server.get("/").status, 200);
+    assert!(is_whole("application."));
 }

@@ -46,10 +46,11 @@ VERSION = 1
 /// is upgraded at once.
 #[test]
 fn a_fork_server_is_replaced_and_code_reloaded_although_the_files_of_the_server_are_gone() {
-    for preload in [false, true] {
+    for (preload, safe_path) in [(false, ""), (true, ""), (false, "1")] {
         let server = Server::running("shop:app")
             .file("shop.py", CURIOUS)
-            .setting("preload", preload);
+            .setting("preload", preload)
+            .env("PYTHONSAFEPATH", safe_path);
         let (program, files) = install(&server);
         let caches = server.path("caches");
         let server = server

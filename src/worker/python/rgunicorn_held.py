@@ -67,6 +67,9 @@ def import_all(folder, modules):
 
 def main():
     folder, modules = open_files()
+    if getattr(sys.flags, "safe_path", False):
+        # By PYTHONSAFEPATH: Python has put no folder first, which is removed in the end.
+        sys.path.insert(0, folder)
     start = {"__name__": "rgunicorn_start"}
     number, file = modules["rgunicorn_start"]
     exec(compile(source_of(number), folder + "/" + file, "exec"), start)

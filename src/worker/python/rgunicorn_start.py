@@ -52,13 +52,29 @@ def compile_package():
         # They are compiled here, then.
         return
     if child == 0:
+        all_whole = False
         try:
-            for name in ALWAYS_COMPILED:
-                path = folder + name + ".py"
-                external.SourceFileLoader("rgunicorn." + name, path).get_code("rgunicorn." + name)
+            all_whole = all([compile_module(folder, name, external) for name in ALWAYS_COMPILED])
         finally:
-            os._exit(0)
-    os.waitpid(child, 0)
+            os._exit(0 if all_whole else 1)
+    if os.waitpid(child, 0)[1] != 0:
+        # What is imported here would be left in parts, too.
+        sys.dont_write_bytecode = True
+
+
+def compile_module(folder, name, external):
+    """Whether no part of its bytecode is left in the file: on a full disk, Python leaves one and
+    does not notice, and later cannot read it."""
+    path = folder + name + ".py"
+    loader = external.SourceFileLoader("rgunicorn." + name, path)
+    try:
+        # The second time, it is read from where the first time has written it.
+        for _ in range(2):
+            loader.get_code(loader.name)
+    except (EOFError, TypeError, ValueError):
+        os.unlink(external.cache_from_source(path))
+        return False
+    return True
 
 
 def is_file(path):
