@@ -32,6 +32,8 @@ struct Case {
     port_in_environment: bool,
     /// The configuration says what to serve.
     names_application: bool,
+    /// It is a script that starts the server, with what it sets and an application of its own.
+    is_script: bool,
     /// What happens after the requests.
     then: Option<Then>,
     /// What ends it; TERM if nothing is said.
@@ -99,6 +101,32 @@ const REQUESTS: &[&str] = &[
     "GET /old HTTP/1.0\r\n\r\n",
 ];
 
+/// What follows the configuration in a script. Where the default of a setting depends on the
+/// name of the application, it sets it.
+const SCRIPT: &str = "
+from gunicorn.app.base import BaseApplication
+
+proc_name = 'compared'
+control_socket_disable = True
+
+class Compared(BaseApplication):
+    def __init__(self, options):
+        self.options = options
+        super().__init__()
+
+    def load_config(self):
+        for key, value in self.options.items():
+            if key in self.cfg.settings and value is not None:
+                self.cfg.set(key.lower(), value)
+
+    def load(self):
+        from compared import application
+        return application
+
+if __name__ == '__main__':
+    Compared(dict(globals())).run()
+";
+
 /// One of the two servers with a configuration.
 struct Site {
     child: Child,
@@ -132,7 +160,11 @@ impl Site {
         let conf = source("tests/compare/configurations").join(format!("{}.py", case.name));
         let conf = fs::read_to_string(conf).unwrap();
         let recorder = "\nimport recorder\nrecorder.record(globals())\n";
-        folder.write("gunicorn.conf.py", &(conf + recorder));
+        if case.is_script {
+            folder.write("serve.py", &(conf + recorder + SCRIPT));
+        } else {
+            folder.write("gunicorn.conf.py", &(conf + recorder));
+        }
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let mut command = Command::new(program);
         isolate(&mut command, folder.path());
@@ -140,12 +172,12 @@ impl Site {
             .args(arguments)
             .envs(case.environment.iter().copied())
             .env("PYTHONPATH", folder.path());
-        if case.port_in_environment {
+        if case.port_in_environment || case.is_script {
             command.env("PORT", address.port().to_string());
         } else {
             command.args(["--bind", &address.to_string()]);
         }
-        if !case.names_application {
+        if !case.names_application && !case.is_script {
             command.arg("compared");
         }
         let log = File::create(folder.join("stderr")).unwrap();
@@ -390,9 +422,16 @@ fn without(mut settings: Value, names: &[&str]) -> Value {
 #[track_caller]
 fn compare(case: &Case) {
     let python = venv().join("bin/python");
-    let ours = Site::start(case, RGUNICORN, &["--python", python.to_str().unwrap()]);
+    let python = python.to_str().unwrap();
     let gunicorn = venv().join("bin/gunicorn");
-    let theirs = Site::start(case, gunicorn.to_str().unwrap(), &["--no-control-socket"]);
+    let (ours, theirs) = if case.is_script {
+        let words = ["--python", python, "--config", "script:serve.py"];
+        let theirs = Site::start(case, python, &["serve.py"]);
+        (Site::start(case, RGUNICORN, &words), theirs)
+    } else {
+        let theirs = Site::start(case, gunicorn.to_str().unwrap(), &["--no-control-socket"]);
+        (Site::start(case, RGUNICORN, &["--python", python]), theirs)
+    };
     let folders = [&ours, &theirs].map(|site| format!("{}/", site.folder.path().display()));
     let (mut ours, mut theirs) = (ours.facts(case), theirs.facts(case));
     for line in &mut ours.access_lines {
@@ -513,4 +552,28 @@ cases! {
     strict
     timing
     two_listeners { port_in_environment: true }
+}
+
+/// The same configurations, set by a script that starts the server with its own application.
+#[test]
+fn scripts_with_an_application_of_their_own() {
+    for (name, then) in [
+        ("agent", None),
+        ("annotated", None),
+        ("computed_workers", None),
+        ("counted", Some(Then::Reload)),
+        ("failing_hooks", None),
+        ("logging_tables", None),
+        ("own_logger", None),
+        ("scaled", Some(Then::Scale)),
+        ("strict", None),
+        ("timing", None),
+    ] {
+        compare(&Case {
+            name,
+            then,
+            is_script: true,
+            ..Case::default()
+        });
+    }
 }
