@@ -98,3 +98,137 @@ impl Theirs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli;
+    use crate::config::file;
+    use crate::config::gunicorn::UNSUPPORTED;
+    use crate::config::gunicorn_settings::THEIRS;
+    use crate::config::ignored::IGNORED;
+    use crate::config::value::Takes;
+    use crate::config::{Config, Start, load};
+    use std::env;
+    use std::path::Path;
+
+    #[test]
+    fn each_setting_of_gunicorn_is_here_or_accepted_or_refused_with_advice() {
+        for theirs in THEIRS {
+            match support(theirs.key) {
+                Some(Support::Ignored(ignored)) => {
+                    assert!(
+                        Unsupported::by_key(ignored.key).is_none(),
+                        "{}",
+                        ignored.key
+                    );
+                }
+                Some(
+                    Support::Setting(_)
+                    | Support::Option
+                    | Support::Hook
+                    | Support::Object
+                    | Support::Refused(_),
+                ) => {}
+                None => panic!("{}", theirs.key),
+            }
+        }
+        for key in IGNORED.iter().map(|ignored| ignored.key) {
+            assert!(
+                Theirs::by_key(key).is_some() && Setting::find(key).is_none(),
+                "{key}"
+            );
+        }
+        for refused in UNSUPPORTED {
+            let theirs = Theirs::by_key(refused.key).unwrap();
+            assert_eq!(theirs.flags, refused.flags, "{}", refused.key);
+        }
+    }
+
+    fn configured(words: &[String]) -> Result<Config, String> {
+        let start = Start {
+            directory: "/".into(),
+            search_path: env::var_os("PATH").unwrap(),
+            ..Start::default()
+        };
+        let own = ["rgunicorn".to_owned(), "a:b".to_owned()];
+        let line =
+            cli::parse_from(own.iter().chain(words), start).map_err(|stop| format!("{stop:?}"))?;
+        load(&line.sources).map_err(|errors| errors.to_string())
+    }
+
+    #[test]
+    fn the_default_of_a_setting_that_is_not_here_is_accepted_silently() {
+        for theirs in THEIRS.iter().filter(|theirs| !theirs.default.is_empty()) {
+            if matches!(support(theirs.key), Some(Support::Option)) {
+                continue;
+            }
+            let text = format!("{} = {}", theirs.key, theirs.default);
+            let contents = file::parse(&text, Path::new("x.toml")).unwrap();
+            assert!(contents.errors.is_empty(), "{text}: {contents:?}");
+            assert!(contents.settings.ignored_keys().is_empty(), "{text}");
+
+            let word = theirs.default_value().unwrap();
+            let word = word
+                .as_str()
+                .map_or_else(|| word.to_string(), str::to_owned);
+            let is_list = word.starts_with('[') || word.starts_with('{');
+            if theirs.takes == Takes::Nothing || theirs.flags.is_empty() || is_list {
+                continue;
+            }
+            for flag in theirs.flags {
+                let config = configured(&[(*flag).to_owned(), word.clone()]);
+                assert_eq!(config.unwrap().ignored().count(), 0, "{flag} {word}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_setting_without_effect_is_accepted_and_said_with_its_place() {
+        for ignored in IGNORED {
+            let theirs = Theirs::by_key(ignored.key).unwrap();
+            let text = format!("{} = \"x\"", theirs.key);
+            let contents = file::parse(&text, Path::new("x.toml")).unwrap();
+            assert!(contents.errors.is_empty(), "{text}: {contents:?}");
+            assert_eq!(contents.settings.ignored_keys(), [ignored.key]);
+
+            if theirs.flags.is_empty() {
+                continue;
+            }
+            let words: &[&str] = match theirs.takes {
+                Takes::Nothing => &[],
+                Takes::One | Takes::OneOrNothing(_) | Takes::Many => &["x"],
+            };
+            let words = theirs.flags.iter().take(1).chain(words);
+            let config = configured(&words.map(|word| (*word).to_owned()).collect::<Vec<_>>());
+            let config = config.unwrap();
+            let said = config
+                .ignored()
+                .map(|(found, origin)| (found.key, origin.to_string()));
+            // What Gunicorn has anyway says nothing.
+            if ignored.key != "suppress_ragged_eofs" {
+                let place = format!("{} on the command line", theirs.long_flag());
+                assert_eq!(said.collect::<Vec<_>>(), [(ignored.key, place)]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_refused_on_a_command_line_is_reported_together() {
+        let words = "--dirty-app x --keyfile a -w 0 --log-file - --certfile b --protocol=uwsgi";
+        let words: Vec<_> = words.split(' ').map(str::to_owned).collect();
+
+        let refused = configured(&words).unwrap_err();
+
+        for name in [
+            "--dirty-app",
+            "--keyfile",
+            "--workers",
+            "--certfile",
+            "--protocol",
+        ] {
+            assert!(refused.contains(name), "{refused}");
+        }
+        assert!(!refused.contains("--log-file"), "{refused}");
+    }
+}
