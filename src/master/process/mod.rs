@@ -8,6 +8,7 @@ mod memory;
 mod oom;
 mod output;
 mod reap;
+mod site;
 mod stacks;
 mod state;
 mod worker_folder;
