@@ -10,8 +10,8 @@
 
 use clap::{Arg, ArgAction};
 use rgunicorn::config::{
-    Applies, Group, IGNORED, RENAMED, SETTINGS, Setting, Support, THEIRS, Theirs, UNSUPPORTED,
-    Unsupported, support,
+    Applies, FORMER, Former, Group, IGNORED, RENAMED, SETTINGS, Setting, Support, THEIRS, Theirs,
+    UNSUPPORTED, Unsupported, support,
 };
 use rgunicorn::{cli, config};
 use std::path::{Path, PathBuf};
@@ -184,6 +184,18 @@ fn instead() -> String {
     rows.map(row).collect::<String>().trim_end().to_owned()
 }
 
+/// Settings that only old versions of Gunicorn have.
+fn former() -> String {
+    let row = |former: &Former| {
+        let names = [&[former.key], former.flags].concat();
+        let names: Vec<_> = names.iter().map(|name| roff(name)).collect();
+        let names = names.join("\\fR, \\fB");
+        format!(".TP\n\\fB{names}\\fR\n{}.\n", prose(former.instead))
+    };
+    let rows: String = FORMER.iter().map(row).collect();
+    rows.trim_end().to_owned()
+}
+
 /// Gunicorn's settings that are accepted and have no effect.
 fn ignored() -> String {
     let names: Vec<_> = IGNORED.iter().map(|setting| setting.key).collect();
@@ -347,6 +359,7 @@ fn generated() -> [(PathBuf, String); 9] {
                 ("@RENAMED@", renamed()),
                 ("@INSTEAD@", instead()),
                 ("@IGNORED@", ignored()),
+                ("@FORMER@", former()),
             ],
         ),
         page(

@@ -242,6 +242,33 @@ fn hooks_that_nothing_would_call_are_accepted_and_said() {
 }
 
 #[test]
+fn what_only_old_versions_of_gunicorn_have_is_pointed_out() {
+    let conf = "logfile = '-'\ndebug = True\ndef after_fork(server, worker): pass\n";
+    let accepted = Program::rgunicorn(&["--check-config", "-c", "shop.py", "hello:app"])
+        .file("shop.py", conf)
+        .run();
+    assert_eq!(accepted.status, 0, "{accepted:?}");
+    for line in [
+        "shop.py:1: logfile is no setting of Gunicorn any more; write errorlog",
+        "shop.py:2: debug is no setting of Gunicorn any more; for development, use reload",
+        "shop.py:3: after_fork is no setting of Gunicorn any more; call the hook post_fork",
+    ] {
+        let said = accepted.stderr.replace('`', "");
+        assert!(said.contains(line), "{line}: {accepted:?}");
+    }
+
+    let refused =
+        Program::rgunicorn(&["--debug", "--settings", "shop.settings", "hello:app"]).run();
+    assert_eq!(refused.status, 64, "{refused:?}");
+    for line in [
+        "--debug is no setting of Gunicorn any more; for development, use",
+        "--settings is no setting of Gunicorn any more; name the settings in the variable",
+    ] {
+        assert!(refused.stderr.contains(line), "{line}: {refused:?}");
+    }
+}
+
+#[test]
 fn what_would_be_missed_is_refused_with_what_to_do_instead() {
     let outcome = started_with("protocol = 'uwsgi'\ndirty_apps = ['shop:Model']\n");
 

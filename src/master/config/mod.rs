@@ -9,6 +9,7 @@ mod convert;
 mod dangerous;
 mod error;
 mod file;
+mod former;
 mod gunicorn;
 mod gunicorn_settings;
 mod hooks;
@@ -31,6 +32,7 @@ mod values;
 
 pub use convert::convert;
 pub use error::{ConfigError, ConfigErrors, reason};
+pub use former::{FORMER, Former};
 pub use gunicorn::{OPTIONS, RENAMED, UNSUPPORTED, Unsupported};
 pub use gunicorn_settings::{THEIRS, Theirs};
 pub use hooks::HOOKS;

@@ -12,7 +12,7 @@ use super::origin::Origin;
 use super::setting::{Group, Setting};
 use super::settings::Partial;
 use super::support::Foreign;
-use super::unknown::{misspelt, unknown_key};
+use super::unknown::{unknown_key, unused as hint};
 use super::value::{Refusal, Takes};
 use rgunicorn_link::protocol::{Assigned, AssignedValue, Evaluation};
 use serde_json::{Map, Value};
@@ -56,13 +56,9 @@ pub(super) fn read(evaluation: &Evaluation, name: &Path) -> Contents {
         }
     }
     for unused in &evaluation.unused {
-        if let Some(meant) = misspelt(&unused.name) {
-            contents.warnings.push(format!(
-                "{}:{}: {} is no setting and is not used; did you mean {meant}?",
-                name.display(),
-                unused.line,
-                unused.name
-            ));
+        if let Some(hint) = hint(&unused.name) {
+            let place = format!("{}:{}", name.display(), unused.line);
+            contents.warnings.push(format!("{place}: {hint}"));
         }
     }
     contents

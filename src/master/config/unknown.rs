@@ -1,6 +1,7 @@
 //! Names that are not settings or flags, but nearly: misspelled ones, and
 //! Gunicorn's.
 
+use super::former::Former;
 use super::gunicorn::{Unsupported, our_name};
 use super::gunicorn_settings::THEIRS;
 use super::hooks::HOOKS;
@@ -93,6 +94,9 @@ fn known_elsewhere(key: &str) -> Option<Unknown> {
         let problem = format!("Gunicorn's setting {key:?} {}", theirs.advice());
         return Some(Unknown::saying(problem));
     }
+    if let Some(former) = Former::by_key(key) {
+        return Some(Unknown::saying(format!("{key:?} {}", former.advice())));
+    }
     let theirs = Unsupported::by_flag(&flag)?;
     Some(Unknown::saying(format!(
         "unknown setting {key:?}; Gunicorn's {:?} {}",
@@ -123,6 +127,9 @@ pub(crate) fn unknown_flag(flag: &str) -> String {
     if let Some(theirs) = Unsupported::by_flag(flag) {
         return format!("Gunicorn's option {flag} {}", theirs.advice());
     }
+    if let Some(former) = Former::by_flag(flag) {
+        return format!("{flag} {}", former.advice());
+    }
     let ours: Vec<&str> = SETTINGS
         .iter()
         .flat_map(|setting| setting.long_flags().take(1))
@@ -149,9 +156,16 @@ pub(crate) fn unknown_flag(flag: &str) -> String {
     }
 }
 
-/// The name of Gunicorn's that was probably meant by one that a configuration in Python has.
-pub(super) fn misspelt(name: &str) -> Option<&'static str> {
-    nearest(name, THEIRS.iter().map(|theirs| theirs.key))
+/// What to say of a name in a configuration in Python that nothing there uses, if it looks
+/// like a setting.
+pub(super) fn unused(name: &str) -> Option<String> {
+    if let Some(former) = Former::by_key(name) {
+        return Some(format!("{name} {}", former.advice()));
+    }
+    let meant = nearest(name, THEIRS.iter().map(|theirs| theirs.key))?;
+    Some(format!(
+        "{name} is no setting and is not used; did you mean {meant}?"
+    ))
 }
 
 fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
@@ -223,6 +237,11 @@ mod tests {
                 None,
             ),
             (
+                "logfile",
+                r#""logfile" is no setting of Gunicorn any more; write `errorlog`"#,
+                None,
+            ),
+            (
                 "zzz",
                 r#"unknown setting "zzz"; see rgunicorn.toml(5)"#,
                 None,
@@ -291,6 +310,10 @@ mod tests {
             (
                 "--worker",
                 "--worker is ambiguous: --workers, --worker-class, --worker-connections, --worker-memory-max, --worker-dir, --worker-tmp-dir",
+            ),
+            (
+                "--debug",
+                "--debug is no setting of Gunicorn any more; for development, use `reload`",
             ),
             ("--zzz", "unknown option --zzz; see --help"),
         ] {
