@@ -63,6 +63,8 @@ pub struct Row {
     /// Metrics that StatsD did not get. Behind the others: workers of another release may not
     /// know of it.
     metrics_lost: AtomicU64,
+    /// Records of the application that syslog did not get. Likewise.
+    syslog_lost: AtomicU64,
 }
 
 /// The values of a row at one moment.
@@ -84,6 +86,8 @@ pub struct Reading {
     pub access_lost: u64,
     /// Metrics that StatsD did not get.
     pub metrics_lost: u64,
+    /// Records of the application that syslog did not get.
+    pub syslog_lost: u64,
 }
 
 impl Row {
@@ -183,6 +187,11 @@ impl Row {
         self.metrics_lost.store(count, Relaxed);
     }
 
+    /// How many records syslog did not get, of all that the application has logged.
+    pub fn set_syslog_lost(&self, count: u64) {
+        self.syslog_lost.store(count, Relaxed);
+    }
+
     /// The order to leave, if there is one.
     pub fn retired(&self) -> Option<Idle> {
         match self.retired.load(Relaxed) {
@@ -202,6 +211,7 @@ impl Row {
             bytes: self.bytes.load(Relaxed),
             access_lost: self.access_lost.load(Relaxed),
             metrics_lost: self.metrics_lost.load(Relaxed),
+            syslog_lost: self.syslog_lost.load(Relaxed),
         }
     }
 
@@ -216,6 +226,7 @@ impl Row {
             &self.bytes,
             &self.access_lost,
             &self.metrics_lost,
+            &self.syslog_lost,
             &self.retired,
             &self.request_version,
         ] {
@@ -449,6 +460,7 @@ mod tests {
         row.beat(1010, 4);
         row.set_access_lost(7);
         row.set_metrics_lost(8);
+        row.set_syslog_lost(9);
 
         assert_eq!(
             master.row(5).unwrap().read(),
@@ -461,6 +473,7 @@ mod tests {
                 bytes: 300,
                 access_lost: 7,
                 metrics_lost: 8,
+                syslog_lost: 9,
             }
         );
         assert_eq!(master.row(4).unwrap().read(), Reading::default());

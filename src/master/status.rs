@@ -19,6 +19,8 @@ pub struct Totals {
     pub access_lost: u64,
     /// Metrics that workers could not send to StatsD since then.
     pub metrics_lost: u64,
+    /// Records of the application that syslog did not get since then.
+    pub syslog_lost: u64,
 }
 
 /// `rate` is in requests per second, `failed` is why the last reload failed.

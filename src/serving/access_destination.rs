@@ -56,6 +56,13 @@ enum Kind {
 }
 
 impl Destination {
+    pub(crate) fn syslog(address: &RemoteAddress) -> Self {
+        Self {
+            kind: Kind::remote(address, "syslog"),
+            is_in_line: false,
+        }
+    }
+
     pub(crate) fn statsd(address: &RemoteAddress) -> Self {
         Self {
             kind: Kind::remote(address, "StatsD"),

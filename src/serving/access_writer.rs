@@ -54,6 +54,7 @@ pub struct AccessWriter {
 /// What is written.
 #[derive(Debug, Clone, Copy)]
 enum Content {
+    AccessLog,
     Records,
     Metrics,
 }
@@ -100,7 +101,12 @@ impl AccessWriter {
             let text = format!("Cannot open the access log {}: {error}", opened.name());
             reporter.log(Level::Error, text);
         }
-        Self::new(opened, Content::Records, reporter)
+        Self::new(opened, Content::AccessLog, reporter)
+    }
+
+    /// For records that are not of the access log.
+    pub fn open_syslog(address: &RemoteAddress, reporter: &Reporter) -> Self {
+        Self::new(Destination::syslog(address), Content::Records, reporter)
     }
 
     /// For metrics.
@@ -179,7 +185,8 @@ impl AccessWriter {
             None => format!("{} takes them too slowly", self.taker),
         };
         let text = match self.content {
-            Content::Records => format!("{count} record{s} not written to the access log: {why}"),
+            Content::AccessLog => format!("{count} record{s} not written to the access log: {why}"),
+            Content::Records => format!("{count} record{s} not sent: {why}"),
             Content::Metrics => format!("{count} metric{s} not sent: {why}"),
         };
         self.reporter.log(Level::Warning, text);

@@ -21,6 +21,7 @@ mod reporter;
 mod serving;
 mod settings;
 mod signal_watch;
+mod syslog_records;
 mod thread_pool;
 
 pub use access_outputs::AccessOutputs;
@@ -33,6 +34,7 @@ pub use reporter::{Reporter, Sender};
 pub use serving::{MAX_HOLD, Serving, consequence};
 pub use settings::request_timeout;
 pub use signal_watch::SignalWatch;
+pub use syslog_records::SyslogRecords;
 pub use thread_pool::{Activity, Ended, Job, Late, Overdue, Task, ThreadPool};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -26,6 +26,7 @@ mod local_time;
 mod pool_thread;
 mod process;
 mod python_log;
+mod python_syslog;
 mod reloading;
 mod retire_flag;
 mod script;
@@ -49,6 +50,8 @@ mod _worker {
     use super::main;
     #[pymodule_export]
     use crate::current_request::{output_mark, request_id};
+    #[pymodule_export]
+    use crate::python_syslog::send_to_syslog;
     #[pymodule_export]
     use crate::wsgi::FileWrapper;
 

@@ -12,7 +12,13 @@ pub fn begin(py: Python<'_>, log: &PythonLog) {
         LogDestination::Stderr => "stderr",
     };
     let file = log.file.as_ref().map(|path| path.as_os_str());
-    let arguments = (destination, file, log.level, &log.fields);
+    let arguments = (
+        destination,
+        file,
+        log.level,
+        &log.fields,
+        log.syslog.is_some(),
+    );
     let begun = module(py).and_then(|module| module.call_method1("begin", arguments));
     show(py, begun);
     let finder = py.import("rgunicorn.gunicorn_finder");

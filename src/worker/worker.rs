@@ -8,6 +8,7 @@ use crate::hooks::{Hooks, OwnRow};
 use crate::local_time;
 use crate::process;
 use crate::python_log;
+use crate::python_syslog::Records;
 use crate::reloading;
 use crate::retire_flag::RetireFlag;
 use crate::signals::{self, BlockedSignals, Quit, Signals};
@@ -116,6 +117,8 @@ impl Worker {
         let reporter = Reporter::new(Arc::clone(&link), site.loglevel, Sender::Worker);
         // Before the application can change directory, standard output or anything else.
         let access = AccessOutputs::open(&site, &reporter);
+        let syslog = site.python_log.syslog.as_ref();
+        let logged = syslog.map(|syslog| Records::begin(syslog, &reporter, &scoreboard, row));
         warn_of_group(&group, number, &reporter);
         let begun = match &hooks {
             Some(hooks) => {
@@ -157,6 +160,9 @@ impl Worker {
                 Gthread::new(serving, wsgi, signals, &site, threads, reporter.clone())?.serve(py)
             }
         };
+        if let Some(logged) = logged {
+            py.detach(|| logged.finish());
+        }
         if let Some(access) = access {
             py.detach(|| access.finish(scoreboard.row(row)));
         }

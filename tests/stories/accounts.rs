@@ -3,7 +3,7 @@
 
 use super::upgrades;
 use crate::harness::{
-    Program, Server,
+    LogServer, Program, Server,
     client::Address,
     files::Folder,
     program::{RGUNICORN, copy_folder},
@@ -91,6 +91,35 @@ fn root_opens_the_port_and_everything_else_runs_in_the_account() {
 
     server.reload();
     assert_eq!(server.get("/").text(), "1 1 [] /root");
+    assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn syslog_and_statsd_are_reached_from_the_account() {
+    let folder = Folder::new();
+    let open = |name: &str| {
+        let log = LogServer::unix_datagrams(folder.join(name));
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o666)).unwrap();
+        (log, format!("unix://{}", folder.join(name).display()))
+    };
+    let ((syslog, to_syslog), (statsd, to_statsd)) = (open("syslog"), open("statsd"));
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let server = started_by_root()
+        .argument("--user=daemon")
+        .argument("--log-syslog")
+        .argument("--log-syslog-to")
+        .argument(&to_syslog)
+        .argument("--statsd-host")
+        .argument(&to_statsd)
+        .binding_a_port()
+        .start();
+
+    server.get("/");
+
+    syslog.wait_for("Root was given up");
+    syslog.wait_for("\"GET / HTTP/1.1\" 200");
+    statsd.wait_for("gunicorn.requests:1|c");
+    statsd.wait_for("gunicorn.workers:1|g");
     assert_eq!(server.stop(), 0);
 }
 

@@ -1,7 +1,7 @@
 //! `daemon`: a server that leaves the terminal, and a command that says how that went.
 
 use crate::harness::{
-    Connection, Outcome, Program,
+    Connection, LogServer, Outcome, Program,
     client::{Address, Response},
     files::Folder,
     processes::{self, Pid},
@@ -117,6 +117,23 @@ fn the_command_returns_when_the_server_is_ready_in_the_background() {
     // It is not the leader of its session, so it cannot get a terminal.
     assert_ne!(session.as_raw(), pid);
     daemon.stop();
+}
+
+#[test]
+fn syslog_gets_what_is_said_in_the_background() {
+    let syslog = LogServer::udp();
+    let to = format!("udp://{}", syslog.address());
+    let daemon = Daemon::start(&["-D", "--log-syslog", "--log-syslog-to", &to], &[]);
+
+    assert_eq!(daemon.outcome.status, 0, "{:?}", daemon.outcome);
+    assert_eq!(daemon.get("/a").status, 200);
+
+    syslog.wait_for("\"GET /a HTTP/1.1\" 200");
+    let pid = daemon.pid().unwrap();
+    let ready = syslog.wait_for("Ready after");
+    assert!(ready.starts_with(&format!("<14>gunicorn.printing.app.error: [{pid}] ")));
+    daemon.stop();
+    syslog.wait_for("] Stopped\0");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! The server's own log and the access log in syslog: as Gunicorn sends them, and nobody waits.
 
-use crate::harness::{Connection, LogServer, Program, Running, Server, processes, program};
+use super::upgrades;
+use crate::harness::{Connection, LogServer, Program, Running, Server, processes};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use std::{fs, os::unix::net::UnixListener};
+use std::os::unix::net::UnixListener;
 
 const NOT_WRITTEN: &str = "not written to the access log: syslog at";
 
@@ -262,24 +263,97 @@ fn mistakes_are_found_where_they_stand() {
 }
 
 #[test]
-fn an_upgraded_server_and_one_in_the_background_send_on() {
-    let _machine = super::deaths::MACHINE.lock();
+fn an_upgraded_server_sends_on() {
     let syslog = LogServer::udp();
-    let server = sending(&format!("udp://{}", syslog.address()));
-    let bin = std::path::PathBuf::from(server.path("bin"));
-    fs::create_dir(&bin).unwrap();
-    let copy = bin.join("rgunicorn");
-    fs::copy(program::RGUNICORN, &copy).unwrap();
-    let worker = std::path::Path::new(program::RGUNICORN).with_file_name("worker");
-    program::copy_folder(&worker, &bin.join("worker"));
-    let server = server.program(&copy).start();
+    let site = upgrades::site(sending(&format!("udp://{}", syslog.address())));
 
-    let outcome = server.ctl(&["upgrade"]);
-    assert_eq!(outcome.status, 0, "{outcome:?}");
-    server.get("/after");
+    site.upgrade();
+    site.server.get("/after");
 
     syslog.wait_for("has taken over from");
     syslog.wait_for("GET /after 200");
-    server.stop();
+    site.server.stop();
     syslog.wait_for("] Stopped\0");
+}
+
+/// Logs as applications do, also in a child.
+const LOGGING: &str = "
+import logging, os
+log = logging.getLogger('shop')
+log.setLevel(logging.INFO)
+log.handlers = logging.getLogger('gunicorn.error').handlers
+def app(environ, start_response):
+    path = environ['PATH_INFO']
+    if path == '/child':
+        pid = os.fork()
+        if pid == 0:
+            log.error('of the child')
+            os._exit(7)
+        path = str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    elif path == '/error':
+        try:
+            path[100]
+        except IndexError:
+            log.exception('failed')
+    log.warning('seen %s', path)
+    log.debug('not seen')
+    start_response('200 OK', [('Content-Length', '0')])
+    return []
+";
+
+#[test]
+fn what_applications_log_with_our_handlers_is_sent_by_their_worker() {
+    for preload in [false, true] {
+        let syslog = LogServer::udp();
+        let server = Server::running("shop:app")
+            .file("shop.py", LOGGING)
+            .setting("preload", preload)
+            .setting("syslog", true)
+            .setting("disable_redirect_access_to_syslog", true)
+            .setting("syslog_addr", format!("udp://{}", syslog.address()))
+            .start();
+        let worker = server.worker_pids().into_iter().next().unwrap();
+
+        server.get("/a");
+        server.get("/error");
+        // The child ends, and the worker goes on.
+        server.get("/child");
+
+        let record = syslog.wait_for("seen /a");
+        assert_eq!(
+            record,
+            format!("<12>gunicorn.shop.app.error: [{worker}] seen /a\0")
+        );
+        let failed = syslog.wait_for("] failed\nTraceback");
+        assert!(
+            failed.starts_with("<11>")
+                && failed.ends_with("IndexError: string index out of range\0")
+        );
+        syslog.wait_for("seen 7\0");
+        server.wait_for_log("seen /a");
+        server.stop();
+        assert!(syslog.with("not seen").is_empty());
+        assert!(syslog.with("of the child").is_empty());
+        server.wait_for_log("of the child");
+    }
+}
+
+#[test]
+fn what_an_application_logs_and_nobody_takes_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let server = Server::running("shop:app")
+        .file("shop.py", LOGGING)
+        .setting("syslog", true)
+        .setting("loglevel", "error")
+        .setting("syslog_addr", format!("unix://{}", path.display()))
+        .start();
+
+    server.get("/error");
+
+    server.wait_until("it is counted", || {
+        server.get("/a");
+        dropped(&server, "syslog_records_dropped") > 0
+    });
+    assert_eq!(server.stop(), 0);
 }

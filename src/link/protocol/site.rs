@@ -48,6 +48,8 @@ pub struct PythonLog {
     pub level: u8,
     /// Fields that all records have in the journal, with their values.
     pub fields: Vec<(String, String)>,
+    /// Where workers send them, too.
+    pub syslog: Option<Box<Syslog>>,
 }
 
 /// How the settings configure Python's `logging`.

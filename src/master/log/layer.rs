@@ -73,9 +73,9 @@ impl Handle {
         self.0.least.store(least, Ordering::Relaxed);
     }
 
-    /// Whether nothing waits to be written.
+    /// Whether nothing waits to be written, or to be sent to whoever takes it.
     pub fn is_written(&self) -> bool {
-        self.0.writer.is_done()
+        self.0.writer.is_done() && self.0.remotes.is_done()
     }
 
     /// Whether records keep their fields where they go.

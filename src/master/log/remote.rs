@@ -94,6 +94,14 @@ impl Remotes {
         self.metrics_lost.load(Relaxed)
     }
 
+    /// Whether nothing waits that is likely to be sent soon.
+    pub(super) fn is_done(&self) -> bool {
+        let current = self.lock();
+        let syslog = current.syslog.as_ref().map(|(_, sender)| sender);
+        let statsd = current.statsd.as_ref().map(|(_, sender)| sender);
+        syslog.into_iter().chain(statsd).all(RemoteSender::is_done)
+    }
+
     /// Sends what is left, as the program is about to end.
     pub(super) fn finish(&self) {
         let Current { syslog, statsd } = std::mem::take(&mut *self.lock());

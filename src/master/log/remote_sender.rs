@@ -6,7 +6,7 @@ use rgunicorn_link::remote::{Remote, RemoteAddress};
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,8 @@ struct Shared {
     server: &'static str,
     /// The bytes that wait.
     queued: AtomicUsize,
+    /// When the thread has begun with what it sends, or was given it.
+    since: Mutex<Instant>,
     /// Records that are lost, of all senders of this kind.
     lost: Arc<AtomicU64>,
     /// Of them, those that were not reported.
@@ -58,6 +60,7 @@ impl RemoteSender {
                 address: address.clone(),
                 server,
                 queued: AtomicUsize::new(0),
+                since: Mutex::new(Instant::now()),
                 lost: Arc::clone(lost),
                 unreported: AtomicU64::new(0),
                 end: OnceLock::new(),
@@ -73,12 +76,20 @@ impl RemoteSender {
         if self.thread.is_none() {
             self.thread = self.start().ok();
         }
-        self.shared.queued.fetch_add(size, Relaxed);
+        if self.shared.queued.fetch_add(size, Relaxed) == 0 {
+            self.shared.begin_next();
+        }
         let sent = self.thread.as_ref().map(|(queue, _)| queue.send(record));
         if !matches!(sent, Some(Ok(()))) {
             self.shared.queued.fetch_sub(size, Relaxed);
             self.shared.lose();
         }
+    }
+
+    /// Whether nothing waits that is likely to be sent soon.
+    pub(super) fn is_done(&self) -> bool {
+        let since = *lock(&self.shared.since);
+        self.shared.queued.load(Relaxed) == 0 || since.elapsed() >= FINISH
     }
 
     /// Ends the thread, once it has sent what is left or its time is over.
@@ -113,6 +124,10 @@ impl Shared {
         self.unreported.fetch_add(1, Relaxed);
     }
 
+    fn begin_next(&self) {
+        *lock(&self.since) = Instant::now();
+    }
+
     /// The thread.
     fn run(&self, records: &Receiver<Vec<u8>>) {
         let mut remote: Remote = Remote::new(self.address.clone());
@@ -123,12 +138,17 @@ impl Shared {
                 self.end.get().is_none_or(|end| Instant::now() < *end)
             });
             self.queued.fetch_sub(record.len() + OVERHEAD, Relaxed);
+            self.begin_next();
             if sent.is_err() {
                 self.lose();
             }
             report.log_if_due(self, sent.err());
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the log is told of losses.

@@ -210,7 +210,10 @@ impl Master {
                 .saturating_add(self.counters.dropped_by_workers),
             access_records_dropped: totals.access_lost,
             error_log_records_missing: self.log.missed_by_file(),
-            syslog_records_dropped: self.log.missed_by_syslog(),
+            syslog_records_dropped: self
+                .log
+                .missed_by_syslog()
+                .saturating_add(totals.syslog_lost),
             statsd_metrics_dropped: self
                 .log
                 .missed_by_statsd()

@@ -88,6 +88,7 @@ pub(super) fn python_log(
         file: config.errorlog.file().map(Path::to_owned),
         level: config.loglevel.in_python(),
         fields: with_owned_names(events::application_fields(generation.0)),
+        syslog: config.syslog().map(Box::new),
     }
 }
 

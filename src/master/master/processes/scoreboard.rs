@@ -73,4 +73,5 @@ pub(super) fn add(totals: &mut Totals, counted: Reading) {
     totals.bytes = totals.bytes.saturating_add(counted.bytes);
     totals.access_lost = totals.access_lost.saturating_add(counted.access_lost);
     totals.metrics_lost = totals.metrics_lost.saturating_add(counted.metrics_lost);
+    totals.syslog_lost = totals.syslog_lost.saturating_add(counted.syslog_lost);
 }

@@ -205,7 +205,7 @@ def make(name, cfg, warn):
         # Gunicorn's own class, where it is installed: it brings handlers of its own.
         for logger in (logging.getLogger("gunicorn.error"), access):
             for handler in list(logger.handlers):
-                if isinstance(handler, handlers.JournalHandler):
+                if isinstance(handler, (handlers.JournalHandler, handlers.SyslogHandler)):
                     logger.removeHandler(handler)
     try:
         log = kind(cfg)

@@ -18,6 +18,9 @@ level = 20
 # What all records have in the journal.
 fields = []
 
+# Whether workers send records to syslog, too.
+syslog = False
+
 # The number of the worker that this process is.
 worker = None
 
@@ -25,10 +28,11 @@ worker = None
 _code = None
 
 
-def begin(new_destination, new_file, new_level, new_fields):
+def begin(new_destination, new_file, new_level, new_fields, to_syslog):
     """Says where the log is. Once more when the configuration has been read."""
-    global destination, file, level, fields, _code
+    global destination, file, level, fields, syslog, _code
     destination, file, level, fields = new_destination, new_file, new_level, new_fields
+    syslog = to_syslog
     prepared = sys.modules.get(MODULE)
     if prepared is not None:
         prepared.prepare()

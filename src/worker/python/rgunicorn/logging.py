@@ -142,6 +142,18 @@ class JournalHandler(logging.Handler):
             self._dropped += 1
 
 
+class SyslogHandler(logging.Handler):
+    """Sends to the syslog that the server's log goes to, from workers."""
+
+    def emit(self, record):
+        try:
+            _worker.send_to_syslog(_priority(record), self.format(record).encode("utf-8", "replace").decode())
+        except RecursionError:
+            raise
+        except Exception:
+            self.handleError(record)
+
+
 class DefaultFormatter(logging.Formatter):
     """As Gunicorn has it where records are lines. The journal has time and level itself."""
 
@@ -312,6 +324,10 @@ def prepare():
             logger.addHandler(handler)
         handler.setFormatter(logging.Formatter("%(message)s"))
         access.setLevel(logging.INFO)
+    for handler in [one for one in error.handlers if isinstance(one, SyslogHandler)]:
+        error.removeHandler(handler)
+    if log_settings.syslog:
+        error.addHandler(SyslogHandler())
     if _level is None or error.level == _level:
         # The configuration may have chosen another.
         _level = log_settings.level
