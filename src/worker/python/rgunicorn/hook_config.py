@@ -52,6 +52,16 @@ def _as_gunicorn_reads(value, default):
     return value
 
 
+def _path_or_pair(address):
+    """An address of the master's, as Gunicorn has it: a path, or a host and a port."""
+    if not isinstance(address, str):
+        return address
+    if address.startswith("unix://"):
+        return address[len("unix://") :]
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 class Config:
     """The settings, by Gunicorn's names."""
 
@@ -71,6 +81,7 @@ class Config:
             # What has no effect here is what the file says.
             if name in settings and settings[name] is None:
                 settings[name] = value
+        settings["statsd_host"] = _path_or_pair(settings.get("statsd_host"))
         cfg._fill(settings, addresses)
         return cfg
 
