@@ -5,6 +5,7 @@ use crate::harness::{
     processes::{self, pid_in},
 };
 use nix::sys::signal::Signal;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub fn threaded(threads: i64) -> Server {
@@ -102,39 +103,34 @@ fn requests_that_find_no_free_thread_go_to_another_worker() {
         .setting("keepalive", 60)
         .start();
     server.wait_for_workers(2);
-    let mut kept: Vec<_> = (0..20).map(|_| server.connect()).collect();
-    for connection in &mut kept {
-        connection.get("/");
-    }
-    let busy = kept[0].get("/").text();
-    // Both threads of one worker.
-    let mut held = Vec::new();
-    let mut others = Vec::new();
-    for number in 0.. {
-        // It gets none until the other one holds as many, and that may hold none yet.
-        assert!(number < 60, "the worker gets no new connections");
+    let mut of_worker: BTreeMap<String, Vec<Connection>> = BTreeMap::new();
+    for _ in 0..20 {
         let mut connection = server.connect();
-        if connection.get("/").text() == busy {
-            let name = format!("go{}", held.len());
-            connection.send(format!("GET /until/{name} HTTP/1.1\r\nHost: a\r\n\r\n"));
-            held.push(connection);
-            if held.len() == 2 {
-                break;
-            }
-        } else {
-            // Closed, it would make room where the next one goes.
-            others.push(connection);
-        }
+        let worker = connection.get("/").text();
+        of_worker.entry(worker).or_default().push(connection);
     }
-    server.wait_until("both run", || !server.read("go1.started").is_empty());
+    let (worker, mut kept) = of_worker
+        .into_iter()
+        .max_by_key(|(_, connections)| connections.len())
+        .unwrap();
+    // Both threads of that worker.
+    let mut held = Vec::new();
+    for number in 0..2 {
+        let mut connection = kept.pop().unwrap();
+        connection.send(format!("GET /until/go{number} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        server.wait_until("it runs", || {
+            !server.read(&format!("go{number}.started")).is_empty()
+        });
+        held.push(connection);
+    }
 
     for connection in &mut kept {
-        assert_eq!(connection.get("/").status, 200);
+        assert_ne!(connection.get("/").text(), worker);
     }
     server.write("go0", "");
     server.write("go1", "");
     for connection in &mut held {
-        assert_eq!(connection.receive().status, 200);
+        assert_eq!(connection.receive().text(), worker);
     }
 }
 
