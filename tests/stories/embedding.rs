@@ -251,7 +251,7 @@ fn a_script_that_is_written_for_gunicorn_is_served_as_it_is_whether_that_is_inst
 }
 
 #[test]
-fn a_script_may_be_a_module_of_a_package_or_a_folder_and_stand_in_a_toml_file() {
+fn a_script_may_be_a_module_a_folder_or_an_archive_and_stand_in_a_toml_file() {
     let package = |server: Server| {
         let main = DOCUMENTED.replace("import os, sys", "import os, sys\nfrom . import goods");
         server
@@ -269,7 +269,17 @@ fn a_script_may_be_a_module_of_a_package_or_a_folder_and_stand_in_a_toml_file() 
         .file("folder/__main__.py", DOCUMENTED)
         .program("python3")
         .env("PYTHONPATH", &modules());
-    for server in [module, folder] {
+    let archive = Server::typed("shop.pyz")
+        .argument("one")
+        .file("archived/__main__.py", DOCUMENTED)
+        .program("python3")
+        .env("PYTHONPATH", &modules());
+    let zipped = Command::new("python3")
+        .args(["-m", "zipapp", "-o", &archive.path("shop.pyz")])
+        .arg(archive.path("archived"))
+        .status();
+    assert!(zipped.unwrap().success());
+    for server in [module, folder, archive] {
         let server = server.start();
         let answer = server.get("/").text();
         assert!(answer.starts_with("__main__ "), "{answer}");
@@ -307,6 +317,48 @@ class Flags(Application):
 
 Flags("%(prog)s [OPTIONS]").run()
 "#;
+
+/// Gunicorn's own application, started by a script.
+#[test]
+fn wsgi_application_loads_what_is_named_as_the_program_does() {
+    const OWN: &str = "
+from gunicorn.app.wsgiapp import WSGIApplication
+class Own(WSGIApplication):
+    def __init__(self, app_uri, options):
+        self.app_uri = app_uri
+        self.options = options
+        super().__init__()
+    def load_config(self):
+        for key, value in self.options.items():
+            self.cfg.set(key, value)
+Own('hello:app', {'workers': 1}).run()
+";
+    const RUN: &str = "
+import sys
+from gunicorn.app.wsgiapp import run
+sys.argv = ['gunicorn', '-w', '1', 'hello:app', '--preload']
+sys.exit(run())
+";
+    const NOTHING: &str = "from gunicorn.app.wsgiapp import run\nrun()\n";
+    for text in [OWN, RUN] {
+        let server = Server::typed("--config=script:serve.py")
+            .file("serve.py", text)
+            .start();
+        server.wait_for_workers(1);
+        assert_eq!(server.get("/").status, 200);
+    }
+
+    let ended = Program::rgunicorn(&["--config=script:serve.py"])
+        .file("serve.py", NOTHING)
+        .run();
+    assert_eq!(ended.status, BAD_CONFIG, "{ended:?}");
+    assert!(
+        ended
+            .stderr
+            .contains("ConfigError: No application module specified."),
+        "{ended:?}"
+    );
+}
 
 #[test]
 fn an_application_takes_the_flags_of_gunicorn_and_its_variables() {

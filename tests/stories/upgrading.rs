@@ -84,6 +84,35 @@ fn a_fork_server_is_replaced_and_code_reloaded_although_the_files_of_the_server_
     }
 }
 
+/// What the script imports is in these files, too, and in none of its own.
+#[test]
+fn a_script_is_run_again_although_the_files_of_the_server_are_gone() {
+    const SCRIPT: &str = "
+from gunicorn.app.base import Application
+from rgunicorn.http.errors import ParseException
+class Shop(Application):
+    def init(self, parser, opts, args):
+        return {'workers': 1, 'wsgi_app': 'unused'}
+    def load(self):
+        def app(environ, start_response):
+            start_response('200 OK', [])
+            return [b'1']
+        return app
+Shop().run()
+";
+    let server = Server::typed("--config")
+        .argument("script:serve.py")
+        .file("serve.py", SCRIPT);
+    let (program, files) = install(&server);
+    let server = server.program(&program).start();
+    fs::remove_dir_all(&files).unwrap();
+
+    server.write("serve.py", &SCRIPT.replace("b'1'", "b'2'"));
+    server.reload();
+
+    assert_eq!(server.get("/").text(), "2");
+}
+
 /// Nothing is held for a folder that somebody names later.
 #[test]
 fn a_reload_with_a_worker_folder_that_is_not_there_is_refused() {
