@@ -425,7 +425,8 @@ impl ForkServer {
         let mut pid_pipe = None;
         if let Some(hooks) = &self.hooks {
             hooks.worker_is_forked(py, spawn.worker);
-            pid_pipe = Some(pipe_with(PipeFlags::CLOEXEC).map_err(std::io::Error::from)?);
+            // Without it, hooks do not see this worker among the others.
+            pid_pipe = pipe_with(PipeFlags::CLOEXEC).ok();
         }
         let forking = ForkingWorker::begin();
         let blocked = BlockedSignals::begin()?;
@@ -459,7 +460,6 @@ impl ForkServer {
             Ok(0) => {}
             Ok(pid) => {
                 if let Some((_, writer)) = &pid_pipe {
-                    // Without it, hooks do not see this worker among the others.
                     let _ = rustix::io::write(writer, &pid.to_ne_bytes());
                 }
                 leave(py, 0)?;

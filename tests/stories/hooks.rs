@@ -819,6 +819,39 @@ def child_exit(server, worker):
     assert_eq!(server.log_count("Error"), 0);
 }
 
+#[test]
+fn a_hook_that_takes_all_descriptors_does_not_end_the_fork_server() {
+    let conf = r#"
+import os, resource
+workers = 2
+taken = []
+
+def pre_fork(server, worker):
+    if os.path.exists("full") and not taken:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+        try:
+            while True:
+                taken.append(os.open("/dev/null", os.O_RDONLY))
+        except OSError:
+            pass
+    elif not os.path.exists("full"):
+        while taken:
+            os.close(taken.pop())
+"#;
+    let server = with(conf).start();
+    let victim = *server.wait_for_workers(2).first().unwrap();
+    let fork_server = server.other_pids();
+    server.write("full", "");
+
+    processes::signal(victim, Signal::SIGKILL);
+    server.wait_for_log("ended before it was ready");
+    std::fs::remove_file(server.folder().join("full")).unwrap();
+
+    server.wait_for_workers(2);
+    assert_eq!(server.other_pids(), fork_server);
+}
+
 /// What it has made, such as files for Prometheus, is to be removed: the service goes on.
 #[test]
 fn a_worker_that_cannot_load_the_application_exits_for_the_hooks_too() {
