@@ -101,4 +101,23 @@ fn a_worker_told_to_quit_leaves_although_the_application_catches_it_while_it_loa
     processes::signal(worker, Signal::SIGQUIT);
 
     server.wait_until("it leaves", || !processes::runs(worker));
+    server.wait_for_log("Worker 2 left before it was ready: it was sent SIGINT or SIGQUIT, or");
+}
+
+#[test]
+fn a_first_worker_that_is_told_to_quit_is_no_mystery() {
+    let server = Server::running("shop:app")
+        .workers(1)
+        .file(
+            "shop.py",
+            "import slow\nslow.mark('loads')\nslow.stuck_here()\n",
+        )
+        .launch();
+    server.wait_until("the worker loads", || !server.read("loads").is_empty());
+    let worker = server.read("loads").trim().parse().unwrap();
+
+    processes::signal(worker, Signal::SIGINT);
+
+    assert_eq!(server.wait_for_exit(), 3);
+    server.wait_for_log("Cannot start: a worker left: it was sent SIGINT or SIGQUIT, or the");
 }

@@ -2,7 +2,7 @@
 
 use super::Master;
 use crate::log::events::{self, AppProcess};
-use crate::pool::{ExitStatus, GenerationId, Reason, Report, WorkerId};
+use crate::pool::{ExitStatus, GenerationId, LEFT_BY_ITSELF, Reason, Report, WorkerId};
 use crate::process::WorkerProcess;
 use rgunicorn_link::scoreboard::now_ms;
 use std::time::{Duration, Instant};
@@ -113,7 +113,7 @@ impl Master {
         // Workers are told to leave over their links.
         let cause = match exit {
             ExitStatus::Code(0) if self.processes.has_begun_to_leave(id) => "it was sent SIGTERM",
-            ExitStatus::Code(0) => "it was sent SIGINT or SIGQUIT, or the application has ended it",
+            ExitStatus::Code(0) => LEFT_BY_ITSELF,
             ExitStatus::Code(_)
             | ExitStatus::Signal { .. }
             | ExitStatus::OutOfMemory
@@ -150,6 +150,10 @@ impl Master {
                 let generation = worker.map_or(0, |worker| worker.generation.0);
                 events::fork_failed(id.0, generation, why);
             }
+            Reason::WorkerDied(ExitStatus::Code(0)) => warn!(
+                worker_id = id.0,
+                "Worker {id} left before it was ready: {LEFT_BY_ITSELF}"
+            ),
             Reason::WorkerDied(exit) => warn!(
                 worker_id = id.0,
                 exit = %exit,

@@ -1,6 +1,6 @@
 //! What the arbiter wants done, and the reasons it gives.
 
-use super::{Check, ExitStatus, GenerationId, Requester, WorkerId};
+use super::{Check, ExitStatus, GenerationId, LEFT_BY_ITSELF, Requester, WorkerId};
 use rgunicorn_link::protocol::LoadFailure;
 use std::fmt;
 use std::time::Duration;
@@ -234,6 +234,7 @@ impl fmt::Display for Reason {
                 "the application was not loaded after {} s",
                 after.as_secs_f64()
             ),
+            Self::WorkerDied(ExitStatus::Code(0)) => write!(to, "a worker left: {LEFT_BY_ITSELF}"),
             Self::WorkerDied(exit) => write!(to, "a worker died: {exit}"),
             Self::TimedOut(silent) => {
                 write!(to, "a worker sent no heartbeat for {} s", silent.as_secs())

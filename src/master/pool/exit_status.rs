@@ -3,6 +3,9 @@
 use nix::sys::signal::Signal;
 use std::fmt;
 
+/// Why a worker exits with status 0 that was neither told to leave nor sent TERM.
+pub const LEFT_BY_ITSELF: &str = "it was sent SIGINT or SIGQUIT, or the application has ended it";
+
 /// How a worker or a fork server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitStatus {

@@ -136,7 +136,7 @@ mod worker_state;
 pub use action::{Action, Announcement, Reason, ReloadId, Report};
 pub use arbiter::Arbiter;
 pub use event::{Check, Event, Heartbeat, MemoryUse, Order, Requester};
-pub use exit_status::ExitStatus;
+pub use exit_status::{ExitStatus, LEFT_BY_ITSELF};
 pub use generation::{ForkServer, GenerationId};
 pub use handing_over::PoolState;
 pub use liveness::{Sign, Silence, works};
