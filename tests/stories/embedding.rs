@@ -429,6 +429,15 @@ fn settings_of_rgunicorn_can_be_set_and_flags_are_checked() {
     assert_eq!(printed.status, 0, "{printed:?}");
     assert!(printed.stdout.contains("\nsurge = 3 "), "{printed:?}");
 
+    let converted = Program::rgunicorn(&["--convert", "script:serve.py"])
+        .file("serve.py", &with("rgunicorn", "{'surge': 3}"))
+        .run();
+    assert_eq!(converted.status, 0, "{converted:?}");
+    for line in ["\nsurge = 3\n", "\nconfig = \"script:/"] {
+        assert!(converted.stdout.contains(line), "{converted:?}");
+    }
+    assert!(!converted.stdout.contains("app ="), "{converted:?}");
+
     let checked = outcome(&["serve.py"], &with("check_config", "True"));
     assert_eq!(checked.status, 0, "{checked:?}");
     assert_eq!(
@@ -533,6 +542,14 @@ fn a_script_that_never_calls_run_says_so() {
         ended.stderr.contains("serves an application of its own"),
         "{ended:?}"
     );
+
+    let toml = "config = \"script:serve.py\"\npaste = \"serve.py\"\n";
+    let ended = Program::rgunicorn(&["-c", "site.toml"])
+        .file("serve.py", DOCUMENTED)
+        .file("site.toml", toml)
+        .run();
+    assert_eq!(ended.status, BAD_CONFIG, "{ended:?}");
+    assert!(ended.stderr.contains("site.toml:2:9: paste: "), "{ended:?}");
 }
 
 #[test]

@@ -4,7 +4,8 @@ use super::hooks::kind;
 use super::origin::Origin;
 use super::setting::Setting;
 use super::settings::Config;
-use super::values::ConfigProgram;
+use super::value::Value;
+use super::values::{App, ConfigProgram};
 use std::fmt::Write;
 
 /// The settings that are not what holds anyway, and what cannot be said in TOML. What is
@@ -34,7 +35,14 @@ pub fn convert(config: &Config) -> String {
         }
     }
     let nobody_says = matches!(config.origin("app"), Origin::Default);
-    if nobody_says {
+    if let (App::OfScript(_), Some(value)) =
+        (&config.app, config.config.as_ref().and_then(Value::to_toml))
+    {
+        let _ = writeln!(
+            text,
+            "config = {value}  # what it serves is the script's own"
+        );
+    } else if nobody_says && matches!(config.app, App::Imported(_)) {
         text.push_str("# app = \"module:callable\"  # what to serve: nothing says it\n");
     }
     let hooks = config.hooks().map(|(name, origin)| {

@@ -171,10 +171,14 @@ pub fn read(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     };
     let no_app = || App::from_text("application").ok();
     if let Some(served) = program.served_by_script() {
-        if stronger.app.is_some() {
+        let others = [
+            ("app", stronger.app.is_some()),
+            ("paste", matches!(stronger.paste, Some(Some(_)))),
+        ];
+        for (key, _) in others.into_iter().filter(|(_, is_set)| *is_set) {
             errors.push(ConfigError::Unusable {
-                key: "app",
-                origin: stronger.origin("app").clone(),
+                key,
+                origin: stronger.origin(key).clone(),
                 problem: format!(
                     "{} serves an application of its own; remove this one",
                     program.program()
