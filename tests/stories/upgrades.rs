@@ -9,11 +9,14 @@ use crate::harness::{
     program::{RGUNICORN, copy_folder},
 };
 use nix::sys::signal::Signal;
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use std::{
-    fs,
+    fs::{self, File},
+    io::Read,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::{MutexGuard, PoisonError},
+    thread,
 };
 
 const TAKEN_OVER: &str = "has taken over from";
@@ -207,6 +210,37 @@ fn a_mistake_in_the_configuration_refuses_the_upgrade() {
     site.server.set("timeout", "soon");
 
     assert_refused(&site, "shop.toml:");
+}
+
+/// The new program would not know what waits in the old one.
+#[test]
+fn an_upgrade_while_nobody_reads_the_log_is_refused_and_costs_no_request() {
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let page = vec![b'\n'; 4096];
+    fcntl_setpipe_size(&writer, page.len()).unwrap();
+    assert_eq!(rustix::io::write(&writer, &page), Ok(page.len()));
+    let site = site(Server::running("hello:app").output(writer));
+    let server = &site.server;
+    let traffic = server.under_load();
+
+    let refused = server.ctl(&["upgrade"]);
+
+    assert_eq!(refused.status, 1, "{refused:?}");
+    let why = "the log, or systemd, does not take what waits for it";
+    assert!(refused.stderr.contains(why), "{refused:?}");
+    traffic.wait_for_answers(20);
+    let reading = thread::spawn(move || {
+        let mut text = Vec::new();
+        File::from(reader).read_to_end(&mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    });
+    site.install_copy();
+    site.upgrade();
+    assert_eq!(traffic.finish(), [] as [&str; 0]);
+    assert_eq!(server.stop(), 0);
+    drop(site);
+    let log = reading.join().unwrap();
+    assert!(log.contains(why) && log.contains(TAKEN_OVER), "{log}");
 }
 
 #[test]
