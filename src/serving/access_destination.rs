@@ -128,6 +128,10 @@ impl Destination {
         }
     }
 
+    pub(crate) fn is_remote(&self) -> bool {
+        matches!(self.kind, Kind::Remote { .. })
+    }
+
     /// What takes the records, where a sentence is about the access log, or about a server.
     pub(crate) fn taker(&self) -> String {
         match self.kind {

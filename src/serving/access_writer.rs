@@ -26,6 +26,11 @@ const BATCH: usize = 64 * 1024;
 /// How long a record waits for others at the longest.
 const INTERVAL: Duration = Duration::from_millis(200);
 
+/// The same for a server: what comes at once has to fit into its socket, which with the usual
+/// limits holds less than 300 short datagrams.
+const REMOTE_BATCH: usize = 4 * 1024;
+const REMOTE_INTERVAL: Duration = Duration::from_millis(10);
+
 /// How long a worker that leaves waits for what is left to be written.
 const MAX_FINISH: Duration = Duration::from_secs(2);
 
@@ -45,6 +50,8 @@ pub struct AccessWriter {
     /// How many records are lost, for whoever counts them.
     lost: Arc<AtomicU64>,
     has_datagrams: bool,
+    batch: usize,
+    interval: Duration,
     content: Content,
     /// Who takes the records, in a sentence.
     taker: String,
@@ -115,8 +122,15 @@ impl AccessWriter {
     }
 
     fn new(destination: Destination, content: Content, reporter: &Reporter) -> Self {
+        let (batch, interval) = if destination.is_remote() {
+            (REMOTE_BATCH, REMOTE_INTERVAL)
+        } else {
+            (BATCH, INTERVAL)
+        };
         Self {
             has_datagrams: destination.takes_datagrams(),
+            batch,
+            interval,
             taker: destination.taker(),
             shared: Arc::new(Shared {
                 state: Mutex::default(),
@@ -143,7 +157,7 @@ impl AccessWriter {
         } else {
             state.queue.extend_from_slice(record);
         }
-        let is_batch = before < BATCH && state.queue.len() >= BATCH;
+        let is_batch = before < self.batch && state.queue.len() >= self.batch;
         if before == 0 || is_batch || !state.has_thread {
             self.wake(state);
         }
@@ -321,7 +335,7 @@ impl AccessWriter {
                 return None;
             }
             let is_urgent =
-                state.stop.is_some() || state.has_to_reopen || state.queue.len() >= BATCH;
+                state.stop.is_some() || state.has_to_reopen || state.queue.len() >= self.batch;
             if is_urgent {
                 break;
             }
@@ -330,7 +344,7 @@ impl AccessWriter {
                 state = waited.unwrap_or_else(PoisonError::into_inner);
             } else {
                 let since = *since.get_or_insert_with(Instant::now);
-                let Some(left) = INTERVAL.checked_sub(since.elapsed()) else {
+                let Some(left) = self.interval.checked_sub(since.elapsed()) else {
                     break;
                 };
                 let waited = self.shared.work.wait_timeout(state, left);
