@@ -15,6 +15,7 @@ use rgunicorn_link::remote::RemoteAddress;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The most bytes that wait; as many may be on their way into a file.
@@ -82,6 +83,7 @@ struct State {
     /// The memory of a queue that was written.
     spare: Vec<u8>,
     has_thread: bool,
+    thread: Option<JoinHandle<()>>,
     has_to_reopen: bool,
     stop: Option<Stop>,
     /// Records that are lost and were not reported.
@@ -250,13 +252,16 @@ impl AccessWriter {
             state.stop = None;
         }
         match self.start() {
-            Ok(()) => state.has_thread = true,
+            Ok(thread) => {
+                state.has_thread = true;
+                state.thread = Some(thread);
+            }
             // The next record tries again; meanwhile the queue fills.
             Err(error) => state.error = Some(format!("cannot start a thread: {error}")),
         }
     }
 
-    fn start(&self) -> io::Result<()> {
+    fn start(&self) -> io::Result<JoinHandle<()>> {
         let writer = self.clone();
         // Signals are for the main thread: a thread inherits what is blocked.
         let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
@@ -268,11 +273,11 @@ impl AccessWriter {
             // It was valid when it was replaced.
             let _ = before.thread_set_mask();
         }
-        thread?;
+        let thread = thread?;
         let mut running = lock(&RUNNING);
         running.retain(|other| !Arc::ptr_eq(other, &self.shared));
         running.push(Arc::clone(&self.shared));
-        Ok(())
+        Ok(thread)
     }
 
     // The thread.
@@ -411,6 +416,10 @@ pub fn pause_access_writers() {
         let mut state = wait_for_end(shared, until);
         if !state.has_thread {
             state.stop = None;
+            // It has nothing left to do but to end, and is counted until it has.
+            if let Some(thread) = state.thread.take() {
+                let _ = thread.join();
+            }
         }
     }
 }
