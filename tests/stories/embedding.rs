@@ -553,6 +553,21 @@ fn a_script_that_never_calls_run_says_so() {
 }
 
 #[test]
+fn arguments_of_a_script_that_are_too_long_are_refused() {
+    let long = "x".repeat(100_000);
+    let ended = outcome(&["serve.py", &long, &long, &long, &long], DOCUMENTED);
+
+    assert_ne!(ended.status, 0);
+    assert!(
+        ended
+            .stderr
+            .contains("the arguments of the script take too much room"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
 fn run_where_no_server_can_begin_is_refused() {
     let in_process = DOCUMENTED.replace(
         "    StandaloneApplication(handler_app, options).run()",

@@ -140,7 +140,13 @@ impl ForkServerProcess {
                 names,
                 python_log,
             };
-            process.send_first(&ToForkServer::Evaluate(order), &[])?;
+            let sent = process.send_first(&ToForkServer::Evaluate(order), &[]);
+            sent.map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidInput => io::Error::other(
+                    "the arguments of the script take too much room; put long ones into files",
+                ),
+                _ => error,
+            })?;
         }
         Ok(process)
     }
