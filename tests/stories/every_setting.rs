@@ -29,6 +29,9 @@ fn value(setting: &Setting) -> Value {
         ("header_map", _) => "refuse".into(),
         ("forwarder_headers", _) => vec!["REMOTE_USER", "SCRIPT_NAME"].into(),
         ("loglevel", _) => "warning".into(),
+        ("syslog_addr", _) => "udp://192.0.2.1:514".into(),
+        ("syslog_facility", _) => "local0".into(),
+        ("statsd_prefix" | "dogstatsd_tags", _) => "shop:shop".into(),
         ("worker_dir", _) => "/usr/lib".into(),
         (_, Some(Value::Boolean(is_on))) => (!is_on).into(),
         (_, Some(Value::Integer(number))) => (number + 1).into(),
@@ -70,10 +73,13 @@ fn words(setting: &Setting) -> Vec<String> {
     }
 }
 
+/// What these name has to be there: `gunicorn_conf.rs` and `embedding.rs` tell about them.
+const NAMING_FILES: [&str; 2] = ["config", "paste"];
+
 /// The settings that can be given on a command line.
 fn arguments() -> impl Iterator<Item = &'static Setting> {
     let settings = SETTINGS.iter().filter(|setting| setting.is_argument());
-    settings.filter(|setting| setting.key != "config")
+    settings.filter(|setting| !NAMING_FILES.contains(&setting.key))
 }
 
 /// A configuration in Python that sets all it may.
