@@ -116,7 +116,7 @@ impl Program {
     #[must_use]
     pub fn unprivileged_as(mut self, account: u32) -> Self {
         let copy = self.folder.join("program");
-        fs::copy(&self.path, &copy).unwrap();
+        copy_program(&self.path, &copy);
         copy_folder(
             &self.path.with_file_name("worker"),
             &self.folder.join("worker"),
@@ -158,6 +158,17 @@ impl Program {
         assert!(ended, "{} did not end: {outcome:?}", self.path.display());
         outcome
     }
+}
+
+/// Copies a program in a process of its own: what one that another test is just starting has
+/// inherited open for writing cannot be run (ETXTBSY of execve(2)).
+pub fn copy_program(from: &Path, to: &Path) {
+    let status = Command::new("install").args([from, to]).status();
+    assert!(
+        status.unwrap().success(),
+        "{} is not copied",
+        from.display()
+    );
 }
 
 pub fn copy_folder(from: &Path, to: &Path) {

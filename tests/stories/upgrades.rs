@@ -6,14 +6,13 @@
 use super::deaths::MACHINE;
 use crate::harness::{
     Running, Server, processes,
-    program::{RGUNICORN, copy_folder},
+    program::{RGUNICORN, copy_folder, copy_program},
 };
 use nix::sys::signal::Signal;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use std::{
     fs::{self, File},
     io::Read,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::{MutexGuard, PoisonError},
     thread,
@@ -35,7 +34,7 @@ pub(super) fn site(server: Server) -> Site {
     let bin = PathBuf::from(server.path("bin"));
     fs::create_dir(&bin).unwrap();
     let program = bin.join("rgunicorn");
-    fs::copy(RGUNICORN, &program).unwrap();
+    copy_program(Path::new(RGUNICORN), &program);
     copy_folder(
         &Path::new(RGUNICORN).with_file_name("worker"),
         &bin.join("worker"),
@@ -48,16 +47,17 @@ pub(super) fn site(server: Server) -> Site {
 impl Site {
     /// Puts another program into the place of the one that runs.
     fn install(&self, text: &str) {
+        let written = self.program.with_extension("written");
         let next = self.program.with_extension("next");
-        fs::write(&next, text).unwrap();
-        fs::set_permissions(&next, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(&written, text).unwrap();
+        copy_program(&written, &next);
         fs::rename(next, &self.program).unwrap();
     }
 
     /// The same with a copy of the program.
     pub(super) fn install_copy(&self) {
         let next = self.program.with_extension("next");
-        fs::copy(RGUNICORN, &next).unwrap();
+        copy_program(Path::new(RGUNICORN), &next);
         fs::rename(next, &self.program).unwrap();
     }
 
@@ -184,7 +184,7 @@ fn a_program_that_crashes_or_knows_nothing_of_upgrades_is_refused() {
 fn a_program_that_does_not_understand_the_state_is_refused_with_its_reason() {
     let site = site(Server::running("hello:app"));
     let real = site.program.with_file_name("real");
-    fs::copy(RGUNICORN, &real).unwrap();
+    copy_program(Path::new(RGUNICORN), &real);
     let text = format!(
         "#!/usr/bin/env python3
 import os, sys

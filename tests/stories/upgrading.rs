@@ -3,7 +3,7 @@
 use super::threads::{begin_stuck, threaded};
 use crate::harness::{
     Server, processes,
-    program::{RGUNICORN, copy_folder},
+    program::{RGUNICORN, copy_folder, copy_program},
 };
 use nix::sys::signal::Signal;
 use std::{
@@ -19,7 +19,7 @@ fn install(server: &Server) -> (PathBuf, PathBuf) {
     let files = prefix.join("lib/rgunicorn").join(VERSION);
     fs::create_dir_all(&files).unwrap();
     fs::create_dir(prefix.join("bin")).unwrap();
-    fs::copy(RGUNICORN, prefix.join("bin/rgunicorn")).unwrap();
+    copy_program(Path::new(RGUNICORN), &prefix.join("bin/rgunicorn"));
     let worker = Path::new(RGUNICORN).with_file_name("worker");
     copy_folder(&worker, &files.join("worker"));
     (prefix.join("bin/rgunicorn"), files)
