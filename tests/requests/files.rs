@@ -8,7 +8,7 @@ use std::{
 
 pub struct Case {
     pub path: PathBuf,
-    /// The settings that are on.
+    /// `NAME` or `NAME = VALUE`.
     pub settings: Vec<String>,
     /// Other keys and values, in the file's order.
     pub expected: Vec<(String, String)>,
@@ -59,6 +59,11 @@ fn case(path: PathBuf) -> Case {
         expected,
         bytes,
     }
+}
+
+/// The name and the value of one of a case's settings, as a server's file has them.
+pub fn assignment(setting: &str) -> (&str, &str) {
+    setting.split_once(" = ").unwrap_or((setting, "true"))
 }
 
 /// Text in the notation of the files as the bytes it means.

@@ -1,7 +1,8 @@
 //! What the names of header fields mean: which say that the client spoke TLS, and which with
 //! an underscore reach the application.
 
-use crate::harness::{Running, Server};
+use super::requests::{by_settings, files::Case, with_settings};
+use crate::harness::{Response, Running, Server};
 use serde_json::Value;
 
 /// Nobody is believed who connects over TCP.
@@ -28,101 +29,50 @@ fn status(server: &Running, fields: &str) -> u16 {
 }
 
 #[test]
-fn headers_with_an_underscore_are_dropped_refused_or_passed_on() {
-    let fields = "X_Real: 6.6.6.6\r\nX-Other: yes\r\n";
-    let default = untrusting().start();
-    let drop = untrusting().setting("header_map", "drop").start();
-    let refuse = untrusting()
-        .argument("--header-map")
-        .argument("refuse")
-        .start();
-    let dangerous = untrusting().setting("header_map", "dangerous").start();
-
-    for server in [&default, &drop] {
-        let environ = environ(server, "/", fields);
-        assert_eq!(environ.get("HTTP_X_REAL"), None);
-        assert_eq!(environ["HTTP_X_OTHER"], "yes");
+fn each_name_reaches_the_application_or_not_as_its_file_says() {
+    for (settings, cases) in by_settings("header-map") {
+        let server = with_settings("environment:app", &settings);
+        for case in cases {
+            let whole = server.connect().send(&case.bytes).receive();
+            let mut connection = server.connect();
+            for byte in &case.bytes {
+                connection.send([*byte]);
+            }
+            for response in [whole, connection.receive()] {
+                check(&case, &response);
+            }
+        }
     }
-    assert_eq!(status(&refuse, fields), 400);
-    assert_eq!(status(&refuse, "X-Real: 6.6.6.6\r\n"), 200);
-    refuse.wait_for_log("Refused a request with 400: a header name has an underscore");
-    assert_eq!(environ(&dangerous, "/", fields)["HTTP_X_REAL"], "6.6.6.6");
 }
 
-#[test]
-fn two_names_with_one_key_are_joined_where_both_are_passed_on() {
-    let server = untrusting().setting("header_map", "dangerous").start();
-
-    for fields in ["X-Real: 1\r\nX_Real: 2\r\n", "X_Real: 1\r\nX-Real: 2\r\n"] {
-        assert_eq!(
-            environ(&server, "/", fields)["HTTP_X_REAL"],
-            "1,2",
-            "{fields}"
-        );
+fn check(case: &Case, response: &Response) {
+    let name = case.path.display();
+    let is_refused = case.expected.iter().any(|(key, _)| key == "status");
+    let environ = if is_refused {
+        Value::Null
+    } else {
+        response.json()
+    };
+    for (key, value) in &case.expected {
+        match &**key {
+            "status" => assert_eq!(response.status.to_string(), *value, "{name}"),
+            "absent" => assert_eq!(environ.get(value), None, "{name}"),
+            "environ" => {
+                let (variable, value) = value.split_once('=').unwrap();
+                assert_eq!(environ[variable], *value, "{name}: {variable}");
+            }
+            other => panic!("{name}: unknown key {other:?}"),
+        }
     }
-    // Framing is not read from a header that only looks like it.
-    let environ = environ(&server, "/", "Content_Length: 7\r\nContent_Type: a/b\r\n");
-    assert_eq!(environ["HTTP_CONTENT_LENGTH"], "7");
-    assert_eq!(environ.get("CONTENT_TYPE"), None);
 }
 
 #[test]
-fn forwarder_headers_are_passed_on_from_a_trusted_proxy_alone() {
-    let fields = "Remote_User: eve\r\nRemote_Group: all\r\n";
-    let listed = |server: Server| server.setting("forwarder_headers", "remote_user");
+fn a_refused_name_is_logged_and_the_rule_can_be_a_flag() {
+    let server = untrusting().argument("--header-map=refuse").start();
 
-    let trusted = environ(&listed(trusting()).start(), "/", fields);
-    let untrusted = environ(&listed(untrusting()).start(), "/", fields);
-    let unlisted = environ(&trusting().start(), "/", fields);
-    let all = environ(
-        &trusting().argument("--forwarder-headers=*").start(),
-        "/",
-        fields,
-    );
+    assert_eq!(status(&server, "X_Real: 6.6.6.6\r\n"), 400);
 
-    assert_eq!(trusted["HTTP_REMOTE_USER"], "eve");
-    assert_eq!(trusted.get("HTTP_REMOTE_GROUP"), None);
-    assert_eq!(untrusted.get("HTTP_REMOTE_USER"), None);
-    assert_eq!(unlisted.get("HTTP_REMOTE_USER"), None);
-    assert_eq!(all["HTTP_REMOTE_GROUP"], "all");
-}
-
-#[test]
-fn header_map_does_not_refuse_what_a_trusted_proxy_may_send() {
-    let fields = "Script_Name: /shop\r\n";
-    let refusing = |server: Server| server.setting("header_map", "refuse");
-
-    let trusted = refusing(trusting()).start();
-    let untrusted = refusing(untrusting()).start();
-
-    assert_eq!(environ(&trusted, "/shop/a", fields)["SCRIPT_NAME"], "/shop");
-    assert_eq!(status(&untrusted, fields), 400);
-}
-
-#[test]
-fn nobody_but_a_trusted_proxy_moves_the_application() {
-    let fields = "Script_Name: /shop\r\n";
-    let dangerous = |server: Server| server.setting("header_map", "dangerous");
-
-    let default = environ(&trusting().start(), "/shop/a", fields);
-    let untrusted = environ(&untrusting().start(), "/shop/a", fields);
-    let passed_on = environ(&dangerous(untrusting()).start(), "/shop/a", fields);
-    let unlisted = environ(
-        &trusting().setting("forwarder_headers", "").start(),
-        "/shop/a",
-        fields,
-    );
-
-    assert_eq!(
-        (&default["SCRIPT_NAME"], &default["PATH_INFO"]),
-        (&"/shop".into(), &"/a".into())
-    );
-    for environ in [untrusted, passed_on, unlisted] {
-        assert_eq!(
-            (&environ["SCRIPT_NAME"], &environ["PATH_INFO"]),
-            (&"".into(), &"/shop/a".into())
-        );
-    }
+    server.wait_for_log("Refused a request with 400: a header name has an underscore");
 }
 
 #[test]

@@ -164,13 +164,15 @@ fn every_malformed_request_is_refused_as_its_file_says() {
             println!("{}", case.path.display());
             assert_refused(&server, &case.bytes, status.parse().unwrap());
         }
-        assert_eq!(server.get("/echo/read").status, 200);
+        // Within the limits of all.
+        let small = "GET /echo/read HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert_eq!(server.request(small).status, 200);
         assert_eq!(server.log_count("Traceback"), 0);
     }
 }
 
 /// The cases of a folder, those together that have the same settings.
-fn by_settings(folder: &str) -> BTreeMap<Vec<String>, Vec<files::Case>> {
+pub(super) fn by_settings(folder: &str) -> BTreeMap<Vec<String>, Vec<files::Case>> {
     let mut cases: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for case in files::cases(folder) {
         cases.entry(case.settings.clone()).or_default().push(case);
@@ -178,9 +180,13 @@ fn by_settings(folder: &str) -> BTreeMap<Vec<String>, Vec<files::Case>> {
     cases
 }
 
-fn with_settings(app: &str, settings: &[String]) -> Running {
+pub(super) fn with_settings(app: &str, settings: &[String]) -> Running {
     let server = Server::running(app).workers(1);
-    let set = |server: Server, setting: &String| server.setting(setting, true);
+    let set = |server: Server, setting: &String| {
+        let (name, value) = files::assignment(setting);
+        let value: toml::Value = value.parse().unwrap();
+        server.setting(name, value)
+    };
     settings.iter().fold(server, set).start()
 }
 

@@ -1,28 +1,31 @@
 //! The cases in `tests/requests`, whole and in pieces. The `README.md` there explains the
 //! files.
 
-use rgunicorn_http::{Framing, Limits, Permit};
+use rgunicorn_http::{Framing, Limits};
 
-use crate::files::{Case, cases, unescaped};
+use crate::files::{Case, assignment, cases, unescaped};
 use crate::reader::{Outcome, Reading, read};
 
 fn limits(settings: &[String]) -> Limits {
-    let mut permit = Permit::NOTHING;
+    let mut limits = Limits::default();
     for setting in settings {
-        let switch = match &**setting {
-            "permit_obsolete_folding" => &mut permit.folded_fields,
-            "strip_header_spaces" => &mut permit.blanks_before_colon,
-            "permit_unconventional_http_method" => &mut permit.any_method,
-            "permit_unconventional_http_version" => &mut permit.any_version,
-            "casefold_http_method" => &mut permit.upper_case_method,
+        let (name, value) = assignment(setting);
+        let number = || value.parse().unwrap();
+        let permit = &mut limits.permit;
+        match name {
+            "limit_request_line" => limits.line = number(),
+            "limit_request_fields" => limits.fields = number(),
+            "limit_request_field_size" => limits.field_size = number(),
+            "limit_request_body" => limits.body = value.parse().unwrap(),
+            "permit_obsolete_folding" => permit.folded_fields = true,
+            "strip_header_spaces" => permit.blanks_before_colon = true,
+            "permit_unconventional_http_method" => permit.any_method = true,
+            "permit_unconventional_http_version" => permit.any_version = true,
+            "casefold_http_method" => permit.upper_case_method = true,
             other => panic!("unknown setting {other}"),
-        };
-        *switch = true;
+        }
     }
-    Limits {
-        permit,
-        ..Limits::default()
-    }
+    limits
 }
 
 /// Reads it whole, byte by byte, and cut in two at every place (of the first few
