@@ -58,6 +58,26 @@ for number in range(1000):
     }
 }
 
+/// `/dev/log`, as the units' sandbox has it.
+pub fn records_for_syslog_reach_the_journal_by_its_own_socket(lab: &Lab) {
+    let site = lab.site("shop", APP);
+    site.configure("syslog = true\nsyslog_addr = \"unix:///dev/log\"\nsyslog_prefix = \"shop\"\n");
+    let site = site.start();
+
+    site.get("/pid");
+
+    for (identifier, text) in [
+        ("gunicorn.shop.error", "Ready after "),
+        ("gunicorn.shop.access", "\"GET /pid HTTP/1.1\" 200"),
+    ] {
+        let entry = site.wait_for_entry(identifier, |entry| {
+            entry.field("SYSLOG_IDENTIFIER") == identifier && entry.message().contains(text)
+        });
+        assert_eq!(entry.field("_TRANSPORT"), "syslog", "{entry:?}");
+    }
+    assert_eq!(site.show("NRestarts"), "0");
+}
+
 pub fn everything_about_a_worker_is_found_by_its_pid(lab: &Lab) {
     let site = lab.site("shop", APP).start();
     site.get("/print");

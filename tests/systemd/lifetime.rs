@@ -267,6 +267,43 @@ pub fn flask_runs_from_a_virtual_environment(lab: &Lab) {
     assert_eq!(site.text("/world"), "Hello world from /srv/shop/venv");
 }
 
+/// As it was written for Gunicorn.
+const SCRIPT: &str = r#"
+import os
+from gunicorn.app.base import BaseApplication
+
+class Shop(BaseApplication):
+    def load_config(self):
+        self.cfg.set("workers", 2)
+        self.cfg.set("post_fork", lambda server, worker: os.environ.update(FORKED="yes"))
+
+    def load(self):
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            return [(VERSION + os.environ["FORKED"]).encode()]
+        return app
+
+VERSION = "1"
+if __name__ == "__main__":
+    Shop().run()
+"#;
+
+pub fn a_script_that_starts_the_server_itself_is_a_site(lab: &Lab) {
+    let site = lab.site("shop", APP);
+    let (script, file) = ("/srv/shop/serve.py", "/etc/rgunicorn/shop.toml");
+    lab.write(script, SCRIPT);
+    lab.write(file, &format!("config = \"script:{script}\"\n"));
+    let site = site.start();
+    assert_eq!(site.text("/"), "1yes");
+    let master = site.master();
+
+    lab.write(script, &SCRIPT.replace("\"1\"", "\"2\""));
+    site.reload();
+
+    assert_eq!(site.text("/"), "2yes");
+    assert_eq!(site.master(), master);
+}
+
 pub fn a_hello_takes_little_memory(lab: &Lab) {
     let site = lab.site("shop", HELLO).start();
     for _ in 0..200 {

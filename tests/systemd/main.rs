@@ -87,6 +87,7 @@ stories! {
         an_idle_site_exits_and_the_next_request_starts_it_again
         requests_around_the_moment_of_an_idle_exit_are_answered
         flask_runs_from_a_virtual_environment
+        a_script_that_starts_the_server_itself_is_a_site
         a_hello_takes_little_memory;
     accounts:
         a_hostile_site_cannot_reach_its_neighbour
@@ -154,6 +155,7 @@ stories! {
     journal:
         what_the_application_writes_is_in_the_journal
         a_configuration_may_print_much_while_it_runs
+        records_for_syslog_reach_the_journal_by_its_own_socket
         everything_about_a_worker_is_found_by_its_pid
         the_records_about_a_request_have_its_id
         what_is_written_for_a_request_has_its_id
