@@ -66,18 +66,25 @@ impl Signals {
     }
 
     /// All that have come; at the end the error, if they cannot be read.
+    ///
+    /// Those that wait together come in the order of their numbers, not in the one in which
+    /// they were sent (signal(7)). The order to retire all workers is the first here: one to
+    /// start workers again, which was sent behind it, has the smaller number.
     pub fn all(&mut self) -> Vec<nix::Result<(&'static str, Meaning)>> {
         let mut all = Vec::new();
         loop {
             match self.next() {
                 Ok(Some(signal)) => all.push(Ok(signal)),
-                Ok(None) => return all,
+                Ok(None) => break,
                 Err(error) => {
                     all.push(Err(error));
-                    return all;
+                    break;
                 }
             }
         }
+        let retires_all = |(_, meaning): &_| *meaning == Meaning::Order(Order::RetireAll);
+        all.sort_by_key(|signal| !signal.as_ref().is_ok_and(retires_all));
+        all
     }
 
     /// The next signal that came, with its name.
@@ -132,6 +139,19 @@ mod tests {
             Meaning::of_sent(Signal::SIGHUP, libc::SI_KERNEL),
             Some(Meaning::Order(Order::Reload))
         );
+    }
+
+    #[test]
+    fn the_order_to_retire_all_workers_is_the_first_of_those_that_wait_together() {
+        let mut signals = Signals::take_over().unwrap();
+        // To this thread, as others have not blocked them.
+        for signal in [Signal::SIGUSR1, Signal::SIGWINCH, Signal::SIGTTIN] {
+            nix::sys::signal::raise(signal).unwrap();
+        }
+
+        let names: Vec<_> = signals.all().into_iter().map(|it| it.unwrap().0).collect();
+
+        assert_eq!(names, ["SIGWINCH", "SIGUSR1", "SIGTTIN"]);
     }
 
     #[test]
