@@ -249,6 +249,9 @@ impl<S: AsFd + From<OwnedFd>> Connection<S> {
         match rustix::net::connect(&socket, address) {
             Ok(()) => {}
             Err(Errno::INPROGRESS) => wait_for_connection(socket.as_fd(), may_wait)?,
+            // Nothing can be waited for: a unix socket's queue of connections is full, or there
+            // is no port left.
+            Err(Errno::AGAIN) => return Err(Errno::CONNREFUSED),
             Err(error) => return Err(error),
         }
         Ok(Self {
@@ -407,6 +410,25 @@ mod tests {
         };
 
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_server_with_a_full_backlog_is_not_tried_again_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stream");
+        let flags = SocketFlags::CLOEXEC;
+        let listener =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+        rustix::net::bind(&listener, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        // Its queue holds one.
+        let _waiting = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        let mut remote = unix(path, UnixKind::Any);
+
+        let error = remote.send(b"text", || true).unwrap_err();
+
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(remote.failure.is_some());
     }
 
     #[test]
