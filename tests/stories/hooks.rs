@@ -112,6 +112,27 @@ fn hooks_are_called_at_a_start_in_gunicorns_order_with_what_it_gives_them() {
 }
 
 #[test]
+fn a_hook_sees_no_statsd_where_the_file_names_none() {
+    let conf = "import os\n\
+        statsd_host = os.environ.get('STATSD', '')\n\
+        def post_fork(server, worker):\n    \
+            worker.log.info('statsd is %r', worker.cfg.statsd_host)\n";
+    for (argument, seen) in [
+        (None, "None"),
+        (Some("--statsd-host=127.0.0.1:9"), "('127.0.0.1', 9)"),
+    ] {
+        let mut server = with(conf);
+        if let Some(argument) = argument {
+            server = server.argument(argument);
+        }
+
+        let server = server.start();
+
+        server.wait_for_log(&format!("statsd is {seen}"));
+    }
+}
+
+#[test]
 fn hooks_are_called_when_workers_end_and_when_the_service_does() {
     let server = with(RECORDER).start();
     let workers = server.wait_for_workers(2);

@@ -9,6 +9,9 @@ from rgunicorn.hook_arguments import ARGUMENTS, NEVER_CALLED
 TEXTS = ("dogstatsd_tags", "root_path", "statsd_prefix")
 LISTS = ("http_protocols", "uwsgi_allow_ips")
 
+# Settings that the master reads, and that are none where the file has an empty text.
+ADDRESSES = ("statsd_host",)
+
 
 class Setting:
     """One setting, as `cfg.settings` has them."""
@@ -54,8 +57,8 @@ def _as_gunicorn_reads(value, default):
 
 def _path_or_pair(address):
     """An address of the master's, as Gunicorn has it: a path, or a host and a port."""
-    if not isinstance(address, str):
-        return address
+    if address is None:
+        return None
     if address.startswith("unix://"):
         return address[len("unix://") :]
     host, _, port = address.rpartition(":")
@@ -79,9 +82,10 @@ class Config:
         cfg.usage = cfg.prog = None
         for name, value in vars(module).items():
             # What has no effect here is what the file says.
-            if name in settings and settings[name] is None:
+            if name in settings and settings[name] is None and name not in ADDRESSES:
                 settings[name] = value
-        settings["statsd_host"] = _path_or_pair(settings.get("statsd_host"))
+        for name in ADDRESSES:
+            settings[name] = _path_or_pair(settings.get(name))
         cfg._fill(settings, addresses)
         return cfg
 
