@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 /// What Python runs to start from them.
 const MAIN: &str = "rgunicorn_held.py";
 
-/// What that and `__main__.py` have in common.
+/// What Python runs as long as the files have names.
+const ORDINARY: &str = "__main__.py";
+
+/// What both have in common.
 const START: &str = "rgunicorn_start.py";
 
 /// The folder of the modules, below that of the worker.
@@ -49,9 +52,11 @@ impl HeldFiles {
         self.files.is_empty()
     }
 
-    /// Whether all still have their names: an upgrade removes one after the other.
+    /// Whether all still have their names, and what Python runs then: an upgrade removes one
+    /// after the other.
     pub fn have_names(&self) -> bool {
-        (self.files.iter()).all(|(name, _)| self.folder.join(name).exists())
+        let names = self.files.iter().map(|(name, _)| name.as_str());
+        (names.chain([ORDINARY])).all(|name| self.folder.join(name).exists())
     }
 
     /// As descriptors of another process, from the number `first` on.
@@ -106,12 +111,17 @@ mod tests {
         let package = root.path().join(PACKAGE);
         fs::create_dir_all(package.join("__pycache__")).unwrap();
         fs::write(root.path().join(MAIN), "the program").unwrap();
-        fs::write(root.path().join(START), "").unwrap();
+        for name in [START, ORDINARY] {
+            fs::write(root.path().join(name), "").unwrap();
+        }
         for name in ["__init__.py", "_worker.abi3.so", "notes.txt"] {
             fs::write(package.join(name), name).unwrap();
         }
         let held = HeldFiles::of(root.path());
         assert!(held.have_names());
+        fs::remove_file(root.path().join(ORDINARY)).unwrap();
+        assert!(!held.have_names());
+        fs::write(root.path().join(ORDINARY), "").unwrap();
         fs::remove_file(package.join("__init__.py")).unwrap();
         assert!(!held.have_names());
         fs::remove_dir_all(&package).unwrap();
