@@ -12,9 +12,8 @@ pub use evaluation::{
 };
 use serde::{Deserialize, Serialize};
 pub use site::{
-    AccessDestination, AccessLog, AccountIds, Deviation, HeaderMap, HookSite, LogConfig,
-    LogDestination, Moment, ProxyProtocol, ProxyVersions, PythonLog, Site, Surroundings,
-    WorkerClass,
+    AccessDestination, AccessLog, AccountIds, Deviation, HeaderMap, HookSite, LogDestination,
+    Moment, ProxyProtocol, ProxyVersions, PythonLog, Site, Surroundings, WorkerClass,
 };
 use std::path::PathBuf;
 use std::time::Duration;

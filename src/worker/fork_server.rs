@@ -304,16 +304,18 @@ fn configure(
         process::prepare_exit(py)?;
     }
     let reporter = Reporter::new(Arc::clone(link), site.loglevel, Sender::ForkServer);
-    if let Some(config) = &site.log_config {
+    if site.configures_logging {
+        let settings = &site.gunicorn_settings;
         let configured =
-            python_log::configure(py, config, configuration.as_ref(), reporter.clone());
+            python_log::configure(py, settings, configuration.as_ref(), reporter.clone());
         if let Err(failure) = configured {
             return Ok(refuse(link, failure));
         }
     }
     let hooks = match (configuration, &site.hooks) {
         (Some(configuration), Some(told)) => {
-            match Hooks::new(configuration.bind(py), told, reporter.clone()) {
+            let settings = &site.gunicorn_settings;
+            match Hooks::new(configuration.bind(py), told, settings, reporter.clone()) {
                 Ok(hooks) => Some((hooks, told.moment)),
                 Err(failure) => return Ok(refuse(link, failure)),
             }

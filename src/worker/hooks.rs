@@ -55,11 +55,12 @@ impl Hooks {
     pub fn new(
         finished: &Bound<'_, PyAny>,
         site: &HookSite,
+        gunicorn_settings: &Map<String, Value>,
         reporter: Reporter,
     ) -> Result<Self, LoadFailure> {
         let py = finished.py();
         let make = || {
-            let settings = settings(py, &site.settings)?;
+            let settings = settings(py, gunicorn_settings)?;
             let emit = Bound::new(py, Emit(reporter))?;
             let addresses = site.addresses.iter().map(|address| match address {
                 // As `socket.getsockname` has them.

@@ -2,8 +2,9 @@
 
 use crate::hooks::{self, Emit};
 use pyo3::prelude::*;
-use rgunicorn_link::protocol::{LoadFailure, LogConfig, LogDestination, PythonLog};
+use rgunicorn_link::protocol::{LoadFailure, LogDestination, PythonLog};
 use rgunicorn_serving::Reporter;
+use serde_json::{Map, Value};
 
 /// Before anything of the application runs, and again when its configuration has been read.
 pub fn begin(py: Python<'_>, log: &PythonLog) {
@@ -28,13 +29,13 @@ pub fn begin(py: Python<'_>, log: &PythonLog) {
 /// Does what the settings say. `finished` is the configuration in Python, if there is one.
 pub fn configure(
     py: Python<'_>,
-    config: &LogConfig,
+    settings: &Map<String, Value>,
     finished: Option<&Py<PyAny>>,
     reporter: Reporter,
 ) -> Result<(), LoadFailure> {
     let apply = || {
         let module = finished.map(|finished| finished.bind(py).getattr("module"));
-        let settings = hooks::settings(py, &config.settings)?;
+        let settings = hooks::settings(py, settings)?;
         py.import("rgunicorn.log_config")?
             .call_method1("apply", (module.transpose()?, settings, Emit(reporter)))
     };

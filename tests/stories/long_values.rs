@@ -32,13 +32,21 @@ fn a_variable_as_long_as_linux_allows_reaches_the_application_and_the_hooks() {
             toml::Table::from_iter([("LONG".to_owned(), "x".repeat(LONGEST).into())]),
         )
         .start();
-    let python = Server::running("long:app")
-        .file("long.py", APP)
-        .setting("config", "gunicorn.conf.py")
-        .file("gunicorn.conf.py", &hooks(LONGEST))
-        .start();
+    let in_python = |conf: &str| {
+        Server::running("long:app")
+            .file("long.py", APP)
+            .setting("config", "gunicorn.conf.py")
+            .file("gunicorn.conf.py", conf)
+            .start()
+    };
+    let python = in_python(&hooks(LONGEST));
+    // Both are given the settings.
+    let with_logging = in_python(&format!(
+        "logconfig_dict = {{'version': 1}}\n{}",
+        hooks(LONGEST)
+    ));
 
-    for server in [&file, &python] {
+    for server in [&file, &python, &with_logging] {
         assert_eq!(server.get("/").text(), LONGEST.to_string());
         server.reload();
         assert_eq!(server.get("/").text(), LONGEST.to_string());

@@ -52,13 +52,6 @@ pub struct PythonLog {
     pub syslog: Option<Box<Syslog>>,
 }
 
-/// How the settings configure Python's `logging`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogConfig {
-    /// Every setting of Gunicorn by its name, as in [`HookSite`].
-    pub settings: serde_json::Map<String, serde_json::Value>,
-}
-
 /// Where the server's log is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LogDestination {
@@ -179,8 +172,11 @@ pub struct Site {
     /// Where metrics of requests go; `None`: there are none.
     pub statsd: Option<Statsd>,
     pub python_log: PythonLog,
-    /// What is to be done with `logging`, if the settings say something of it.
-    pub log_config: Option<LogConfig>,
+    /// Whether the settings say what is to be done with `logging`.
+    pub configures_logging: bool,
+    /// Every setting of Gunicorn by its name; `null` where it has none, or where only the
+    /// configuration knows the value. Empty where neither hooks nor `logging` are given them.
+    pub gunicorn_settings: serde_json::Map<String, serde_json::Value>,
     /// Whether connections may begin with a header of the PROXY protocol.
     pub proxy_protocol: Option<ProxyProtocol>,
     /// What of a request head may deviate from HTTP/1.1.
@@ -218,9 +214,6 @@ pub struct Surroundings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HookSite {
     pub moment: Moment,
-    /// Every setting of Gunicorn by its name; `null` where it has none, or where only the
-    /// configuration knows the value.
-    pub settings: serde_json::Map<String, serde_json::Value>,
     /// Where the service listens.
     pub addresses: Vec<ListenAddress>,
     /// How many workers are wanted.

@@ -8,7 +8,7 @@ use super::values::ConfigProgram;
 use rgunicorn_link::protocol::{Evaluation, Main, Program, Script};
 
 /// Twice this leaves room in [`rgunicorn_link::LONGEST`] for the rest.
-const LONGEST_ENVIRONMENT: usize = 128 * 1024;
+const LONGEST_ENVIRONMENT: usize = 129 * 1024;
 
 /// A configuration of which a program in Python decides the rest.
 #[derive(Debug, Clone)]
@@ -66,11 +66,13 @@ impl Unfinished {
     }
 }
 
-/// Python runs already: the variables are sent to it, twice if there are hooks, and not
-/// given to it when it starts.
+/// Python runs already: the variables are sent to it, twice if there are hooks or `logging` is
+/// configured, and not given to it when it starts.
 fn check_length(settings: &Partial) -> Option<ConfigError> {
     let env = settings.env.as_ref()?;
-    let variable = |(name, value): (&str, &str)| name.len() + value.len() + "=\0".len();
+    // As they are sent: what is no plain text takes more bytes there.
+    let json = |text: &str| serde_json::Value::from(text).to_string().len();
+    let variable = |(name, value): (&str, &str)| json(name) + json(value);
     let length: usize = env.iter().map(variable).sum();
     (length > LONGEST_ENVIRONMENT).then(|| ConfigError::Unusable {
         key: "env",

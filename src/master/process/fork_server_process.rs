@@ -178,13 +178,18 @@ impl ForkServerProcess {
             .filter(|_| self.has_hooks)
             .map(|occasion| HookSite {
                 moment: occasion.moment,
-                settings: config.as_gunicorn_has_it(),
                 addresses: occasion.addresses,
                 count: occasion.count,
             });
         let marks_output = (self.pipes.iter().flatten()).all(|(_, output)| output.is_in_packets());
+        let gunicorn_settings = if hooks.is_some() || config.configures_logging() {
+            config.as_gunicorn_has_it()
+        } else {
+            serde_json::Map::new()
+        };
         let site = Site {
             surroundings,
+            gunicorn_settings,
             account: self.changes_to.take(),
             hooks,
             marks_output: self.output == OutputTo::Pipes && marks_output,

@@ -4,8 +4,7 @@ use crate::config::{Config, Peers, Umask, WorkerClass};
 use crate::log::events;
 use crate::pool::GenerationId;
 use rgunicorn_link::protocol::{
-    self, AccessDestination, AccessLog, Deviation, LogConfig, LogDestination, PythonLog, Site,
-    millis,
+    self, AccessDestination, AccessLog, Deviation, LogDestination, PythonLog, Site, millis,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -52,9 +51,8 @@ pub(super) fn site(generation: GenerationId, config: &Config, log: LogDestinatio
         access_log: access_log(generation, config, log),
         statsd: config.statsd(),
         python_log: python_log(generation, config, log),
-        log_config: config.configures_logging().then(|| LogConfig {
-            settings: config.as_gunicorn_has_it(),
-        }),
+        configures_logging: config.configures_logging(),
+        gunicorn_settings: serde_json::Map::new(),
         permitted: permitted(config),
         proxy_protocol: proxy_protocol(config),
         forwarded_allow_ips: addresses(&config.forwarded_allow_ips),
