@@ -89,7 +89,11 @@ where
             Ok(said) => {
                 task = said.task.or(task);
                 sources.file = said.file.or(sources.file);
-                sources.arguments = sources.arguments.overlaid(said.settings);
+                if variable == GUNICORN_ARGUMENTS {
+                    sources.gunicorn_arguments = said.settings;
+                } else {
+                    sources.arguments = said.settings;
+                }
                 sources.mistakes.extend(said.mistakes);
             }
             Err(Stop::Print(text)) => return Err(Stop::Print(text)),

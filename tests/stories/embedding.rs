@@ -361,6 +361,37 @@ sys.exit(run())
 }
 
 #[test]
+fn the_variable_of_gunicorn_is_none_of_a_script_however_that_is_named() {
+    let text = DOCUMENTED.replace("import os, sys", "import os, sys; sys.argv = ['serve.py']");
+    let named = |variable: &str, words: &[&str]| {
+        Program::rgunicorn(words)
+            .file("serve.py", &text)
+            .file(
+                "rgunicorn.toml",
+                if words.len() == 1 {
+                    "config = \"script:serve.py\"\n"
+                } else {
+                    ""
+                },
+            )
+            .env("PYTHONPATH", &modules())
+            .env(variable, "--backlog 77")
+            .run()
+    };
+    for words in [
+        &["--print-config"][..],
+        &["--print-config", "-c", "script:serve.py"],
+    ] {
+        let ignored = named("GUNICORN_CMD_ARGS", words);
+        assert_eq!(ignored.status, 0, "{ignored:?}");
+        assert!(!ignored.stdout.contains("backlog = 77"), "{ignored:?}");
+
+        let ours = named("RGUNICORN_CMD_ARGS", words);
+        assert!(ours.stdout.contains("backlog = 77 "), "{ours:?}");
+    }
+}
+
+#[test]
 fn an_application_takes_the_flags_of_gunicorn_and_its_variables() {
     let server = script(&["-w", "2", "--log-level=debug", "extra"], FLAGS)
         .file("gunicorn.conf.py", "keepalive = 8\nbacklog = 64\n")

@@ -72,7 +72,7 @@ pub(super) fn read(path: &Path, name: &Path, origin: &Origin) -> Result<Contents
 /// The bytes of a regular file of a sane size: a pipe in its place must not hold
 /// up a master that reads it at a reload, nor a huge one fill its memory. What is
 /// known of the file is that of the one that was read.
-fn bytes_of(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
+pub(super) fn bytes_of(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
     const LARGEST: u64 = 1024 * 1024;
     let refused = |why: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     let is_file = |metadata: &Metadata| match metadata {

@@ -71,7 +71,9 @@ pub struct Sources {
     pub file: Option<NamedFile>,
     /// If the file is a script: what that has as `sys.argv` behind its name.
     pub script_arguments: Vec<OsString>,
-    /// From [`ARGUMENT_VARIABLES`].
+    /// From [`GUNICORN_ARGUMENTS`]: not for scripts, which read it themselves or not at all.
+    pub gunicorn_arguments: Partial,
+    /// From the other one of [`ARGUMENT_VARIABLES`].
     pub arguments: Partial,
     /// What is wrong in these variables.
     pub mistakes: Vec<Mistake>,
@@ -157,8 +159,12 @@ pub fn read(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut weaker = Partial::defaults()
         .overlaid(from_installation(start))
         .overlaid(from_environment);
-    let stronger = (from_file.settings)
-        .overlaid(named)
+    let mut stronger = from_file.settings.overlaid(named);
+    let mut programs = stronger.config.iter().flatten();
+    if !programs.any(|program| program.served_by_script().is_some()) {
+        stronger = stronger.overlaid(sources.gunicorn_arguments.clone());
+    }
+    let stronger = stronger
         .overlaid(sources.arguments.clone())
         .overlaid(sources.command_line.clone());
     let name = file.map_or(Path::new(USUAL_FILE), |(name, _)| name);
@@ -327,17 +333,16 @@ pub(super) fn serve_paste(settings: &mut Partial, errors: &mut Vec<ConfigError>)
     let Some(Some(file)) = &settings.paste else {
         return;
     };
-    if let Err(problem) = file.check() {
-        errors.push(ConfigError::Unusable {
+    let globals = settings.raw_paste_global_conf.clone();
+    settings.app = Some(file.app(&globals.unwrap_or_default()));
+    match (&settings.logconfig, file.logging()) {
+        (_, Err(problem)) => errors.push(ConfigError::Unusable {
             key: "paste",
             origin: settings.origin("paste").clone(),
             problem,
-        });
-    }
-    let globals = settings.raw_paste_global_conf.clone();
-    settings.app = Some(file.app(&globals.unwrap_or_default()));
-    if let (None | Some(None), Some(logging)) = (&settings.logconfig, file.logging()) {
-        settings.logconfig = Some(Some(logging));
+        }),
+        (None | Some(None), Ok(Some(logging))) => settings.logconfig = Some(Some(logging)),
+        (_, Ok(_)) => {}
     }
 }
 

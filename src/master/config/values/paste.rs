@@ -2,14 +2,14 @@
 
 use super::path::joined;
 use super::{App, Directory};
+use crate::config::file::bytes_of;
 use crate::config::value::{Refusal, Takes, Value, from_texts, misfit};
-use std::fs;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::DeValue;
 
 /// What a section of `logging` is called in the file.
-const LOGGERS: &str = "[loggers]";
+const LOGGERS: &[u8] = b"[loggers]";
 
 /// `FILE`, or `FILE#SECTION`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,16 +28,6 @@ impl PasteFile {
         }
     }
 
-    /// Whether there is one; else why not.
-    pub fn check(&self) -> Result<(), String> {
-        let found = fs::File::open(&self.path).and_then(|file| file.metadata());
-        match found {
-            Ok(metadata) if metadata.is_file() => Ok(()),
-            Ok(_) => Err(format!("{} is no file", self.path.display())),
-            Err(error) => Err(format!("cannot read {}: {error}", self.path.display())),
-        }
-    }
-
     /// What it describes.
     pub fn app(&self, globals: &PasteGlobals) -> App {
         // JSON of these is Python, too.
@@ -53,12 +43,13 @@ impl PasteFile {
         }
     }
 
-    /// The file itself, if it says how Python's `logging` is to log.
-    pub fn logging(&self) -> Option<Directory> {
-        let text = fs::read_to_string(&self.path).ok()?;
-        let mut lines = text.lines();
-        let is_there = lines.any(|line| line.trim_end() == LOGGERS);
-        is_there.then(|| Directory::at(&self.path))
+    /// The file itself, if it says how Python's `logging` is to log; or why it cannot be read.
+    pub fn logging(&self) -> Result<Option<Directory>, String> {
+        let (bytes, _) = bytes_of(&self.path)
+            .map_err(|error| format!("cannot read {}: {error}", self.path.display()))?;
+        let mut lines = bytes.split(|byte| *byte == b'\n');
+        let is_there = lines.any(|line| line.trim_ascii_end() == LOGGERS);
+        Ok(is_there.then(|| Directory::at(&self.path)))
     }
 
     fn shown(&self) -> String {
@@ -145,6 +136,7 @@ impl Value for PasteGlobals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_file_is_loaded_by_its_path_with_its_section_and_the_global_values() {
@@ -178,10 +170,25 @@ mod tests {
         let path = folder.path().join("shop.ini");
         let file = PasteFile::from_text(path.to_str().unwrap()).unwrap();
         fs::write(&path, "[app:main]\n# [loggers]\n").unwrap();
-        assert_eq!(file.logging(), None);
+        assert_eq!(file.logging(), Ok(None));
 
         fs::write(&path, "[app:main]\n[loggers]\nkeys = root\n").unwrap();
 
-        assert_eq!(file.logging(), Some(Directory::at(&path)));
+        assert_eq!(file.logging(), Ok(Some(Directory::at(&path))));
+    }
+
+    /// At a reload, too: the master would stand still, or read for ever.
+    #[test]
+    fn what_is_no_file_is_refused_and_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("shop.ini");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for path in [fifo.to_str().unwrap(), "/dev/zero"] {
+            let refused = PasteFile::from_text(path).unwrap().logging();
+            assert_eq!(
+                refused,
+                Err(format!("cannot read {path}: not a regular file"))
+            );
+        }
     }
 }
