@@ -4,6 +4,7 @@
 use crate::access_writer::{AccessWriter, finish_all};
 use crate::reporter::Reporter;
 use crate::settings::{access_format, journal_fields};
+use crate::syslog_records::SyslogRecords;
 use rgunicorn_engine::{AccessForm, AccessOutput, AccessSettings, RequestMetrics};
 use rgunicorn_link::protocol::{AccessDestination, Site};
 use rgunicorn_link::scoreboard::Row;
@@ -102,13 +103,8 @@ impl AccessOutputs {
         self.count(row);
     }
 
-    /// Writes what is left, before the worker leaves.
-    pub fn finish(&self, row: Option<&Row>) {
-        finish_all(self.writers());
-        self.count(row);
-    }
-
-    fn count(&self, row: Option<&Row>) {
+    /// Puts on the scoreboard how many are lost.
+    pub fn count(&self, row: Option<&Row>) {
         if let Some(row) = row {
             row.set_access_lost(self.records.iter().map(|output| output.writer.lost()).sum());
             row.set_metrics_lost(self.metrics.as_ref().map_or(0, |(_, writer)| writer.lost()));
@@ -119,6 +115,13 @@ impl AccessOutputs {
         let records = self.records.iter().map(|output| &output.writer);
         records.chain(self.metrics.iter().map(|(_, writer)| writer))
     }
+}
+
+/// Has all outputs of a worker write what is left, before it leaves, in the time that one may
+/// take.
+pub fn finish_outputs(access: Option<&AccessOutputs>, records: Option<&SyslogRecords>) {
+    let writers = access.into_iter().flat_map(AccessOutputs::writers);
+    finish_all(writers.chain(records.map(SyslogRecords::writer)));
 }
 
 /// Gives each record to all destinations.
@@ -169,11 +172,57 @@ impl RequestMetrics for Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Sender;
+    use crate::access_writer::MAX_FINISH;
+    use rgunicorn_link::protocol::Level;
+    use rgunicorn_link::remote::{RemoteAddress, UnixKind};
+    use rgunicorn_link::{Link, Syslog};
+    use std::os::unix::net::UnixListener;
+    use std::sync::Arc;
+    use std::time::Instant;
 
     #[test]
     fn syslog_gets_the_line_of_a_record() {
         assert_eq!(line(b"GET / 200\n", false), b"GET / 200");
         assert_eq!(line(b"MESSAGE=x\n", false), b"MESSAGE=x");
         assert_eq!(line(b"MESSAGE=GET / 200\nPRIORITY=6\n", true), b"GET / 200");
+    }
+
+    #[test]
+    fn all_outputs_end_together_when_nobody_takes_anything() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let _server = UnixListener::bind(&path).unwrap();
+        let syslog = Syslog {
+            address: RemoteAddress::Unix {
+                path,
+                kind: UnixKind::Any,
+            },
+            facility: 1,
+            prefix: "shop".to_owned(),
+        };
+        let (link, _master) = Link::pair().unwrap();
+        let reporter = Reporter::new(Arc::new(link), Level::Info, Sender::Worker);
+        let access = AccessOutputs {
+            records: Vec::new(),
+            metrics: Some((
+                Statsd::new(syslog.address.clone(), "", ""),
+                AccessWriter::open_statsd(&syslog.address, &reporter),
+            )),
+        };
+        let records = SyslogRecords::new(&syslog, &reporter);
+        let text = "x".repeat(10_000);
+        for _ in 0..80 {
+            records.send(4, &text);
+            access
+                .writers()
+                .for_each(|writer| writer.push(text.as_bytes()));
+        }
+
+        let start = Instant::now();
+        finish_outputs(Some(&access), Some(&records));
+
+        assert!(start.elapsed() < 2 * MAX_FINISH);
+        assert!(records.lost() > 0 && access.writers().all(|writer| writer.lost() > 0));
     }
 }

@@ -33,7 +33,7 @@ const REMOTE_BATCH: usize = 4 * 1024;
 const REMOTE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How long a worker that leaves waits for what is left to be written.
-const MAX_FINISH: Duration = Duration::from_secs(2);
+pub(crate) const MAX_FINISH: Duration = Duration::from_secs(2);
 
 /// How often the log says how many records are lost.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);

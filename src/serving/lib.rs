@@ -24,7 +24,7 @@ mod signal_watch;
 mod syslog_records;
 mod thread_pool;
 
-pub use access_outputs::AccessOutputs;
+pub use access_outputs::{AccessOutputs, finish_outputs};
 pub use access_writer::{AccessWriter, pause_access_writers};
 pub use call_watch::CallWatch;
 pub use companion::{Companion, send_held, stop_companion};

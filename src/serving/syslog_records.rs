@@ -35,8 +35,7 @@ impl SyslogRecords {
         self.writer.lost()
     }
 
-    /// Sends what is left, before the worker leaves.
-    pub fn finish(&self) {
-        self.writer.finish();
+    pub(crate) fn writer(&self) -> &AccessWriter {
+        &self.writer
     }
 }

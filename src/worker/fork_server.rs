@@ -6,7 +6,7 @@ use crate::forking::{self, ForkingWorker};
 use crate::hooks::Hooks;
 use crate::signals::{self, BlockedSignals};
 use crate::worker::{Group, Worker};
-use crate::{application, configuration, garbage, process, python_log, script};
+use crate::{application, configuration, garbage, last_records, process, python_log, script};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Gid, Uid};
 use pyo3::exceptions::{PyChildProcessError, PyRuntimeError};
@@ -59,6 +59,7 @@ pub fn run(py: Python<'_>) -> PyResult<u8> {
     let listed = close_on_fork::list(&*link);
     signals::ignore_in_fork_server(py)?;
     forking::install_handlers(py)?;
+    last_records::install(py)?;
     // The master's signals are blocked there, and a blocked signal stays blocked
     // through fork and exec. Unblock them only now that the handlers are installed:
     // one that was sent to every process meanwhile (`systemctl kill -s HUP`) is

@@ -143,6 +143,11 @@ pub fn has_forked() -> bool {
     HAS_FORKED.load(Relaxed)
 }
 
+/// Whether this process is a child that the application forked.
+pub fn is_child() -> bool {
+    IS_CHILD.load(Relaxed)
+}
+
 /// In a new worker: the application's children so far are the fork server's.
 pub fn forget_children() {
     HAS_FORKED.store(false, Relaxed);

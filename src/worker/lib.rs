@@ -22,6 +22,7 @@ mod garbage;
 mod gthread;
 mod hooks;
 mod in_line;
+mod last_records;
 mod local_time;
 mod pool_thread;
 mod process;

@@ -36,13 +36,12 @@ impl Records {
         records
     }
 
-    /// Sends what is left.
-    pub fn finish(&self) {
-        self.sent.finish();
-        self.count();
+    pub fn sent(&self) -> &SyslogRecords {
+        &self.sent
     }
 
-    fn count(&self) {
+    /// Puts on the scoreboard how many are lost.
+    pub fn count(&self) {
         if let Some(row) = self.scoreboard.row(self.row) {
             row.set_syslog_lost(self.sent.lost());
         }

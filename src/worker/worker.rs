@@ -5,6 +5,7 @@ use crate::application;
 use crate::current_request;
 use crate::gthread::{Gthread, Left};
 use crate::hooks::{Hooks, OwnRow};
+use crate::last_records::{self, Outputs};
 use crate::local_time;
 use crate::process;
 use crate::python_log;
@@ -119,6 +120,12 @@ impl Worker {
         let access = AccessOutputs::open(&site, &reporter);
         let syslog = site.python_log.syslog.as_ref();
         let logged = syslog.map(|syslog| Records::begin(syslog, &reporter, &scoreboard, row));
+        last_records::write_at_exit(Outputs {
+            access: access.clone(),
+            logged,
+            scoreboard: Arc::clone(&scoreboard),
+            row,
+        });
         warn_of_group(&group, number, &reporter);
         let begun = match &hooks {
             Some(hooks) => {
@@ -143,8 +150,8 @@ impl Worker {
         process::allow_descriptors(&site, &reporter);
         let retire_flag = RetireFlag::new(&scoreboard, row);
         let mut serving = Serving::new(&site, &link, &scoreboard, row, &reporter, signals.watch())?;
-        if let Some(access) = &access {
-            serving.set_access_outputs(access.clone(), number, local_time::offset);
+        if let Some(access) = access {
+            serving.set_access_outputs(access, number, local_time::offset);
         }
         if link.send(&FromWorker::Ready, &[]).is_err() {
             return DONE;
@@ -160,12 +167,6 @@ impl Worker {
                 Gthread::new(serving, wsgi, signals, &site, threads, reporter.clone())?.serve(py)
             }
         };
-        if let Some(logged) = logged {
-            py.detach(|| logged.finish());
-        }
-        if let Some(access) = access {
-            py.detach(|| access.finish(scoreboard.row(row)));
-        }
         match served {
             Ok(Left::Cleanly) => DONE,
             Ok(Left::WithThreads) => Ok(Ended::WithThreads),

@@ -357,3 +357,35 @@ fn what_an_application_logs_and_nobody_takes_is_counted() {
     });
     assert_eq!(server.stop(), 0);
 }
+
+/// Logs more than the socket of syslog holds when a worker ends.
+const LAST_WORDS: &str = "
+import atexit, logging
+def log(when):
+    for number in range(500):
+        logging.getLogger('gunicorn.error').warning('%s %d %s', when, number, 'x' * 1000)
+    logging.getLogger('gunicorn.error').warning('%s is over', when)
+atexit.register(log, 'exit')
+from hello import app
+";
+
+#[test]
+fn what_a_worker_logs_last_is_sent_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let syslog = LogServer::unix_stream(&path);
+    let server = Server::running("shop:app")
+        .file("shop.py", LAST_WORDS)
+        .setting("syslog", true)
+        .setting("syslog_addr", format!("unix://{}", path.display()))
+        .start();
+    let failing = format!("{LAST_WORDS}\nlog('import')\nraise RuntimeError\n");
+
+    let worker = server.worker_pids().into_iter().next().unwrap();
+    processes::signal(worker, Signal::SIGTERM);
+    syslog.wait_for("exit is over");
+
+    server.write("shop.py", &failing);
+    server.signal(Signal::SIGHUP);
+    syslog.wait_for("import is over");
+}
