@@ -239,6 +239,22 @@ fn an_old_unit_is_explained_as_the_file_and_the_units_that_replace_it() {
 }
 
 #[test]
+fn a_script_is_explained_as_a_site_without_app_and_arguments() {
+    let line = "ExecStart=/srv/shop/venv/bin/python /srv/shop/serve.py --port 80";
+
+    let outcome = Program::rgunicorn(&["--explain-unit", line]).run();
+
+    assert_eq!((outcome.status, &*outcome.stderr), (0, ""), "{outcome:?}");
+    let file = "# /etc/rgunicorn/serve.toml\n\
+                config = \"script:/srv/shop/serve.py\"\n\
+                python = \"/srv/shop/venv/bin/python\"\n\
+                \n\
+                # Not taken over:\n\
+                #   -- --port 80: the script of a site has no arguments; give it variables of `env`\n";
+    assert!(outcome.stdout.starts_with(file), "{}", outcome.stdout);
+}
+
+#[test]
 fn its_own_command_line_is_explained_and_its_mistakes_are_named() {
     let outcome = Program::rgunicorn(&[
         "-w",

@@ -1,7 +1,7 @@
 //! A command line of Gunicorn or rgunicorn, read word by word. Unlike a start, it
 //! goes on after each mistake: the line may be of another machine, and Gunicorn's.
 
-use crate::config::{SETTINGS, Setting, THEIRS, Takes, foreign_flag};
+use crate::config::{ConfigProgram, SETTINGS, Setting, THEIRS, Takes, foreign_flag};
 use std::path::Path;
 
 /// What a word says.
@@ -13,8 +13,10 @@ pub(super) enum Said {
     Foreign(String),
     /// The interpreter, as far as the line tells.
     Python(String),
-    /// A file with settings.
+    /// A file with settings, or a script.
     Config(String),
+    /// What stands behind the name of a script.
+    Arguments(Vec<String>),
     /// A variable for the process.
     Variable(String),
     /// What no program here would understand.
@@ -35,6 +37,10 @@ pub(super) fn read(words: &[String]) -> Vec<Said> {
     let app = Setting::find("app");
     while let [word, after @ ..] = rest {
         rest = after;
+        if word == "--" && said.iter().any(is_script) {
+            said.push(Said::Arguments(rest.to_vec()));
+            break;
+        }
         if word == "--" || OWN.contains(&word.as_str()) {
             continue;
         }
@@ -70,6 +76,10 @@ pub(super) fn read(words: &[String]) -> Vec<Said> {
     said
 }
 
+fn is_script(said: &Said) -> bool {
+    matches!(said, Said::Config(name) if ConfigProgram::is_script(Path::new(name)))
+}
+
 fn is_switch_of_gunicorn(flag: &str) -> bool {
     let mut theirs = THEIRS.iter();
     theirs.any(|theirs| theirs.takes == Takes::Nothing && theirs.flags.contains(&flag))
@@ -100,31 +110,75 @@ fn flag_of(word: &str) -> (Option<&str>, Option<&str>) {
     }
 }
 
+fn name_of(word: &str) -> Option<&str> {
+    Path::new(word).file_name().and_then(|name| name.to_str())
+}
+
+fn is_program(word: &str) -> bool {
+    matches!(name_of(word), Some("gunicorn" | "gunicorn3" | "rgunicorn"))
+}
+
+fn is_python(word: &str) -> bool {
+    name_of(word).is_some_and(|name| name.starts_with("python"))
+}
+
+fn is_variable(word: &str) -> bool {
+    word.contains('=') && !word.starts_with('-')
+}
+
 /// The words after the program. `env`, variables and an interpreter may be before it.
 fn program<'a>(words: &'a [String], said: &mut Vec<Said>) -> &'a [String] {
-    let is_program = |word: &String| {
-        let name = Path::new(word).file_name().and_then(|name| name.to_str());
-        matches!(name, Some("gunicorn" | "gunicorn3" | "rgunicorn"))
-    };
-    let Some(at) = words.iter().position(is_program) else {
+    if let Some((before, script, arguments)) = script(words) {
+        let variables = before.iter().filter(|word| is_variable(word));
+        said.extend(variables.cloned().map(Said::Variable));
+        let python = before.iter().find(|word| is_python(word));
+        said.extend(python.cloned().map(Said::Python));
+        said.push(Said::Config(format!("script:{script}")));
+        said.push(Said::Arguments(arguments.to_vec()));
+        return &[];
+    }
+    let Some(at) = words.iter().position(|word| is_program(word)) else {
         // Arguments alone, as `rgunicorn --explain-unit` itself has them.
         return words;
     };
     let before = &words[..at];
-    let is_variable = |word: &&String| word.contains('=') && !word.starts_with('-');
-    let variables = before.iter().filter(is_variable).cloned();
+    let variables = before.iter().filter(|word| is_variable(word)).cloned();
     said.extend(variables.map(Said::Variable));
-    let is_python = |word: &&String| {
-        let name = Path::new(word).file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| name.starts_with("python"))
-    };
     let beside = || {
         let folder = Path::new(&words[at]).parent()?;
         let is_absolute = folder.is_absolute() && !folder.starts_with("/usr");
         (is_absolute && !words[at].ends_with("rgunicorn"))
             .then(|| folder.join("python").to_string_lossy().into_owned())
     };
-    let python = before.iter().find(is_python).cloned().or_else(beside);
+    let python = before.iter().find(|word| is_python(word));
+    let python = python.cloned().or_else(beside);
     said.extend(python.map(Said::Python));
     &words[at + 1..]
+}
+
+/// What `python` runs, if that is a script of the site's: the words before it, its path or
+/// `-m MODULE`, and its arguments.
+fn script(words: &[String]) -> Option<(&[String], String, &[String])> {
+    let is_before = |word: &&String| name_of(word) == Some("env") || is_variable(word);
+    let python = words.iter().take_while(is_before).count();
+    let mut at = python + 1;
+    words.get(python).filter(|word| is_python(word))?;
+    let (main, arguments) = loop {
+        match words.get(at)?.as_str() {
+            "-m" => break (at + 1, at + 2),
+            "-c" => return None,
+            // These have a value.
+            "-W" | "-X" => at += 2,
+            flag if flag.starts_with('-') => at += 1,
+            _ => break (at, at + 1),
+        }
+    };
+    let name = words.get(main).filter(|name| !is_program(name))?;
+    let is_module = main > at;
+    let script = if is_module {
+        format!("-m {name}")
+    } else {
+        name.clone()
+    };
+    Some((&words[..at], script, &words[arguments..]))
 }

@@ -7,6 +7,7 @@ mod translate;
 mod words;
 
 use crate::units::{Instance, preview};
+use std::path::Path;
 use translate::Translation;
 
 /// The text to print, and what could not be understood.
@@ -34,14 +35,30 @@ pub fn explain(given: &[String]) -> Explanation {
     }
 }
 
-/// A name for the site: that of its application's package.
+/// A name for the site: that of its application's package, or of what serves it.
 fn instance(translation: &Translation) -> String {
-    let app = translation.setting("app").and_then(toml::Value::as_str);
-    let module = app.unwrap_or_default().split([':', '.', '(']).next();
-    match module.map(Instance::new) {
+    let (app, script) = (translation.text("app"), translation.script());
+    let stem = |path: &str| {
+        let stem = Path::new(path).file_stem()?;
+        Some(stem.to_string_lossy().into_owned())
+    };
+    let name = match (translation.text("paste"), script, app) {
+        (Some(file), _, _) => file.split('#').next().and_then(stem),
+        (None, Some(script), _) => match script.strip_prefix("-m ") {
+            Some(module) => Some(package(module)),
+            None => stem(script),
+        },
+        (None, None, app) => app.map(package),
+    };
+    match name.as_deref().map(Instance::new) {
         Some(Ok(instance)) => instance.as_str().to_owned(),
         Some(Err(_)) | None => "site".to_owned(),
     }
+}
+
+fn package(module: &str) -> String {
+    let name = module.split([':', '.', '(']).next();
+    name.unwrap_or_default().to_owned()
 }
 
 fn text(name: &str, translation: &Translation) -> String {

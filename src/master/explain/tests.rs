@@ -83,6 +83,86 @@ fn lines_of_real_units_become_files() {
 }
 
 #[test]
+fn scripts_and_files_of_paste_need_no_app() {
+    for (line, name, expected) in [
+        (
+            "rgunicorn -w 2 -c script:/srv/shop/serve.py -- -w 4 a",
+            "serve",
+            &["config = \"script:/srv/shop/serve.py\"", "workers = 2"] as &[&str],
+        ),
+        (
+            "ExecStart=/srv/shop/venv/bin/python -u -X dev /srv/shop/serve.py --port 80",
+            "serve",
+            &[
+                "config = \"script:/srv/shop/serve.py\"",
+                "python = \"/srv/shop/venv/bin/python\"",
+            ],
+        ),
+        (
+            "env A=1 python3 -m shop.serve gunicorn",
+            "shop",
+            &[
+                "config = \"script:-m shop.serve\"",
+                "python = \"python3\"",
+                "env = { A = \"1\" }",
+            ],
+        ),
+        (
+            "gunicorn --paste /srv/shop/production.ini#admin",
+            "production",
+            &["paste = \"/srv/shop/production.ini#admin\""],
+        ),
+        // These run Gunicorn all the same.
+        (
+            "python -O /srv/venv/bin/gunicorn shop:app",
+            "shop",
+            &["app = \"shop:app\"", "python = \"python\""],
+        ),
+    ] {
+        assert_eq!(file(line), expected, "{line}");
+        let Explanation { text, .. } = explained(line);
+        assert!(
+            text.starts_with(&format!("# /etc/rgunicorn/{name}.toml\n")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn what_a_script_or_a_file_of_paste_needs_as_a_site_is_noted() {
+    let whole = "write the whole path of the file, as the service starts in /";
+    for (line, notes) in [
+        (
+            "rgunicorn -c script:/srv/shop/serve.py -- a b",
+            &["-- a b: the script of a site has no arguments; give it variables of `env`"]
+                as &[&str],
+        ),
+        (
+            "python serve.py",
+            &[&format!("--config script:serve.py: {whole}")],
+        ),
+        (
+            "gunicorn --paste production.ini",
+            &[&format!("--paste production.ini: {whole}")],
+        ),
+        ("rgunicorn -c file:/srv/shop/conf a:b", &[]),
+        ("python -m shop", &[]),
+    ] {
+        let Explanation { text, mistakes } = explained(line);
+
+        let found: Vec<&str> = text
+            .lines()
+            .skip_while(|line| *line != "# Not taken over:")
+            .skip(1)
+            .take_while(|line| !line.is_empty())
+            .filter_map(|line| line.strip_prefix("#   "))
+            .collect();
+        assert_eq!(found, notes, "{line}");
+        assert_eq!(mistakes, [] as [&str; 0], "{line}");
+    }
+}
+
+#[test]
 fn the_units_have_what_the_line_says() {
     let Explanation { text, .. } =
         explained("gunicorn -u shop -m 007 --bind 127.0.0.1:80 shop.wsgi:app");

@@ -19,8 +19,14 @@ pub(super) struct Translation {
 }
 
 impl Translation {
-    pub(super) fn setting(&self, key: &str) -> Option<&Value> {
-        self.settings.get(key)
+    /// A setting that is a text.
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
+        self.settings.get(key)?.as_str()
+    }
+
+    /// The path of the script that serves the site, or `-m MODULE`.
+    pub(super) fn script(&self) -> Option<&str> {
+        self.text("config")?.strip_prefix("script:")
     }
 
     /// The file, in the order in which settings are documented.
@@ -30,7 +36,8 @@ impl Translation {
             Some(format!("{} = {value}\n", setting.key))
         });
         let text: String = lines.collect();
-        if self.settings.contains_key("app") {
+        let is_named = ["app", "paste"].iter().any(|key| self.text(key).is_some());
+        if is_named || self.script().is_some() {
             text
         } else {
             format!("#app = \"module:callable\"\n{text}")
@@ -68,7 +75,7 @@ pub(super) fn translate(line: &[Said]) -> Translation {
         match said {
             Said::Set(..) | Said::Variable(_) => {}
             Said::Python(path) => {
-                if made.setting("python").is_none() {
+                if made.text("python").is_none() {
                     made.set("python", path.clone());
                 }
             }
@@ -80,12 +87,15 @@ pub(super) fn translate(line: &[Said]) -> Translation {
                     continue;
                 }
                 made.set("config", file.clone());
-                if !file.starts_with('/') && !file.starts_with("python:") {
-                    made.notes.push(format!(
-                        "--config {file}: write the whole path of the file, as the service starts in /"
-                    ));
+                if is_relative(file) {
+                    made.notes.push(whole_path("--config", file));
                 }
             }
+            Said::Arguments(words) if words.is_empty() => {}
+            Said::Arguments(words) => made.notes.push(format!(
+                "-- {}: the script of a site has no arguments; give it variables of `env`",
+                words.join(" ")
+            )),
             Said::Foreign(flag) => {
                 let advice = foreign_flag(flag).unwrap_or_default();
                 made.notes.push(format!("{flag}: {advice}"));
@@ -95,7 +105,25 @@ pub(super) fn translate(line: &[Said]) -> Translation {
             )),
         }
     }
+    if let Some(file) = made.text("paste").filter(|file| !file.starts_with('/')) {
+        let note = whole_path("--paste", file);
+        made.notes.push(note);
+    }
     made
+}
+
+/// Whether what `--config` names is a file whose place depends on where the server starts.
+fn is_relative(program: &str) -> bool {
+    let schemes = ["file:", "script:"].iter();
+    let path = schemes.fold(program, |path, scheme| {
+        path.strip_prefix(scheme).unwrap_or(path)
+    });
+    let is_module = program.starts_with("python:") || path.starts_with("-m ");
+    !is_module && !path.starts_with('/')
+}
+
+fn whole_path(flag: &str, file: &str) -> String {
+    format!("{flag} {file}: write the whole path of the file, as the service starts in /")
 }
 
 /// A setting of rgunicorn, checked as a start would check it.
