@@ -27,7 +27,6 @@ NEVER_CALLED = (
     "dirty_worker_exit",
     "dirty_worker_init",
     "on_dirty_starting",
-    "pre_exec",
     "ssl_context",
 )
 
