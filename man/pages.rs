@@ -209,7 +209,7 @@ fn gunicorn_settings() -> String {
             Some(Support::Setting(setting)) if setting.key == theirs.key => "is here".into(),
             Some(Support::Setting(setting)) => format!("is `{}`", setting.key),
             Some(Support::Option) => "is an option on the command line".into(),
-            Some(Support::Hook) => "is called, see HOOKS".into(),
+            Some(Support::Hook) => "is called, see rgunicorn-from-gunicorn(7)".into(),
             Some(Support::Object) => "is read in a `gunicorn.conf.py`".into(),
             Some(Support::Ignored(ignored)) => format!("has no effect: {}", ignored.reason),
             Some(Support::Refused(refused)) => refused.advice(),

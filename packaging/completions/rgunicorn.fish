@@ -50,9 +50,9 @@ complete -c rgunicorn -l access-logfile -d 'Where a line for each request goes: 
 complete -c rgunicorn -l access-logformat -d 'What a line of the access log looks like [default: %(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"]' -r -f
 complete -c rgunicorn -l access-log-filter -d 'Which requests the access log has: all, errors, slow:MS, 1/N [default: all]' -r -f
 complete -c rgunicorn -l log-syslog-to -d 'Where syslog listens [default: udp://localhost:514]' -r -f
-complete -c rgunicorn -l log-syslog-prefix -d 'What stands for the name of the program in syslog, behind gunicorn. [default: `proc_name`, or the name of the application]' -r -f
+complete -c rgunicorn -l log-syslog-prefix -d 'The name of the site in syslog: PREFIX in gunicorn.PREFIX.error [default: proc_name, or the name of the application]' -r -f
 complete -c rgunicorn -l log-syslog-facility -d 'The facility of records in syslog, such as daemon or local0 [default: user]' -r -f
-complete -c rgunicorn -l statsd-host -d 'Where StatsD listens: HOST:PORT or unix://PATH [default: none]' -r -f
+complete -c rgunicorn -l statsd-host -d 'Where StatsD listens: HOST:PORT (8125 if left out) or unix://PATH [default: none]' -r -f
 complete -c rgunicorn -l statsd-prefix -d 'What the names of metrics for StatsD begin with; a dot follows' -r -f
 complete -c rgunicorn -l dogstatsd-tags -d 'Tags that each metric has in the form of DogStatsD, as env:prod,site:shop' -r -f
 complete -c rgunicorn -l idle-exit -d 'Exit when there was no connection for this long; 0 = never [default: 0]' -r -f
@@ -65,7 +65,7 @@ complete -c rgunicorn -s g -l group -d 'The group that the application runs in [
 complete -c rgunicorn -l control-socket -d 'The unix socket that rgunicornctl connects to [default: $RUNTIME_DIRECTORY/control under systemd, else one in $XDG_RUNTIME_DIR/rgunicorn]' -r -F
 complete -c rgunicorn -l worker-dir -d 'The folder with the worker\'s Python files and extension module [default: next to the program, /usr/lib/rgunicorn/VERSION/worker, or where pip has put it]' -r -f -a "(__fish_complete_directories)"
 complete -c rgunicorn -s c -l config -d 'File to read settings from: TOML, a gunicorn.conf.py, python:MODULE, or script:PATH [default: ./rgunicorn.toml if it exists, else ./gunicorn.conf.py]' -r -F
-complete -c rgunicorn -l convert -d 'Print what a gunicorn.conf.py sets as TOML, and what cannot be said there, and exit' -r -F
+complete -c rgunicorn -l convert -d 'Print what a gunicorn.conf.py or script:PATH sets as TOML, and what cannot be said there, and exit' -r -F
 complete -c rgunicorn -l preload -d 'Load the application once, before the workers are forked'
 complete -c rgunicorn -l reuse-port -d 'Let other servers of the same account listen on the same port'
 complete -c rgunicorn -l proxy-protocol-required -d 'Refuse connections that begin without the PROXY protocol'
@@ -80,7 +80,7 @@ complete -c rgunicorn -l disable-redirect-access-to-syslog -d 'Do not send the a
 complete -c rgunicorn -l enable-backlog-metric -d 'Tell StatsD each second how many connections wait to be accepted'
 complete -c rgunicorn -l reload -d 'Reload when a file of the application has changed: for development'
 complete -c rgunicorn -l spew -d 'Log each line of Python that a worker executes: for debugging'
-complete -c rgunicorn -l no-sendfile -d 'Send the files of wsgi.file_wrapper with sendfile(2)'
+complete -c rgunicorn -l no-sendfile -d 'Send files of wsgi.file_wrapper with sendfile(2); the flag: do not'
 complete -c rgunicorn -s D -l daemon -d 'Serve in the background'
 complete -c rgunicorn -s R -l enable-stdio-inheritance -d 'Keep standard output and error in the background'
 complete -c rgunicorn -l initgroups -d 'Give the application all groups that user is a member of'

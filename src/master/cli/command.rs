@@ -10,7 +10,9 @@ pub fn command() -> Command {
     Command::new("rgunicorn")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Serves a Python web application with a pool of worker processes.")
-        .override_usage("rgunicorn [OPTIONS] [APP_MODULE]")
+        .override_usage(
+            "rgunicorn [OPTIONS] [APP_MODULE]\n       rgunicorn [OPTIONS] --config script:PATH [-- ARGUMENTS]",
+        )
         .after_help(
             "All but the last seven can be set in a file, see rgunicorn.toml(5).\n\
              \n\
@@ -58,7 +60,7 @@ pub fn command() -> Command {
                 .value_name("PATH")
                 .value_parser(clap::value_parser!(PathBuf))
                 .conflicts_with_all(["config", "check_config", "print_config"])
-                .help("Print what a gunicorn.conf.py sets as TOML, and what cannot be said there, and exit"),
+                .help("Print what a gunicorn.conf.py or script:PATH sets as TOML, and what cannot be said there, and exit"),
             Arg::new("explain_unit")
                 .long("explain-unit")
                 .action(ArgAction::SetTrue)

@@ -17,9 +17,9 @@ macro_rules! rows {
         /// former. One that cannot be reached is tried again each second.
         syslog_addr: SyslogAddress = SyslogAddress::local(), ["--log-syslog-to"], "ADDRESS", Reload;
 
-        /// What stands for the name of the program in syslog, behind `gunicorn.`.
+        /// The name of the site in syslog: PREFIX in `gunicorn.PREFIX.error`.
         syslog_prefix: Option<RecordText> = None, ["--log-syslog-prefix"], "PREFIX", Reload,
-            otherwise "`proc_name`, or the name of the application", example r#""shop""#;
+            otherwise "proc_name, or the name of the application", example r#""shop""#;
 
         /// The facility of records in syslog, such as `daemon` or `local0`.
         syslog_facility: SyslogFacility = SyslogFacility::user(),
@@ -29,7 +29,7 @@ macro_rules! rows {
         disable_redirect_access_to_syslog: bool = false,
             ["--disable-redirect-access-to-syslog"], "", Reload;
 
-        /// Where StatsD listens: `HOST:PORT` or `unix://PATH`.
+        /// Where StatsD listens: `HOST:PORT` (8125 if left out) or `unix://PATH`.
         ///
         /// It is sent what Gunicorn sends: `gunicorn.requests`, `gunicorn.request.duration`,
         /// `gunicorn.request.status.200` and so on for each request, `gunicorn.workers`, and

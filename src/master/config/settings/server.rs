@@ -47,10 +47,10 @@ macro_rules! rows {
         /// everything many times slower.
         spew: bool = false, ["--spew"], "", Reload;
 
-        /// Send the files of `wsgi.file_wrapper` with sendfile(2).
+        /// Send files of `wsgi.file_wrapper` with sendfile(2); the flag: do not.
         ///
-        /// The flag turns it off: files are read block by block then, as they may
-        /// have to be on some file systems. The variable SENDFILE turns it off,
+        /// With the flag, files are read block by block, as they may have to be on some file
+        /// systems. The variable SENDFILE turns it off,
         /// too, unless it is 1, y, yes or true.
         sendfile: Sendfile = Sendfile::ON, ["--no-sendfile"], "", Reload, variable "SENDFILE";
 
@@ -100,7 +100,7 @@ macro_rules! rows {
         /// Only where rgunicorn changes the account itself: without it, the
         /// application is in no other group than `group`. Services of systemd
         /// are in all of them anyway.
-        initgroups: bool = false, ["--initgroups"], "", DaemonReload;
+        initgroups: bool = false, ["--initgroups"], "", Restart;
 
         /// The unix socket that rgunicornctl connects to.
         control_socket: Option<Directory> = None, ["--control-socket"], "PATH", Restart,
