@@ -110,61 +110,98 @@ impl<S: AsFd + From<OwnedFd>> Remote<S> {
         &self.address
     }
 
-    /// Sends a record, or says why one is lost: this one, or with UDP the one before. It waits
+    /// Sends a record, or says why it is lost, or with UDP the one before, or both. It waits
     /// for room as long as `may_wait` says so, and fails with `WouldBlock` if it may not.
-    pub fn send(&mut self, record: &[u8], may_wait: impl Fn() -> bool) -> io::Result<()> {
-        if let Some(connection) = &self.connection {
+    pub fn send(&mut self, record: &[u8], may_wait: impl Fn() -> bool) -> Result<(), Unsent> {
+        if let Some(connection) = self.connection.take() {
             match connection.send(record, &may_wait) {
-                Ok(()) => return Ok(()),
-                Err(Sending::NotNow) => return Err(io::ErrorKind::WouldBlock.into()),
-                Err(Sending::Torn) => {
-                    self.connection = None;
-                    return Err(io::ErrorKind::WouldBlock.into());
+                Ok(()) => {
+                    self.connection = Some(connection);
+                    return Ok(());
                 }
-                Err(Sending::Refused) => return self.was_refused(record, &may_wait),
+                Err(Sending::NotNow) => {
+                    self.connection = Some(connection);
+                    return Err(Unsent::one(io::ErrorKind::WouldBlock.into()));
+                }
+                Err(Sending::Torn) => return Err(Unsent::one(io::ErrorKind::WouldBlock.into())),
+                Err(Sending::Refused) => {
+                    return Err(self.was_refused(connection, record, &may_wait));
+                }
                 // The server may have been started again.
-                Err(Sending::Failed(_)) => self.connection = None,
+                Err(Sending::Failed(_)) => {}
             }
         }
         if let Some((until, kind, text)) = &self.failure {
             if Instant::now() < *until {
-                return Err(io::Error::new(*kind, text.clone()));
+                return Err(Unsent::one(io::Error::new(*kind, text.clone())));
             }
         }
         let sent = Connection::open(&self.address, &may_wait).and_then(|connection| {
             let connection = self.connection.insert(connection);
             connection.send(record, &may_wait).map_err(Sending::into)
         });
-        if let Err(error) = &sent {
-            self.connection = None;
-            if error.kind() != io::ErrorKind::WouldBlock {
-                let until = Instant::now() + RETRY;
-                self.failure = Some((until, error.kind(), error.to_string()));
+        match sent {
+            Ok(()) => {
+                self.failure = None;
+                Ok(())
             }
-        } else {
-            self.failure = None;
+            Err(error) => {
+                self.connection = None;
+                self.failed(&error);
+                Err(Unsent::one(error))
+            }
         }
-        sent
     }
 
     /// Nobody took the datagram before this one. The name may have another address.
-    fn was_refused(&mut self, record: &[u8], may_wait: &impl Fn() -> bool) -> io::Result<()> {
-        if let Some(mut connection) = self.connection.take() {
-            let others = std::mem::take(&mut connection.others);
-            self.connection = if !others.is_empty() {
-                Connection::to_first(others, SocketType::DGRAM, may_wait).ok()
-            } else if connection.opened.elapsed() < RETRY {
-                Some(connection)
-            } else {
-                // All of them have been tried: the name is looked up anew.
-                Connection::open(&self.address, may_wait).ok()
-            };
-        }
-        if let Some(connection) = &self.connection {
+    fn was_refused(
+        &mut self,
+        mut connection: Connection<S>,
+        record: &[u8],
+        may_wait: &impl Fn() -> bool,
+    ) -> Unsent {
+        let others = std::mem::take(&mut connection.others);
+        let next = if !others.is_empty() {
+            Connection::to_first(others, SocketType::DGRAM, may_wait)
+        } else if connection.opened.elapsed() < RETRY {
+            Ok(connection)
+        } else {
+            // All of them have been tried: the name is looked up anew.
+            Connection::open(&self.address, may_wait)
+        };
+        let is_sent = match next {
             // If it is refused as well, the next one says so.
-            let _ = connection.send(record, may_wait);
+            Ok(next) => (self.connection.insert(next).send(record, may_wait)).is_ok(),
+            Err(error) => {
+                self.failed(&error);
+                false
+            }
+        };
+        Unsent {
+            count: if is_sent { 1 } else { 2 },
+            error: Errno::CONNREFUSED.into(),
         }
-        Err(Errno::CONNREFUSED.into())
+    }
+
+    /// There is no connection.
+    fn failed(&mut self, error: &io::Error) {
+        if error.kind() != io::ErrorKind::WouldBlock {
+            let until = Instant::now() + RETRY;
+            self.failure = Some((until, error.kind(), error.to_string()));
+        }
+    }
+}
+
+/// Records that are lost, and why.
+#[derive(Debug)]
+pub struct Unsent {
+    pub count: u64,
+    pub error: io::Error,
+}
+
+impl Unsent {
+    fn one(error: io::Error) -> Self {
+        Self { count: 1, error }
     }
 }
 
@@ -361,12 +398,29 @@ mod tests {
         remote.send(b"lost", || true).unwrap();
         let server = UdpSocket::bind(address).unwrap();
 
-        let error = remote.send(b"second", || true).unwrap_err();
+        let unsent = remote.send(b"second", || true).unwrap_err();
 
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(unsent.error.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(unsent.count, 1);
         assert_eq!(received(&server), b"second");
         remote.send(b"third", || true).unwrap();
         assert_eq!(received(&server), b"third");
+    }
+
+    #[test]
+    fn the_record_after_one_that_nobody_took_is_counted_if_there_is_nowhere_to_send_it() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut remote = udp(server.local_addr().unwrap().port());
+        drop(server);
+        remote.send(b"lost", || true).unwrap();
+        // The name has another address, for which a socket would have to allow broadcasts.
+        let other = SocketAddr::from(([255, 255, 255, 255], 514));
+        remote.connection.as_mut().unwrap().others = vec![other];
+
+        let unsent = remote.send(b"lost as well", || true).unwrap_err();
+
+        assert_eq!(unsent.count, 2);
+        assert!(remote.failure.is_some());
     }
 
     #[test]
@@ -404,8 +458,8 @@ mod tests {
 
         let error = loop {
             waits.set(0);
-            if let Err(error) = remote.send(&record, may_wait) {
-                break error;
+            if let Err(unsent) = remote.send(&record, may_wait) {
+                break unsent.error;
             }
         };
 
@@ -425,9 +479,9 @@ mod tests {
         let _waiting = std::os::unix::net::UnixStream::connect(&path).unwrap();
         let mut remote = unix(path, UnixKind::Any);
 
-        let error = remote.send(b"text", || true).unwrap_err();
+        let unsent = remote.send(b"text", || true).unwrap_err();
 
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(unsent.error.kind(), io::ErrorKind::ConnectionRefused);
         assert!(remote.failure.is_some());
     }
 
@@ -441,8 +495,8 @@ mod tests {
 
         let second = remote.send(b"b", || true).unwrap_err();
 
-        assert_eq!(first.to_string(), second.to_string());
-        assert_eq!(first.kind(), io::ErrorKind::NotFound);
+        assert_eq!(first.error.to_string(), second.error.to_string());
+        assert_eq!(first.error.kind(), io::ErrorKind::NotFound);
         remote.failure = None;
         remote.send(b"c", || true).unwrap();
     }

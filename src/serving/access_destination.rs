@@ -335,10 +335,10 @@ fn send_to_remote(
     for record in datagrams(batch) {
         match remote.send(record, &may_wait) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return written,
-            Err(error) => {
-                written.lost += 1;
-                written.error = Some(error);
+            Err(unsent) if unsent.error.kind() == io::ErrorKind::WouldBlock => return written,
+            Err(unsent) => {
+                written.lost += unsent.count;
+                written.error = Some(unsent.error);
             }
         }
         written.bytes += record.len() + size_of::<u32>();

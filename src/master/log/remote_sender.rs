@@ -71,7 +71,7 @@ impl RemoteSender {
     pub(super) fn send(&mut self, record: Vec<u8>) {
         let size = record.len() + OVERHEAD;
         if self.shared.queued.load(Relaxed) + size > LONGEST_QUEUE {
-            return self.shared.lose();
+            return self.shared.lose(1);
         }
         if self.thread.is_none() {
             self.thread = self.start().ok();
@@ -82,7 +82,7 @@ impl RemoteSender {
         let sent = self.thread.as_ref().map(|(queue, _)| queue.send(record));
         if !matches!(sent, Some(Ok(()))) {
             self.shared.queued.fetch_sub(size, Relaxed);
-            self.shared.lose();
+            self.shared.lose(1);
         }
     }
 
@@ -119,9 +119,9 @@ impl Drop for RemoteSender {
 }
 
 impl Shared {
-    fn lose(&self) {
-        self.lost.fetch_add(1, Relaxed);
-        self.unreported.fetch_add(1, Relaxed);
+    fn lose(&self, count: u64) {
+        self.lost.fetch_add(count, Relaxed);
+        self.unreported.fetch_add(count, Relaxed);
     }
 
     fn begin_next(&self) {
@@ -139,10 +139,10 @@ impl Shared {
             });
             self.queued.fetch_sub(record.len() + OVERHEAD, Relaxed);
             self.begin_next();
-            if sent.is_err() {
-                self.lose();
+            if let Err(unsent) = &sent {
+                self.lose(unsent.count);
             }
-            report.log_if_due(self, sent.err());
+            report.log_if_due(self, sent.err().map(|unsent| unsent.error));
         }
     }
 }
