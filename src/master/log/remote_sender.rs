@@ -3,6 +3,7 @@
 use super::events;
 use nix::sys::signal::{SigSet, SigmaskHow};
 use rgunicorn_link::remote::{Remote, RemoteAddress};
+use std::cell::Cell;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -152,13 +153,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// What the log is told of losses.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Report {
-    last: std::cell::Cell<Option<Instant>>,
+    last: Cell<Option<Instant>>,
+    /// Why records were lost that are not reported; `None`: there was no room.
+    error: Cell<Option<io::Error>>,
 }
 
 impl Report {
     fn log_if_due(&self, shared: &Shared, error: Option<io::Error>) {
+        if let Some(error) = error.filter(|error| error.kind() != io::ErrorKind::WouldBlock) {
+            self.error.set(Some(error));
+        }
         let is_due = || {
             let last = self.last.get();
             last.is_none_or(|last| last.elapsed() >= REPORT_INTERVAL)
@@ -167,12 +173,15 @@ impl Report {
             return;
         }
         self.last.set(Some(Instant::now()));
-        let why = match error {
+        let count = shared.unreported.swap(0, Relaxed);
+        events::not_sent(count, shared.server, &shared.address, &self.take_reason());
+    }
+
+    fn take_reason(&self) -> String {
+        match self.error.take() {
             Some(error) => error.to_string(),
             None => "it takes them too slowly".to_owned(),
-        };
-        let count = shared.unreported.swap(0, Relaxed);
-        events::not_sent(count, shared.server, &shared.address, &why);
+        }
     }
 }
 
@@ -226,6 +235,23 @@ mod tests {
 
         assert!(lost.load(Relaxed) > 1000);
         sender.close().unwrap().join().unwrap();
+    }
+
+    #[test]
+    fn why_records_were_lost_is_kept_until_it_is_reported() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sender, _) = sender(&folder.path().join("none"));
+        let report = Report::default();
+        sender.shared.lose(1);
+        report.log_if_due(&sender.shared, None);
+        sender.shared.lose(1);
+
+        report.log_if_due(&sender.shared, Some(io::ErrorKind::NotFound.into()));
+        report.log_if_due(&sender.shared, None);
+
+        assert_eq!(sender.shared.unreported.load(Relaxed), 1);
+        assert_eq!(report.take_reason(), "entity not found");
+        assert_eq!(report.take_reason(), "it takes them too slowly");
     }
 
     #[test]
