@@ -244,6 +244,21 @@ fn a_name_without_an_address_stops_nobody() {
 }
 
 #[test]
+fn a_server_that_stops_logs_what_was_not_sent_since_it_last_did() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let server = sending(&format!("unix://{}", path.display())).start();
+    server.wait_for_log("not sent to syslog at unix://");
+
+    server.stop();
+
+    let log = server.stderr();
+    let last = log.lines().last().unwrap();
+    assert!(last.contains(" not sent to syslog at unix://"), "{log}");
+    assert!(last.contains("No such file or directory"), "{log}");
+}
+
+#[test]
 fn mistakes_are_found_where_they_stand() {
     let config = "app = \"hello:app\"\nsyslog_addr = \"/dev/log\"\nsyslog_facility = \"local9\"\n\
                   statsd_host = \"h:port\"\nstatsd_prefix = \"a\\nb\"\n";

@@ -59,12 +59,12 @@ impl Handle {
         self.0.writer.start()
     }
 
-    /// Writes what waits, as the process is about to end. Returns in any case
-    /// within [`super::FINISH`]; with `false` if nothing could be written.
+    /// Writes what waits, as the process is about to end. Servers get little more than a
+    /// second, and then the log [`super::FINISH`]. Returns `false` if nothing could be written.
     pub fn finish(&self) -> bool {
-        let is_written = self.0.writer.finish();
+        // These log what they have lost.
         self.0.remotes.finish();
-        is_written
+        self.0.writer.finish()
     }
 
     /// From now on writes records of `level` and above.

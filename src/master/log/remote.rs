@@ -3,12 +3,12 @@
 
 use super::Priority;
 use super::record::Captured;
-use super::remote_sender::{FINISH, RemoteSender};
+use super::remote_sender::{Closing, FINISH, RemoteSender};
 use rgunicorn_link::syslog::{SyslogSource, push_record};
 use rgunicorn_link::{Statsd, Syslog};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often it is looked whether the last records are sent.
@@ -102,19 +102,22 @@ impl Remotes {
         syslog.into_iter().chain(statsd).all(RemoteSender::is_done)
     }
 
-    /// Sends what is left, as the program is about to end.
+    /// Sends what is left, as the program is about to end, and logs how much was lost. Returns
+    /// after little more than [`FINISH`].
     pub(super) fn finish(&self) {
         let Current { syslog, statsd } = std::mem::take(&mut *self.lock());
         let senders = [syslog.map(|(_, one)| one), statsd.map(|(_, one)| one)];
-        let until = Instant::now() + FINISH;
-        let ends = senders.map(|sender| sender.and_then(RemoteSender::close));
-        let left = || {
-            ends.iter()
-                .flatten()
-                .any(|end| !JoinHandle::is_finished(end))
-        };
-        while left() && Instant::now() < until {
+        let closing: Vec<_> = (senders.into_iter().flatten())
+            .filter_map(RemoteSender::close)
+            .collect();
+        // The threads count what they give up.
+        let until = Instant::now() + FINISH + 20 * PAUSE;
+        while !closing.iter().all(Closing::has_ended) && Instant::now() < until {
             thread::sleep(PAUSE);
+        }
+        // A name is being looked up.
+        for sender in closing.iter().filter(|sender| !sender.has_ended()) {
+            sender.give_up();
         }
     }
 

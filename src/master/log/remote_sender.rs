@@ -39,6 +39,8 @@ struct Shared {
     server: &'static str,
     /// The bytes that wait.
     queued: AtomicUsize,
+    /// The records that wait, and the one that is being sent.
+    waiting: AtomicU64,
     /// When the thread has begun with what it sends, or was given it.
     since: Mutex<Instant>,
     /// Records that are lost, of all senders of this kind.
@@ -61,6 +63,7 @@ impl RemoteSender {
                 address: address.clone(),
                 server,
                 queued: AtomicUsize::new(0),
+                waiting: AtomicU64::new(0),
                 since: Mutex::new(Instant::now()),
                 lost: Arc::clone(lost),
                 unreported: AtomicU64::new(0),
@@ -80,9 +83,10 @@ impl RemoteSender {
         if self.shared.queued.fetch_add(size, Relaxed) == 0 {
             self.shared.begin_next();
         }
+        self.shared.waiting.fetch_add(1, Relaxed);
         let sent = self.thread.as_ref().map(|(queue, _)| queue.send(record));
         if !matches!(sent, Some(Ok(()))) {
-            self.shared.queued.fetch_sub(size, Relaxed);
+            self.shared.is_done_with(size);
             self.shared.lose(1);
         }
     }
@@ -94,9 +98,10 @@ impl RemoteSender {
     }
 
     /// Ends the thread, once it has sent what is left or its time is over.
-    pub(super) fn close(mut self) -> Option<JoinHandle<()>> {
+    pub(super) fn close(mut self) -> Option<Closing> {
         let (_, thread) = self.thread.take()?;
-        Some(thread)
+        let shared = Arc::clone(&self.shared);
+        Some(Closing { thread, shared })
     }
 
     fn start(&self) -> io::Result<(Sender<Vec<u8>>, JoinHandle<()>)> {
@@ -113,6 +118,24 @@ impl RemoteSender {
     }
 }
 
+/// A sender that is given no more records.
+pub(super) struct Closing {
+    thread: JoinHandle<()>,
+    shared: Arc<Shared>,
+}
+
+impl Closing {
+    pub(super) fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Counts what is lost as the process ends before the thread, and says so.
+    pub(super) fn give_up(&self) {
+        self.shared.lose(self.shared.waiting.swap(0, Relaxed));
+        Report::default().log(&self.shared);
+    }
+}
+
 impl Drop for RemoteSender {
     fn drop(&mut self) {
         let _ = self.shared.end.set(Instant::now() + FINISH);
@@ -125,6 +148,17 @@ impl Shared {
         self.unreported.fetch_add(count, Relaxed);
     }
 
+    /// A record of this size waits no longer.
+    fn is_done_with(&self, size: usize) {
+        self.queued.fetch_sub(size, Relaxed);
+        self.waiting.fetch_sub(1, Relaxed);
+    }
+
+    /// Whether it gives up what is left.
+    fn is_over(&self) -> bool {
+        self.end.get().is_some_and(|end| Instant::now() >= *end)
+    }
+
     fn begin_next(&self) {
         *lock(&self.since) = Instant::now();
     }
@@ -134,17 +168,23 @@ impl Shared {
         let mut remote: Remote = Remote::new(self.address.clone());
         let report = Report::default();
         while let Ok(record) = records.recv() {
+            if self.is_over() {
+                self.is_done_with(record.len() + OVERHEAD);
+                self.lose(1);
+                continue;
+            }
             let sent = remote.send(&record, || {
                 report.log_if_due(self, None);
-                self.end.get().is_none_or(|end| Instant::now() < *end)
+                !self.is_over()
             });
-            self.queued.fetch_sub(record.len() + OVERHEAD, Relaxed);
+            self.is_done_with(record.len() + OVERHEAD);
             self.begin_next();
             if let Err(unsent) = &sent {
                 self.lose(unsent.count);
             }
             report.log_if_due(self, sent.err().map(|unsent| unsent.error));
         }
+        report.log(self);
     }
 }
 
@@ -165,15 +205,21 @@ impl Report {
         if let Some(error) = error.filter(|error| error.kind() != io::ErrorKind::WouldBlock) {
             self.error.set(Some(error));
         }
-        let is_due = || {
+        // Usually nothing was lost.
+        if shared.unreported.load(Relaxed) > 0 {
             let last = self.last.get();
-            last.is_none_or(|last| last.elapsed() >= REPORT_INTERVAL)
-        };
-        if shared.unreported.load(Relaxed) == 0 || !is_due() {
+            if last.is_none_or(|last| last.elapsed() >= REPORT_INTERVAL) {
+                self.log(shared);
+            }
+        }
+    }
+
+    fn log(&self, shared: &Shared) {
+        let count = shared.unreported.swap(0, Relaxed);
+        if count == 0 {
             return;
         }
         self.last.set(Some(Instant::now()));
-        let count = shared.unreported.swap(0, Relaxed);
         events::not_sent(count, shared.server, &shared.address, &self.take_reason());
     }
 
@@ -211,7 +257,7 @@ mod tests {
         for _ in 0..5 {
             sender.send(b"text".to_vec());
         }
-        sender.close().unwrap().join().unwrap();
+        sender.close().unwrap().thread.join().unwrap();
 
         let mut bytes = [0; 10];
         for _ in 0..5 {
@@ -234,7 +280,7 @@ mod tests {
         }
 
         assert!(lost.load(Relaxed) > 1000);
-        sender.close().unwrap().join().unwrap();
+        sender.close().unwrap().thread.join().unwrap();
     }
 
     #[test]
@@ -261,8 +307,26 @@ mod tests {
 
         sender.send(b"text".to_vec());
         sender.send(b"text".to_vec());
-        sender.close().unwrap().join().unwrap();
+        sender.close().unwrap().thread.join().unwrap();
 
         assert_eq!(lost.load(Relaxed), 2);
+    }
+
+    #[test]
+    fn what_is_left_when_the_process_ends_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let _server = UnixListener::bind(&path).unwrap();
+        let (mut sender, lost) = sender(&path);
+        for _ in 0..10 {
+            sender.send(vec![b'x'; 90_000]);
+        }
+        let before = lost.load(Relaxed);
+
+        let closing = sender.close().unwrap();
+        closing.give_up();
+
+        assert!(lost.load(Relaxed) > before);
+        assert_eq!(closing.shared.unreported.load(Relaxed), 0);
     }
 }
