@@ -17,9 +17,9 @@ pub struct Totals {
     pub bytes: u64,
     /// Records of the access log that were lost since then.
     pub access_lost: u64,
-    /// Metrics that workers could not send to StatsD since then.
+    /// Metrics that workers, and masters before an upgrade, could not send to StatsD since then.
     pub metrics_lost: u64,
-    /// Records of the application that syslog did not get since then.
+    /// Records of workers, and of masters before an upgrade, that syslog did not get since then.
     pub syslog_lost: u64,
 }
 

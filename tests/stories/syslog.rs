@@ -291,6 +291,48 @@ fn an_upgraded_server_sends_on() {
     syslog.wait_for("] Stopped\0");
 }
 
+#[test]
+fn an_upgraded_server_remembers_what_was_lost_before() {
+    const NAMES: [&str; 3] = [
+        "access_records_dropped",
+        "syslog_records_dropped",
+        "statsd_metrics_dropped",
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let to = format!("unix://{}", path.display());
+    let site = upgrades::site(sending(&to).setting("statsd_host", to.as_str()));
+    let counts = || NAMES.map(|name| dropped(&site.server, name));
+    let workers = site.server.worker_pids();
+    for _ in 0..20 {
+        site.server.get("/lost");
+    }
+    site.server.wait_until("losses are counted", || {
+        counts().iter().all(|count| *count > 0)
+    });
+    // Those of workers that are gone are the master's to remember.
+    for worker in &workers {
+        processes::signal(*worker, Signal::SIGTERM);
+    }
+    site.server.wait_until("they are gone", || {
+        site.server.worker_pids().is_disjoint(&workers)
+    });
+    // What has come since is taken.
+    let _taker = LogServer::unix_datagrams(&path);
+    let before = counts();
+
+    site.upgrade();
+
+    let after = counts();
+    for (name, (after, before)) in NAMES.iter().zip(after.iter().zip(before)) {
+        assert!(
+            *after >= before && before > 0,
+            "{name}: {before}, then {after}"
+        );
+    }
+    site.server.stop();
+}
+
 /// Logs as applications do, also in a child.
 const LOGGING: &str = "
 import logging, os

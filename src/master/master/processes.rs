@@ -12,7 +12,7 @@ use crate::pool::{GenerationId, WorkerId};
 use crate::process::{ControlGroups, ForkServerProcess, OomKills, OutputTo, WorkerProcess};
 use crate::status::Totals;
 use crate::sys::handed_over::HandedOver;
-use crate::upgrade::state::{ListenerState, ProcessesState};
+use crate::upgrade::state::{ListenerState, LostState, ProcessesState};
 use crate::wakeups::Wakeups;
 use rgunicorn_link::protocol::ToForkServer;
 use rgunicorn_link::{HandoverSockets, Scoreboard};
@@ -94,6 +94,11 @@ impl Processes {
             missed_calls: self.missed_calls.iter().cloned().collect(),
             outliving: self.outliving.hand_over(fds),
             past: (self.past.requests, self.past.errors, self.past.bytes),
+            past_lost: LostState {
+                access: self.past.access_lost,
+                metrics: self.past.metrics_lost,
+                syslog: self.past.syslog_lost,
+            },
         };
         (state, listeners)
     }
@@ -125,7 +130,10 @@ impl Processes {
                 requests,
                 errors,
                 bytes,
-                ..Totals::default()
+                access_lost: state.past_lost.access,
+                metrics_lost: state.past_lost.metrics,
+                syslog_lost: state.past_lost.syslog,
+                busy: 0,
             },
             groups,
             oom_kills,

@@ -229,7 +229,11 @@ impl Master {
     /// All that another program needs to go on. `None`: no upgrade is under way.
     fn state<'a>(&'a self, fds: &mut HandedOver<'a>, now: Instant) -> Option<State> {
         let pool = self.arbiter.hand_over(now)?;
-        let (processes, listeners) = self.processes.hand_over(fds, now);
+        let (mut processes, listeners) = self.processes.hand_over(fds, now);
+        let lost = &mut processes.past_lost;
+        // The next program begins to count its own anew.
+        lost.syslog = lost.syslog.saturating_add(self.log.missed_by_syslog());
+        lost.metrics = lost.metrics.saturating_add(self.log.missed_by_statsd());
         Some(State {
             format: FORMAT,
             protocol: PROTOCOL,

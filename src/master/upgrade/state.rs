@@ -59,6 +59,17 @@ pub struct ProcessesState {
     pub outliving: Vec<OutlivingState>,
     /// Requests, errors and bytes of workers that are gone.
     pub past: (u64, u64, u64),
+    #[serde(default)]
+    pub past_lost: LostState,
+}
+
+/// What access log, StatsD and syslog did not get, of the master and of workers that are gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LostState {
+    pub access: u64,
+    pub metrics: u64,
+    pub syslog: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
