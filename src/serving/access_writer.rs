@@ -35,6 +35,11 @@ const REMOTE_INTERVAL: Duration = Duration::from_millis(10);
 /// How long a worker that leaves waits for what is left to be written.
 pub(crate) const MAX_FINISH: Duration = Duration::from_secs(2);
 
+/// How long a fork waits for the thread at the longest: better a warning than a request that
+/// hangs. A server may be looked up by its name, which takes seconds.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+const MAX_REMOTE_PAUSE: Duration = Duration::from_millis(100);
+
 /// How often the log says how many records are lost.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -73,6 +78,8 @@ struct Shared {
     work: Condvar,
     /// The thread has ended.
     ended: Condvar,
+    /// How long a fork waits for the thread.
+    max_pause: Duration,
     /// Taken by the thread for as long as it lives.
     destination: Mutex<Destination>,
 }
@@ -124,10 +131,10 @@ impl AccessWriter {
     }
 
     fn new(destination: Destination, content: Content, reporter: &Reporter) -> Self {
-        let (batch, interval) = if destination.is_remote() {
-            (REMOTE_BATCH, REMOTE_INTERVAL)
+        let (batch, interval, max_pause) = if destination.is_remote() {
+            (REMOTE_BATCH, REMOTE_INTERVAL, MAX_REMOTE_PAUSE)
         } else {
-            (BATCH, INTERVAL)
+            (BATCH, INTERVAL, MAX_PAUSE)
         };
         Self {
             has_datagrams: destination.takes_datagrams(),
@@ -138,6 +145,7 @@ impl AccessWriter {
                 state: Mutex::default(),
                 work: Condvar::new(),
                 ended: Condvar::new(),
+                max_pause,
                 destination: Mutex::new(destination),
             }),
             lost: Arc::default(),
@@ -410,10 +418,9 @@ pub fn pause_access_writers() {
         drop(state);
         shared.work.notify_one();
     }
-    // A disk that hangs keeps it: better a warning than a request that hangs, too.
-    let until = Instant::now() + Duration::from_secs(1);
+    let start = Instant::now();
     for shared in &writers {
-        let mut state = wait_for_end(shared, until);
+        let mut state = wait_for_end(shared, start + shared.max_pause);
         if !state.has_thread {
             state.stop = None;
             // It has nothing left to do but to end, and is counted until it has.
@@ -421,5 +428,34 @@ pub fn pause_access_writers() {
                 let _ = thread.join();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Sender;
+    use rgunicorn_link::Link;
+    use rgunicorn_link::remote::IpFamily;
+
+    #[test]
+    fn a_fork_does_not_wait_until_a_name_has_been_looked_up() {
+        let (link, _master) = Link::pair().unwrap();
+        let reporter = Reporter::new(Arc::new(link), Level::Info, Sender::Worker);
+        let address = RemoteAddress::Udp {
+            host: "127.0.0.1".to_owned(),
+            port: 9,
+            family: IpFamily::Any,
+        };
+        let writer = AccessWriter::open_statsd(&address, &reporter);
+        // The thread gets no further, as in a lookup.
+        let _lookup = lock(&writer.shared.destination);
+        writer.push(b"gunicorn.requests:1|c");
+
+        let start = Instant::now();
+        pause_access_writers();
+
+        assert!(start.elapsed() < MAX_PAUSE);
+        assert!(lock(&writer.shared.state).has_thread);
     }
 }

@@ -124,7 +124,8 @@ fn replace_with_null(fd: RawFd, null: Option<&OwnedFd>) {
 fn before_python_forks(py: Python<'_>) -> PyResult<()> {
     if !IS_CHILD.load(Relaxed) {
         stop_companion();
-        pause_access_writers();
+        // It may have to wait, and another thread may have something to do.
+        py.detach(pause_access_writers);
     }
     signals::note_handlers(py)
 }
