@@ -337,17 +337,18 @@ fn wait_for_connection(socket: BorrowedFd<'_>, may_wait: &impl Fn() -> bool) -> 
     rustix::net::sockopt::socket_error(socket)?
 }
 
-fn wait_writable(socket: BorrowedFd<'_>) {
-    let _ = wait_writable_once(socket);
+/// Waits until it can be written to, for a short while at the longest.
+pub fn wait_writable(fd: BorrowedFd<'_>) {
+    let _ = wait_writable_once(fd);
 }
 
 /// Whether it can be written to, after a short while at the latest.
-fn wait_writable_once(socket: BorrowedFd<'_>) -> bool {
+fn wait_writable_once(fd: BorrowedFd<'_>) -> bool {
     let timeout = Timespec {
         tv_sec: 0,
         tv_nsec: WAIT_NS,
     };
-    let mut poll = [PollFd::new(&socket, PollFlags::OUT)];
+    let mut poll = [PollFd::new(&fd, PollFlags::OUT)];
     // If it fails, it is tried again all the same.
     matches!(rustix::event::poll(&mut poll, Some(&timeout)), Ok(1..))
 }

@@ -4,7 +4,7 @@
 use rgunicorn_engine::close_on_fork::CloseOnFork;
 use rgunicorn_link::log_file;
 use rgunicorn_link::protocol::AccessDestination;
-use rgunicorn_link::remote::{Remote, RemoteAddress};
+use rgunicorn_link::remote::{Remote, RemoteAddress, wait_writable};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
@@ -17,9 +17,6 @@ const JOURNAL: &str = "/run/systemd/journal/socket";
 
 /// What a pipe takes in one piece (pipe(7)): the lines of several workers come out whole.
 const PIPE_BUF: usize = 4096;
-
-/// How long it waits at a time for somebody who takes nothing, in nanoseconds.
-const WAIT_NS: i64 = 20_000_000;
 
 /// What becomes of a batch of records.
 #[derive(Debug, Default)]
@@ -297,16 +294,6 @@ fn piece(rest: &[u8], most: usize) -> &[u8] {
     };
     let end = start.iter().rposition(|byte| *byte == b'\n');
     end.map_or(start, |end| &rest[..=end])
-}
-
-fn wait_writable(fd: BorrowedFd<'_>) {
-    let timeout = Timespec {
-        tv_sec: 0,
-        tv_nsec: WAIT_NS,
-    };
-    let mut poll = [PollFd::new(&fd, PollFlags::OUT)];
-    // If it fails, it is tried again all the same.
-    let _ = rustix::event::poll(&mut poll, Some(&timeout));
 }
 
 /// Adds a record to a batch of datagrams.

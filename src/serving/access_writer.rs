@@ -72,6 +72,17 @@ enum Content {
     Metrics,
 }
 
+impl Content {
+    /// As listings of threads show it.
+    fn thread_name(self) -> &'static str {
+        match self {
+            Self::AccessLog => "access log",
+            Self::Records => "syslog",
+            Self::Metrics => "statsd",
+        }
+    }
+}
+
 struct Shared {
     state: Mutex<State>,
     /// There is something to do.
@@ -274,7 +285,7 @@ impl AccessWriter {
         // Signals are for the main thread: a thread inherits what is blocked.
         let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
         let thread = std::thread::Builder::new()
-            .name("access log".to_owned())
+            .name(self.content.thread_name().to_owned())
             .stack_size(STACK_SIZE)
             .spawn(move || writer.run());
         if let Ok(before) = before {

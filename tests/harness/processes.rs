@@ -56,6 +56,17 @@ pub fn runs(pid: Pid) -> bool {
     state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
+/// What the threads of a process are called.
+pub fn thread_names(pid: Pid) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    // One may have ended meanwhile.
+    let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).ok();
+    tasks
+        .filter_map(|task| name(task.ok()?))
+        .map(|name| name.trim_end().to_owned())
+        .collect()
+}
+
 /// Whether no thread of a process runs until SIGCONT comes.
 pub fn is_stopped(pid: Pid) -> bool {
     fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|mut threads| {

@@ -27,6 +27,10 @@ fn each_request_is_three_metrics_and_no_line_of_a_log() {
         server.get("/a");
         server.request("GET / HTTP/1.1\r\n\r\n");
 
+        let worker = server.worker_pids().into_iter().next().unwrap();
+        server.wait_until("the thread is named after what it sends", || {
+            processes::thread_names(worker).contains(&"statsd".to_owned())
+        });
         let tags = "|#env:test,site:shop";
         statsd.wait_for_count("shop.gunicorn.requests:", 2);
         for status in [200, 400] {
