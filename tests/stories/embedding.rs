@@ -2,13 +2,12 @@
 
 use crate::{
     compare::venv,
-    harness::{
-        Outcome, Program, Running, Server,
-        program::{RGUNICORN, isolate},
-        sockets::free_port,
-    },
+    harness::{Outcome, Program, Running, Server, program::RGUNICORN, sockets::free_port},
 };
-use nix::sys::signal::Signal;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use std::{path::Path, process::Command};
 
 const USAGE: i32 = 64;
@@ -665,9 +664,8 @@ fn a_script_goes_into_the_background_if_it_says_so() {
     assert_eq!(ended.status, 0, "{ended:?}");
 
     let pid = std::fs::read_to_string(program.folder.join("pid")).unwrap();
-    let mut kill = Command::new("kill");
-    isolate(&mut kill, program.folder.path());
-    assert!(kill.arg(pid.trim()).status().unwrap().success());
+    let pid = Pid::from_raw(pid.trim().parse().unwrap());
+    kill(pid, Signal::SIGTERM).unwrap();
 }
 
 #[test]
