@@ -14,7 +14,7 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tracing::field::{Field, Visit};
 use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber};
@@ -65,6 +65,11 @@ impl Handle {
         // These log what they have lost.
         self.0.remotes.finish();
         self.0.writer.finish()
+    }
+
+    /// Waits until what was logged is written, if that takes no longer than `longest`.
+    pub fn wait(&self, longest: Duration) {
+        self.0.writer.wait(longest);
     }
 
     /// From now on writes records of `level` and above.

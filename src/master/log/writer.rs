@@ -163,7 +163,12 @@ impl Writer {
     /// Waits until all is written, the writer stalls, or [`FINISH`] has passed.
     /// Returns whether there was a thread to write it.
     pub(super) fn finish(self: &Arc<Self>) -> bool {
-        let end = Instant::now() + FINISH;
+        self.wait(FINISH)
+    }
+
+    /// Waits like [`Self::finish`], for at most `longest`.
+    pub(super) fn wait(self: &Arc<Self>, longest: Duration) -> bool {
+        let end = Instant::now() + longest;
         if self.lock().queue.is_done() {
             return true;
         }

@@ -13,6 +13,9 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 use tracing::warn;
 
+/// How long a start waits for a terminal that takes nothing.
+const LAST_RECORDS: Duration = Duration::from_secs(1);
+
 impl Master {
     pub(super) fn carry_out(&mut self, action: Action, now: Instant) {
         match action {
@@ -100,14 +103,16 @@ impl Master {
         let Some(background) = self.background.take() else {
             return;
         };
+        // The log has a thread, and nothing is to come between or behind what is written here.
+        self.log.wait(LAST_RECORDS);
         let keeps_output = self.current.config.enable_stdio_inheritance;
         if !keeps_output && self.log.file_path().is_none() {
-            // If nobody reads it, nobody is left to be told.
-            let _ = writeln!(
-                io::stderr(),
-                "rgunicorn: serving in the background with the pid {}; its log is not kept: set errorlog",
+            let says = format!(
+                "rgunicorn: serving in the background with the pid {}; its log is not kept: set errorlog\n",
                 std::process::id()
             );
+            // If nobody reads it, nobody is left to be told.
+            let _ = io::stderr().write_all(says.as_bytes());
         }
         if let Err(error) = background.is_ready(keeps_output) {
             warn!("Standard output and error stay open: {error}");
