@@ -212,6 +212,50 @@ fn one_request_leaves_nothing_behind_in_the_next_ones_environ() {
     );
 }
 
+/// The server keeps strings that come again.
+#[test]
+fn each_request_has_its_own_values_of_the_same_fields() {
+    let server = Server::running("environment:app").workers(1).start();
+    let mut connection = server.connect();
+    let long = "x".repeat(5000);
+
+    for value in [
+        "one",
+        "one",
+        "two",
+        "",
+        "one",
+        &long,
+        &long,
+        "caf\u{e9}",
+        "two",
+    ] {
+        let environ = connection
+            .send(format!(
+                "GET / HTTP/1.1\r\nHost: localhost\r\nX-One: {value}\r\nX-Other: two\r\n\r\n"
+            ))
+            .receive()
+            .json();
+
+        let latin_1: String = value.bytes().map(char::from).collect();
+        assert_eq!(environ["HTTP_X_ONE"], latin_1);
+        assert_eq!(environ["HTTP_X_OTHER"], "two");
+    }
+    for (target, path) in [
+        ("/a", "/a"),
+        ("/b", "/b"),
+        ("/%61", "/a"),
+        ("/a?b", "/a"),
+        ("http://localhost/a", "/a"),
+        ("/caf%C3%A9", "/caf\u{c3}\u{a9}"),
+    ] {
+        let environ = connection.get(target).json();
+
+        assert_eq!(environ["PATH_INFO"], path, "{target}");
+        assert_eq!(environ["RAW_URI"], target);
+    }
+}
+
 #[test]
 fn any_method_is_passed_on() {
     let server = Server::running("environment:app").start();

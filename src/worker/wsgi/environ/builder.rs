@@ -191,10 +191,9 @@ impl EnvironBuilder {
         } else {
             environ.set_item(&self.keys.query_string, latin1::decode(py, query)?)?;
         }
-        environ.set_item(
-            &self.keys.raw_uri,
-            latin1::decode(py, head.target.of(bytes))?,
-        )?;
+        let target = head.target.of(bytes);
+        let raw_uri = latin1::decode(py, target)?;
+        environ.set_item(&self.keys.raw_uri, &raw_uri)?;
         let protocol = match head.version {
             Version::Http10 => &self.keys.http10,
             Version::Http11 => &self.keys.http11,
@@ -223,7 +222,12 @@ impl EnvironBuilder {
         if is_unix {
             self.server_from_host(py, &environ, forwarded.host, forwarded.tls)?;
         }
-        self.path(py, &environ, head.path.of(bytes), forwarded.script_name)?;
+        self.path(
+            &environ,
+            head.path.of(bytes),
+            forwarded.script_name,
+            (target, &raw_uri),
+        )?;
         self.body(py, &environ, head, request)?;
         Ok(environ)
     }
@@ -265,14 +269,16 @@ impl EnvironBuilder {
         environ.set_item(&self.keys.server_port, latin1::decode(py, port)?)
     }
 
-    /// `SCRIPT_NAME` and `PATH_INFO`.
+    /// `SCRIPT_NAME` and `PATH_INFO`, which is the string of the target if that is a plain
+    /// path.
     fn path(
         &mut self,
-        py: Python<'_>,
         environ: &Bound<'_, PyDict>,
         path: &[u8],
         script_name: Option<&[u8]>,
+        (target, raw_uri): (&[u8], &Bound<'_, PyString>),
     ) -> Result<(), EnvironError> {
+        let py = environ.py();
         self.path.clear();
         percent_decode(path, &mut self.path);
         let script_name = script_name.or(self.script_name.as_deref());
@@ -287,7 +293,11 @@ impl EnvironBuilder {
             };
             environ.set_item(&self.keys.script_name, latin1::decode(py, script_name)?)?;
         }
-        environ.set_item(&self.keys.path_info, latin1::decode(py, path)?)?;
+        if path == target {
+            environ.set_item(&self.keys.path_info, raw_uri)?;
+        } else {
+            environ.set_item(&self.keys.path_info, latin1::decode(py, path)?)?;
+        }
         Ok(())
     }
 
@@ -324,7 +334,11 @@ impl EnvironBuilder {
 fn make_room(template: &Bound<'_, PyDict>) -> PyResult<()> {
     /// Python keeps tables of certain sizes: for up to 21 keys, and then for up to 42.
     const KEYS: usize = 22;
-    let more: Vec<_> = (template.len()..KEYS).collect();
+    // Strings: a table that has had any other key keeps the larger form of its entries, also
+    // in its copies, which are then beyond what malloc(3) hands out quickly.
+    let more: Vec<_> = (template.len()..KEYS)
+        .map(|number| format!("room {number}"))
+        .collect();
     for key in &more {
         template.set_item(key, ())?;
     }

@@ -7,6 +7,7 @@
 //! evicted: names that come once cannot push out those that come again.
 
 use super::forwarded::HeaderRules;
+use super::last_string::LastString;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use std::collections::HashMap;
@@ -39,6 +40,8 @@ pub struct HeaderName {
     /// The last request that may have had it, to notice a field that comes
     /// twice in one.
     pub request: u64,
+    /// Of most fields the value is what it was: the host, what a browser or a proxy accepts.
+    pub value: LastString,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -187,6 +190,7 @@ impl HeaderName {
             // The same name may have come before in this request without being
             // cached: whoever adds the field has to look.
             request,
+            value: LastString::default(),
         }
     }
 }

@@ -4,7 +4,6 @@
 use super::EnvironError;
 use super::forwarded::HeaderRules;
 use super::header_names::{HeaderNames, Meaning};
-use crate::wsgi::latin1;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use rgunicorn_engine::http::Head;
@@ -90,7 +89,7 @@ impl Headers {
                 }
                 Meaning::Host => forwarded.host = value,
             }
-            let string = latin1::decode(py, value)?;
+            let string = name.value.decode(py, value)?;
             if name.request == self.request || is_ambiguous {
                 if let Some(before) = environ.get_item(&name.key)? {
                     let before = before.cast::<PyString>().map_err(PyErr::from)?;

@@ -4,13 +4,15 @@
 //! It is a copy of a dictionary that holds all that is the same for every
 //! request of a listener. Per request come the request line and the body
 //! (`builder`) and the header fields (`headers`), whose names become keys by way
-//! of a cache (`header_names`). Some fields count only if they come from a
-//! trusted proxy (`forwarded`).
+//! of a cache (`header_names`), and whose values are kept for the next request
+//! (`last_string`). Some fields count only if they come from a trusted proxy
+//! (`forwarded`).
 
 mod builder;
 mod forwarded;
 mod header_names;
 mod headers;
+mod last_string;
 
 pub use builder::EnvironBuilder;
 
