@@ -333,6 +333,7 @@ impl Engine {
                     self.watch_listeners_last()?;
                 }
                 self.adopt(socket, peer, number);
+                self.pass_on_if_retired();
                 Ok(())
             }
             Accepted::Nothing => Ok(()),

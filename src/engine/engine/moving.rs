@@ -15,7 +15,7 @@ const MAX_TAKEN: usize = 4;
 /// What the other workers do, as far as it matters to where connections go.
 pub trait Neighbours: Send {
     /// Whether this worker may accept connections now. Asked right before each system call,
-    /// so that an order to retire counts also when it came after the turn began.
+    /// and after it, so that an order to retire counts also when it came after the turn began.
     fn may_accept(&self) -> bool;
 
     /// Of the workers that are in no request, the fewest connections that one holds; `None`:
@@ -169,7 +169,10 @@ impl Engine {
                 return Ok(());
             };
             match handover.take() {
-                Ok(Some((socket, arrival))) => self.arrive(socket, arrival),
+                Ok(Some((socket, arrival))) => {
+                    self.arrive(socket, arrival);
+                    self.pass_on_if_retired();
+                }
                 Ok(None) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                     self.notices.push(Notice::CannotHandOver(error));
@@ -178,6 +181,19 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// To be called when a connection has come. The order to retire may have come meanwhile,
+    /// since this worker was allowed to accept: whoever connects after a reload is done must
+    /// not get the old code, however long the kernel has kept this process from running.
+    pub(super) fn pass_on_if_retired(&mut self) {
+        let is_stopping = self
+            .neighbours
+            .as_ref()
+            .is_some_and(|all| all.are_stopping());
+        if !self.may_accept() && !is_stopping {
+            self.give_connections_away(true);
+        }
     }
 
     /// Takes whatever others gave away: the pool stops, and nobody else will.

@@ -1,12 +1,13 @@
 //! Connections that go from one engine to another, in each of their states.
 
 use super::server::{AllBusy, REQUEST, answer_ok, is_answered};
-use crate::{Engine, HandoverSockets, Notice, Peer, RequestBody, Settings};
+use crate::{Engine, HandoverSockets, Neighbours, Notice, Peer, RequestBody, Settings};
 use rustix::event::{EventfdFlags, eventfd};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// Two workers of a pool, of which only the first accepts connections.
@@ -408,6 +409,59 @@ fn a_worker_with_requests_wakes_another_for_what_was_given_away() {
     assert!(pool.second.take_more_waiting());
     pool.second.wake_another().unwrap();
     assert_eq!(rustix::io::read(&ours, &mut [0; 8]), Ok(8));
+}
+
+/// The order to retire comes when the worker has been allowed to accept once.
+#[derive(Default)]
+struct RetiredMeanwhile(AtomicBool);
+
+impl Neighbours for RetiredMeanwhile {
+    fn may_accept(&self) -> bool {
+        !self.0.swap(true, Relaxed)
+    }
+
+    fn fewest_connections_idle(&self) -> Option<usize> {
+        None
+    }
+
+    fn have_room(&self) -> bool {
+        true
+    }
+
+    fn are_stopping(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn who_retires_while_it_accepts_leaves_the_connection_to_another() {
+    let mut pool = Pool::new(&settings());
+    pool.first.set_neighbours(RetiredMeanwhile::default());
+    let mut client = TcpStream::connect(pool.address).unwrap();
+    client.set_nonblocking(true).unwrap();
+    client.write_all(REQUEST).unwrap();
+
+    while pool.second.connections() == 0 {
+        turn(&mut pool.first);
+        assert_eq!((pool.first.connections(), pool.first.ready()), (0, 0));
+        turn(&mut pool.second);
+    }
+
+    assert!(is_answered(&answer(&mut pool.second, &mut client)));
+}
+
+#[test]
+fn who_retires_while_it_takes_a_connection_leaves_it_to_another() {
+    let mut pool = Pool::new(&settings());
+    let mut client = pool.client(REQUEST);
+    pool.second.set_neighbours(RetiredMeanwhile::default());
+    assert_eq!(pool.first.give_connections_away(true), 1);
+
+    // It is woken, takes the request and gives it back; the first takes it then.
+    turn(&mut pool.second);
+    assert_eq!((pool.second.connections(), pool.second.ready()), (0, 0));
+
+    assert!(is_answered(&answer(&mut pool.first, &mut client)));
 }
 
 #[test]
