@@ -1,9 +1,10 @@
 //! The sockets a server is tested on, and how it gets them.
 
 use super::client::Address;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
 use std::{
     fs::File,
-    net::{Ipv4Addr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     os::{
         fd::OwnedFd,
         unix::{fs::MetadataExt, net::UnixListener},
@@ -65,11 +66,16 @@ impl Passed {
     }
 }
 
-/// A TCP port that nobody listened on a moment ago.
+/// A TCP port that nobody listens on. Until the tests end, a socket that does not listen has
+/// it, so that the kernel gives it to nobody else who wants any port. Who asks for this one
+/// gets it, if with `SO_REUSEADDR`, as servers do.
 pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    let (tcp, close) = (SocketType::STREAM, SocketFlags::CLOEXEC);
+    let socket = socket_with(AddressFamily::INET, tcp, close, None).unwrap();
+    sockopt::set_socket_reuseaddr(&socket, true).unwrap();
+    rustix::net::bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+    let bound = TcpListener::from(socket);
+    let port = bound.local_addr().unwrap().port();
+    std::mem::forget(bound);
+    port
 }
