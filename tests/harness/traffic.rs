@@ -214,7 +214,13 @@ struct Client {
 struct Kept {
     connection: Connection,
     answers: usize,
+    /// When its last exchange began.
+    used_at: Instant,
 }
+
+/// A client that could not run for so long, as the machine stood still, does not use its
+/// connection any more: the server may close it, by default after two seconds.
+const LONGEST_IDLE: Duration = Duration::from_secs(1);
 
 impl Client {
     fn run(&mut self, started: &AtomicUsize) {
@@ -237,10 +243,14 @@ impl Client {
     }
 
     fn once(&mut self, kept: &mut Option<Kept>) -> Result<(), Failure> {
-        let mut used = match kept.take() {
-            Some(kept) => kept,
-            None => self.open()?,
+        let may_be_closed = |kept: &Kept| {
+            self.closing == Closing::Announced && kept.used_at.elapsed() > LONGEST_IDLE
         };
+        let mut used = match kept.take() {
+            Some(kept) if !may_be_closed(&kept) => kept,
+            _ => self.open()?,
+        };
+        used.used_at = Instant::now();
         let exchanged = self.exchange.run(&mut used.connection);
         let answers = exchanged.map_err(|fault| self.failure(Some(&used), fault))?;
         used.answers += answers.len();
@@ -278,6 +288,7 @@ impl Client {
         Ok(Kept {
             connection,
             answers: 0,
+            used_at: Instant::now(),
         })
     }
 
