@@ -465,10 +465,12 @@ impl Running {
     /// Returns when exactly `count` workers serve.
     #[track_caller]
     pub fn wait_for_workers(&self, count: usize) -> BTreeSet<Pid> {
+        let mut workers = BTreeSet::new();
         self.wait_until(&format!("{count} workers serve"), || {
-            self.worker_pids().len() == count
+            workers = self.worker_pids();
+            workers.len() == count
         });
-        self.worker_pids()
+        workers
     }
 
     fn dump(&self) {
