@@ -45,6 +45,11 @@ impl Haproxy {
                 ("192.0.2.12:8000", &two),
                 // Only so that the test does not take so long.
                 ("inter 1s", &format!("{words} inter 200ms")),
+                // Else a check may take no longer than from one to the next.
+                (
+                    "timeout connect 5s",
+                    "timeout connect 5s\n    timeout check 10s",
+                ),
             ],
         );
         let stats = format!("bind 127.0.0.1:{stats_port}\n    stats enable\n    stats uri /");
