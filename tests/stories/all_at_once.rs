@@ -63,8 +63,10 @@ impl Fate {
             Self::Deleted => fs::remove_file(log).unwrap(),
             Self::Renamed => fs::rename(log, log.with_extension(round.to_string())).unwrap(),
             Self::OnAFullDisk => {
-                fs::remove_file(log).unwrap();
-                symlink("/dev/full", log).unwrap();
+                // At once: in between, the server could make the file again.
+                let full = log.with_extension("full");
+                symlink("/dev/full", &full).unwrap();
+                fs::rename(full, log).unwrap();
             }
         }
     }

@@ -203,7 +203,9 @@ fn a_start_that_fails_is_told_with_its_exit_status() {
     for text in ["begun", "No module named 'nosuchmodule'", "Traceback"] {
         assert!(daemon.outcome.stderr.contains(text), "{:?}", daemon.outcome);
     }
-    assert!(processes::started_for(daemon.program.folder.path()).is_empty());
+    wait_until("nothing is left", || {
+        processes::started_for(daemon.program.folder.path()).is_empty()
+    });
 
     let daemon = Daemon::start(&["-D", "-b=unix:/nowhere/sock"], &[]);
     assert_eq!(daemon.outcome.status, 71, "{:?}", daemon.outcome);

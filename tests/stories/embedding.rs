@@ -126,9 +126,11 @@ fn a_new_program_takes_over_from_a_script_with_its_arguments() {
     let server = script(&["--site", "a"], DOCUMENTED).start();
     let traffic = server.under_load();
 
+    server.forget_notices();
     server.signal(Signal::SIGUSR2);
 
     server.wait_for_log("generation 2 serves");
+    server.wait_for_reload();
     assert_eq!(server.get("/").text(), "__main__ serve.py --site a");
     server.reload();
     assert_eq!(traffic.finish(), [] as [&str; 0]);

@@ -53,6 +53,7 @@ fn a_fork_server_that_closes_its_link_and_stays_is_replaced() {
         .setting("preload", true)
         .file("shop.py", CLOSING_ITS_LINK)
         .start();
+    server.wait_for_workers(2);
     let fork_server = *server.other_pids().first().unwrap();
 
     server.write("close", "");
@@ -124,8 +125,8 @@ fn an_application_that_ignores_sigchld_can_be_preloaded() {
             "import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\nfrom hello import app\n",
         )
         .start();
-    let fork_server = server.other_pids();
     let victim = *server.wait_for_workers(2).first().unwrap();
+    let fork_server = server.other_pids();
 
     processes::signal(victim, Signal::SIGKILL);
 

@@ -60,6 +60,7 @@ fn a_worker_too_many_gives_its_connections_away() {
         .workers(3)
         .setting("keepalive", 60)
         .start();
+    server.wait_for_workers(3);
     let mut kept = kept_alive(&server, 30);
 
     for wanted in [2, 1] {
