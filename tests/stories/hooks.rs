@@ -368,8 +368,12 @@ def post_request(worker, req, environ, resp):
             ))
         };
 
+        // The hook behind a request is called after its answer, perhaps by another thread than
+        // what comes next.
         assert_eq!(get("/one?a=b").status, 203);
+        wait_for_calls(&server, "post", 1);
         assert_eq!(get("/fails").status, 500);
+        wait_for_calls(&server, "post", 2);
         assert_eq!(get("/refused").status, 500);
 
         server.wait_for_log("ValueError: not this one");
