@@ -76,10 +76,12 @@ fn keepalive_0_closes_after_each_response() {
 fn an_idle_connection_is_closed_after_the_keepalive_time() {
     let server = Server::running("hello:app").setting("keepalive", 2).start();
     let mut connection = server.connect();
+    let asked = Instant::now();
     connection.get("/");
 
-    let idle = connection.time_until_closed();
+    connection.time_until_closed();
 
+    let idle = asked.elapsed();
     assert!(
         (Duration::from_secs(1)..Duration::from_secs(15)).contains(&idle),
         "closed after {idle:?}"
@@ -88,7 +90,10 @@ fn an_idle_connection_is_closed_after_the_keepalive_time() {
 
 #[test]
 fn requests_may_come_before_the_answers_and_are_answered_in_order() {
-    let server = Server::running("bodies:app").workers(1).start();
+    let server = Server::running("bodies:app")
+        .workers(1)
+        .setting("keepalive", 20)
+        .start();
     let mut connection = server.connect();
     let count = 200;
     let mut requests = String::new();
@@ -295,7 +300,7 @@ fn assert_idle(class: &str) {
 fn clients_that_wait_for_a_busy_worker_are_not_disconnected() {
     let server = Server::running("slow:app")
         .workers(1)
-        .setting("keepalive", 1)
+        .setting("keepalive", 5)
         .start();
     let mut clients: Vec<_> = (0..24).map(|_| server.connect()).collect();
     for client in &mut clients {
@@ -304,7 +309,7 @@ fn clients_that_wait_for_a_busy_worker_are_not_disconnected() {
 
     // All together take longer than a connection may be idle.
     for client in &mut clients {
-        client.send("GET /sleep/0.1 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        client.send("GET /sleep/0.25 HTTP/1.1\r\nHost: localhost\r\n\r\n");
     }
     for (number, client) in clients.iter_mut().enumerate() {
         let status = client.try_receive().map(|response| response.status);
@@ -348,7 +353,7 @@ fn a_worker_under_load_accepts_new_connections() {
 fn a_flood_of_bad_requests_does_not_look_like_a_stuck_worker() {
     let server = Server::running("hello:app")
         .workers(1)
-        .setting("timeout", 1)
+        .setting("timeout", 3)
         .start();
     let before = server.worker_pids();
     let address = server.address();
@@ -357,7 +362,7 @@ fn a_flood_of_bad_requests_does_not_look_like_a_stuck_worker() {
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                while began.elapsed() < Duration::from_secs(4) {
+                while began.elapsed() < Duration::from_secs(7) {
                     let mut client = Connection::open(&address).unwrap();
                     // Refused at its first byte, so it may be closed while this is sent.
                     let _ = client.try_send("\u{1}\r\n\r\n");

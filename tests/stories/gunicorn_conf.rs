@@ -649,7 +649,8 @@ faulthandler.disable()
 signal.signal(signal.SIGABRT, signal.SIG_IGN)
 time.sleep(3600)
 ";
-    let outcome = Program::rgunicorn(&["--boot-timeout", "1", "hello:app"])
+    // Long enough for Python to begin.
+    let outcome = Program::rgunicorn(&["--boot-timeout", "5", "hello:app"])
         .file("gunicorn.conf.py", conf)
         .run();
 

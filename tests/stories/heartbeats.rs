@@ -160,12 +160,12 @@ fn a_worker_that_was_stopped_by_a_signal_is_replaced() {
 fn an_idle_worker_does_not_time_out() {
     let server = Server::running("slow:app")
         .workers(2)
-        .setting("timeout", 1)
+        .setting("timeout", 3)
         .start();
     let before = server.wait_for_workers(2);
 
     // Three times the timeout, one worker never having anything to do.
-    for _ in 0..6 {
+    for _ in 0..18 {
         assert_eq!(server.get("/sleep/0.5").status, 200);
     }
 
@@ -175,7 +175,8 @@ fn an_idle_worker_does_not_time_out() {
 #[test]
 fn a_worker_that_never_finishes_loading_is_killed_after_boot_timeout() {
     let server = Server::running("shop:app")
-        .setting("boot_timeout", 2)
+        // Long enough for Python to begin.
+        .setting("boot_timeout", 5)
         .file(
             "shop.py",
             "import slow\nslow.app({'PATH_INFO': '/stuck'}, print)\n",
