@@ -3,7 +3,10 @@
 use crate::harness::{Broken, Response, Running, Server, processes};
 
 fn answering() -> Running {
-    Server::running("answers:app").workers(1).start()
+    Server::running("answers:app")
+        .workers(1)
+        .setting("keepalive", 60)
+        .start()
 }
 
 /// GET on a connection that would be kept.
@@ -399,6 +402,7 @@ def app(environ, start_response):
     return Raising(file)
 "#,
         )
+        .setting("keepalive", 60)
         .start();
     let mut connection = server.connect();
 

@@ -34,6 +34,7 @@ fn logs_that_are_copied_and_truncated_go_on_at_their_beginning() {
         .setting("access_log_format", "%(U)s")
         .setting("errorlog", "error.log")
         .setting("capture_output", true)
+        .setting("keepalive", 60)
         .start();
     let mut connection = Connection::open(&server.address()).unwrap();
 

@@ -186,6 +186,7 @@ def app(environ, start_response):
     let server = logging("printing:app")
         .file("printing.py", app)
         .setting("capture_output", true)
+        .setting("keepalive", 60)
         .workers(2)
         .start();
 

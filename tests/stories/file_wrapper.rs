@@ -7,7 +7,10 @@ const CONTENT: &str = "0123456789 abcdefghijklmnopqrstuvwxyz";
 const SWAPPED: &str = "0123456789 ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 fn server() -> Running {
-    Server::running("files:app").workers(1).start()
+    Server::running("files:app")
+        .workers(1)
+        .setting("keepalive", 60)
+        .start()
 }
 
 #[track_caller]

@@ -57,7 +57,10 @@ fn assert_is_clean_child(found: &Value) {
 
 #[test]
 fn a_forked_child_has_the_signals_and_descriptors_of_a_new_process() {
-    let server = Server::running("forking:app").workers(1).start();
+    let server = Server::running("forking:app")
+        .workers(1)
+        .setting("keepalive", 60)
+        .start();
     let mut idle = server.connect();
     idle.get("/");
 
@@ -97,7 +100,10 @@ fn a_forked_child_has_no_copy_of_the_file_with_the_request_body() {
 
 #[test]
 fn a_child_of_a_raw_fork_has_them_too() {
-    let server = Server::running("forking:app").workers(1).start();
+    let server = Server::running("forking:app")
+        .workers(1)
+        .setting("keepalive", 60)
+        .start();
     let mut idle = server.connect();
     idle.get("/");
 
@@ -171,7 +177,10 @@ fn a_child_that_returns_does_not_hide_that_its_worker_is_stuck() {
 
 #[test]
 fn a_child_that_returns_in_a_body_sends_nothing() {
-    let server = Server::running("forking:app").workers(1).start();
+    let server = Server::running("forking:app")
+        .workers(1)
+        .setting("keepalive", 60)
+        .start();
     let mut connection = server.connect();
 
     for _ in 0..3 {

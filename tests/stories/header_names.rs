@@ -14,6 +14,7 @@ const COUNTING: &str = "kept = {}\n\
 fn counting() -> Running {
     Server::running("counting:app")
         .workers(1)
+        .setting("keepalive", 60)
         .file("counting.py", COUNTING)
         .start()
 }
@@ -78,7 +79,10 @@ fn the_names_of_a_few_hundred_fields_are_all_cached() {
 /// The least recently used name is evicted.
 #[test]
 fn more_header_names_than_are_cached_arrive_all_the_same() {
-    let server = Server::running("environment:app").workers(1).start();
+    let server = Server::running("environment:app")
+        .workers(1)
+        .setting("keepalive", 60)
+        .start();
     let mut connection = server.connect();
 
     for round in 0..3 {
