@@ -297,10 +297,14 @@ fn sigint_from_the_terminal_stops_every_process_without_error_messages() {
             !server.read("importing").is_empty()
         });
 
+        // The kernel signals all at once: the master learns no sooner that its children have
+        // ended.
+        server.signal(Signal::SIGSTOP);
         for pid in server.children() {
             processes::signal(pid, Signal::SIGINT);
         }
         server.signal(Signal::SIGINT);
+        server.signal(Signal::SIGCONT);
 
         assert_eq!(server.wait_for_exit(), 0);
         let log = server.stderr();
