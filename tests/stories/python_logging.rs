@@ -330,6 +330,8 @@ fn outside_the_server_the_handler_writes_lines_to_stderr() {
             .args(["-c", &program])
             .env("PYTHONPATH", &worker)
             .env_remove("JOURNAL_STREAM")
+            // Others copy this folder meanwhile.
+            .env("PYTHONDONTWRITEBYTECODE", "1")
             .output()
             .unwrap();
         String::from_utf8(output.stderr).unwrap()

@@ -3,6 +3,7 @@
 use crate::harness::{Running, Server};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
+use std::thread::available_parallelism;
 
 const WORKERS: u16 = 8;
 
@@ -50,7 +51,9 @@ fn launched_on(most: usize, server: Server) -> (Running, usize) {
             few.set(*cpu).unwrap();
         }
         sched_setaffinity(this_thread, &few).unwrap();
-        (server.launch(), chosen.len())
+        // A control group may have the time of fewer.
+        let processors = available_parallelism().unwrap().get();
+        (server.launch(), processors)
     };
     std::thread::spawn(launch).join().unwrap()
 }
