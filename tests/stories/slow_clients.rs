@@ -10,18 +10,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a normal client waits for its answers, in the middle of `count`.
+/// How long a normal client of each server waits for its answers, in the middle of `count`. The
+/// servers are asked in turn: what else the machine does delays both.
 #[track_caller]
-fn median_answer_time(server: &Running, count: usize) -> Duration {
-    let mut times: Vec<Duration> = (0..count)
-        .map(|_| {
+fn median_answer_times(servers: [&Running; 2], count: usize) -> [Duration; 2] {
+    let mut times = [(); 2].map(|()| Vec::with_capacity(count));
+    for _ in 0..count {
+        for (server, times) in servers.iter().zip(&mut times) {
             let start = Instant::now();
             assert_eq!(server.get("/").status, 200);
-            start.elapsed()
-        })
-        .collect();
-    times.sort();
-    times[count / 2]
+            times.push(start.elapsed());
+        }
+    }
+    times.map(|mut times| {
+        times.sort_unstable();
+        times[count / 2]
+    })
 }
 
 #[test]
@@ -106,11 +110,12 @@ fn a_head_sent_byte_by_byte_times_out() {
 
 #[test]
 fn a_client_is_served_at_once_beside_idle_and_slow_ones() {
-    let server = Server::running("hello:app")
-        .workers(2)
-        .setting("keepalive", 300)
-        .setting("client_timeout", 300)
-        .start();
+    let start = || {
+        let server = Server::running("hello:app").workers(2);
+        let server = server.setting("keepalive", 300);
+        server.setting("client_timeout", 300).start()
+    };
+    let (server, without_others) = (start(), start());
     let mut idle: Vec<Connection> = (0..500).map(|_| server.connect()).collect();
     for connection in idle.iter_mut().step_by(2) {
         assert_eq!(connection.get("/").status, 200);
@@ -133,13 +138,13 @@ fn a_client_is_served_at_once_beside_idle_and_slow_ones() {
         })
     };
 
-    let median = median_answer_time(&server, 101);
+    let [beside_others, alone] = median_answer_times([&server, &without_others], 101);
 
     done.store(true, Ordering::SeqCst);
     let mut slow = sender.join().unwrap();
     assert!(
-        median < Duration::from_millis(50),
-        "a normal client waited {median:?}"
+        beside_others < 5 * alone + Duration::from_millis(45),
+        "a normal client waited {beside_others:?}, and {alone:?} where there are no others"
     );
     // The slow ones are served, too, when their heads are complete.
     for connection in &mut slow {
@@ -288,7 +293,9 @@ fn the_space_on_disk_that_one_slow_reader_takes_is_limited() {
     });
 
     let worker = *server.worker_pids().first().unwrap();
-    assert_eq!(processes::unlinked_bytes(worker), 0);
+    server.wait_until("nothing is left on disk", || {
+        processes::unlinked_bytes(worker) == 0
+    });
 }
 
 /// As for an iterable that makes its pieces one by one.
@@ -307,7 +314,11 @@ fn the_space_on_disk_that_a_list_takes_is_limited() {
 
 #[test]
 fn many_slow_readers_of_large_bodies_take_bounded_memory() {
-    let server = Server::running("answers:app").workers(2).start();
+    // Each waits until those before it are read.
+    let server = Server::running("answers:app")
+        .workers(2)
+        .setting("client_timeout", 300)
+        .start();
     let before = server.memory();
     let mut slow: Vec<_> = (0..20).map(|_| server.connect()).collect();
 
