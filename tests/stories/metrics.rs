@@ -206,8 +206,9 @@ fn a_worker_that_hangs_and_one_that_cannot_start_are_counted_as_such() {
     let server = start(
         Server::running("shop:app")
             .file("shop.py", SHOP)
-            .setting("timeout", 1),
+            .setting("timeout", 4),
     );
+    let before = server.worker_pids();
     let mut stuck = server.connect();
     stuck.send("GET /stuck HTTP/1.1\r\nHost: a\r\n\r\n");
     server.wait_until("the worker was aborted", || {
@@ -216,6 +217,11 @@ fn a_worker_that_hangs_and_one_that_cannot_start_are_counted_as_such() {
             "worker_exits_total{cause=timeout}",
             1.0,
         )
+    });
+    // It must not load what is for the reload.
+    server.wait_until("another one serves", || {
+        let workers = server.worker_pids();
+        workers.len() == 1 && workers.is_disjoint(&before)
     });
 
     server.write("shop.py", "raise RuntimeError('not in stock')\n");

@@ -136,7 +136,8 @@ fn requests_that_find_no_free_thread_go_to_another_worker() {
 
 #[test]
 fn a_stuck_request_is_reported_with_its_stack_and_the_others_go_on() {
-    let server = threaded(2).setting("timeout", 1).start();
+    // Long enough for the other requests on a machine that stands still for a while.
+    let server = threaded(2).setting("timeout", 4).start();
     let worker = *server.worker_pids().first().unwrap();
     let mut slow = server.begin_until("go");
 
@@ -155,7 +156,7 @@ fn a_stuck_request_is_reported_with_its_stack_and_the_others_go_on() {
 
 #[test]
 fn a_worker_lives_as_long_as_one_of_its_threads_can_answer() {
-    let server = threaded(3).setting("timeout", 1).start();
+    let server = threaded(3).setting("timeout", 4).start();
     let workers = server.worker_pids();
     let _stuck = begin_stuck(&server, 2);
 
@@ -164,7 +165,7 @@ fn a_worker_lives_as_long_as_one_of_its_threads_can_answer() {
     });
     // Three times the timeout.
     for _ in 0..30 {
-        assert_eq!(server.get("/sleep/0.1").status, 200);
+        assert_eq!(server.get("/sleep/0.4").status, 200);
     }
 
     assert_eq!(server.worker_pids(), workers);
@@ -172,7 +173,7 @@ fn a_worker_lives_as_long_as_one_of_its_threads_can_answer() {
 
 #[test]
 fn a_worker_whose_threads_are_all_stuck_is_replaced() {
-    let server = threaded(2).setting("timeout", 2).start();
+    let server = threaded(2).setting("timeout", 4).start();
     let worker = *server.worker_pids().first().unwrap();
 
     let _stuck = begin_stuck(&server, 2);

@@ -279,13 +279,13 @@ fn a_thread_serves_a_websocket_for_longer_than_timeout() {
     let server = shop("gthread")
         .workers(1)
         .setting("threads", 1)
-        .setting("timeout", 1)
-        .setting("request_timeout", 1)
+        .setting("timeout", 4)
+        .setting("request_timeout", 4)
         .start();
     let mut websocket = Websocket::open(&server.address(), "/echo");
     let worker = websocket.ask("pid");
 
-    let until = Instant::now() + Duration::from_secs(5);
+    let until = Instant::now() + Duration::from_secs(10);
     while Instant::now() < until {
         assert_eq!(websocket.ask("pid"), worker);
     }
