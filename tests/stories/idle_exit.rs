@@ -20,9 +20,14 @@ fn a_server_that_nobody_uses_any_more_exits_with_status_0() {
 
 #[test]
 fn a_server_that_nobody_ever_used_exits_too() {
-    let server = Server::running("hello:app").setting("idle_exit", 1).start();
+    // It may be over before a test that waits for a worker looks at it.
+    let server = Server::running("hello:app")
+        .setting("idle_exit", 1)
+        .launch();
 
     assert_eq!(server.wait_for_exit(), 0);
+
+    server.wait_for_notice("READY=1");
 }
 
 #[test]

@@ -111,8 +111,10 @@ fn workers_as_json_have_numbers_with_units() {
     assert!(workers(&server)[0]["request"].is_null());
     let mut kept_alive = server.connect();
     assert_eq!(kept_alive.get("/").status, 200);
-    server.wait_until("the connection is counted", || {
-        workers(&server)[0]["connections"] == 1
+    // Both are counted after the response was sent.
+    server.wait_until("the connection and the request are counted", || {
+        let worker = workers(&server).remove(0);
+        worker["connections"] == 1 && worker["requests"] == 2
     });
     let worker = workers(&server).remove(0);
     assert_eq!(worker["state"], "idle");

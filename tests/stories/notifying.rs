@@ -2,6 +2,7 @@
 
 use crate::harness::{Running, Server, let_pass, processes};
 use nix::sys::signal::Signal;
+use nix::time::{ClockId, clock_gettime};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -24,7 +25,8 @@ fn ready_is_sent_when_a_worker_can_answer_and_not_before() {
 
         server.write("go", "");
         server.wait_for_notice("READY=1");
-        assert_eq!(server.worker_pids().len(), 1);
+        // The notice may arrive here before the listeners arrive there.
+        server.wait_for_workers(1);
         assert_eq!(server.get("/").status, 200);
     }
 }
@@ -71,11 +73,8 @@ fn an_app_that_loads_slowly_is_given_time() {
 #[test]
 fn a_reload_says_when_it_began_on_the_clock_that_systemd_compares() {
     let server = Server::running("hello:app").start();
-    let uptime = || {
-        let text = std::fs::read_to_string("/proc/uptime").unwrap();
-        Duration::from_secs_f64(text.split(' ').next().unwrap().parse().unwrap())
-    };
-    let before = uptime();
+    let now = || Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap());
+    let before = now();
 
     server.reload();
 
@@ -89,9 +88,10 @@ fn a_reload_says_when_it_began_on_the_clock_that_systemd_compares() {
         .find_map(|line| line.strip_prefix("MONOTONIC_USEC="))
         .unwrap();
     let began = Duration::from_micros(began.parse().unwrap());
-    let slack = Duration::from_secs(2);
+    // In whole microseconds.
+    let slack = Duration::from_micros(1);
     assert!(
-        before.saturating_sub(slack) <= began && began <= uptime() + slack,
+        before.saturating_sub(slack) <= began && began <= now(),
         "{began:?}, not after {before:?}"
     );
 }
@@ -256,7 +256,7 @@ fn the_watchdog_is_fed_when_there_is_one() {
 #[test]
 fn the_watchdog_is_fed_while_the_app_loads_and_while_it_reloads() {
     let server = Server::running("shop:app")
-        .env("WATCHDOG_USEC", "1000000")
+        .env("WATCHDOG_USEC", "3000000")
         .file("shop.py", "from hello import app\n")
         .start();
     server.write(
@@ -348,7 +348,7 @@ fn assert_is_fed_for_longer_than_workers_may_be_silent(server: &Running) {
 #[test]
 fn a_master_that_hangs_is_ended_by_the_kernel() {
     let server = Server::running("shop:app")
-        .env("WATCHDOG_USEC", "1000000")
+        .env("WATCHDOG_USEC", "3000000")
         .file(
             "shop.py",
             "import slow\nslow.app({'PATH_INFO': '/until/go'}, print)\n",

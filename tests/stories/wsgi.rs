@@ -343,6 +343,7 @@ fn bodies_of_a_wrong_length_do_not_flood_the_log() {
         assert_eq!(connection.get("/long").text(), "12345");
     }
 
+    server.wait_for_log("Content-Length is 5");
     let lines = server.log_count("Content-Length is 5");
     assert!((1..100).contains(&lines), "{lines} lines");
 }
