@@ -7,7 +7,7 @@ use crate::harness::{
     client::Address,
     files::Folder,
     processes::Pid,
-    program::{RGUNICORN, copy_folder},
+    program::{RGUNICORN, copy_folder, copy_program},
 };
 use nix::sys::signal::Signal;
 use std::{
@@ -341,9 +341,9 @@ exec unshare --mount sh -c '
 fn only_initgroups_gives_the_other_groups_of_the_account() {
     let script = IN_GROUPS.replace("RGUNICORN", RGUNICORN);
     for (flag, groups) in [(None, "[]"), (Some("--initgroups"), "[1, 3, 4]")] {
-        let mut server = started_by_root().file("start", &script);
+        let mut server = started_by_root().file("start.sh", &script);
         let start = server.path("start");
-        fs::set_permissions(&start, fs::Permissions::from_mode(0o755)).unwrap();
+        copy_program(Path::new(&server.path("start.sh")), Path::new(&start));
         server = server.program(start).argument("--user=daemon");
         if let Some(flag) = flag {
             server = server.argument(flag);

@@ -1,6 +1,9 @@
 //! `rgunicorn-generator`, run as systemd runs it, on a folder of its own.
 
-use crate::harness::{Outcome, Program, program::RGUNICORN_GENERATOR};
+use crate::harness::{
+    Outcome, Program,
+    program::{RGUNICORN_GENERATOR, copy_program},
+};
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
@@ -18,8 +21,9 @@ fn under_systemd(version: &str, files: &[(&str, &str)]) -> Program {
     let mut program = Program::new(RGUNICORN_GENERATOR, &["units", "early", "late", "sites"]);
     let systemctl = format!("#!/bin/sh\n[ \"$*\" = --version ] && echo '{version}'\n");
     fs::create_dir(program.folder.join("bin")).unwrap();
-    program = program.file("bin/systemctl", &systemctl);
-    set_mode(&program, "bin/systemctl", 0o755);
+    program = program.file("systemctl", &systemctl);
+    let [from, to] = ["systemctl", "bin/systemctl"].map(|name| program.folder.join(name));
+    copy_program(&from, &to);
     let path = program.folder.join("bin");
     program = program.env("PATH", path.to_str().unwrap());
     fs::create_dir(program.folder.join("sites")).unwrap();
