@@ -42,6 +42,10 @@ fn completed(program: &str, typed: &str) -> String {
         .args(["-qec", "bash --noprofile --rcfile setup -i", "/dev/null"])
         .current_dir(folder.path())
         .env("TERM", "dumb")
+        // What somebody has made of keys and prompts is not tested.
+        .env("HOME", folder.path())
+        .env_remove("INPUTRC")
+        .env_remove("PROMPT_COMMAND")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
