@@ -86,7 +86,10 @@ fn workers_are_listed_with_state_load_and_memory() {
 
 #[test]
 fn workers_as_json_have_numbers_with_units() {
-    let server = Server::running("slow:app").workers(1).start();
+    let server = Server::running("slow:app")
+        .workers(1)
+        .setting("keepalive", 60)
+        .start();
     let running = server.get_in_background("/until/go");
     server.wait_until("the request runs", || !server.read("go.started").is_empty());
     let pid = pid_in(&server.read("go.started"));

@@ -15,6 +15,7 @@ use std::{
 fn limited(workers: u16) -> Server {
     Server::running("growing:app")
         .workers(workers)
+        .setting("keepalive", 60)
         .setting("worker_memory_max", "80M")
 }
 
@@ -114,6 +115,7 @@ fn with_a_fifo(server: Server) -> Running {
 fn littered(class: &str) -> Running {
     let server = Server::running("shop:app")
         .workers(2)
+        .setting("keepalive", 60)
         .setting("worker_class", class)
         .setting("threads", if class == "sync" { 1 } else { 2 })
         .file(

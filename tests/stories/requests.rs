@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 pub(super) mod files;
 
 fn echoing() -> Running {
-    Server::running("bodies:app").workers(1).start()
+    Server::running("bodies:app")
+        .workers(1)
+        .setting("keepalive", 60)
+        .start()
 }
 
 /// Sends bytes, expects this status and the end of the connection, and a

@@ -214,6 +214,7 @@ fn a_stream_that_takes_nothing_keeps_nobody_waiting_and_what_is_dropped_is_count
     let _syslog = UnixListener::bind(&path).unwrap();
     let server = sending(&format!("unix://{}", path.display()))
         .setting("access_log_format", "%(f)s")
+        .setting("keepalive", 60)
         .setting("limit_request_field_size", 8190)
         .start();
     let referer = "r".repeat(8000);

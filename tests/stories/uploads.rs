@@ -122,7 +122,10 @@ fn a_large_upload_goes_through_an_unlinked_file_and_not_through_memory() {
 
 #[test]
 fn bodies_of_every_size_around_the_limits_arrive_whole() {
-    let server = Server::running("bodies:app").workers(1).start();
+    let server = Server::running("bodies:app")
+        .workers(1)
+        .setting("keepalive", 60)
+        .start();
     let mut connection = server.connect();
 
     for size in [
@@ -198,7 +201,10 @@ fn a_client_that_leaves_in_the_middle_of_its_upload_never_reaches_the_app() {
 
 #[test]
 fn an_answer_that_comes_without_reading_the_body_does_not_disturb_the_connection() {
-    let server = Server::running("bodies:app").workers(1).start();
+    let server = Server::running("bodies:app")
+        .workers(1)
+        .setting("keepalive", 60)
+        .start();
     let mut connection = server.connect();
 
     for _ in 0..3 {

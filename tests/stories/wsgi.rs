@@ -193,7 +193,10 @@ fn forwarding_headers_of_an_untrusted_proxy_are_ignored() {
 
 #[test]
 fn one_request_leaves_nothing_behind_in_the_next_ones_environ() {
-    let server = Server::running("environment:app").workers(1).start();
+    let server = Server::running("environment:app")
+        .workers(1)
+        .setting("keepalive", 60)
+        .start();
     let mut connection = server.connect();
 
     let first = connection
@@ -215,7 +218,10 @@ fn one_request_leaves_nothing_behind_in_the_next_ones_environ() {
 /// The server keeps strings that come again.
 #[test]
 fn each_request_has_its_own_values_of_the_same_fields() {
-    let server = Server::running("environment:app").workers(1).start();
+    let server = Server::running("environment:app")
+        .workers(1)
+        .setting("keepalive", 60)
+        .start();
     let mut connection = server.connect();
     let long = "x".repeat(5000);
 
@@ -335,6 +341,7 @@ fn a_body_that_is_not_as_long_as_its_content_length_is_logged_once() {
 fn bodies_of_a_wrong_length_do_not_flood_the_log() {
     let server = Server::running("five:app")
         .workers(1)
+        .setting("keepalive", 60)
         .file("five.py", FIVE)
         .start();
     let mut connection = server.connect();
@@ -352,6 +359,7 @@ fn bodies_of_a_wrong_length_do_not_flood_the_log() {
 fn bodies_of_a_wrong_length_that_were_not_logged_are_counted_when_the_worker_leaves() {
     let server = Server::running("five:app")
         .workers(1)
+        .setting("keepalive", 60)
         .file("five.py", FIVE)
         .start();
     let mut connection = server.connect();
@@ -368,6 +376,7 @@ fn bodies_of_a_wrong_length_that_were_not_logged_are_counted_when_the_worker_lea
 fn a_head_request_is_no_body_of_a_wrong_length() {
     let server = Server::running("five:app")
         .workers(1)
+        .setting("keepalive", 60)
         .file("five.py", FIVE)
         .start();
     let mut connection = server.connect();
