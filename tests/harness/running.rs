@@ -455,6 +455,16 @@ impl Running {
         self.stderr().matches(text).count()
     }
 
+    /// Waits until its standard error holds `text` so often, which may be a moment after what
+    /// it tells of, and not more often.
+    #[track_caller]
+    pub fn wait_for_log_count(&self, text: &str, count: usize) {
+        self.wait_until(&format!("the log says {text:?} {count} times"), || {
+            self.log_count(text) >= count
+        });
+        assert_eq!(self.log_count(text), count, "{text:?}");
+    }
+
     /// Returns when `fact` holds.
     #[track_caller]
     #[expect(clippy::unused_self, reason = "it reads as a fact about this server")]

@@ -81,9 +81,8 @@ fn a_mistake_leaves_the_old_code_serving_and_is_told_once() {
 
     server.wait_for_log("Reload failed");
     assert_eq!(server.get("/").text(), "one");
-    server.wait_until("the mistake is in the line and in the traceback", || {
-        server.log_count("SyntaxError: invalid syntax") == 2
-    });
+    // In the line and in the traceback.
+    server.wait_for_log_count("SyntaxError: invalid syntax", 2);
     server.write("text.py", "TEXT = 'two'\n");
     answers(&server, "/", "two");
     assert_eq!(server.log_count("Reload failed"), 1);

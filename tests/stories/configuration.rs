@@ -139,7 +139,7 @@ fn what_is_harmless_of_gunicorns_settings_is_accepted_and_said() {
         "ssl_version has no effect here (--ssl-version in $GUNICORN_CMD_ARGS)",
         "worker_tmp_dir has no effect here (--worker-tmp-dir on the command line): heartbeats are",
     ] {
-        assert_eq!(server.log_count(line), 1, "{line}");
+        server.wait_for_log_count(line, 1);
     }
     assert_eq!(server.log_count("has no effect here"), 3);
     server.reload();

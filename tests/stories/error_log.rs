@@ -238,11 +238,9 @@ fn a_full_disk_costs_no_request_and_its_records_are_in_the_terminal() {
     for _ in 0..3 {
         assert_eq!(server.get("/print").status, 200);
     }
-    server.wait_until("what is printed is there", || {
-        server.log_count("printed by the app") == 3
-    });
+    server.wait_for_log_count("printed by the app", 3);
     let said = "Cannot write the error log /dev/full, its records are here meanwhile: No space";
-    assert_eq!(server.log_count(said), 1);
+    server.wait_for_log_count(said, 1);
     server.set("errorlog", "error.log");
     server.reload();
     server.stop();

@@ -135,5 +135,5 @@ fn an_application_that_ignores_sigchld_can_be_preloaded() {
         now.len() == 2 && !now.contains(&victim)
     });
     assert_eq!(server.other_pids(), fork_server);
-    assert_eq!(server.log_count("died"), 1, "{}", server.stderr());
+    server.wait_for_log_count("died", 1);
 }

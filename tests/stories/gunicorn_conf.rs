@@ -236,7 +236,7 @@ fn hooks_that_nothing_would_call_are_accepted_and_said() {
         "ssl_context has no effect here (gunicorn.conf.py:5): it is for certfile",
         "on_dirty_starting has no effect here (gunicorn.conf.py:6): it is for dirty_apps",
     ] {
-        assert_eq!(server.log_count(line), 1, "{line}");
+        server.wait_for_log_count(line, 1);
     }
     assert_eq!(server.log_count("has no effect here"), 4);
 }

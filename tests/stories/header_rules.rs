@@ -85,7 +85,7 @@ fn dangerous_settings_are_named_at_the_start_and_when_a_reload_changes_them() {
         .start();
     let both = "Dangerous behind a proxy that reads requests in another way: \
                 strip_header_spaces, header_map = \"dangerous\"";
-    assert_eq!(server.log_count(both), 1, "{}", server.stderr());
+    server.wait_for_log_count(both, 1);
 
     server.reload();
     assert_eq!(server.log_count("Dangerous"), 1);

@@ -112,6 +112,9 @@ fn stacks_that_are_written_at_the_same_time_are_not_mixed() {
     for request in hanging {
         request.join().unwrap().unwrap_err();
     }
+    // Then all that was to be said before is there.
+    server.reload();
+    server.wait_for_log("Reload finished");
 
     let stuck = server.log_count("timed out: no sign of life");
     assert!(stuck > 1, "no two workers were stuck");
