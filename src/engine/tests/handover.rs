@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Two workers of a pool, of which only the first accepts connections.
@@ -525,18 +526,20 @@ fn a_connection_of_an_unknown_listener_is_refused_with_a_notice() {
 #[test]
 fn the_time_that_a_request_has_waited_goes_with_it() {
     let mut pool = Pool::new(&Settings {
-        request_timeout: Some(Duration::from_secs(3)),
+        request_timeout: Some(Duration::from_secs(8)),
         ..Settings::default()
     });
     let mut client = pool.client(REQUEST);
     let until = pool.first.clock().now_ms() + 2000;
     while pool.first.clock().now_ms() < until {
+        sleep(Duration::from_millis(10));
         pool.first.update_clock();
     }
 
     pool.hand_over();
-    let until = pool.second.clock().now_ms() + 1500;
+    let until = pool.second.clock().now_ms() + 6500;
     while pool.second.clock().now_ms() < until {
+        sleep(Duration::from_millis(10));
         pool.second.update_clock();
     }
 
