@@ -3,6 +3,7 @@
 use crate::{
     lab::Lab,
     site::{APP, Site},
+    wait::wait_until,
 };
 use serde_json::Value;
 
@@ -136,19 +137,20 @@ pub fn a_name_that_makes_no_account_is_refused_with_the_reason(lab: &Lab) {
         }
 
         assert_eq!(site.show("ActiveState"), "inactive", "{name}");
-        let status = lab.systemctl(&format!("status {}", site.socket())).output;
-        for words in [reason, "rename /etc/rgunicorn/", "set User="] {
-            assert!(status.contains(words), "{words}: {status}");
-        }
+        wait_until("the status says what to do", || {
+            let status = lab.systemctl(&format!("status {}", site.socket())).output;
+            let says = |words| status.contains(words);
+            [reason, "rename /etc/rgunicorn/", "set User="].map(says) == [true; 3]
+        });
     }
 
     // This one systemd itself refuses, when it reads the unit.
     let start = lab.systemctl("start rgunicorn@a:b.service");
     assert_eq!(start.status, Some(1), "{}", start.output);
-    lab.journal(&["UNIT=rgunicorn@a:b.service"])
-        .into_iter()
-        .find(|entry| entry.message().contains("Invalid user/group name"))
-        .expect("systemd gives the reason");
+    wait_until("systemd gives the reason", || {
+        (lab.journal(&["UNIT=rgunicorn@a:b.service"]).iter())
+            .any(|entry| entry.message().contains("Invalid user/group name"))
+    });
 }
 
 pub fn the_longest_name_has_an_account(lab: &Lab) {

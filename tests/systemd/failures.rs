@@ -4,7 +4,7 @@ use crate::{
     client::Connection,
     lab::{Entry, Lab},
     site::{APP, Site},
-    wait::wait_until,
+    wait::{DEADLINE, wait_until},
 };
 use std::{
     collections::BTreeSet,
@@ -125,14 +125,14 @@ pub fn a_killed_master_comes_back_and_the_socket_never_refuses(lab: &Lab) {
 
 pub fn a_frozen_master_is_restarted_by_the_watchdog(lab: &Lab) {
     let site = lab.site("shop", APP);
-    site.drop_in("[Service]\nWatchdogSec=2\n");
+    site.drop_in("[Service]\nWatchdogSec=6\n");
     site.start();
     let frozen = site.master();
 
     let seconds = |property| site.show(property).parse::<u64>().unwrap() / 1_000_000;
     wait_until(
         "it has reset the watchdog for longer than its time-out",
-        || seconds("WatchdogTimestampMonotonic") > seconds("ActiveEnterTimestampMonotonic") + 2,
+        || seconds("WatchdogTimestampMonotonic") > seconds("ActiveEnterTimestampMonotonic") + 6,
     );
     assert_eq!(site.master(), frozen);
     kill(lab, "STOP", frozen);
@@ -142,10 +142,7 @@ pub fn a_frozen_master_is_restarted_by_the_watchdog(lab: &Lab) {
 
     assert_eq!(site.text("/"), "1");
     let unit = ["UNIT=rgunicorn@shop.service", "UNIT_RESULT=watchdog"];
-    assert!(
-        !lab.journal(&unit).is_empty(),
-        "systemd names the watchdog as the cause"
-    );
+    lab.wait_for_record("the watchdog as the cause", &unit);
 }
 
 /// `timeout = 0`: nothing else would replace the workers.
@@ -176,10 +173,7 @@ pub fn a_stopped_pool_logs_its_stacks_and_is_restarted_by_the_watchdog(lab: &Lab
 
     assert_eq!(site.text("/"), "1");
     let unit = ["UNIT=rgunicorn@shop.service", "UNIT_RESULT=watchdog"];
-    assert!(
-        !lab.journal(&unit).is_empty(),
-        "systemd names the watchdog as the cause"
-    );
+    lab.wait_for_record("the watchdog as the cause", &unit);
     site.wait_for_entry("the event", |entry| {
         entry.field("MESSAGE_ID") == "1f8cafd054d4475cbb0a263384817b82"
     });
@@ -252,10 +246,7 @@ pub fn a_master_that_hangs_at_the_start_is_restarted(lab: &Lab) {
     site.wait_for_state("active");
     assert_eq!(site.text("/"), "1");
     let unit = ["UNIT=rgunicorn@shop.service", "UNIT_RESULT=watchdog"];
-    assert!(
-        !lab.journal(&unit).is_empty(),
-        "systemd names the watchdog as the cause"
-    );
+    lab.wait_for_record("the watchdog as the cause", &unit);
 }
 
 /// Then systemd has forgotten the watchdog, and the kernel's alarm is left.
@@ -267,7 +258,9 @@ pub fn a_master_that_hangs_at_the_start_during_a_daemon_reload_is_restarted(lab:
     lab.must("systemctl daemon-reload");
     wait_until("the alarm has gone off", || {
         let status = lab.must(&format!("cat /proc/{frozen}/status"));
-        status.contains("ShdPnd:\t0000000000002000")
+        let pending = (status.lines()).find_map(|line| line.strip_prefix("ShdPnd:\t"));
+        // SIGALRM; other signals may wait, too.
+        u64::from_str_radix(pending.unwrap(), 16).unwrap() & (1 << 13) != 0
     });
     lab.must("touch /var/lib/rgunicorn/shop/go");
     kill(lab, "CONT", frozen);
@@ -275,10 +268,7 @@ pub fn a_master_that_hangs_at_the_start_during_a_daemon_reload_is_restarted(lab:
     site.wait_for_state("active");
     assert_eq!(site.text("/"), "1");
     let unit = ["UNIT=rgunicorn@shop.service", "EXIT_STATUS=14"];
-    assert!(
-        !lab.journal(&unit).is_empty(),
-        "systemd names the alarm as the cause"
-    );
+    lab.wait_for_record("the alarm as the cause", &unit);
 }
 
 /// A site whose application goes on loading until there is a file `go`.
@@ -304,16 +294,17 @@ pub fn a_site_that_cannot_start_keeps_its_socket(lab: &Lab) {
     site.listen();
 
     thread::scope(|scope| {
-        let waiting = scope.spawn(|| site.text("/"));
+        let waiting = scope.spawn(|| {
+            let mut connection = Connection::open(&site.address()).unwrap();
+            connection.set_timeout(3 * DEADLINE);
+            connection.get("/").text()
+        });
         wait_until("systemd has tried seven times", || {
             site.show("NRestarts").parse::<u32>().unwrap() >= 7
         });
         assert_eq!(site.show_socket("ActiveState"), "active");
         let unit = ["UNIT=rgunicorn@shop.service", "EXIT_STATUS=3"];
-        assert!(
-            !lab.journal(&unit).is_empty(),
-            "its exit status says that it could not boot"
-        );
+        lab.wait_for_record("the exit status that says that it could not boot", &unit);
         site.wait_for_entry("the reason", |entry| {
             entry.message().contains("Traceback") && entry.message().contains("no such database")
         });
@@ -338,8 +329,9 @@ pub fn a_site_that_cannot_start_is_restarted_after_pauses_that_grow(lab: &Lab) {
         let mut failures: Vec<u64> = vec![];
         wait_until("it has failed so often", || {
             let unit = ["UNIT=rgunicorn@shop.service", "EXIT_STATUS=78"];
+            // When systemd has said it, not when journald has stored it.
             failures = (lab.journal(&unit).iter())
-                .map(|entry| entry.field("__MONOTONIC_TIMESTAMP").parse().unwrap())
+                .map(|entry| entry.field("_SOURCE_REALTIME_TIMESTAMP").parse().unwrap())
                 .collect();
             failures.len() > count
         });

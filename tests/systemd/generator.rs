@@ -312,11 +312,13 @@ pub fn units_that_are_older_than_the_file_are_reported(lab: &Lab) {
         site.journal().iter().filter(|each| entry(each)).count()
     };
 
+    let wait_until_told = |words: &str| wait_until(words, || told(words) == 1);
+
     site.reload();
-    assert_eq!(told("The new memory_max takes effect after"), 1);
+    wait_until_told("The new memory_max takes effect after");
     lab.must(&format!("systemctl restart {}", site.service()));
-    assert_eq!(told("Without effect as configured: memory_max"), 1);
-    assert_eq!(told("Not listening on 127.0.0.1:8000"), 1);
+    wait_until_told("Without effect as configured: memory_max");
+    wait_until_told("Not listening on 127.0.0.1:8000");
     assert!(at_port(lab).is_err());
 
     lab.must("systemctl daemon-reload");

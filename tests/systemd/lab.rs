@@ -1,5 +1,6 @@
 //! A machine with a systemd of its own, and rgunicorn installed on it.
 
+use crate::wait::wait_until;
 use serde_json::Value;
 use std::{
     env,
@@ -165,6 +166,14 @@ impl Lab {
             .lines()
             .filter_map(|line| Some(Entry(serde_json::from_str(line).ok()?)))
             .collect()
+    }
+
+    /// Waits for a record that matches: journald stores in its own time what it is sent.
+    #[track_caller]
+    pub fn wait_for_record(&self, what: &str, matches: &[&str]) {
+        wait_until(&format!("the journal has {what}"), || {
+            !self.journal(matches).is_empty()
+        });
     }
 
     /// Calls `visit` in the lab's network.

@@ -55,6 +55,10 @@ pub fn memory_pressure_is_watched_where_systemd_announces_it(lab: &Lab) {
             .iter()
             .any(|entry| entry.message().starts_with(text))
     };
+    wait_until(
+        "all is in the journal that is logged until it serves",
+        || says("Ready "),
+    );
     assert_eq!(says("Memory pressure is watched"), version >= 254);
     assert!(!says("Memory pressure is not watched"));
 }
