@@ -25,14 +25,14 @@ pub fn the_first_request_starts_the_service(lab: &Lab) {
     });
 }
 
-/// The start may take two seconds, the import takes three: the master has to
+/// The start may take five seconds, the import takes eight: the master has to
 /// ask systemd for more time, and not say that it is ready before it is.
 pub fn the_service_is_ready_only_when_the_application_is_loaded(lab: &Lab) {
     let site = lab.site(
         "shop",
-        &format!("{APP}\ntime.sleep(3)\n(STATE / 'loaded').touch()\n"),
+        &format!("{APP}\ntime.sleep(8)\n(STATE / 'loaded').touch()\n"),
     );
-    site.drop_in("[Service]\nTimeoutStartSec=2\n");
+    site.drop_in("[Service]\nTimeoutStartSec=5\n");
     site.listen();
 
     let (first, loaded_at_start) = thread::scope(|scope| {
@@ -67,12 +67,12 @@ pub fn a_running_request_is_answered_before_the_service_stops(lab: &Lab) {
     assert_eq!(site.show("Result"), "success");
 }
 
-/// The stop may take two seconds, the drain takes five: the master has to ask systemd for
+/// The stop may take five seconds, the drain takes eight: the master has to ask systemd for
 /// more time.
 pub fn a_drain_may_take_longer_than_the_unit_allows_for_a_stop(lab: &Lab) {
     let site = lab.site("shop", APP);
-    site.configure("drain_time = 5\nhealth_path = \"/health\"\n");
-    site.drop_in("[Service]\nTimeoutStopSec=2\n");
+    site.configure("drain_time = 8\nhealth_path = \"/health\"\n");
+    site.drop_in("[Service]\nTimeoutStopSec=5\n");
     let site = site.start();
     assert_eq!(site.get("/health").status, 200);
 
@@ -87,7 +87,7 @@ pub fn a_drain_may_take_longer_than_the_unit_allows_for_a_stop(lab: &Lab) {
     });
 
     assert_eq!(stopped.status, Some(0), "{}", stopped.output);
-    assert!(began.elapsed() >= Duration::from_secs(5));
+    assert!(began.elapsed() >= Duration::from_secs(8));
     assert_eq!(site.show("Result"), "success");
 }
 
