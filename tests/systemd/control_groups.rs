@@ -37,7 +37,10 @@ fn groups(site: Site<'_>) -> BTreeMap<String, Vec<u32>> {
     let lines = listed.lines().map(|line| {
         let mut words = line.split_whitespace();
         let name = words.next().unwrap().to_owned();
-        (name, words.map(|pid| pid.parse().unwrap()).collect())
+        // The kernel lists them in no particular order.
+        let mut pids: Vec<u32> = words.map(|pid| pid.parse().unwrap()).collect();
+        pids.sort_unstable();
+        (name, pids)
     });
     lines.collect()
 }
@@ -81,6 +84,7 @@ pub fn each_worker_has_a_control_group_of_its_own(lab: &Lab) {
         groups.len() == 4 && groups.contains_key(name) && groups.contains_key("worker-5")
     });
     lab.must(&format!("kill -KILL {child}"));
+    wait_until("it is gone", || groups(site).get(name) == Some(&vec![]));
     site.reload();
     wait_for_groups(site, &["master", "worker-6", "worker-7"]);
 
@@ -99,7 +103,7 @@ pub fn each_worker_has_a_control_group_of_its_own(lab: &Lab) {
         site.socket(),
         site.service()
     ));
-    assert!(!lab.has(&folder));
+    wait_until("the group is removed", || !lab.has(&folder));
 }
 
 /// Whoever owns the group of the service, and wherever systemd puts the master.

@@ -2,8 +2,9 @@
 
 use crate::{
     lab::{Lab, build, next_version, output_of, source, target},
+    metrics::wait_for_samples,
     site::{APP, Site},
-    wait::wait_until,
+    wait::{DEADLINE, holds_within, wait_until},
 };
 use std::{
     fs,
@@ -13,7 +14,7 @@ use std::{
 };
 
 /// What the package and its sites leave behind, by its name.
-pub const FIND_LEFT: &str = "find / /run /tmp -xdev ( -name *rgunicorn* -o -name rg-* ) \
+const FIND_LEFT: &str = "find / /run /tmp -xdev ( -name *rgunicorn* -o -name rg-* ) \
                          -not -path /proc/* -not -path /sys/*";
 
 pub fn an_upgrade_under_load_loses_no_request_and_a_purge_leaves_nothing(lab: &Lab) {
@@ -66,8 +67,21 @@ pub fn an_upgrade_under_load_loses_no_request_and_a_purge_leaves_nothing(lab: &L
     assert!(!lab.has("/var/lib/rgunicorn/stopped"));
 
     lab.must("rm -r /etc/rgunicorn /var/lib/rgunicorn /var/lib/private/rgunicorn");
-    assert_eq!(lab.must(FIND_LEFT), "");
+    wait_until_nothing_is_left(lab);
     assert_eq!(lab.run(&["dpkg", "--status", "rgunicorn"]).status, Some(1));
+}
+
+/// systemd removes the private folders of temporary files in its own time.
+#[track_caller]
+pub fn wait_until_nothing_is_left(lab: &Lab) {
+    let words: Vec<&str> = FIND_LEFT.split_whitespace().collect();
+    let mut found = lab.run(&words);
+    // It fails, too, if what it was about to look into was removed just then.
+    let nothing = holds_within(DEADLINE, || {
+        found = lab.run(&words);
+        found.status == Some(0) && found.output.is_empty()
+    });
+    assert!(nothing, "{found:?}");
 }
 
 /// Has a site do without the files of its version, which are removed long before it is
@@ -110,11 +124,7 @@ pub fn assert_upgraded(site: &Site<'_>) {
 #[track_caller]
 pub fn scrape(lab: &Lab) {
     lab.must("systemctl enable --now rgunicorn-metrics.socket");
-    let metrics = lab.must("curl --silent http://127.0.0.1:9109/metrics");
-    assert!(
-        metrics.contains("rgunicorn_up{site=\"shop\"} 1"),
-        "{metrics}"
-    );
+    wait_for_samples(lab, &["rgunicorn_up{site=\"shop\"} 1"]);
 }
 
 /// After an upgrade the service runs the new program.
@@ -148,7 +158,7 @@ pub fn a_purge_of_a_package_that_was_never_used_leaves_nothing(lab: &Lab) {
 
     lab.must("dpkg --purge rgunicorn");
 
-    assert_eq!(lab.must(FIND_LEFT), "");
+    wait_until_nothing_is_left(lab);
 }
 
 pub fn a_purge_goes_into_no_folder_that_the_administrator_has_linked(lab: &Lab) {
@@ -160,7 +170,7 @@ pub fn a_purge_goes_into_no_folder_that_the_administrator_has_linked(lab: &Lab) 
 
     assert!(lab.has("/srv/data/shop/empty"));
     lab.must("rm /var/lib/rgunicorn");
-    assert_eq!(lab.must(FIND_LEFT), "");
+    wait_until_nothing_is_left(lab);
 }
 
 pub fn a_site_that_does_not_start_again_does_not_fail_the_upgrade(lab: &Lab) {

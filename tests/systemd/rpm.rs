@@ -5,9 +5,9 @@
 use crate::{
     lab::{Lab, build, output_of, source, target},
     packages::{
-        FIND_LEFT, NEW_VERSION, assert_a_broken_site_does_no_harm, assert_data_is_kept,
+        NEW_VERSION, assert_a_broken_site_does_no_harm, assert_data_is_kept,
         assert_metrics_are_restarted, assert_upgraded, keep_data, live_without_files, make_package,
-        old_package, package_next_version, scrape,
+        old_package, package_next_version, scrape, wait_until_nothing_is_left,
     },
     site::APP,
     wait::wait_until,
@@ -96,7 +96,7 @@ pub fn an_upgrade_of_the_rpm_loses_no_request_and_an_erasure_leaves_nothing(lab:
     assert_data_is_kept(lab);
     assert!(lab.has("/etc/rgunicorn/shop.toml"));
     lab.must("rm -r /etc/rgunicorn /var/lib/rgunicorn /var/lib/private/rgunicorn");
-    assert_eq!(lab.must(FIND_LEFT), "");
+    wait_until_nothing_is_left(lab);
 }
 
 pub fn an_rpm_with_a_site_that_does_not_start_again_is_installed(lab: &Lab) {

@@ -61,7 +61,7 @@ pub fn another_version_takes_over_under_the_same_pid_and_no_request_is_lost(lab:
         "{said}"
     );
     assert_eq!(site.master(), master);
-    assert_eq!(site.show("ActiveState"), "active");
+    site.wait_for_state("active");
     assert_eq!(site.show("SubState"), "running");
     assert_eq!(version(&site), NEW_VERSION);
     wait_until("the old processes have left", || {
@@ -110,7 +110,7 @@ pub fn usr2_five_times_under_load_loses_no_request(lab: &Lab) {
 
     assert_eq!(traffic.finish(), [""; 0]);
     assert_eq!(site.master(), master);
-    assert_eq!(site.show("ActiveState"), "active");
+    site.wait_for_state("active");
     site.deploy("2");
 }
 
