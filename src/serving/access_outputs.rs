@@ -203,26 +203,31 @@ mod tests {
         };
         let (link, _master) = Link::pair().unwrap();
         let reporter = Reporter::new(Arc::new(link), Level::Info, Sender::Worker);
-        let access = AccessOutputs {
-            records: Vec::new(),
-            metrics: Some((
-                Statsd::new(syslog.address.clone(), "", ""),
-                AccessWriter::open_statsd(&syslog.address, &reporter),
-            )),
+        let time_of_the_end = || {
+            let access = AccessOutputs {
+                records: Vec::new(),
+                metrics: Some((
+                    Statsd::new(syslog.address.clone(), "", ""),
+                    AccessWriter::open_statsd(&syslog.address, &reporter),
+                )),
+            };
+            let records = SyslogRecords::new(&syslog, &reporter);
+            let text = "x".repeat(10_000);
+            for _ in 0..80 {
+                records.send(4, &text);
+                access
+                    .writers()
+                    .for_each(|writer| writer.push(text.as_bytes()));
+            }
+
+            let start = Instant::now();
+            finish_outputs(Some(&access), Some(&records));
+
+            assert!(records.lost() > 0 && access.writers().all(|writer| writer.lost() > 0));
+            start.elapsed()
         };
-        let records = SyslogRecords::new(&syslog, &reporter);
-        let text = "x".repeat(10_000);
-        for _ in 0..80 {
-            records.send(4, &text);
-            access
-                .writers()
-                .for_each(|writer| writer.push(text.as_bytes()));
-        }
 
-        let start = Instant::now();
-        finish_outputs(Some(&access), Some(&records));
-
-        assert!(start.elapsed() < 2 * MAX_FINISH);
-        assert!(records.lost() > 0 && access.writers().all(|writer| writer.lost() > 0));
+        // A machine may stand still, but not each time.
+        assert!((0..5).any(|_| time_of_the_end() < 2 * MAX_FINISH));
     }
 }

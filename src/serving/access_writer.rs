@@ -458,15 +458,20 @@ mod tests {
             port: 9,
             family: IpFamily::Any,
         };
-        let writer = AccessWriter::open_statsd(&address, &reporter);
-        // The thread gets no further, as in a lookup.
-        let _lookup = lock(&writer.shared.destination);
-        writer.push(b"gunicorn.requests:1|c");
+        let time_of_a_fork = || {
+            let writer = AccessWriter::open_statsd(&address, &reporter);
+            // The thread gets no further, as in a lookup.
+            let _lookup = lock(&writer.shared.destination);
+            writer.push(b"gunicorn.requests:1|c");
 
-        let start = Instant::now();
-        pause_access_writers();
+            let start = Instant::now();
+            pause_access_writers();
 
-        assert!(start.elapsed() < MAX_PAUSE);
-        assert!(lock(&writer.shared.state).has_thread);
+            assert!(lock(&writer.shared.state).has_thread);
+            start.elapsed()
+        };
+
+        // A machine may stand still, but not each time.
+        assert!((0..5).any(|_| time_of_a_fork() < MAX_PAUSE));
     }
 }

