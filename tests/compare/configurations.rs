@@ -193,7 +193,7 @@ impl Site {
             address: Address::Tcp(address),
         };
         wait_until("all workers have loaded the application", || {
-            site.workers_that_began() == site.workers()
+            site.workers_that_began() == site.workers() && site.is_told()
         });
         site
     }
@@ -229,11 +229,21 @@ impl Site {
         self.count("post_worker_init")
     }
 
+    /// Whether our master knows which workers have begun, if it logs that: it has those leave
+    /// in another way that are not ready as far as it knows.
+    fn is_told(&self) -> bool {
+        let log = self.folder.read("stderr");
+        !log.contains("] [INFO] rgunicorn ")
+            || log.matches(" is ready (pid ").count() == self.workers_that_began()
+    }
+
     fn reload(&self) {
         let workers = self.workers();
         processes::signal(self.pid(), Signal::SIGHUP);
         wait_until("the workers have been replaced", || {
-            self.workers_that_began() == 2 * workers && self.count("child_exit") == workers
+            self.workers_that_began() == 2 * workers
+                && self.count("child_exit") == workers
+                && self.is_told()
         });
     }
 
@@ -268,7 +278,7 @@ impl Site {
         for more in 1..=2 {
             processes::signal(self.pid(), Signal::SIGTTIN);
             wait_until("another worker is there", || {
-                self.workers_that_began() == workers + more
+                self.workers_that_began() == workers + more && self.is_told()
             });
         }
         processes::signal(self.pid(), Signal::SIGTTOU);
