@@ -3,7 +3,7 @@
 use nix::sys::signal::{Signal, kill};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     process::{Child, Command},
 };
@@ -168,20 +168,6 @@ pub fn command_line(pid: Pid) -> String {
         .replace('\0', " ")
         .trim()
         .to_owned()
-}
-
-/// Proportional memory in KiB: shared pages are split among their users.
-pub fn memory(pid: Pid) -> io::Result<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    text.lines()
-        .find_map(|line| {
-            line.strip_prefix("Pss:")?
-                .trim()
-                .strip_suffix(" kB")?
-                .parse()
-                .ok()
-        })
-        .ok_or_else(|| io::Error::other("no Pss in smaps_rollup"))
 }
 
 /// Memory of its own, in KiB: the pages that are in no file.

@@ -296,12 +296,13 @@ impl Running {
         }
     }
 
-    /// Memory of the master, the fork servers and the workers, in KiB.
+    /// Memory of the master, the fork servers and the workers, in KiB. Without pages of files:
+    /// how large their part of those is depends on how many other servers run.
     pub fn memory(&self) -> u64 {
         self.children()
             .into_iter()
             .chain([self.pid()])
-            .filter_map(|pid| processes::memory(pid).ok())
+            .filter_map(processes::own_memory)
             .sum()
     }
 

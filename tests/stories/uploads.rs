@@ -101,12 +101,14 @@ fn a_large_upload_goes_through_an_unlinked_file_and_not_through_memory() {
         let server = Server::running("bodies:app").workers(1).start();
         server.get("/digest/any");
         let worker = *server.worker_pids().first().unwrap();
-        let before = processes::memory(worker).unwrap();
+        let before = processes::own_memory(worker).unwrap();
 
         let answer = upload(&server, chunked, || {
             let spooled = || has_unlinked_file(worker);
             server.wait_until("the body is in an unlinked file", spooled);
-            let growth = processes::memory(worker).unwrap().saturating_sub(before);
+            let growth = processes::own_memory(worker)
+                .unwrap()
+                .saturating_sub(before);
             assert!(
                 growth < 16_000,
                 "grew by {growth} KiB before the app was called"
@@ -114,7 +116,9 @@ fn a_large_upload_goes_through_an_unlinked_file_and_not_through_memory() {
         });
 
         assert_eq!(answer, json!({"length": 64 * MEGABYTE, "sha256": DIGEST}));
-        let growth = processes::memory(worker).unwrap().saturating_sub(before);
+        let growth = processes::own_memory(worker)
+            .unwrap()
+            .saturating_sub(before);
         assert!(growth < 16_000, "grew by {growth} KiB");
         server.wait_until("the file is gone", || !has_unlinked_file(worker));
     }
