@@ -496,7 +496,12 @@ fn settings_of_rgunicorn_can_be_set_and_flags_are_checked() {
 
 #[test]
 fn a_script_that_cannot_be_served_says_why() {
-    let load = |body: &str| DOCUMENTED.replace("return self.application", body);
+    // The default port may be taken.
+    let bind = "options = {\"bind\": \"127.0.0.1:0\", ";
+    let load = |body: &str| {
+        let text = DOCUMENTED.replace("options = {", bind);
+        text.replace("return self.application", body)
+    };
     for (text, status, says) in [
         (
             load("raise KeyError('no shop')"),
@@ -639,7 +644,7 @@ fn run_where_no_server_can_begin_is_refused() {
     }
 
     let at_import = DOCUMENTED.replace("if __name__ == \"__main__\":", "if True:");
-    let ended = Program::rgunicorn(&["serve:handler_app"])
+    let ended = Program::rgunicorn(&["-b", "127.0.0.1:0", "serve:handler_app"])
         .file("serve.py", &at_import)
         .run();
     assert_eq!(ended.status, FAILED_TO_BOOT, "{ended:?}");

@@ -137,6 +137,7 @@ fn a_start_that_is_refused_is_in_the_file_and_in_the_terminal() {
 fn a_renamed_file_is_opened_anew_on_usr1_and_by_a_reload() {
     let server = logging("hello:app").start();
     let path = |name: &str| server.folder().join(name);
+    wait_for(&server, "Ready ");
     for (number, by_signal) in [true, false].into_iter().enumerate() {
         let old = format!("error.log.{number}");
         fs::rename(path("error.log"), path(&old)).unwrap();
