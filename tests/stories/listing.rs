@@ -174,11 +174,7 @@ fn more_workers_are_listed_than_one_answer_holds() {
     let _machine = super::deaths::MACHINE
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
-    let server = Server::running("hello:app")
-        .workers(WORKERS)
-        .setting("preload", true)
-        .start();
-    server.wait_for_workers(WORKERS.into());
+    let server = super::orders::start_hundreds(WORKERS);
 
     let numbers: Vec<_> = workers(&server)
         .iter()

@@ -3,7 +3,7 @@
 
 use super::{deaths::MACHINE, signals::TO_OTHERS};
 use crate::harness::{
-    Server, let_pass,
+    Running, Server, let_pass,
     processes::{self, pid_in},
 };
 use nix::sys::signal::Signal;
@@ -19,16 +19,28 @@ fn as_many_workers_are_started_as_are_configured() {
     assert_eq!(others.len(), 1, "one fork server: {others:?}");
 }
 
+/// Starts a server with so many workers that a slow machine needs longer for all of them than
+/// the deadline of one wait.
+pub(super) fn start_hundreds(workers: u16) -> Running {
+    let server = Server::running("hello:app")
+        .workers(workers)
+        .setting("preload", true)
+        .launch();
+    for count in (50..workers).step_by(50) {
+        server.wait_until(&format!("{count} workers serve"), || {
+            server.worker_pids().len() >= count.into()
+        });
+    }
+    server.wait_until_ready();
+    server.wait_for_workers(workers.into());
+    server
+}
+
 #[test]
 fn hundreds_of_workers_can_be_started() {
-    const WORKERS: u16 = 400;
     let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
-    let server = Server::running("hello:app")
-        .workers(WORKERS)
-        .setting("preload", true)
-        .start();
 
-    server.wait_for_workers(WORKERS.into());
+    let server = start_hundreds(400);
 
     assert_eq!(server.get("/").status, 200);
     assert_eq!(server.stop(), 0);
