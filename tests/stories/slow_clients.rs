@@ -263,7 +263,7 @@ fn an_endless_body_for_a_slow_reader_takes_bounded_memory() {
 fn unread_response(path: &str) -> (Running, Connection) {
     let server = Server::running("answers:app")
         .workers(1)
-        .setting("client_timeout", 3)
+        .setting("client_timeout", 6)
         .setting("limit_response_buffer", "2M")
         .start();
     let mut slow = server.connect();
