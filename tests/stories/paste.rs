@@ -70,7 +70,9 @@ fn served(file: &str) -> Server {
 }
 
 fn outcome(words: &[&str]) -> Outcome {
-    Program::rgunicorn(words)
+    // The default port may be taken.
+    let words = [words, &["--bind", "127.0.0.1:0"]].concat();
+    Program::rgunicorn(&words)
         .file("shop.ini", MAIN)
         .file("goods.py", GOODS)
         .run()
