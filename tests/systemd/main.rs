@@ -176,7 +176,8 @@ stories! {
         a_stopped_journald_blocks_no_request
         a_stopped_journald_blocks_no_application_that_logs
         a_journal_that_is_gone_stops_no_request
-        the_service_stops_although_journald_does_not_read;
+        the_service_stops_although_journald_does_not_read
+        the_last_words_of_a_start_that_fails_are_those_of_the_unit;
     store:
         listeners_of_its_own_survive_restarts_under_load
         listeners_of_its_own_survive_a_crash

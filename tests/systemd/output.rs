@@ -279,3 +279,21 @@ pub fn the_service_stops_although_journald_does_not_read(lab: &Lab) {
     assert!(waited < Duration::from_secs(30), "{waited:?}");
     assert_eq!(site.show("Result"), "success");
 }
+
+/// journald looks up the unit of a record when it reads it.
+pub fn the_last_words_of_a_start_that_fails_are_those_of_the_unit(lab: &Lab) {
+    let site = lab.site("shop", APP);
+    site.drop_in("[Service]\nRestart=no\n");
+    site.configure("worker_dir = \"/nowhere\"\n");
+    lab.must(&format!("kill -STOP {}", journald(lab)));
+    lab.must(&format!("systemctl start --no-block {}", site.service()));
+
+    // If it did not wait for journald, it would end meanwhile.
+    let began = std::time::Instant::now();
+    wait_until("it waits, or has ended", || {
+        began.elapsed() > Duration::from_secs(1) || site.show("ActiveState") == "failed"
+    });
+    lab.must(&format!("kill -CONT {}", journald(lab)));
+
+    site.wait_for_entry("the reason", |entry| entry.message().contains("/nowhere"));
+}

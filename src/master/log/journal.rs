@@ -9,14 +9,20 @@ use super::record::{Content, Record};
 use super::sink::Failure;
 use super::{AppRecord, Priority};
 use libsystemd::logging::{self as native, SD_JOURNAL_SOCK_PATH, journal_send};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 use std::fmt;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
 use tracing::Dispatch;
 use tracing_journald::PriorityMappings;
 use tracing_subscriber::layer::SubscriberExt;
 
 /// How often a record is sent that a journald which is there does not take.
 const ATTEMPTS: u32 = 5;
+
+/// How long a process that ends waits for journald.
+const HANDLED: Duration = Duration::from_secs(5);
 
 pub struct Journal {
     /// `SYSLOG_IDENTIFIER=`.
@@ -96,15 +102,40 @@ impl Journal {
 /// Whether somebody listens on the journal's socket. Does not wait, whatever
 /// state journald is in.
 pub(super) fn is_present() -> bool {
+    connect().is_ok()
+}
+
+fn connect() -> rustix::io::Result<OwnedFd> {
     let socket = rustix::net::socket_with(
         AddressFamily::UNIX,
         SocketType::DGRAM,
         SocketFlags::CLOEXEC,
         None,
-    );
-    let connected = SocketAddrUnix::new(SD_JOURNAL_SOCK_PATH)
-        .and_then(|journal| rustix::net::connect(socket?, &journal));
-    connected.is_ok()
+    )?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(SD_JOURNAL_SOCK_PATH)?)?;
+    Ok(socket)
+}
+
+/// Waits until journald has handled what this process has sent, for at most [`HANDLED`].
+/// Only then does journald ask the kernel which unit the sender belongs to; of a process that
+/// is gone it learns nothing, and `journalctl -u` would not show its last words.
+pub(super) fn wait_until_handled() {
+    // If it fails, the records are sent nevertheless.
+    let _ = await_journald();
+}
+
+fn await_journald() -> rustix::io::Result<()> {
+    // journald takes one datagram after the other, and ignores lines with a `#`. This one
+    // fills the socket, which can be written to again when the kernel has freed it.
+    let mut comment = [b'#'; 2048];
+    comment[2047] = b'\n';
+    let socket = connect()?;
+    sockopt::set_socket_send_buffer_size(&socket, 0)?;
+    rustix::net::send(&socket, &comment, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
+    let mut writable = [PollFd::new(&socket, PollFlags::OUT)];
+    let timeout = Timespec::try_from(HANDLED).ok();
+    rustix::io::retry_on_intr(|| poll(&mut writable, timeout.as_ref()))?;
+    Ok(())
 }
 
 fn subscriber(identifier: &str) -> std::io::Result<Dispatch> {

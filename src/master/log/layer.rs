@@ -1,6 +1,7 @@
 //! Between the macros of `tracing` and the writer: captures an event's fields,
 //! and leaves out what is below the level.
 
+use super::journal;
 use super::record::{Captured, Content, FieldValue};
 use super::remote::Remotes;
 use super::writer::Writer;
@@ -60,11 +61,16 @@ impl Handle {
     }
 
     /// Writes what waits, as the process is about to end. Servers get little more than a
-    /// second, and then the log [`super::FINISH`]. Returns `false` if nothing could be written.
+    /// second, then the log [`super::FINISH`], and journald five seconds. Returns `false` if
+    /// nothing could be written.
     pub fn finish(&self) -> bool {
         // These log what they have lost.
         self.0.remotes.finish();
-        self.0.writer.finish()
+        let could_write = self.0.writer.finish();
+        if self.0.has_fields {
+            journal::wait_until_handled();
+        }
+        could_write
     }
 
     /// Waits until what was logged is written, if that takes no longer than `longest`.
