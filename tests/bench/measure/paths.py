@@ -1,4 +1,4 @@
-"""Where things are, and the programs of the benchmark that have to be compiled."""
+"""Where things are, and how they are installed and compiled."""
 
 import os
 import subprocess
@@ -10,6 +10,20 @@ TARGET = os.path.abspath(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "
 VENV = os.path.join(TARGET, "bench-venv")
 SCRIPTS = os.path.join(VENV, "bin")
 PYTHON = os.path.join(SCRIPTS, "python")
+
+
+def prepare():
+    """Installs what is missing."""
+    subprocess.run([os.path.join(ROOT, "tests", "needs"), "build", "bench"], check=True)
+    requirements = os.path.join(BENCH, "requirements.txt")
+    subprocess.run([os.path.join(ROOT, "tests", "setup-venv"), VENV, requirements], check=True)
+
+
+def rgunicorn(source=ROOT, target=TARGET):
+    """The path of the rgunicorn of a source, compiled into the build directory `target`."""
+    subprocess.run(["cargo", "build", "--release", "--locked"], cwd=source, check=True,
+                   env={**os.environ, "CARGO_TARGET_DIR": target})
+    return os.path.join(target, "release", "rgunicorn")
 
 
 def compiled(source):
