@@ -187,11 +187,8 @@ impl Engine {
     /// since this worker was allowed to accept: whoever connects after a reload is done must
     /// not get the old code, however long the kernel has kept this process from running.
     pub(super) fn pass_on_if_retired(&mut self) {
-        let is_stopping = self
-            .neighbours
-            .as_ref()
-            .is_some_and(|all| all.are_stopping());
-        if !self.may_accept() && !is_stopping {
+        let neighbours = self.neighbours.as_ref();
+        if neighbours.is_some_and(|all| !all.may_accept() && !all.are_stopping()) {
             self.give_connections_away(true);
         }
     }
