@@ -9,12 +9,29 @@ import sys
 
 import applications
 
+
+
+def closing(application):
+    """fastwsgi 0.0.9 calls `close()` of an iterator, and not, as PEP 3333 wants, of every iterable. With that it leaves
+    out an eighth of Django's work, the end of the request: with this all servers do the same work."""
+
+    def answer(environ, start_response):
+        result = application(environ, start_response)
+        blocks = list(result)
+        result.close()
+        return blocks
+
+    return answer
+
+
 server, name, address, workers = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 application = getattr(applications, name)
 
 if server == "fastwsgi":
     import fastwsgi
 
+    if name == "django":
+        application = closing(application)
     fastwsgi.run(application, "127.0.0.1", int(address), workers=workers)
 elif server == "bjoern":
     import bjoern

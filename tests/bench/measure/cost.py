@@ -22,7 +22,8 @@ def direct(workload):
 
     def measure(names, context):
         request = load.request_bytes(workload.headers, workload.post)
-        with running(names, Setup(workload.application), context, request, workload.length) as servers:
+        setup = Setup(workload.application, context.workers)
+        with running(names, setup, context, request, workload.length) as servers:
             for _ in range(context.rounds):
                 for server in servers:
                     measure_once(server, server.address, workload, context)
@@ -33,7 +34,8 @@ def direct(workload):
 def behind_nginx(names, context):
     """Flask on a unix socket: nginx keeps connections to it alive."""
     workload = WORKLOADS["flask"]
-    with running(names, Setup(workload.application, unix=True), context) as servers, contextlib.ExitStack() as stack:
+    setup = Setup(workload.application, context.workers, unix=True)
+    with running(names, setup, context) as servers, contextlib.ExitStack() as stack:
         try:
             proxy = stack.enter_context(nginx.Nginx([server.address for server in servers]))
         except nginx.Unavailable as reason:
