@@ -4,9 +4,11 @@ use crate::access::{AccessLog, Entry, ResponseEnd, ResponseFacts};
 use crate::notice::RequestError;
 use crate::output::Output;
 use crate::request::RequestBody;
+use crate::responder::EngineParts;
 use crate::spool::Spool;
 use rgunicorn_http::{BodyDecoder, Head, ResponseBody, ResponseContext, Status, write_error_page};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The size of the receive buffer in bytes: most requests arrive in one piece.
@@ -218,15 +220,25 @@ impl<T> Default for Pool<T> {
     }
 }
 
-/// What all connections of an engine use: pools of buffers, and the access log.
-#[derive(Debug, Default)]
+/// What all connections of an engine use: its settings, pools of buffers, and the access log.
+#[derive(Debug)]
 pub(crate) struct Pools {
+    pub(crate) engine: Arc<EngineParts>,
     pub(crate) incoming: Pool<Incoming>,
     pub(crate) outgoing: Pool<Outgoing>,
     pub(crate) access: Option<Box<AccessLog>>,
 }
 
 impl Pools {
+    pub(crate) fn new(engine: Arc<EngineParts>) -> Self {
+        Self {
+            engine,
+            incoming: Pool::default(),
+            outgoing: Pool::default(),
+            access: None,
+        }
+    }
+
     /// Writes the record of a request whose response has ended.
     pub(crate) fn finish_record(
         &mut self,

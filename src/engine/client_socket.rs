@@ -6,13 +6,12 @@
 //! connection when the request ends. Until then the connection counts like any other whose
 //! request is being answered.
 
-use crate::buffers::Incoming;
+use crate::client::Client;
 use crate::relay::Relay;
 use crate::request::RequestId;
-use crate::responder::Client;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// A client's socket, as long as one of its requests is answered.
 #[derive(Debug, Clone)]
@@ -55,7 +54,7 @@ impl ClientSocket {
         if !self.client.claim.take_for_application(self.id.stream) {
             return None;
         }
-        let rest = lock_rest(&self.client).take();
+        let rest = self.client.lock_rest().take();
         Some(match rest {
             Some(rest) if !rest.input.is_empty() => {
                 let relayed = Relay::start(&self.client, rest.input);
@@ -79,10 +78,4 @@ impl ClientSocket {
         // It is open, so this cannot fail.
         let _ = rustix::io::ioctl_fionbio(self.client.transport.as_fd(), true);
     }
-}
-
-/// What was received behind the request that is being answered.
-pub(crate) fn lock_rest(client: &Client) -> MutexGuard<'_, Option<Box<Incoming>>> {
-    // It is only moved in and out.
-    client.rest.lock().unwrap_or_else(PoisonError::into_inner)
 }

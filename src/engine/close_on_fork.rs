@@ -21,16 +21,12 @@ static USED: AtomicUsize = AtomicUsize::new(0);
 
 /// A descriptor that is listed for as long as it is open.
 #[derive(Debug)]
-pub struct CloseOnFork {
-    // Before the descriptor: once that is closed, its number may be another's.
-    _listing: Listing,
-    fd: OwnedFd,
-}
+pub struct CloseOnFork(OwnedFd);
 
 /// A file that is listed for as long as it is open.
 #[derive(Debug)]
 pub struct ListedFile {
-    // Before the file, as in `CloseOnFork`.
+    // Before the file: once that is closed, its number may be another's.
     _listing: Listing,
     file: File,
 }
@@ -43,12 +39,22 @@ pub struct Listing(RawFd);
 /// Lists `fd` until what is returned is dropped.
 pub fn list(fd: impl AsFd) -> Listing {
     let fd = fd.as_fd().as_raw_fd();
+    set(fd);
+    Listing(fd)
+}
+
+fn set(fd: RawFd) {
     // One beyond the table is kept by children: harmless next to a crash.
     if let Some((word, bit)) = place(fd) {
         LISTED[word].fetch_or(bit, Relaxed);
         USED.fetch_max(word + 1, Relaxed);
     }
-    Listing(fd)
+}
+
+fn unset(fd: RawFd) {
+    if let Some((word, bit)) = place(fd) {
+        LISTED[word].fetch_and(!bit, Relaxed);
+    }
 }
 
 /// Empties the list and calls `each` for all that was on it. Safe in a signal
@@ -73,24 +79,27 @@ fn place(fd: RawFd) -> Option<(usize, u64)> {
 
 impl Drop for Listing {
     fn drop(&mut self) {
-        if let Some((word, bit)) = place(self.0) {
-            LISTED[word].fetch_and(!bit, Relaxed);
-        }
+        unset(self.0);
     }
 }
 
 impl From<OwnedFd> for CloseOnFork {
     fn from(fd: OwnedFd) -> Self {
-        Self {
-            _listing: list(&fd),
-            fd,
-        }
+        set(fd.as_raw_fd());
+        Self(fd)
     }
 }
 
 impl AsFd for CloseOnFork {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.0.as_fd()
+    }
+}
+
+impl Drop for CloseOnFork {
+    fn drop(&mut self) {
+        // Before the descriptor is closed: its number may be another's then.
+        unset(self.0.as_raw_fd());
     }
 }
 

@@ -17,8 +17,8 @@
 //! only the sending half is the handle's.
 //!
 //! The buffers of a request and its response come from a pool when the first byte arrives
-//! and go back when the response is sent, so an idle connection costs a descriptor and a
-//! few hundred bytes.
+//! and go back when the response is sent, and what is shared with handles is there only as
+//! long as there are any: an idle connection costs a descriptor and 128 bytes.
 //!
 //! | file                      | subject                                                |
 //! | ------------------------- | ------------------------------------------------------ |
@@ -30,10 +30,11 @@
 
 use crate::access::Entry;
 use crate::buffers::{Incoming, Outgoing, Pools};
+use crate::client::{Client, Socket};
 use crate::notice::RequestError;
-use crate::responder::Client;
+use crate::settings::Settings;
 use crate::streamed_body::StreamedBody;
-use crate::transport::Closed;
+use crate::transport::{Closed, CompactPeer, Peer, Transport};
 use answering::Answering;
 pub(crate) use proxied::Proxied;
 use receiving::Received;
@@ -90,7 +91,10 @@ pub(crate) enum Next {
 
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) client: Arc<Client>,
+    socket: Socket,
+    peer: CompactPeer,
+    /// The number of the listener it came by.
+    listener: u32,
     pub(crate) token: u64,
     pub(crate) deadline_ms: u64,
     incoming: Option<Box<Incoming>>,
@@ -133,13 +137,17 @@ pub(crate) enum Interest {
 }
 
 impl Connection {
-    pub(crate) fn new(client: Client, token: u64, deadline_ms: u64) -> Self {
+    pub(crate) fn new(
+        transport: Transport,
+        peer: Peer,
+        listener: u32,
+        token: u64,
+        deadline_ms: u64,
+    ) -> Self {
         Self {
-            proxied: match client.engine.settings.proxy_protocol {
-                Some(_) => Proxied::Awaited,
-                None => Proxied::No,
-            },
-            client: Arc::new(client),
+            socket: Socket::Own(transport),
+            peer: peer.into(),
+            listener,
             token,
             deadline_ms,
             incoming: None,
@@ -158,7 +166,26 @@ impl Connection {
             is_served: false,
             is_scheduled: false,
             entry: None,
+            proxied: Proxied::No,
         }
+    }
+
+    /// It may begin with a header of the PROXY protocol.
+    pub(crate) fn await_proxy_header(&mut self) {
+        self.proxied = Proxied::Awaited;
+    }
+
+    pub(crate) fn peer(&self) -> Peer {
+        self.peer.into()
+    }
+
+    pub(crate) fn transport(&self) -> &Transport {
+        self.socket.transport()
+    }
+
+    /// What it shares with the handles of its requests. `None`: there are none.
+    pub(crate) fn client(&self) -> Option<&Arc<Client>> {
+        self.socket.client()
     }
 
     /// Whether a response was sent on it.
@@ -168,7 +195,8 @@ impl Connection {
 
     /// Whether the application has taken it.
     pub(crate) fn is_taken(&self) -> bool {
-        self.client.claim.is_for_application(self.stream)
+        let client = self.client();
+        client.is_some_and(|client| client.claim.is_for_application(self.stream))
     }
 
     pub(crate) fn is_kept_alive(&self) -> bool {
@@ -177,11 +205,11 @@ impl Connection {
 
     /// Whether it may be closed to make room for another: it is idle, and was served or
     /// had a second to begin a request.
-    pub(crate) fn is_evictable(&self, now_ms: u64) -> bool {
+    pub(crate) fn is_evictable(&self, now_ms: u64, settings: &Settings) -> bool {
         const GRACE_MS: u64 = 1000;
         let accepted_ms = self
             .deadline_ms
-            .saturating_sub(millis(self.client.engine.settings.client_timeout));
+            .saturating_sub(millis(settings.client_timeout));
         self.state == State::Idle
             && !self.is_scheduled
             && (self.is_served || accepted_ms + GRACE_MS <= now_ms)
@@ -200,10 +228,13 @@ impl Connection {
         }
     }
 
-    /// Gives the buffers back that hold nothing that is needed.
+    /// Gives back what holds nothing that is needed.
     pub(crate) fn release_buffers(&mut self, pools: &mut Pools) {
         match self.state {
-            State::Idle | State::Lingering => self.release_all_buffers(pools),
+            State::Idle | State::Lingering => {
+                self.release_all_buffers(pools);
+                self.socket.stop_sharing();
+            }
             State::ReadingHead
             | State::ReadingBody
             | State::Ready
@@ -254,13 +285,13 @@ impl Connection {
                 State::Answering => return self.receive_streamed_body(now_ms, pools),
                 State::Lingering => return Ok(self.linger()),
                 State::Sending => {
-                    let next = self.send(now_ms);
+                    let next = self.send(now_ms, &pools.engine.settings);
                     if let Some(next) = next.or_else(|| self.finish_response(now_ms, pools)) {
                         return Ok(next);
                     }
                 }
                 State::Idle | State::ReadingHead | State::ReadingBody => {
-                    if self.parse(now_ms)? {
+                    if self.parse(now_ms, &pools.engine.settings)? {
                         return Ok(Next::Request);
                     }
                     match self.receive(now_ms, pools) {
@@ -278,13 +309,13 @@ impl Connection {
     }
 
     /// The request is complete, and waits for the application since `since_ms`.
-    fn set_ready(&mut self, since_ms: u64) {
+    fn set_ready(&mut self, since_ms: u64, settings: &Settings) {
         self.state = State::Ready;
-        let timeout = self.client.engine.settings.request_timeout;
+        let timeout = settings.request_timeout;
         self.deadline_ms = timeout.map_or(u64::MAX, |timeout| since_ms + millis(timeout));
         if let Some(incoming) = &mut self.incoming {
             incoming.ready_since_ms = since_ms;
-            if self.client.engine.settings.access_log && incoming.ready_at.is_none() {
+            if settings.access_log && incoming.ready_at.is_none() {
                 incoming.ready_at = Some(Instant::now());
             }
         }
@@ -297,7 +328,7 @@ impl Connection {
         if self.state != State::Ready || waited_ms < MIN_CHECK_MS {
             return None;
         }
-        let is_gone = match self.client.transport.closed_by_client() {
+        let is_gone = match self.transport().closed_by_client() {
             Closed::Both => true,
             Closed::Sending => waited_ms >= HALF_CLOSED_MS,
             Closed::Nothing => false,
@@ -322,7 +353,7 @@ impl Connection {
 
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.client.transport.as_fd()
+        self.transport().as_fd()
     }
 }
 
@@ -337,4 +368,17 @@ pub(crate) enum WhyUnserved {
 /// The engine counts time in milliseconds.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Thousands of connections may be idle. What is needed only while a request is received
+    /// or answered belongs behind a pointer.
+    #[test]
+    fn a_connection_takes_two_cache_lines_and_its_place_in_the_table_nothing_more() {
+        assert!(size_of::<Connection>() <= 128);
+        assert_eq!(size_of::<Option<Connection>>(), size_of::<Connection>());
+    }
 }

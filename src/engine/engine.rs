@@ -35,6 +35,10 @@ pub use moving::Neighbours;
 /// answered, so this bounds memory, and keeps it in the processor's cache.
 const MAX_EVENTS: usize = 16;
 
+/// The most connections that there is a place for from the start. A place that was never used
+/// takes no memory; a table that grows would leave its old places behind.
+const MAX_PREPARED: usize = 16_384;
+
 // The data of an epoll event: a kind and a number. For a connection the number is its
 // index in the slab and a sequence number, so that a late event of a closed connection
 // does not reach the next one in the same place.
@@ -71,7 +75,7 @@ pub struct Engine {
     accept_state: AcceptState,
     /// Other processes may hold copies of the sockets.
     shares_sockets: bool,
-    connections: Slab<Box<Connection>>,
+    connections: Slab<Connection>,
     /// The sequence number of the last connection.
     sequence: u64,
     /// Tokens of connections whose request is complete.
@@ -104,12 +108,15 @@ impl Engine {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let data = EventData::new_u64(COMPLETIONS);
         epoll::add(&epoll, &completions, data, EventFlags::IN)?;
+        let connections = Slab::with_capacity(settings.connections.min(MAX_PREPARED));
+        let parts = Arc::new(EngineParts {
+            settings,
+            completions,
+        });
         Ok(Self {
             epoll: epoll.into(),
-            parts: Arc::new(EngineParts {
-                settings,
-                completions,
-            }),
+            pools: Pools::new(Arc::clone(&parts)),
+            parts,
             clock: Clock::new(),
             listeners: Vec::new(),
             wake_fd: None,
@@ -118,14 +125,13 @@ impl Engine {
             handover: None,
             accept_state: AcceptState::default(),
             shares_sockets: false,
-            connections: Slab::new(),
+            connections,
             sequence: 0,
             ready: VecDeque::new(),
             scheduled: Vec::new(),
             request_events: Vec::new(),
             watched: Vec::new(),
             notices: Notices::default(),
-            pools: Pools::default(),
             next_deadline_ms: u64::MAX,
             resume_accepting_ms: None,
             has_left_listeners: false,
@@ -338,8 +344,7 @@ impl Engine {
         let now_ms = self.clock.now_ms();
         if let Some(connection) = find(&mut self.connections, token) {
             connection.refuse(&error, now_ms, self.clock.date(), &mut self.pools);
-            self.notices
-                .push(Notice::Refused(connection.client.peer, error));
+            self.notices.push(Notice::Refused(connection.peer(), error));
             self.progress(token);
         }
     }
@@ -411,7 +416,7 @@ impl Engine {
         connection.finish_record(ResponseEnd::BrokenOff { waiting }, &mut self.pools);
         // The application has a copy of a socket that it took.
         if self.shares_sockets || connection.is_taken() {
-            connection.client.transport.shutdown();
+            connection.transport().shutdown();
         }
         connection.release_all_buffers(&mut self.pools);
     }
@@ -516,10 +521,9 @@ impl AsFd for Engine {
 }
 
 /// The connection with this token, unless it is gone.
-fn find(connections: &mut Slab<Box<Connection>>, token: u64) -> Option<&mut Connection> {
+fn find(connections: &mut Slab<Connection>, token: u64) -> Option<&mut Connection> {
     connections
         .get_mut(index(token))
-        .map(AsMut::as_mut)
         .filter(|connection| connection.token == token)
 }
 

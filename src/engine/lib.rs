@@ -25,7 +25,7 @@
 //! | `connection.rs`, `connection/`            | the states of one connection                |
 //! | `transport.rs`                            | the only calls that receive and send        |
 //! | `trusted_peers.rs`                        | who is believed when he speaks for others   |
-//! | `request.rs`, `responder.rs`              | what the application gets                   |
+//! | `request.rs`, `responder.rs`, `client.rs` | what the application gets                   |
 //! | `completions.rs`                          | what other threads give back                |
 //! | `streamed_body.rs`, `upgraded.rs`         | bodies in parts; connections that leave HTTP|
 //! | `client_socket.rs`, `relay.rs`            | connections that the application takes      |
@@ -36,6 +36,7 @@
 mod access;
 mod balance;
 mod buffers;
+mod client;
 mod client_socket;
 mod clock;
 pub mod close_on_fork;

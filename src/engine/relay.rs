@@ -4,8 +4,8 @@
 //!
 //! Rare: the client of a websocket sends nothing before the server has agreed.
 
+use crate::client::Client;
 use crate::close_on_fork::CloseOnFork;
-use crate::responder::Client;
 use crate::transport::{Moved, Transport};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;

@@ -6,99 +6,20 @@
 //! or ends the connection if a part of the response was sent.
 
 use crate::access::ResponseFacts;
-use crate::buffers::{Incoming, Outgoing};
+use crate::buffers::Outgoing;
+use crate::client::Client;
 use crate::client_socket::ClientSocket;
 use crate::completions::{Completion, Completions};
 use crate::output::{Flow, MIN_DIRECT_SEND, SendError};
 use crate::request::RequestId;
 use crate::settings::Settings;
-use crate::transport::{Peer, Transport};
+use crate::transport::Peer;
 use rgunicorn_http::{
     CONTINUE, ResponseBody, ResponseError, ResponseFraming, ResponseHead, Status, Version,
     write_early_hints, write_switching_protocols,
 };
 use std::fs::File;
-use std::io;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
-use std::sync::{Arc, Mutex};
-
-/// What a connection shares with the handles of its requests.
-#[derive(Debug)]
-pub(crate) struct Client {
-    pub(crate) transport: Transport,
-    pub(crate) peer: Peer,
-    /// The number of the listener it came by.
-    pub(crate) listener: u32,
-    pub(crate) engine: Arc<EngineParts>,
-    pub(crate) claim: Claim,
-    /// What was received behind the request that is being answered, for whoever goes on with
-    /// the connection.
-    pub(crate) rest: Mutex<Option<Box<Incoming>>>,
-}
-
-/// Who may send on the connection of the request that is being answered: its handle, or, if
-/// that takes too long, the engine. Whoever comes first; or from some moment on nobody but the
-/// application.
-#[derive(Debug, Default)]
-pub(crate) struct Claim(AtomicU64);
-
-impl Claim {
-    const OPEN: u64 = 0;
-    const HANDLE: u64 = 1;
-    const ENGINE: u64 = 2;
-    const APPLICATION: u64 = 3;
-
-    fn value(stream: u32, owner: u64) -> u64 {
-        (u64::from(stream) << 2) | owner
-    }
-
-    /// A request is handed out.
-    pub(crate) fn open(&self, stream: u32) {
-        self.0.store(Self::value(stream, Self::OPEN), Release);
-    }
-
-    /// The handle is about to send. `false`: the engine has answered.
-    fn take_for_handle(&self, stream: u32) -> bool {
-        self.take(stream, Self::HANDLE)
-    }
-
-    /// The engine is about to answer. `false`: the handle has begun to send.
-    pub(crate) fn take_for_engine(&self, stream: u32) -> bool {
-        self.take(stream, Self::ENGINE)
-    }
-
-    /// The application is about to use the connection itself. `false`: the engine has
-    /// answered, or the request is over.
-    pub(crate) fn take_for_application(&self, stream: u32) -> bool {
-        let mine = Self::value(stream, Self::APPLICATION);
-        [Self::OPEN, Self::HANDLE].into_iter().any(|owner| {
-            let before = Self::value(stream, owner);
-            match self.0.compare_exchange(before, mine, AcqRel, Acquire) {
-                Ok(_) => true,
-                Err(found) => found == mine,
-            }
-        })
-    }
-
-    /// The application uses the connection itself.
-    pub(crate) fn is_for_application(&self, stream: u32) -> bool {
-        self.0.load(Acquire) == Self::value(stream, Self::APPLICATION)
-    }
-
-    /// Nobody has begun to answer.
-    pub(crate) fn is_open(&self, stream: u32) -> bool {
-        self.0.load(Acquire) == Self::value(stream, Self::OPEN)
-    }
-
-    fn take(&self, stream: u32, owner: u64) -> bool {
-        let (open, mine) = (Self::value(stream, Self::OPEN), Self::value(stream, owner));
-        match self.0.compare_exchange(open, mine, AcqRel, Acquire) {
-            Ok(_) => true,
-            Err(found) => found == mine,
-        }
-    }
-}
+use std::sync::Arc;
 
 /// What an engine shares with all handles.
 #[derive(Debug)]
@@ -116,22 +37,6 @@ pub struct Responder {
     pub(crate) id: RequestId,
     /// `None` once it is given back.
     pub(crate) outgoing: Option<Box<Outgoing>>,
-}
-
-impl Client {
-    /// To be asked by a handle before it sends anything.
-    fn may_send(&self, id: RequestId) -> Result<(), SendError> {
-        let has_timeout = self.engine.settings.request_timeout.is_some();
-        let is_claimed = if has_timeout {
-            !self.claim.take_for_handle(id.stream)
-        } else {
-            self.claim.is_for_application(id.stream)
-        };
-        if is_claimed {
-            return Err(SendError::Gone(io::ErrorKind::TimedOut.into()));
-        }
-        Ok(())
-    }
 }
 
 impl Responder {
@@ -360,7 +265,10 @@ impl Responder {
             let _ = outgoing.output.flush(&self.client.transport);
         }
         let completion = Completion::Finished(self.id, outgoing);
-        self.client.engine.completions.push(completion);
+        let engine = Arc::clone(&self.client.engine);
+        // Before the engine goes on with the connection, which has its socket for itself then.
+        drop(self);
+        engine.completions.push(completion);
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::buffers::Pools;
 use crate::completions::Completions;
 use crate::connection::{Connection, Next};
-use crate::responder::{Claim, Client, EngineParts};
+use crate::responder::EngineParts;
 use crate::transport::Transport;
 use crate::{Engine, HandoverSockets, Neighbours, Peer, Settings};
 use rgunicorn_http::Status;
@@ -12,7 +12,7 @@ use server::{REQUEST, TestServer, answer_ok, is_answered, next_request};
 use std::io::{ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 mod asynchronous;
@@ -358,27 +358,26 @@ fn a_worker_that_left_before_it_got_its_sockets_does_not_watch_them() {
     assert_eq!(engine.turn(Duration::ZERO).unwrap(), 0);
 }
 
-/// A connection whose request was refused, and its client.
-fn refused() -> (Connection, UnixStream) {
-    let (server, mut client) = UnixStream::pair().unwrap();
+/// A connection, what it uses, and its client.
+fn connected() -> (Connection, Pools, UnixStream) {
+    let (server, client) = UnixStream::pair().unwrap();
     client.set_nonblocking(true).unwrap();
-    let server = Client {
-        transport: Transport::plain(server.into()),
-        peer: Peer::Unix,
-        listener: 0,
-        engine: Arc::new(EngineParts {
-            settings: Settings::default(),
-            completions: Completions::new().unwrap(),
-        }),
-        claim: Claim::default(),
-        rest: Mutex::default(),
-    };
-    let mut connection = Connection::new(server, 1, u64::MAX);
-    let mut pool = Pools::default();
+    let pools = Pools::new(Arc::new(EngineParts {
+        settings: Settings::default(),
+        completions: Completions::new().unwrap(),
+    }));
+    let transport = Transport::plain(server.into());
+    let connection = Connection::new(transport, Peer::Unix, 0, 1, u64::MAX);
+    (connection, pools, client)
+}
+
+/// The same, after a request was refused.
+fn refused() -> (Connection, Pools, UnixStream) {
+    let (mut connection, mut pools, mut client) = connected();
     client.write_all(b"\x01").unwrap();
-    let refusal = connection.progress(0, &mut pool).unwrap_err();
-    connection.refuse(&refusal, 0, &[b' '; 29], &mut pool);
-    (connection, client)
+    let refusal = connection.progress(0, &mut pools).unwrap_err();
+    connection.refuse(&refusal, 0, &[b' '; 29], &mut pools);
+    (connection, pools, client)
 }
 
 /// Sends until the socket's buffers are full. Returns how many bytes that were.
@@ -396,29 +395,57 @@ fn fill(client: &mut UnixStream) -> usize {
 
 #[test]
 fn what_a_refused_client_still_sends_is_read_over_several_turns() {
-    let (mut connection, mut client) = refused();
-    let mut pool = Pools::default();
+    let (mut connection, mut pools, mut client) = refused();
     assert!(fill(&mut client) > 100_000);
 
-    let next = connection.progress(0, &mut pool).unwrap();
+    let next = connection.progress(0, &mut pools).unwrap();
 
     assert!(matches!(next, Next::Yield), "{next:?}");
     let turns = (1..100)
-        .find(|_| matches!(connection.progress(0, &mut pool), Ok(Next::Wait)))
+        .find(|_| matches!(connection.progress(0, &mut pools), Ok(Next::Wait)))
         .unwrap();
     assert!(turns > 1);
 }
 
 #[test]
 fn a_refused_client_that_never_stops_sending_is_closed() {
-    let (mut connection, mut client) = refused();
-    let mut pool = Pools::default();
+    let (mut connection, mut pools, mut client) = refused();
     let mut sent = 0;
 
-    while !matches!(connection.progress(0, &mut pool), Ok(Next::Close)) {
+    while !matches!(connection.progress(0, &mut pools), Ok(Next::Close)) {
         sent += fill(&mut client);
         assert!(sent < 100 << 20, "still open after {sent} bytes");
     }
 
     assert!(sent >= 64 << 20, "closed after {sent} bytes");
+}
+
+#[test]
+fn a_connection_has_its_socket_for_itself_when_no_handle_is_left() {
+    let (mut connection, mut pools, mut client) = connected();
+    let mut answer = |connection: &mut Connection, pools: &mut Pools| {
+        client.write_all(REQUEST).unwrap();
+        connection.set_readiness(true, false);
+        let next = connection.progress(0, pools).unwrap();
+        assert!(matches!(next, Next::Request), "{next:?}");
+        let (_, mut responder) = connection.hand_out(pools, false).unwrap();
+        answer_ok(&mut responder, &[b' '; 29]);
+        let (outgoing, socket) = (responder.outgoing.take().unwrap(), responder.socket());
+        drop(responder);
+        connection.set_response(outgoing, 0, &pools.engine.settings);
+        let next = connection.progress(0, pools).unwrap();
+        assert!(matches!(next, Next::Wait), "{next:?}");
+        connection.release_buffers(pools);
+        socket
+    };
+
+    let kept = answer(&mut connection, &mut pools);
+    assert!(connection.client().is_some());
+    drop(kept);
+    drop(answer(&mut connection, &mut pools));
+    connection.release_buffers(&mut pools);
+
+    assert!(connection.client().is_none());
+    assert_eq!(connection.buffered(), 0);
+    drop(answer(&mut connection, &mut pools));
 }

@@ -11,7 +11,7 @@ use rustix::net::{
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -28,6 +28,45 @@ pub enum Peer {
 impl Peer {
     pub(crate) fn from_tcp(address: SocketAddrAny) -> Self {
         SocketAddr::try_from(address).map_or(Self::Unix, Self::Tcp)
+    }
+}
+
+/// A [`Peer`] in less memory, for connections that are idle, which have little else.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum CompactPeer {
+    V4(SocketAddrV4),
+    /// The kernel says nothing about the flow of a TCP connection.
+    V6 {
+        ip: Ipv6Addr,
+        port: u16,
+        scope_id: u32,
+    },
+    Unix,
+}
+
+impl From<Peer> for CompactPeer {
+    fn from(peer: Peer) -> Self {
+        match peer {
+            Peer::Tcp(SocketAddr::V4(address)) => Self::V4(address),
+            Peer::Tcp(SocketAddr::V6(address)) => Self::V6 {
+                ip: *address.ip(),
+                port: address.port(),
+                scope_id: address.scope_id(),
+            },
+            Peer::Unix => Self::Unix,
+        }
+    }
+}
+
+impl From<CompactPeer> for Peer {
+    fn from(peer: CompactPeer) -> Self {
+        match peer {
+            CompactPeer::V4(address) => Self::Tcp(address.into()),
+            CompactPeer::V6 { ip, port, scope_id } => {
+                Self::Tcp(SocketAddrV6::new(ip, port, 0, scope_id).into())
+            }
+            CompactPeer::Unix => Self::Unix,
+        }
     }
 }
 

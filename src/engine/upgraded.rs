@@ -1,6 +1,6 @@
 //! A connection that has left HTTP.
 
-use crate::responder::Client;
+use crate::client::Client;
 use crate::transport::{Moved, Peer};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -4,12 +4,10 @@
 use super::receiving::Received;
 use super::{Connection, MAX_READS_PER_TURN, Next, State, millis};
 use crate::buffers::Pools;
-use crate::client_socket::lock_rest;
 use crate::notice::RequestError;
 use crate::request::{Request, RequestId};
 use crate::responder::Responder;
 use crate::streamed_body::BodyPart;
-use std::sync::Arc;
 
 /// What is known of the request that is being answered.
 #[derive(Debug, Default)]
@@ -66,24 +64,29 @@ impl Connection {
             head_only: outgoing.context.head_only,
             ..Answering::default()
         };
-        if has_rest && !self.client.engine.settings.across_turns {
-            self.offer_rest();
+        if has_rest && !pools.engine.settings.across_turns {
+            self.answering.is_rest_offered = true;
         }
-        outgoing.context.keep_alive &= !is_last && !self.client.engine.settings.keepalive.is_zero();
+        outgoing.context.keep_alive &= !is_last && !pools.engine.settings.keepalive.is_zero();
         self.state = State::Answering;
         self.deadline_ms = u64::MAX;
         self.stream = self.stream.wrapping_add(1);
-        self.client.claim.open(self.stream);
-        let id = self.request_id();
+        let (id, peer) = (self.request_id(), self.peer());
+        let client = self.socket.share(peer, &pools.engine);
+        client.claim.open(self.stream);
+        if self.answering.is_rest_offered {
+            // If the application takes the connection, it has to have that, too.
+            *client.lock_rest() = self.incoming.take();
+        }
         let request = Request {
             id,
-            peer: self.client.peer,
-            listener: self.client.listener,
+            peer,
+            listener: self.listener,
             proxy_header: self.proxied.header(),
             incoming,
         };
         let responder = Responder {
-            client: Arc::clone(&self.client),
+            client,
             id,
             outgoing: Some(outgoing),
         };
@@ -93,8 +96,9 @@ impl Connection {
     /// Takes a request back that was handed out, if nobody has begun to answer it: it is
     /// complete and waits, as before.
     pub(crate) fn take_back(&mut self, request: Request, pools: &mut Pools) -> Result<(), Request> {
+        let client = self.client();
         let is_untouched = self.is_answering(request.id)
-            && self.client.claim.is_open(self.stream)
+            && client.is_some_and(|client| client.claim.is_open(self.stream))
             && self.streamed_body.is_none();
         if !is_untouched {
             return Err(request);
@@ -110,7 +114,7 @@ impl Connection {
         }
         let since_ms = incoming.ready_since_ms;
         self.incoming = Some(incoming);
-        self.set_ready(since_ms);
+        self.set_ready(since_ms, &pools.engine.settings);
         Ok(())
     }
 
@@ -134,17 +138,11 @@ impl Connection {
         incoming.map(|incoming| incoming.input).unwrap_or_default()
     }
 
-    /// Leaves what was received behind the request to the application, if that takes the
-    /// connection.
-    fn offer_rest(&mut self) {
-        *lock_rest(&self.client) = self.incoming.take();
-        self.answering.is_rest_offered = true;
-    }
-
     /// Takes back what the application may have had, and did not take.
     pub(super) fn reclaim_rest(&mut self) {
         if std::mem::take(&mut self.answering.is_rest_offered) {
-            self.incoming = lock_rest(&self.client).take();
+            let client = self.client();
+            self.incoming = client.and_then(|client| client.lock_rest().take());
         }
     }
 
@@ -174,7 +172,7 @@ impl Connection {
                 return Ok(Next::Wait);
             }
             if self.deadline_ms == u64::MAX {
-                self.deadline_ms = now_ms + millis(self.client.engine.settings.client_timeout);
+                self.deadline_ms = now_ms + millis(pools.engine.settings.client_timeout);
             }
             match self.receive(now_ms, pools) {
                 Received::Bytes if reads_left == 0 => return Ok(Next::Yield),

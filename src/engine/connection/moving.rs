@@ -4,13 +4,14 @@ use super::{Connection, State, millis};
 use crate::buffers::{BodyStorage, Pools};
 use crate::handover::{Arrival, Departure, Header, Stage};
 use crate::notice::RequestError;
+use crate::settings::Settings;
 use crate::spool::Spool;
 use std::os::fd::AsFd;
 
 impl Connection {
     /// What another worker needs to go on with it. `None`: a request is being answered, or
     /// the connection is about to be closed.
-    pub(crate) fn departure(&self, now_ms: u64) -> Option<Departure<'_>> {
+    pub(crate) fn departure(&self, now_ms: u64, settings: &Settings) -> Option<Departure<'_>> {
         match self.state {
             State::Idle | State::ReadingHead | State::ReadingBody | State::Ready => {}
             State::Answering | State::Sending | State::Lingering => return None,
@@ -18,10 +19,9 @@ impl Connection {
         if self.streamed_body.is_some() {
             return None;
         }
-        let settings = &self.client.engine.settings;
         let latest_ms = now_ms + millis(settings.client_timeout.max(settings.keepalive));
         let deadline_ms = self.deadline_ms.min(latest_ms);
-        let (client, incoming) = (&*self.client, self.incoming.as_deref());
+        let incoming = self.incoming.as_deref();
         let stage = match (self.state, incoming.map(|incoming| &incoming.body_storage)) {
             (State::ReadingBody | State::Ready, Some(BodyStorage::Spooled(decoder))) => {
                 let spool = incoming.map(|incoming| &incoming.spool)?;
@@ -35,7 +35,7 @@ impl Connection {
             _ if incoming.is_some_and(|incoming| !incoming.input.is_empty()) => Stage::Received,
             _ => Stage::Idle,
         };
-        let mut header = Header::new(client.listener, client.peer, deadline_ms, stage);
+        let mut header = Header::new(self.listener, self.peer(), deadline_ms, stage);
         if self.state == State::Ready {
             header.ready_since_ms = incoming.map_or(0, |incoming| incoming.ready_since_ms);
         }
@@ -45,7 +45,7 @@ impl Connection {
             && incoming.is_some_and(|incoming| !incoming.head.expect_continue);
         Some(Departure {
             header,
-            socket: client.transport.as_fd(),
+            socket: self.as_fd(),
             input: incoming.map_or(&[], |incoming| &incoming.input),
             body: incoming.map_or(&[], |incoming| incoming.spool.memory()),
             body_file: incoming.and_then(|incoming| incoming.spool.file()),
@@ -78,7 +78,7 @@ impl Connection {
             Stage::Received => {
                 self.state = State::ReadingHead;
                 self.incoming = Some(incoming);
-                self.parse(now_ms)?
+                self.parse(now_ms, &pools.engine.settings)?
             }
             Stage::Spooling {
                 decoder,
@@ -86,7 +86,7 @@ impl Connection {
                 length,
                 ..
             } => {
-                let limits = &self.client.engine.settings.limits;
+                let limits = &pools.engine.settings.limits;
                 let parsed = incoming.head.parse(&incoming.input, limits);
                 incoming.head.rewrite(&mut incoming.input);
                 incoming.length = incoming.head.length;
@@ -99,10 +99,11 @@ impl Connection {
             }
         };
         if is_complete {
-            self.set_ready(match header.ready_since_ms {
+            let since_ms = match header.ready_since_ms {
                 0 => now_ms,
                 since_ms => since_ms.min(now_ms),
-            });
+            };
+            self.set_ready(since_ms, &pools.engine.settings);
         }
         if let Some(incoming) = self.incoming.as_mut().filter(|_| header.is_continued) {
             incoming.head.expect_continue = false;

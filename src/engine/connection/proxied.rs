@@ -3,7 +3,7 @@
 
 use super::{Connection, State};
 use crate::notice::RequestError;
-use crate::settings::Absence;
+use crate::settings::{Absence, Settings};
 use rgunicorn_http::{ProxyHeader, Refusal, Start};
 use serde::{Deserialize, Serialize};
 
@@ -28,15 +28,14 @@ impl Proxied {
 impl Connection {
     /// Reads the header, and takes it off the input. `false`: it has not come completely, or
     /// nothing has come behind it.
-    pub(super) fn read_proxy_header(&mut self) -> Result<bool, RequestError> {
-        let engine = &self.client.engine;
-        let (Some(expected), Some(incoming)) =
-            (&engine.settings.proxy_protocol, &mut self.incoming)
+    pub(super) fn read_proxy_header(&mut self, settings: &Settings) -> Result<bool, RequestError> {
+        let peer = self.peer();
+        let (Some(expected), Some(incoming)) = (&settings.proxy_protocol, &mut self.incoming)
         else {
             self.proxied = Proxied::No;
             return Ok(true);
         };
-        let is_allowed = expected.allowed.includes(self.client.peer);
+        let is_allowed = expected.allowed.includes(peer);
         if expected.absence == Absence::Refused && !is_allowed {
             return Err(Refusal::ForbiddenProxy.into());
         }

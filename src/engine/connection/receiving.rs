@@ -3,7 +3,7 @@
 use super::{Connection, Proxied, State, millis};
 use crate::buffers::{BodyStorage, Pools, RECEIVE_BODY_SIZE, RECEIVE_SIZE, decode_body};
 use crate::notice::RequestError;
-use crate::settings::BodyDelivery;
+use crate::settings::{BodyDelivery, Settings};
 use crate::streamed_body::StreamedBody;
 use crate::transport::Moved;
 use rgunicorn_http::{BodyDecoder, CONTINUE, Framing};
@@ -17,22 +17,21 @@ pub(super) enum Received {
 
 impl Connection {
     /// Parses what was received. `true`: the request is complete.
-    pub(super) fn parse(&mut self, now_ms: u64) -> Result<bool, RequestError> {
+    pub(super) fn parse(&mut self, now_ms: u64, settings: &Settings) -> Result<bool, RequestError> {
         let incoming = self.incoming.as_ref();
         if incoming.is_none_or(|incoming| incoming.input.is_empty()) {
             return Ok(false);
         }
         if self.state == State::Idle {
             self.state = State::ReadingHead;
-            self.deadline_ms = now_ms + millis(self.client.engine.settings.client_timeout);
+            self.deadline_ms = now_ms + millis(settings.client_timeout);
         }
-        if matches!(self.proxied, Proxied::Awaited) && !self.read_proxy_header()? {
+        if matches!(self.proxied, Proxied::Awaited) && !self.read_proxy_header(settings)? {
             return Ok(false);
         }
         let Some(incoming) = &mut self.incoming else {
             return Ok(false);
         };
-        let settings = &self.client.engine.settings;
         if self.state == State::ReadingHead {
             if !incoming.head.parse(&incoming.input, &settings.limits)? {
                 return Ok(false);
@@ -78,7 +77,7 @@ impl Connection {
             }
         };
         if complete {
-            self.set_ready(now_ms);
+            self.set_ready(now_ms, settings);
         }
         Ok(complete)
     }
@@ -99,13 +98,13 @@ impl Connection {
                 .reserve(wanted.clamp(RECEIVE_SIZE, RECEIVE_BODY_SIZE));
         }
         let room = incoming.input.capacity() - incoming.input.len();
-        match self.client.transport.receive(&mut incoming.input) {
+        match self.socket.transport().receive(&mut incoming.input) {
             Ok(Moved::Bytes(0)) | Err(_) => Received::Closed,
             Ok(Moved::Bytes(count)) => {
                 // Less than asked for: the socket is empty until the next edge.
                 self.readiness.readable = count == room || self.readiness.half_closed;
                 if matches!(self.state, State::ReadingBody | State::Answering) {
-                    self.deadline_ms = now_ms + millis(self.client.engine.settings.client_timeout);
+                    self.deadline_ms = now_ms + millis(pools.engine.settings.client_timeout);
                 }
                 Received::Bytes
             }
@@ -130,7 +129,7 @@ impl Connection {
             };
             if nothing_yet {
                 // If this fails, the next read or the time-out closes the connection.
-                let _ = self.client.transport.send(CONTINUE);
+                let _ = self.socket.transport().send(CONTINUE);
             }
         }
     }

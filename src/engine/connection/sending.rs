@@ -6,6 +6,7 @@ use crate::access::{Received, ResponseEnd, client};
 use crate::buffers::{Outgoing, Pooled, Pools};
 use crate::notice::RequestError;
 use crate::request::RequestId;
+use crate::settings::Settings;
 use crate::transport::Moved;
 use rgunicorn_http::{ResponseContext, write_error_page};
 
@@ -34,12 +35,17 @@ pub(super) enum AfterResponse {
 
 impl Connection {
     /// Takes the response of the request that is being answered.
-    pub(crate) fn set_response(&mut self, outgoing: Box<Outgoing>, now_ms: u64) {
+    pub(crate) fn set_response(
+        &mut self,
+        outgoing: Box<Outgoing>,
+        now_ms: u64,
+        settings: &Settings,
+    ) {
         let is_body_left = self.is_body_left();
         self.streamed_body = None;
         self.reclaim_rest();
         let mut outgoing = outgoing;
-        let is_taken = self.client.claim.is_for_application(self.stream);
+        let is_taken = self.is_taken();
         if is_taken {
             outgoing.clear();
         }
@@ -53,7 +59,7 @@ impl Connection {
         };
         self.outgoing = Some(outgoing);
         self.state = State::Sending;
-        self.deadline_ms = now_ms + millis(self.client.engine.settings.client_timeout);
+        self.deadline_ms = now_ms + millis(settings.client_timeout);
     }
 
     /// Makes an error page the response, and closes the connection after it.
@@ -85,21 +91,21 @@ impl Connection {
             Err(_) => AfterResponse::Abort,
         };
         self.state = State::Sending;
-        self.deadline_ms = now_ms + millis(self.client.engine.settings.client_timeout);
+        self.deadline_ms = now_ms + millis(pools.engine.settings.client_timeout);
     }
 
     /// Sends what is left of the response. `None`: all of it is sent.
-    pub(super) fn send(&mut self, now_ms: u64) -> Option<Next> {
+    pub(super) fn send(&mut self, now_ms: u64, settings: &Settings) -> Option<Next> {
         if self.after == AfterResponse::Abort {
             return Some(Next::Close);
         }
         let outgoing = self.outgoing.as_mut()?;
         let before = outgoing.output.total();
-        match outgoing.output.flush(&self.client.transport) {
+        match outgoing.output.flush(self.socket.transport()) {
             Ok(true) => None,
             Ok(false) => {
                 if outgoing.output.total() > before {
-                    self.deadline_ms = now_ms + millis(self.client.engine.settings.client_timeout);
+                    self.deadline_ms = now_ms + millis(settings.client_timeout);
                 }
                 Some(Next::Wait)
             }
@@ -128,7 +134,7 @@ impl Connection {
             stream: self.stream.wrapping_add(1),
         };
         let header = self.proxied.header();
-        let peer = client(self.client.peer, header.as_deref());
+        let peer = client(self.peer(), header.as_deref());
         self.entry = access.begin(&received, peer, incoming.ready_at, Some(id));
     }
 
@@ -155,11 +161,11 @@ impl Connection {
                 }
                 self.state = State::Idle;
                 self.is_served = true;
-                self.deadline_ms = now_ms + millis(self.client.engine.settings.keepalive);
+                self.deadline_ms = now_ms + millis(pools.engine.settings.keepalive);
                 None
             }
             AfterResponse::Linger | AfterResponse::Leave => {
-                self.client.transport.shutdown_write();
+                self.transport().shutdown_write();
                 self.state = State::Lingering;
                 self.readiness.readable = true;
                 self.deadline_ms = now_ms + MAX_LINGER_MS;
@@ -176,7 +182,7 @@ impl Connection {
             if self.lingered >= MAX_LINGER_BYTES {
                 return Next::Close;
             }
-            match self.client.transport.discard() {
+            match self.transport().discard() {
                 Ok(Moved::Bytes(0)) | Err(_) => return Next::Close,
                 Ok(Moved::Bytes(count)) => {
                     let count = u32::try_from(count).unwrap_or(u32::MAX);

@@ -1,19 +1,17 @@
 //! New connections: which worker accepts them, and which idle connection is closed when
 //! there are too many.
 
-use super::{Engine, LISTENER, Neighbours, SEQUENCE, WAKE};
+use super::{Engine, LISTENER, Neighbours, SEQUENCE, WAKE, find};
 use crate::connection::{Connection, millis};
 use crate::handover::Handover;
 use crate::listener::{Accepted, Listener};
 use crate::notice::Notice;
-use crate::responder::{Claim, Client};
 use crate::transport::{Peer, Transport};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{PollFd, Timespec};
 use rustix::io::{Errno, retry_on_intr};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex};
 
 /// How long accepting pauses when there is no descriptor or memory for a connection.
 const ACCEPT_PAUSE_MS: u64 = 200;
@@ -367,15 +365,17 @@ impl Engine {
         self.sequence = (self.sequence + 1) & SEQUENCE;
         let entry = self.connections.vacant_entry();
         let token = (self.sequence << 32) | entry.key() as u64;
-        let client = Client {
-            transport: Transport::plain(socket),
+        let transport = Transport::plain(socket);
+        let connection = entry.insert(Connection::new(
+            transport,
             peer,
             listener,
-            engine: Arc::clone(&self.parts),
-            claim: Claim::default(),
-            rest: Mutex::default(),
-        };
-        entry.insert(Box::new(Connection::new(client, token, deadline_ms)));
+            token,
+            deadline_ms,
+        ));
+        if self.parts.settings.proxy_protocol.is_some() {
+            connection.await_proxy_header();
+        }
         token
     }
 
@@ -387,19 +387,21 @@ impl Engine {
         const TRIES: usize = 4;
         let now_ms = self.clock.now_ms();
         for _ in 0..TRIES {
+            let settings = &self.parts.settings;
             let idle = self
                 .connections
                 .iter()
                 .map(|(_, connection)| connection)
-                .filter(|connection| connection.is_evictable(now_ms))
+                .filter(|connection| connection.is_evictable(now_ms, settings))
                 .min_by_key(|connection| (!connection.is_kept_alive(), connection.deadline_ms))
                 .map(|connection| connection.token);
             let Some(token) = idle else {
                 return false;
             };
             self.read_before_expiry(token);
-            match self.connection(token) {
-                Some(connection) if connection.is_evictable(now_ms) => {
+            let settings = &self.parts.settings;
+            match find(&mut self.connections, token) {
+                Some(connection) if connection.is_evictable(now_ms, settings) => {
                     self.close(token);
                     return true;
                 }

@@ -12,6 +12,7 @@ use crate::streamed_body::BodyPart;
 use crate::upgraded::Upgraded;
 use rgunicorn_http::Status;
 use rustix::event::epoll::{self, EventFlags};
+use std::sync::Arc;
 
 /// What happens to a request while it is answered over several turns. Recorded if
 /// [`Settings::across_turns`](crate::Settings::across_turns) is set.
@@ -110,11 +111,12 @@ impl Engine {
         if !connection.is_answering(id) {
             return TimeOut::Over;
         }
-        if connection.client.claim.is_for_application(id.stream) {
+        if connection.is_taken() {
             return TimeOut::Over;
         }
-        if !connection.client.claim.take_for_engine(id.stream) {
-            connection.client.transport.shutdown();
+        let client = connection.client();
+        if !client.is_some_and(|client| client.claim.take_for_engine(id.stream)) {
+            connection.transport().shutdown();
             return TimeOut::BrokenOff;
         }
         self.answer_too_late(id.connection);
@@ -125,7 +127,10 @@ impl Engine {
     /// with the connection.
     pub fn finish(&mut self, mut responder: Responder) {
         if let Some(outgoing) = responder.outgoing.take() {
-            self.take_response(responder.id, outgoing);
+            let id = responder.id;
+            // The connection has its socket for itself then.
+            drop(responder);
+            self.take_response(id, outgoing);
         }
     }
 
@@ -138,8 +143,10 @@ impl Engine {
         let Some(outgoing) = responder.outgoing.take() else {
             return;
         };
-        let token = responder.id.connection;
-        if self.set_response(responder.id, outgoing) {
+        let id = responder.id;
+        drop(responder);
+        let token = id.connection;
+        if self.set_response(id, outgoing) {
             let is_served = find(&mut self.connections, token).is_some_and(|it| it.is_served());
             if is_served {
                 self.held.push(token);
@@ -189,7 +196,7 @@ impl Engine {
     pub fn abort(&mut self, id: RequestId) {
         if let Some(connection) = find(&mut self.connections, id.connection) {
             if connection.is_answering(id) {
-                connection.client.transport.shutdown();
+                connection.transport().shutdown();
             }
         }
     }
@@ -210,7 +217,7 @@ impl Engine {
         let now_ms = self.clock.now_ms();
         match find(&mut self.connections, id.connection) {
             Some(connection) if connection.is_answering(id) => {
-                connection.set_response(outgoing, now_ms);
+                connection.set_response(outgoing, now_ms, &self.parts.settings);
                 true
             }
             _ => {
@@ -241,15 +248,14 @@ impl Engine {
     /// Whether the application has taken the connection of this request.
     pub fn is_taken(&mut self, id: RequestId) -> bool {
         find(&mut self.connections, id.connection)
-            .is_some_and(|it| it.client.claim.is_for_application(id.stream))
+            .is_some_and(|it| it.request_id() == id && it.is_taken())
     }
 
     fn note_not_answered(&mut self, id: RequestId) {
         if let Some(connection) = find(&mut self.connections, id.connection)
             .filter(|connection| connection.is_answering(id))
         {
-            self.notices
-                .push(Notice::NotAnswered(connection.client.peer));
+            self.notices.push(Notice::NotAnswered(connection.peer()));
         }
     }
 
@@ -289,16 +295,16 @@ impl Engine {
         let mut connection = self.connections.try_remove(index(id.connection))?;
         if connection.interest.is_some() {
             // It is open, so this cannot fail.
-            let _ = epoll::delete(&self.epoll, &*connection);
+            let _ = epoll::delete(&self.epoll, &connection);
         }
         let received = connection.take_received();
         let entry = &mut connection.entry;
         self.pools
             .finish_record(entry, Some(&outgoing), ResponseEnd::Complete);
-        let sent = outgoing.output.flush(&connection.client.transport);
+        let sent = outgoing.output.flush(connection.transport());
         self.pools.outgoing.put_back(outgoing);
         // The send buffer is empty at that point: what does not fit was never read.
-        matches!(sent, Ok(true)).then(|| Upgraded::new(connection.client, received))
+        matches!(sent, Ok(true)).then(|| Upgraded::new(Arc::clone(&responder.client), received))
     }
 
     /// An event of a connection whose request is being answered.
@@ -309,7 +315,7 @@ impl Engine {
         let id = connection.request_id();
         if !self.parts.settings.across_turns {
             // Its turn comes when the response is there.
-            if connection.client.claim.is_for_application(id.stream) {
+            if connection.is_taken() {
                 // What the application and its client send each other wakes nobody else.
                 let _ = epoll::delete(&self.epoll, &*connection);
                 connection.interest = None;
@@ -354,7 +360,7 @@ impl Engine {
             Ok(Next::Yield) => self.schedule(token),
             Ok(Next::Wait | Next::Request | Next::Close) => self.wait_for_events(token),
             Err(error) => {
-                let peer = connection.client.peer;
+                let peer = connection.peer();
                 self.notices.push(Notice::Refused(peer, error));
                 self.wait_for_events(token);
             }
@@ -366,7 +372,7 @@ impl Engine {
         if let Some(connection) = find(&mut self.connections, token) {
             connection.break_off_body();
             connection.deadline_ms = u64::MAX;
-            connection.client.transport.shutdown();
+            connection.transport().shutdown();
             self.report_left(token);
         }
     }

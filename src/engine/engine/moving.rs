@@ -126,7 +126,7 @@ impl Engine {
         else {
             return false;
         };
-        let Some(departure) = connection.departure(now_ms) else {
+        let Some(departure) = connection.departure(now_ms, &self.parts.settings) else {
             return false;
         };
         match handover.give(departure) {
@@ -143,7 +143,7 @@ impl Engine {
         if connection.interest.is_some() {
             // The registration is the socket's, which lives on; this descriptor is open,
             // so this cannot fail.
-            let _ = epoll::delete(&self.epoll, &*connection);
+            let _ = epoll::delete(&self.epoll, &connection);
         }
         connection.release_all_buffers(&mut self.pools);
         true
