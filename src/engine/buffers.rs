@@ -223,16 +223,16 @@ impl<T> Default for Pool<T> {
 /// What all connections of an engine use: its settings, pools of buffers, and the access log.
 #[derive(Debug)]
 pub(crate) struct Pools {
-    pub(crate) engine: Arc<EngineParts>,
+    pub(crate) parts: Arc<EngineParts>,
     pub(crate) incoming: Pool<Incoming>,
     pub(crate) outgoing: Pool<Outgoing>,
     pub(crate) access: Option<Box<AccessLog>>,
 }
 
 impl Pools {
-    pub(crate) fn new(engine: Arc<EngineParts>) -> Self {
+    pub(crate) fn new(parts: Arc<EngineParts>) -> Self {
         Self {
-            engine,
+            parts,
             incoming: Pool::default(),
             outgoing: Pool::default(),
             access: None,

@@ -1,6 +1,5 @@
-//! The socket of a client. While a connection is idle, its socket is its own; what the handles
-//! of its requests need besides is there only as long as there are any: it would take as much
-//! memory as all the rest.
+//! A connection's socket, and what it shares with the handles of its requests: that would take
+//! as much memory as all the rest of a connection that is idle, so there it need not be.
 
 use crate::buffers::Incoming;
 use crate::output::SendError;
@@ -40,7 +39,6 @@ impl Client {
         Ok(())
     }
 
-    /// What was received behind the request that is being answered.
     pub(crate) fn lock_rest(&self) -> MutexGuard<'_, Option<Box<Incoming>>> {
         // It is only moved in and out.
         self.rest.lock().unwrap_or_else(PoisonError::into_inner)
@@ -62,7 +60,7 @@ impl Socket {
         }
     }
 
-    /// What it shares with handles. `None`: there are none.
+    /// What it shares with handles, if there are any.
     pub(crate) fn client(&self) -> Option<&Arc<Client>> {
         match self {
             Self::Own(_) => None,
@@ -70,7 +68,7 @@ impl Socket {
         }
     }
 
-    /// What a handle needs.
+    /// What handles use, made now if it is not there.
     pub(crate) fn share(&mut self, peer: Peer, engine: &Arc<EngineParts>) -> Arc<Client> {
         replace_with_or_abort_and_return(self, |socket| {
             let client = match socket {
@@ -89,15 +87,11 @@ impl Socket {
 
     /// Is the connection's own again, unless there is still a handle.
     pub(crate) fn stop_sharing(&mut self) {
-        if matches!(self, Self::Shared(client) if Arc::strong_count(client) == 1) {
-            replace_with_or_abort(self, |socket| match socket {
-                Self::Own(_) => socket,
-                Self::Shared(client) => match Arc::try_unwrap(client) {
-                    Ok(client) => Self::Own(client.transport),
-                    Err(client) => Self::Shared(client),
-                },
-            });
-        }
+        replace_with_or_abort(self, |socket| match socket {
+            Self::Own(_) => socket,
+            Self::Shared(client) => Arc::try_unwrap(client)
+                .map_or_else(Self::Shared, |client| Self::Own(client.transport)),
+        });
     }
 }
 

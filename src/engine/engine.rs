@@ -36,8 +36,13 @@ pub use moving::Neighbours;
 const MAX_EVENTS: usize = 16;
 
 /// The most connections that there is a place for from the start. A place that was never used
-/// takes no memory; a table that grows would leave its old places behind.
+/// takes no memory, unless the kernel gives it in huge pages; a table that grows would leave
+/// its old places behind.
 const MAX_PREPARED: usize = 16_384;
+
+/// As long as there are not more connections, those that are idle keep what they share with
+/// handles: it takes little then, and to allocate it for each request costs 1 % of a hello.
+const MAX_SHARING: usize = 64;
 
 // The data of an epoll event: a kind and a number. For a connection the number is its
 // index in the slab and a sequence number, so that a late event of a closed connection
@@ -62,7 +67,7 @@ pub struct Token(pub u32);
 )]
 pub struct Engine {
     epoll: CloseOnFork,
-    /// What it shares with the handles.
+    /// What all connections and handles use.
     parts: Arc<EngineParts>,
     clock: Clock,
     listeners: Vec<Listener>,
@@ -374,8 +379,12 @@ impl Engine {
         if connection.interest != Some(connection.wanted_interest()) && !self.register(token) {
             return;
         }
+        let are_many = self.connections.len() > MAX_SHARING;
         if let Some(connection) = find(&mut self.connections, token) {
             connection.release_buffers(&mut self.pools);
+            if are_many {
+                connection.stop_sharing();
+            }
         }
     }
 
@@ -511,6 +520,15 @@ impl Engine {
         self.accept_state.waits = true;
         self.start_taking()?;
         self.watch_listeners()
+    }
+}
+
+#[cfg(test)]
+impl Engine {
+    /// How many connections have something that they share with handles.
+    pub(crate) fn sharing(&self) -> usize {
+        let connections = self.connections.iter();
+        connections.filter(|(_, it)| it.client().is_some()).count()
     }
 }
 

@@ -23,9 +23,10 @@
 //! | `engine/answering.rs`                     | requests handed out and given back          |
 //! | `engine/moving.rs`, `handover.rs`         | connections that go to other workers        |
 //! | `connection.rs`, `connection/`            | the states of one connection                |
+//! | `client.rs`                               | its socket, and what handles share with it  |
 //! | `transport.rs`                            | the only calls that receive and send        |
 //! | `trusted_peers.rs`                        | who is believed when he speaks for others   |
-//! | `request.rs`, `responder.rs`, `client.rs` | what the application gets                   |
+//! | `request.rs`, `responder.rs`              | what the application gets                   |
 //! | `completions.rs`                          | what other threads give back                |
 //! | `streamed_body.rs`, `upgraded.rs`         | bodies in parts; connections that leave HTTP|
 //! | `client_socket.rs`, `relay.rs`            | connections that the application takes      |

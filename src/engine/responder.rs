@@ -21,7 +21,7 @@ use rgunicorn_http::{
 use std::fs::File;
 use std::sync::Arc;
 
-/// What an engine shares with all handles.
+/// What all connections of an engine and all handles use.
 #[derive(Debug)]
 pub(crate) struct EngineParts {
     pub(crate) settings: Settings,

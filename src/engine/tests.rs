@@ -2,7 +2,7 @@
 
 use crate::buffers::Pools;
 use crate::completions::Completions;
-use crate::connection::{Connection, Next};
+use crate::connection::{Connection, Next, Proxied};
 use crate::responder::EngineParts;
 use crate::transport::Transport;
 use crate::{Engine, HandoverSockets, Neighbours, Peer, Settings};
@@ -358,22 +358,16 @@ fn a_worker_that_left_before_it_got_its_sockets_does_not_watch_them() {
     assert_eq!(engine.turn(Duration::ZERO).unwrap(), 0);
 }
 
-/// A connection, what it uses, and its client.
-fn connected() -> (Connection, Pools, UnixStream) {
-    let (server, client) = UnixStream::pair().unwrap();
+/// A connection whose request was refused, what it uses, and its client.
+fn refused() -> (Connection, Pools, UnixStream) {
+    let (server, mut client) = UnixStream::pair().unwrap();
     client.set_nonblocking(true).unwrap();
-    let pools = Pools::new(Arc::new(EngineParts {
+    let mut pools = Pools::new(Arc::new(EngineParts {
         settings: Settings::default(),
         completions: Completions::new().unwrap(),
     }));
     let transport = Transport::plain(server.into());
-    let connection = Connection::new(transport, Peer::Unix, 0, 1, u64::MAX);
-    (connection, pools, client)
-}
-
-/// The same, after a request was refused.
-fn refused() -> (Connection, Pools, UnixStream) {
-    let (mut connection, mut pools, mut client) = connected();
+    let mut connection = Connection::new(transport, Peer::Unix, 0, 1, u64::MAX, Proxied::No);
     client.write_all(b"\x01").unwrap();
     let refusal = connection.progress(0, &mut pools).unwrap_err();
     connection.refuse(&refusal, 0, &[b' '; 29], &mut pools);
@@ -421,31 +415,36 @@ fn a_refused_client_that_never_stops_sending_is_closed() {
 }
 
 #[test]
-fn a_connection_has_its_socket_for_itself_when_no_handle_is_left() {
-    let (mut connection, mut pools, mut client) = connected();
-    let mut answer = |connection: &mut Connection, pools: &mut Pools| {
+fn where_there_are_many_connections_the_idle_ones_share_nothing() {
+    let mut server = TestServer::new(Settings {
+        keepalive: Duration::from_secs(600),
+        ..Settings::default()
+    });
+    let mut clients: Vec<_> = (0..65).map(|_| server.client()).collect();
+    server.turn_until(|server| server.engine.connections() == 65);
+    for client in &mut clients {
         client.write_all(REQUEST).unwrap();
-        connection.set_readiness(true, false);
-        let next = connection.progress(0, pools).unwrap();
-        assert!(matches!(next, Next::Request), "{next:?}");
-        let (_, mut responder) = connection.hand_out(pools, false).unwrap();
-        answer_ok(&mut responder, &[b' '; 29]);
-        let (outgoing, socket) = (responder.outgoing.take().unwrap(), responder.socket());
-        drop(responder);
-        connection.set_response(outgoing, 0, &pools.engine.settings);
-        let next = connection.progress(0, pools).unwrap();
-        assert!(matches!(next, Next::Wait), "{next:?}");
-        connection.release_buffers(pools);
-        socket
-    };
+        assert!(is_answered(&server.answer(client)));
+    }
+    assert_eq!(server.engine.sharing(), 0);
 
-    let kept = answer(&mut connection, &mut pools);
-    assert!(connection.client().is_some());
+    // As long as the application keeps something of the request, it is shared.
+    let client = &mut clients[0];
+    client.write_all(REQUEST).unwrap();
+    let (_, mut responder) = next_request(&mut server);
+    answer_ok(&mut responder, server.engine.clock().date());
+    let kept = responder.socket();
+    std::thread::scope(|scope| scope.spawn(|| responder.finish()).join()).unwrap();
+    assert!(is_answered(&server.answer(client)));
+    assert_eq!(server.engine.sharing(), 1);
     drop(kept);
-    drop(answer(&mut connection, &mut pools));
-    connection.release_buffers(&mut pools);
 
-    assert!(connection.client().is_none());
-    assert_eq!(connection.buffered(), 0);
-    drop(answer(&mut connection, &mut pools));
+    // Few keep it for their next request.
+    clients.truncate(3);
+    server.turn_until(|server| server.engine.connections() == 3);
+    for client in &mut clients {
+        client.write_all(REQUEST).unwrap();
+        assert!(is_answered(&server.answer(client)));
+    }
+    assert_eq!(server.engine.sharing(), 3);
 }

@@ -64,15 +64,15 @@ impl Connection {
             head_only: outgoing.context.head_only,
             ..Answering::default()
         };
-        if has_rest && !pools.engine.settings.across_turns {
+        if has_rest && !pools.parts.settings.across_turns {
             self.answering.is_rest_offered = true;
         }
-        outgoing.context.keep_alive &= !is_last && !pools.engine.settings.keepalive.is_zero();
+        outgoing.context.keep_alive &= !is_last && !pools.parts.settings.keepalive.is_zero();
         self.state = State::Answering;
         self.deadline_ms = u64::MAX;
         self.stream = self.stream.wrapping_add(1);
         let (id, peer) = (self.request_id(), self.peer());
-        let client = self.socket.share(peer, &pools.engine);
+        let client = self.socket.share(peer, &pools.parts);
         client.claim.open(self.stream);
         if self.answering.is_rest_offered {
             // If the application takes the connection, it has to have that, too.
@@ -114,7 +114,7 @@ impl Connection {
         }
         let since_ms = incoming.ready_since_ms;
         self.incoming = Some(incoming);
-        self.set_ready(since_ms, &pools.engine.settings);
+        self.set_ready(since_ms, &pools.parts.settings);
         Ok(())
     }
 
@@ -172,7 +172,7 @@ impl Connection {
                 return Ok(Next::Wait);
             }
             if self.deadline_ms == u64::MAX {
-                self.deadline_ms = now_ms + millis(pools.engine.settings.client_timeout);
+                self.deadline_ms = now_ms + millis(pools.parts.settings.client_timeout);
             }
             match self.receive(now_ms, pools) {
                 Received::Bytes if reads_left == 0 => return Ok(Next::Yield),

@@ -78,7 +78,7 @@ impl Connection {
             Stage::Received => {
                 self.state = State::ReadingHead;
                 self.incoming = Some(incoming);
-                self.parse(now_ms, &pools.engine.settings)?
+                self.parse(now_ms, &pools.parts.settings)?
             }
             Stage::Spooling {
                 decoder,
@@ -86,7 +86,7 @@ impl Connection {
                 length,
                 ..
             } => {
-                let limits = &pools.engine.settings.limits;
+                let limits = &pools.parts.settings.limits;
                 let parsed = incoming.head.parse(&incoming.input, limits);
                 incoming.head.rewrite(&mut incoming.input);
                 incoming.length = incoming.head.length;
@@ -103,7 +103,7 @@ impl Connection {
                 0 => now_ms,
                 since_ms => since_ms.min(now_ms),
             };
-            self.set_ready(since_ms, &pools.engine.settings);
+            self.set_ready(since_ms, &pools.parts.settings);
         }
         if let Some(incoming) = self.incoming.as_mut().filter(|_| header.is_continued) {
             incoming.head.expect_continue = false;

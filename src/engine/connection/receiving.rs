@@ -104,7 +104,7 @@ impl Connection {
                 // Less than asked for: the socket is empty until the next edge.
                 self.readiness.readable = count == room || self.readiness.half_closed;
                 if matches!(self.state, State::ReadingBody | State::Answering) {
-                    self.deadline_ms = now_ms + millis(pools.engine.settings.client_timeout);
+                    self.deadline_ms = now_ms + millis(pools.parts.settings.client_timeout);
                 }
                 Received::Bytes
             }

@@ -91,7 +91,7 @@ impl Connection {
             Err(_) => AfterResponse::Abort,
         };
         self.state = State::Sending;
-        self.deadline_ms = now_ms + millis(pools.engine.settings.client_timeout);
+        self.deadline_ms = now_ms + millis(pools.parts.settings.client_timeout);
     }
 
     /// Sends what is left of the response. `None`: all of it is sent.
@@ -161,7 +161,7 @@ impl Connection {
                 }
                 self.state = State::Idle;
                 self.is_served = true;
-                self.deadline_ms = now_ms + millis(pools.engine.settings.keepalive);
+                self.deadline_ms = now_ms + millis(pools.parts.settings.keepalive);
                 None
             }
             AfterResponse::Linger | AfterResponse::Leave => {

@@ -2,7 +2,7 @@
 //! there are too many.
 
 use super::{Engine, LISTENER, Neighbours, SEQUENCE, WAKE, find};
-use crate::connection::{Connection, millis};
+use crate::connection::{Connection, Proxied, millis};
 use crate::handover::Handover;
 use crate::listener::{Accepted, Listener};
 use crate::notice::Notice;
@@ -366,16 +366,18 @@ impl Engine {
         let entry = self.connections.vacant_entry();
         let token = (self.sequence << 32) | entry.key() as u64;
         let transport = Transport::plain(socket);
-        let connection = entry.insert(Connection::new(
+        let proxied = match self.parts.settings.proxy_protocol {
+            Some(_) => Proxied::Awaited,
+            None => Proxied::No,
+        };
+        entry.insert(Connection::new(
             transport,
             peer,
             listener,
             token,
             deadline_ms,
+            proxied,
         ));
-        if self.parts.settings.proxy_protocol.is_some() {
-            connection.await_proxy_header();
-        }
         token
     }
 
@@ -387,21 +389,19 @@ impl Engine {
         const TRIES: usize = 4;
         let now_ms = self.clock.now_ms();
         for _ in 0..TRIES {
-            let settings = &self.parts.settings;
             let idle = self
                 .connections
                 .iter()
                 .map(|(_, connection)| connection)
-                .filter(|connection| connection.is_evictable(now_ms, settings))
+                .filter(|connection| connection.is_evictable(now_ms, &self.parts.settings))
                 .min_by_key(|connection| (!connection.is_kept_alive(), connection.deadline_ms))
                 .map(|connection| connection.token);
             let Some(token) = idle else {
                 return false;
             };
             self.read_before_expiry(token);
-            let settings = &self.parts.settings;
             match find(&mut self.connections, token) {
-                Some(connection) if connection.is_evictable(now_ms, settings) => {
+                Some(connection) if connection.is_evictable(now_ms, &self.parts.settings) => {
                     self.close(token);
                     return true;
                 }

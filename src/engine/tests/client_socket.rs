@@ -73,6 +73,23 @@ fn a_connection_that_was_taken_is_closed_although_the_application_has_a_descript
 }
 
 #[test]
+fn a_connection_that_was_taken_is_closed_although_its_client_stays() {
+    let mut server = TestServer::new(Settings::default());
+    let others: Vec<_> = (0..70).map(|_| server.client()).collect();
+    server.turn_until(|server| server.engine.connections() == others.len());
+    let (_client, responder) = asked(&mut server, REQUEST);
+    let mut taken = take(&responder);
+
+    drop(responder);
+
+    server.turn_until(|server| server.engine.connections() == others.len());
+    taken
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    assert_eq!(taken.read(&mut [0; 8]).unwrap(), 0);
+}
+
+#[test]
 fn a_connection_that_was_only_looked_at_is_kept_alive() {
     let mut server = TestServer::new(Settings::default());
     let (mut client, mut responder) = asked(&mut server, REQUEST);

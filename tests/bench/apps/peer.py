@@ -10,16 +10,16 @@ import sys
 import applications
 
 
-
 def closing(application):
-    """fastwsgi 0.0.9 calls `close()` of an iterator, and not, as PEP 3333 wants, of every iterable. With that it leaves
-    out an eighth of Django's work, the end of the request: with this all servers do the same work."""
+    """fastwsgi 0.0.9 calls `close()` of an iterator, such as Flask's, and not, as PEP 3333 wants, of every iterable. With
+    that it leaves out an eighth of Django's work, the end of the request: with this all servers do the same work."""
 
     def answer(environ, start_response):
         result = application(environ, start_response)
-        blocks = list(result)
-        result.close()
-        return blocks
+        try:
+            return list(result)
+        finally:
+            result.close()
 
     return answer
 
