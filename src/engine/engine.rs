@@ -67,8 +67,6 @@ pub struct Token(pub u32);
 )]
 pub struct Engine {
     epoll: CloseOnFork,
-    /// What all connections and handles use.
-    parts: Arc<EngineParts>,
     clock: Clock,
     listeners: Vec<Listener>,
     /// An eventfd that all workers share: it wakes one of them to accept connections.
@@ -120,8 +118,7 @@ impl Engine {
         });
         Ok(Self {
             epoll: epoll.into(),
-            pools: Pools::new(Arc::clone(&parts)),
-            parts,
+            pools: Pools::new(parts),
             clock: Clock::new(),
             listeners: Vec::new(),
             wake_fd: None,
@@ -470,7 +467,7 @@ impl Engine {
     /// or is closed when it has been idle for its keep-alive time or for `idle_timeout`
     /// from now.
     pub fn retire(&mut self, idle_timeout: Duration) -> io::Result<()> {
-        let idle_timeout = idle_timeout.min(self.parts.settings.keepalive);
+        let idle_timeout = idle_timeout.min(self.pools.parts.settings.keepalive);
         self.retiring = Some(
             self.retiring
                 .map_or(idle_timeout, |before| before.min(idle_timeout)),

@@ -113,7 +113,7 @@ impl Engine {
     /// Serves `socket`, a connected stream socket that is non-blocking, as if it had been
     /// accepted from the listener with this number.
     pub fn adopt(&mut self, socket: OwnedFd, peer: Peer, listener: u32) {
-        let deadline_ms = self.clock.now_ms() + millis(self.parts.settings.client_timeout);
+        let deadline_ms = self.clock.now_ms() + millis(self.pools.parts.settings.client_timeout);
         let token = self.insert(socket, peer, listener, deadline_ms);
         self.progress(token);
     }
@@ -173,7 +173,7 @@ impl Engine {
     /// `false`: there may be more, for which there is no room or which is not ours.
     fn empty_listener(&mut self, index: usize, share: Share) -> io::Result<bool> {
         while let Some(listener) = self.listeners.get(index) {
-            if self.connections.len() >= self.parts.settings.connections {
+            if self.connections.len() >= self.pools.parts.settings.connections {
                 return Ok(false);
             }
             if share == Share::OneRequest && !self.ready.is_empty() {
@@ -304,7 +304,7 @@ impl Engine {
             return Ok(());
         };
         let number = listener.number;
-        if self.connections.len() >= self.parts.settings.connections {
+        if self.connections.len() >= self.pools.parts.settings.connections {
             // None is closed unless another one really waits.
             let Some(waiting) = listener.poll() else {
                 return Ok(());
@@ -366,7 +366,7 @@ impl Engine {
         let entry = self.connections.vacant_entry();
         let token = (self.sequence << 32) | entry.key() as u64;
         let transport = Transport::plain(socket);
-        let proxied = match self.parts.settings.proxy_protocol {
+        let proxied = match self.pools.parts.settings.proxy_protocol {
             Some(_) => Proxied::Awaited,
             None => Proxied::No,
         };
@@ -393,7 +393,7 @@ impl Engine {
                 .connections
                 .iter()
                 .map(|(_, connection)| connection)
-                .filter(|connection| connection.is_evictable(now_ms, &self.parts.settings))
+                .filter(|connection| connection.is_evictable(now_ms, &self.pools.parts.settings))
                 .min_by_key(|connection| (!connection.is_kept_alive(), connection.deadline_ms))
                 .map(|connection| connection.token);
             let Some(token) = idle else {
@@ -401,7 +401,7 @@ impl Engine {
             };
             self.read_before_expiry(token);
             match find(&mut self.connections, token) {
-                Some(connection) if connection.is_evictable(now_ms, &self.parts.settings) => {
+                Some(connection) if connection.is_evictable(now_ms, &self.pools.parts.settings) => {
                     self.close(token);
                     return true;
                 }

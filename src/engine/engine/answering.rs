@@ -60,7 +60,7 @@ impl Engine {
                     connection.entry = access.begin_handed_out(request);
                 }
                 if handed_out.is_some() {
-                    if self.parts.settings.across_turns {
+                    if self.pools.parts.settings.across_turns {
                         // Without an event nobody would know that the client leaves.
                         self.progress(token);
                     }
@@ -217,7 +217,7 @@ impl Engine {
         let now_ms = self.clock.now_ms();
         match find(&mut self.connections, id.connection) {
             Some(connection) if connection.is_answering(id) => {
-                connection.set_response(outgoing, now_ms, &self.parts.settings);
+                connection.set_response(outgoing, now_ms, &self.pools.parts.settings);
                 true
             }
             _ => {
@@ -229,7 +229,7 @@ impl Engine {
 
     /// Goes on with what other threads have given back.
     pub(super) fn handle_completions(&mut self) {
-        for completion in self.parts.completions.take() {
+        for completion in self.pools.parts.completions.take() {
             match completion {
                 Completion::Finished(id, outgoing) => self.take_response(id, outgoing),
                 Completion::Dropped(id, mut outgoing) => {
@@ -313,7 +313,7 @@ impl Engine {
             return;
         };
         let id = connection.request_id();
-        if !self.parts.settings.across_turns {
+        if !self.pools.parts.settings.across_turns {
             // Its turn comes when the response is there.
             if connection.is_taken() {
                 // What the application and its client send each other wakes nobody else.
@@ -379,7 +379,7 @@ impl Engine {
 
     /// Reports when the socket takes more of a response.
     fn await_writable(&mut self, id: RequestId) {
-        let timeout_ms = millis(self.parts.settings.client_timeout);
+        let timeout_ms = millis(self.pools.parts.settings.client_timeout);
         let deadline_ms = self.clock.now_ms() + timeout_ms;
         let Some(connection) = find(&mut self.connections, id.connection) else {
             return;

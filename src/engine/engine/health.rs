@@ -9,7 +9,7 @@ use rgunicorn_http::{ResponseError, Status};
 impl Engine {
     /// Whether the request of this connection, which is complete, is one for `health_path`.
     pub(super) fn asks_for_health(&mut self, token: u64) -> bool {
-        let Some(path) = &self.parts.settings.health_path else {
+        let Some(path) = &self.pools.parts.settings.health_path else {
             return false;
         };
         let connection = find(&mut self.connections, token);

@@ -60,7 +60,7 @@ impl Engine {
     }
 
     fn is_full(&self) -> bool {
-        self.connections.len() >= self.parts.settings.connections
+        self.connections.len() >= self.pools.parts.settings.connections
     }
 
     /// Leaves what others give away to others.
@@ -126,7 +126,7 @@ impl Engine {
         else {
             return false;
         };
-        let Some(departure) = connection.departure(now_ms, &self.parts.settings) else {
+        let Some(departure) = connection.departure(now_ms, &self.pools.parts.settings) else {
             return false;
         };
         match handover.give(departure) {
